@@ -1,0 +1,1 @@
+"""What all parts of Warpwright speak of: frozen dataclasses, standard library only."""

@@ -1,0 +1,139 @@
+"""A program as its source shows it: nothing here was executed."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from warpwright.types.config import Config
+
+
+@dataclass(frozen=True, slots=True)
+class ImportedModule:
+    """One imported name: `import math` → module "math"; `from a import b as c`."""
+
+    module: str
+    name: str | None
+    alias: str | None
+    line: int
+
+    @property
+    def bound_name(self) -> str:
+        return self.alias or self.name or self.module.split(".")[0]
+
+
+@dataclass(frozen=True, slots=True)
+class KernelParameter:
+    name: str
+    is_constexpr: bool
+    default: str | None = None  # source text
+    annotation: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Autotune:
+    """`@triton.autotune(...)` as written.
+
+    `configs` is None when the list is not a literal that can be read without running it
+    (built by a function or a comprehension); `configs_text` then still holds its source.
+    """
+
+    configs: tuple[Config, ...] | None
+    key: tuple[str, ...]
+    reset_to_zero: tuple[str, ...] = ()
+    restore_value: tuple[str, ...] = ()
+    other_arguments: Mapping[str, str] = field(default_factory=dict)
+    configs_text: str = ""
+    line: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Operation:
+    """A call of a Triton built-in inside a kernel: `name` without `tl.`."""
+
+    name: str
+    line: int
+    arguments: tuple[str, ...]  # source text of positional arguments
+    keywords: Mapping[str, str]  # source text by keyword
+    loop_depth: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Loop:
+    """A loop in a kernel. `kind`: "range", "static_range", "tl.range" or "while"."""
+
+    kind: str
+    line: int
+    bounds: tuple[str, ...]
+    keywords: Mapping[str, str]
+    depth: int
+
+
+@dataclass(frozen=True, slots=True)
+class Kernel:
+    """A `@triton.jit` function. A helper is one that another kernel calls and no host does."""
+
+    name: str
+    line: int
+    end_line: int
+    parameters: tuple[KernelParameter, ...]
+    autotune: Autotune | None
+    heuristics: Mapping[str, str]  # name → source text
+    operations: tuple[Operation, ...]
+    loops: tuple[Loop, ...]
+    program_id_axes: tuple[int, ...]
+    calls: tuple[str, ...]  # other jit functions it calls
+    is_helper: bool
+
+    def operations_named(self, *names: str) -> tuple[Operation, ...]:
+        return tuple(op for op in self.operations if op.name in names)
+
+
+@dataclass(frozen=True, slots=True)
+class LaunchSite:
+    """`kernel[grid](...)` in host code, as written."""
+
+    kernel: str
+    function: str  # qualified name of the host function it stands in
+    line: int
+    grid: str  # source text, a name resolved to its definition where it is local
+    grid_rank: int | None  # where the grid is a readable tuple
+    arguments: tuple[str, ...]
+    keywords: Mapping[str, str]
+
+
+@dataclass(frozen=True, slots=True)
+class TopLevel:
+    """One top-level statement: its section in the strict output order, and its lines."""
+
+    section: str  # "docstring", "imports", "kernels", "wrappers", "model", "constants", "other"
+    name: str | None
+    line: int
+    end_line: int
+
+
+@dataclass(frozen=True, slots=True)
+class UndefinedName:
+    name: str
+    line: int
+
+
+@dataclass(frozen=True, slots=True)
+class ProgramView:
+    """Everything that reading the source tells."""
+
+    source: str
+    imports: tuple[ImportedModule, ...]
+    kernels: tuple[Kernel, ...]
+    launches: tuple[LaunchSite, ...]
+    top_level: tuple[TopLevel, ...]
+    classes: tuple[str, ...]
+    functions: tuple[str, ...]
+    undefined: tuple[UndefinedName, ...]
+
+    def kernel(self, name: str) -> Kernel | None:
+        return next((kernel for kernel in self.kernels if kernel.name == name), None)
+
+    @property
+    def launched_kernels(self) -> tuple[Kernel, ...]:
+        return tuple(kernel for kernel in self.kernels if not kernel.is_helper)

@@ -1,0 +1,92 @@
+"""What a program's host code does: every kernel launch, captured without a GPU."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from warpwright.types.config import Config
+
+
+@dataclass(frozen=True, slots=True)
+class TensorArgument:
+    """A tensor passed to a kernel. `aligned`: its address is a multiple of 16 bytes."""
+
+    dtype: str
+    shape: tuple[int, ...]
+    strides: tuple[int, ...]
+    aligned: bool = True
+    storage: int = 0  # same number: same storage
+
+
+@dataclass(frozen=True, slots=True)
+class ScalarArgument:
+    """An int, float or bool; `type` is Triton's (`i32`, `i64`, `fp32`, `u1`)."""
+
+    value: int | float | bool
+    type: str
+
+
+@dataclass(frozen=True, slots=True)
+class ConstantArgument:
+    """A `tl.constexpr` or None argument; `value` is JSON-able, `text` its repr."""
+
+    value: int | float | bool | str | None
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class DescriptorArgument:
+    """A tensor descriptor: the block it loads from a tensor of this dtype and shape."""
+
+    dtype: str
+    shape: tuple[int, ...]
+    strides: tuple[int, ...]
+    block: tuple[int, ...]
+
+
+Argument = TensorArgument | ScalarArgument | ConstantArgument | DescriptorArgument
+
+
+@dataclass(frozen=True, slots=True)
+class TracedConfig:
+    """One config of a launch: the grid it gives, and the constants heuristics add."""
+
+    config: Config
+    grid: tuple[int, ...]
+    heuristic_values: Mapping[str, int | float | bool | str | None] = field(default_factory=dict)
+
+    @property
+    def blocks(self) -> int:
+        """Number of blocks launched: the product of the grid."""
+        total = 1
+        for extent in self.grid:
+            total *= extent
+        return total
+
+
+@dataclass(frozen=True, slots=True)
+class Launch:
+    """One captured launch. `configs` has one entry where the kernel is not autotuned."""
+
+    kernel: str
+    order: int
+    arguments: Mapping[str, Argument]
+    configs: tuple[TracedConfig, ...]
+    autotuned: bool
+    line: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Trace:
+    """All launches of one forward pass, in order, and the output it returned."""
+
+    launches: tuple[Launch, ...]
+    inputs: tuple[TensorArgument, ...] = ()
+    outputs: tuple[TensorArgument, ...] = ()
+    notes: tuple[str, ...] = ()
+
+    @property
+    def kernels(self) -> tuple[str, ...]:
+        """Launched kernels by name, each once, in order of first launch."""
+        return tuple(dict.fromkeys(launch.kernel for launch in self.launches))

@@ -1,0 +1,92 @@
+"""Verdicts of the gate. A check that could not be made is said so; it is never a pass."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from enum import StrEnum
+
+from warpwright.types.config import Config
+from warpwright.types.edit import Edit
+
+
+class Status(StrEnum):
+    """Of one check, or of the gate as a whole."""
+
+    PASS = "pass"
+    FAIL = "fail"
+    NOT_VERIFIED = "not verified"
+
+
+@dataclass(frozen=True, slots=True)
+class Violation:
+    """A broken rule: where, what the rule expects, what was found."""
+
+    rule: str
+    line: int | None
+    expected: str
+    found: str
+
+    def __str__(self) -> str:
+        where = f"line {self.line}: " if self.line is not None else ""
+        return f"{where}{self.rule}: expected {self.expected}; found {self.found}"
+
+
+@dataclass(frozen=True, slots=True)
+class CheckResult:
+    """One part of the gate (format, names, rules, integrity, accuracy)."""
+
+    check: str
+    status: Status
+    violations: tuple[Violation, ...] = ()
+    notes: tuple[str, ...] = ()  # conflicts told, what could not be verified and why
+    unchecked: tuple[str, ...] = ()  # rule texts that no machine check covers
+
+
+@dataclass(frozen=True, slots=True)
+class ErrorMeasure:
+    """Error of an output against the fp64 reference, both relative to the reference's scale.
+
+    `relative_l2` = ‖y − r‖₂ / ‖r‖₂; `relative_max` = max|y − r| / max|r|.
+    """
+
+    relative_l2: float
+    relative_max: float
+
+
+@dataclass(frozen=True, slots=True)
+class AccuracyCase:
+    """One config of a candidate on one set of shrunken inputs."""
+
+    config: str
+    inputs: tuple[str, ...]
+    distribution: str
+    status: Status
+    error: ErrorMeasure | None = None
+    bound: ErrorMeasure | None = None
+    parent_error: ErrorMeasure | None = None
+    policy_error: ErrorMeasure | None = None
+    bit_equal_to_parent: bool | None = None
+    launched: tuple[str, ...] = ()
+    reason: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class GateReport:
+    """All checks of one candidate against its parent, in order."""
+
+    results: tuple[CheckResult, ...]
+    edits: tuple[Edit, ...] = ()
+    beyond_stage: tuple[Edit, ...] = ()
+    accuracy_cases: tuple[AccuracyCase, ...] = ()
+    accepted_configs: tuple[Config, ...] = field(default=())
+
+    @property
+    def violations(self) -> tuple[Violation, ...]:
+        return tuple(v for result in self.results for v in result.violations)
+
+    @property
+    def status(self) -> Status:
+        statuses = {result.status for result in self.results}
+        if Status.FAIL in statuses:
+            return Status.FAIL
+        return Status.NOT_VERIFIED if Status.NOT_VERIFIED in statuses else Status.PASS
