@@ -1,0 +1,114 @@
+"""Inside a child: what foreign code may not do while it runs.
+
+This is a fence against accidents and lazy tricks, not against a determined attacker: code in
+the same process can undo it. The parent relies on the process boundary and on comparing
+arrays itself; see `docs/threat-model.md`.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import os
+import resource
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+CLONE_NEWUSER = 0x10000000
+CLONE_NEWNET = 0x40000000
+
+# Audit events of actions that no kernel program needs: starting processes, talking to the
+# network, killing others.
+FORBIDDEN_EVENTS = {
+    "os.fork": "start a process (fork)",
+    "os.forkpty": "start a process (forkpty)",
+    "os.posix_spawn": "start a process (posix_spawn)",
+    "os.spawn": "start a process (spawn)",
+    "os.exec": "replace the process (exec)",
+    "os.system": "start a shell (os.system)",
+    "pty.spawn": "start a process (pty.spawn)",
+    "subprocess.Popen": "start a process (subprocess)",
+    "socket.connect": "open a network connection",
+    "socket.bind": "open a network port",
+    "os.kill": "signal a process",
+    "os.killpg": "signal a process group",
+}
+WRITE_FLAGS = os.O_WRONLY | os.O_RDWR | os.O_CREAT | os.O_TRUNC | os.O_APPEND
+
+
+class ForbiddenActionError(BaseException):
+    """Foreign code tried something that the sandbox refuses.
+
+    Not an `Exception`, so that a program's `except Exception` does not swallow it.
+    """
+
+
+class _Guard:
+    def __init__(self, job_dir: Path) -> None:
+        self.active = False
+        self.tripped: str | None = None
+        self._job_dir = str(job_dir.resolve())
+
+    def __call__(self, event: str, args: tuple[Any, ...]) -> None:
+        if not self.active:
+            return
+        action = FORBIDDEN_EVENTS.get(event)
+        if action is None and event == "open" and self._writes_outside(args):
+            action = f"write a file outside its directory ({args[0]!s})"
+        if action is not None:
+            self.tripped = self.tripped or action
+            raise ForbiddenActionError(action)
+
+    def _writes_outside(self, args: tuple[Any, ...]) -> bool:
+        path, _, flags = args
+        if not isinstance(flags, int) or not flags & WRITE_FLAGS:
+            return False
+        if not isinstance(path, (str, bytes, os.PathLike)):
+            return False  # an open descriptor
+        full = os.path.realpath(os.fsdecode(path))
+        return not (full.startswith(self._job_dir) or full == os.devnull)
+
+
+_guard: _Guard | None = None
+
+
+def install(job_dir: Path) -> None:
+    """Install the audit hook (once per process; it cannot be removed), switched off."""
+    global _guard
+    if _guard is None:
+        _guard = _Guard(job_dir)
+        sys.addaudithook(_guard)
+
+
+@contextmanager
+def foreign_code() -> Iterator[None]:
+    """Forbid the actions above while foreign code runs.
+
+    Raises `ForbiddenActionError` at the end too when the code caught the first one.
+    """
+    if _guard is None:
+        raise RuntimeError("child_guard.install was not called")
+    _guard.active = True
+    try:
+        yield
+    finally:
+        _guard.active = False
+    if _guard.tripped:
+        raise ForbiddenActionError(_guard.tripped)
+
+
+def cut_network() -> bool:
+    """Move this process into an empty network namespace, where the kernel permits it."""
+    if not sys.platform.startswith("linux"):
+        return False
+    libc = ctypes.CDLL(None, use_errno=True)
+    flags = CLONE_NEWNET if os.geteuid() == 0 else CLONE_NEWUSER | CLONE_NEWNET
+    return bool(libc.unshare(flags) == 0)
+
+
+def set_limits(file_bytes: int) -> None:
+    """No core dumps, no file larger than `file_bytes`."""
+    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+    resource.setrlimit(resource.RLIMIT_FSIZE, (file_bytes, file_bytes))

@@ -1,0 +1,275 @@
+"""Start a job's child process, watch it, and say what came of it.
+
+A job gets a process group and an empty temporary directory of its own, an environment with
+nothing of the user's in it, a deadline, a memory watchdog over its whole process tree, and a
+limit on what it may print. Nothing it starts outlives it.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import secrets
+import shutil
+import signal
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import IO, Any
+
+import psutil
+
+from warpwright.errors import SandboxError
+from warpwright.types.sandbox import JobLimits, JobOutcome, JobResult
+
+POLL_S = 0.05
+TAIL_BYTES = 8192
+JOB_MARK = "WARPWRIGHT_JOB"
+# What a child may inherit. Everything else (tokens, proxies, home, Python's own variables) stays
+# outside. CUDA finds its driver through the first two.
+INHERITED = ("PATH", "LD_LIBRARY_PATH", "LANG", "LC_ALL", "SYSTEMROOT", "OPENBLAS_CORETYPE")
+RESULT_BYTES = 256 * 1024**2
+
+
+@dataclass(frozen=True, slots=True)
+class Job:
+    """One execution: which `child_<kind>` module, its JSON payload, files, limits.
+
+    `files` are linked or copied into `in/` by name; what the child leaves in `out/` is moved
+    to `keep_output` if that is given.
+    """
+
+    kind: str
+    payload: Mapping[str, Any]
+    limits: JobLimits = field(default_factory=JobLimits)
+    files: Mapping[str, Path] = field(default_factory=dict)
+    environment: Mapping[str, str] = field(default_factory=dict)
+    keep_output: Path | None = None
+
+
+def run_job(job: Job) -> JobResult:
+    """Run a job to its end; never raises for what the foreign code does."""
+    job_dir = Path(tempfile.mkdtemp(prefix="warpwright-")).resolve()
+    try:
+        _fill(job_dir, job)
+        return _watch(job_dir, job)
+    finally:
+        shutil.rmtree(job_dir, ignore_errors=True)
+
+
+def _fill(job_dir: Path, job: Job) -> None:
+    (job_dir / "in").mkdir()
+    (job_dir / "out").mkdir()
+    for name, path in job.files.items():
+        shutil.copyfile(path, job_dir / "in" / name)
+    payload = {"kind": job.kind, "payload": dict(job.payload)}
+    (job_dir / "job.json").write_text(json.dumps(payload))
+
+
+def child_environment(job_dir: Path, mark: str, extra: Mapping[str, str]) -> dict[str, str]:
+    """The scrubbed environment of a child."""
+    environment = {name: os.environ[name] for name in INHERITED if name in os.environ}
+    environment |= {
+        "HOME": str(job_dir),
+        "TMPDIR": str(job_dir),
+        "TRITON_CACHE_DIR": str(job_dir / "triton"),
+        "PYTHONHASHSEED": "0",
+        "PYTHONUNBUFFERED": "1",
+        "CUDA_VISIBLE_DEVICES": "",
+        "OMP_NUM_THREADS": "1",
+        JOB_MARK: mark,
+    }
+    return environment | dict(extra)
+
+
+def _command() -> list[str]:
+    # -I keeps the user's environment and working directory out of sys.path; the parent's own
+    # path goes in, so that a source checkout works as an installed package does.
+    path = [entry for entry in sys.path if entry]
+    code = (
+        f"import sys; sys.path[:] = {path!r}\n"
+        "from warpwright.sandbox.child_main import main; main()"
+    )
+    return [sys.executable, "-I", "-c", code]
+
+
+def _watch(job_dir: Path, job: Job) -> JobResult:
+    mark = secrets.token_hex(8)
+    started = time.monotonic()
+    try:
+        process = subprocess.Popen(
+            _command(),
+            cwd=job_dir,
+            env=child_environment(job_dir, mark, job.environment),
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            start_new_session=True,
+        )
+    except OSError as error:
+        raise SandboxError(f"cannot start a child process: {error}") from error
+    assert process.stdout is not None
+    output = _OutputReader(process.stdout, job.limits.output_bytes)
+    try:
+        stopped, peak = _wait(process, output, job.limits, started)
+    finally:
+        kill_job(process.pid, mark)
+        process.wait()
+        output.finish()
+    result = _read_result(job_dir, process.returncode, stopped, job.limits)
+    if result.ok and job.keep_output is not None:
+        _move_output(job_dir / "out", job.keep_output)
+    return JobResult(
+        outcome=result.outcome,
+        value=result.value,
+        reason=result.reason,
+        detail=result.detail or output.tail(),
+        wall_s=time.monotonic() - started,
+        peak_memory_bytes=peak,
+    )
+
+
+def _wait(
+    process: subprocess.Popen[bytes], output: _OutputReader, limits: JobLimits, started: float
+) -> tuple[JobOutcome | None, int]:
+    """Poll until the child ends or breaks a limit; which limit, and its peak memory."""
+    peak = 0
+    while process.poll() is None:
+        time.sleep(POLL_S)
+        peak = max(peak, tree_memory_bytes(process.pid))
+        if peak > limits.memory_bytes:
+            return JobOutcome.OUT_OF_MEMORY, peak
+        if output.overflowed:
+            return JobOutcome.OUTPUT_LIMIT, peak
+        if time.monotonic() - started > limits.deadline_s:
+            return JobOutcome.TIMEOUT, peak
+    return None, peak
+
+
+def tree_memory_bytes(pid: int) -> int:
+    """Resident bytes of a process and all its descendants; 0 once it is gone."""
+    try:
+        root = psutil.Process(pid)
+        processes = [root, *root.children(recursive=True)]
+    except psutil.Error:
+        return 0
+    total = 0
+    for process in processes:
+        try:
+            total += process.memory_info().rss
+        except psutil.Error:
+            continue  # it ended between the two calls
+    return total
+
+
+def kill_job(pid: int, mark: str) -> None:
+    """Kill the child's process group and whatever left the group but carries its mark."""
+    try:
+        os.killpg(pid, signal.SIGKILL)
+    except (ProcessLookupError, PermissionError):
+        pass
+    for _ in range(20):  # a forking process may be a step ahead: look until none is left
+        survivors = [process for process in psutil.process_iter() if _carries(process, mark)]
+        if not survivors:
+            return
+        for process in survivors:
+            try:
+                process.kill()
+            except psutil.Error:
+                continue
+
+
+def _carries(process: psutil.Process, mark: str) -> bool:
+    try:
+        return process.status() != psutil.STATUS_ZOMBIE and process.environ().get(JOB_MARK) == mark
+    except (psutil.Error, OSError):
+        return False
+
+
+def _read_result(
+    job_dir: Path, returncode: int, stopped: JobOutcome | None, limits: JobLimits
+) -> JobResult:
+    if stopped is not None:
+        return JobResult(stopped, reason=_limit_reason(stopped, limits))
+    path = job_dir / "result.json"
+    if not path.is_file() or path.is_symlink():
+        return _without_result(returncode)
+    if path.stat().st_size > RESULT_BYTES:
+        return JobResult(JobOutcome.OUTPUT_LIMIT, reason="its result is too large")
+    try:
+        result = json.loads(path.read_text())
+    except (ValueError, UnicodeDecodeError):
+        return JobResult(JobOutcome.FAILED, reason="its result is not JSON")
+    if "error" not in result:
+        return JobResult(JobOutcome.OK, value=result["value"])
+    return _from_error(result["error"])
+
+
+def _from_error(error: Mapping[str, Any]) -> JobResult:
+    place = error.get("place") or {}
+    where = f"{place['file']}:{place['line']}: " if place else ""
+    kind = error["type"]
+    if kind in ("exit", "forbidden"):
+        return JobResult(
+            JobOutcome.EXITED if kind == "exit" else JobOutcome.FAILED, reason=error["message"]
+        )
+    outcome = JobOutcome.OUT_OF_MEMORY if kind == "MemoryError" else JobOutcome.FAILED
+    first_line = (error["message"].strip().splitlines() or [""])[0]
+    return JobResult(
+        outcome, reason=f"{where}{kind}: {first_line}", detail=error.get("traceback", "")
+    )
+
+
+def _without_result(returncode: int) -> JobResult:
+    if returncode < 0:
+        name = signal.Signals(-returncode).name
+        return JobResult(JobOutcome.CRASHED, reason=f"the process was killed by {name}")
+    reason = f"the process ended early, with exit code {returncode}"
+    return JobResult(JobOutcome.EXITED, reason=reason)
+
+
+def _limit_reason(outcome: JobOutcome, limits: JobLimits) -> str:
+    if outcome is JobOutcome.TIMEOUT:
+        return f"still running after {limits.deadline_s:g} s"
+    if outcome is JobOutcome.OUT_OF_MEMORY:
+        return f"it used more than {limits.memory_bytes / 1024**3:.1f} GiB of memory"
+    return f"it printed more than {limits.output_bytes:,} bytes"
+
+
+def _move_output(source: Path, target: Path) -> None:
+    target.mkdir(parents=True, exist_ok=True)
+    for path in source.iterdir():
+        if path.is_file() and not path.is_symlink():
+            shutil.move(path, target / path.name)
+
+
+class _OutputReader:
+    """Drains the child's output in a thread, keeps its tail, notices when it is too much."""
+
+    def __init__(self, stream: IO[bytes], limit_bytes: int) -> None:
+        self._stream = stream
+        self._limit = limit_bytes
+        self._tail = b""
+        self.overflowed = False
+        self._thread = threading.Thread(target=self._drain, daemon=True)
+        self._thread.start()
+
+    def _drain(self) -> None:
+        seen = 0
+        while chunk := self._stream.read1(65536):  # type: ignore[attr-defined]
+            seen += len(chunk)
+            self._tail = (self._tail + chunk)[-TAIL_BYTES:]
+            if seen > self._limit:
+                self.overflowed = True
+
+    def finish(self) -> None:
+        self._thread.join(timeout=2)
+        self._stream.close()
+
+    def tail(self) -> str:
+        return self._tail.decode("utf-8", errors="replace")
