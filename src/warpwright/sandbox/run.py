@@ -7,6 +7,7 @@ limit on what it may print. Nothing it starts outlives it.
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import secrets
@@ -169,10 +170,8 @@ def tree_memory_bytes(pid: int) -> int:
 
 def kill_job(pid: int, mark: str) -> None:
     """Kill the child's process group and whatever left the group but carries its mark."""
-    try:
+    with contextlib.suppress(ProcessLookupError, PermissionError):
         os.killpg(pid, signal.SIGKILL)
-    except (ProcessLookupError, PermissionError):
-        pass
     for _ in range(20):  # a forking process may be a step ahead: look until none is left
         survivors = [process for process in psutil.process_iter() if _carries(process, mark)]
         if not survivors:

@@ -38,7 +38,9 @@ class SmLimits:
 class GpuSheet:
     """One board. Rates are dense; FP16/BF16 accumulate in FP32. Missing is None.
 
-    `sources` says for each field where its number comes from.
+    `sources` says for each field where its number comes from, the fields of `limits`
+    included. `tensor_boost_mhz` is set where the published tensor rates hold at another
+    clock than `boost_mhz`.
     """
 
     name: str
@@ -47,6 +49,7 @@ class GpuSheet:
     sm_count: int
     limits: SmLimits
     boost_mhz: float | None = None
+    tensor_boost_mhz: float | None = None
     memory_bandwidth_gb_per_s: float | None = None
     l2_bytes: int | None = None
     fp32_tflops: float | None = None
@@ -91,7 +94,12 @@ class SheetDisagreement:
 
 @dataclass(frozen=True, slots=True)
 class ResolvedGpu:
-    """The sheet to work with: ours, with everything the request states laid over it."""
+    """The sheet to work with: ours, with everything the request states laid over it.
+
+    `notes` tells, in sentences, what was decided on the way: which board a name that fits
+    several was taken for, that a board is known only as the request states it.
+    """
 
     sheet: GpuSheet
     disagreements: tuple[SheetDisagreement, ...] = ()
+    notes: tuple[str, ...] = ()

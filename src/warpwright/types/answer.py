@@ -1,0 +1,55 @@
+"""What comes out: the program, what was tried, and why."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import StrEnum
+
+from warpwright.types.config import Config
+from warpwright.types.request import Request
+from warpwright.types.study import ConfigStudy, Study
+from warpwright.types.verdict import GateReport
+
+
+class Decision(StrEnum):
+    CHANGED = "changed"
+    KEPT = "kept the parent"
+
+
+@dataclass(frozen=True, slots=True)
+class ConfigChoice:
+    """One config that was considered for a kernel, and what became of it."""
+
+    config: Config
+    proposed: bool  # False: the program had it
+    kept: bool
+    reason: str
+    study: ConfigStudy | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class ConfigPlan:
+    """The config list chosen for a kernel, with every candidate's fate."""
+
+    kernel: str
+    choices: tuple[ConfigChoice, ...]
+    conflicts: tuple[str, ...] = ()
+    left_alone: str | None = None  # why this kernel's configs were not touched
+
+    @property
+    def kept(self) -> tuple[Config, ...]:
+        return tuple(choice.config for choice in self.choices if choice.kept)
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """The answer to a request. `program` is the parent where the decision is KEPT."""
+
+    request: Request
+    program: str
+    decision: Decision
+    reason: str
+    study: Study
+    plans: tuple[ConfigPlan, ...]
+    gate: GateReport
+    conflicts: tuple[str, ...] = ()

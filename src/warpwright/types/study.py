@@ -1,0 +1,145 @@
+"""A study: everything known about a program on one GPU, before anything is changed.
+
+Nothing in here was measured by us; resources are *compiled*, profile numbers *stated*.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from enum import StrEnum
+
+from warpwright.types.compiled import Compiled, CompileResult, Occupancy, Toolchain, Unlaunchable
+from warpwright.types.config import Config
+from warpwright.types.evidence import Origin
+from warpwright.types.gpu import ResolvedGpu
+from warpwright.types.program import ProgramView
+from warpwright.types.shapes import Problem
+from warpwright.types.trace import Trace
+
+
+class Activity(StrEnum):
+    """Whether a config is the one that the profile was taken with."""
+
+    ACTIVE = "active"  # it, or one that compiles to the same binary
+    POSSIBLE = "possible"  # it cannot be told apart from others
+    INACTIVE = "inactive"
+    UNKNOWN = "unknown"  # nothing to tell it by
+
+
+@dataclass(frozen=True, slots=True)
+class CompiledView:
+    """A compile result for one specialisation class, with what follows from it."""
+
+    result: CompileResult
+    occupancy: Occupancy | None = None
+    unlaunchable: tuple[Unlaunchable, ...] = ()
+
+    @property
+    def launchable(self) -> bool:
+        return isinstance(self.result, Compiled) and not self.unlaunchable
+
+    @property
+    def cubin(self) -> str | None:
+        return self.result.cubin_sha256 if isinstance(self.result, Compiled) else None
+
+
+@dataclass(frozen=True, slots=True)
+class ConfigStudy:
+    """One config of one kernel: what it compiles to, per specialisation class."""
+
+    config: Config
+    compiled: tuple[CompiledView, ...]
+    cubin_class: int | None = None  # equal numbers: equal binaries in every class
+    grid: tuple[int, ...] | None = None
+    blocks: int | None = None
+    activity: Activity = Activity.UNKNOWN
+
+    @property
+    def launchable(self) -> bool:
+        """Launchable in at least one specialisation class."""
+        return any(view.launchable for view in self.compiled)
+
+    @property
+    def identity(self) -> tuple[str, ...] | None:
+        """The binaries over all classes, or None if one of them did not compile."""
+        cubins = tuple(view.cubin for view in self.compiled if view.cubin is not None)
+        return cubins if cubins and len(cubins) == len(self.compiled) else None
+
+    @property
+    def occupancy_pct(self) -> float | None:
+        """Occupancy in the first class (the real call where shapes are known)."""
+        first = self.compiled[0].occupancy if self.compiled else None
+        return None if first is None else first.occupancy_pct
+
+    @property
+    def spill_bytes(self) -> int | None:
+        """Local memory per thread in the first class, or None if it did not compile."""
+        result = self.compiled[0].result if self.compiled else None
+        return result.resources.local_bytes if isinstance(result, Compiled) else None
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """Something a specialist would say, in one or two plain sentences, with its origin."""
+
+    id: str
+    subject: str  # a kernel, a config, the request
+    text: str
+    origin: Origin
+    weight: int = 0  # larger: said earlier
+
+
+@dataclass(frozen=True, slots=True)
+class KernelStudy:
+    """One kernel: its configs in source order, and what is known of its active one."""
+
+    kernel: str
+    autotuned: bool
+    configs: tuple[ConfigStudy, ...]
+    active_reason: str = ""
+    specializations: tuple[str, ...] = ()
+    findings: tuple[Finding, ...] = ()
+
+    @property
+    def active(self) -> tuple[ConfigStudy, ...]:
+        """The configs that may be the active one; one entry where it is known."""
+        known = tuple(c for c in self.configs if c.activity is Activity.ACTIVE)
+        return known or tuple(c for c in self.configs if c.activity is Activity.POSSIBLE)
+
+    def config(self, config: Config) -> ConfigStudy | None:
+        return next((study for study in self.configs if study.config == config), None)
+
+
+@dataclass(frozen=True, slots=True)
+class ProblemCost:
+    """Work of one forward pass at full size, counted on the problem's own `Model`.
+
+    `flops` counts multiply and add as two; bytes are inputs and parameters read once and
+    outputs written once: the least that any program must move.
+    """
+
+    flops: int
+    read_bytes: int
+    written_bytes: int
+    compute_class: str  # "tf32", "fp32", "fp16", "bf16": the rate that the policy allows
+    counted: tuple[str, ...] = ()  # operators whose work was counted
+
+
+@dataclass(frozen=True, slots=True)
+class Study:
+    """What is known of a program on a GPU."""
+
+    gpu: ResolvedGpu
+    view: ProgramView
+    kernels: tuple[KernelStudy, ...]
+    problem: Problem | None = None
+    trace: Trace | None = None
+    cost: ProblemCost | None = None
+    floor_us: float | None = None
+    floor_bound: str | None = None
+    toolchain: Toolchain | None = None
+    findings: tuple[Finding, ...] = ()
+    unknown: tuple[str, ...] = field(default=())
+
+    def kernel(self, name: str) -> KernelStudy | None:
+        return next((kernel for kernel in self.kernels if kernel.kernel == name), None)
