@@ -1,0 +1,63 @@
+"""What every test may ask for, and which tests a machine cannot run.
+
+Nothing here imports torch: collecting the tests of the text commands must work where it is absent.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import functools
+import importlib.util
+import os
+from pathlib import Path
+
+import pytest
+
+CASES_VARIABLE = "WARPWRIGHT_CASES"
+
+
+@functools.cache
+def missing_compiler() -> str | None:
+    """Why tests marked `triton` cannot run here, or None."""
+    missing = [name for name in ("torch", "triton") if importlib.util.find_spec(name) is None]
+    return f"{' and '.join(missing)} not installed" if missing else None
+
+
+@functools.cache
+def missing_gpu() -> str | None:
+    """Why tests marked `gpu` cannot run here, or None. Asks the driver, not torch."""
+    try:
+        driver = ctypes.CDLL("libcuda.so.1")
+    except OSError:
+        return "no CUDA driver"
+    count = ctypes.c_int(0)
+    if driver.cuInit(0) != 0 or driver.cuDeviceGetCount(ctypes.byref(count)) != 0:
+        return "the CUDA driver does not start"
+    return None if count.value else "no CUDA GPU"
+
+
+@functools.cache
+def missing_cases() -> str | None:
+    """Why tests marked `cases` cannot run here, or None."""
+    named = os.environ.get(CASES_VARIABLE)
+    if not named:
+        return f"{CASES_VARIABLE} is not set"
+    return None if Path(named).is_dir() else f"{CASES_VARIABLE} names no directory"
+
+
+REASONS = {"triton": missing_compiler, "gpu": missing_gpu, "cases": missing_cases}
+
+
+def pytest_runtest_setup(item: pytest.Item) -> None:
+    """Skip a test whose marker asks for something that this machine lacks."""
+    for marker, reason_of in REASONS.items():
+        if item.get_closest_marker(marker) is not None and (reason := reason_of()):
+            pytest.skip(reason)
+
+
+@pytest.fixture(scope="session")
+def cases_dir() -> Path:
+    """The directory of recorded requests: `cases/recorded.jsonl.gz` and `seeds/*.txt`."""
+    if reason := missing_cases():
+        pytest.skip(reason)
+    return Path(os.environ[CASES_VARIABLE]).resolve()
