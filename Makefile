@@ -1,0 +1,58 @@
+# One command to set up and see the main job (`make demo`), one to set up and test (`make test`).
+# Needs Python 3.11 or later and make. Everything is installed into .venv and nothing outside it.
+#
+# PYTHON  the interpreter that makes .venv (default: the first of those below that is >= 3.11)
+# TORCH   what `pip install` is told about torch; constraints.txt holds its version. Plain pip
+#         on Linux downloads the CUDA wheels (several GB), which is what the owner of a GPU wants.
+#         Without a GPU the CPU build does: make test TORCH='torch --index-url URL' with
+#         URL = https://download.pytorch.org/whl/cpu
+
+VENV := .venv
+TORCH ?= torch
+PYTHON ?= $(firstword $(foreach name,python3 python3.13 python3.12 python3.11 python3.14 python,\
+	$(shell $(name) -c 'import sys, ensurepip; sys.version_info >= (3, 11) and print("$(name)")' \
+		2>/dev/null)))
+
+BIN := $(VENV)/bin
+STAMP := $(VENV)/.installed
+EXAMPLE := examples/01-conv2d-stride4
+DEMO := build/demo
+
+.DEFAULT_GOAL := help
+.PHONY: help setup demo test lint format clean
+
+help:  ## show this list
+	@sed -n 's/^\([a-z]*\):.*##  *\(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 16
+
+setup: $(STAMP)  ## make .venv and install into it
+
+# The stamp is written last: an installation that was cut off is done again, a finished one is not.
+# Triton is named for itself, since torch's CPU build brings none; only Linux has wheels of it.
+$(STAMP): pyproject.toml constraints.txt
+	@test -n "$(PYTHON)" || { echo "make: no Python >= 3.11 with venv found (Debian: apt install \
+	python3-venv); name one with PYTHON=/path/to/python3" >&2; exit 1; }
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt $(TORCH)
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt 'triton; sys_platform == "linux"'
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[dev]'
+	@touch $@
+
+demo: $(STAMP)  ## answer example 01 (no GPU needed)
+	@mkdir -p $(DEMO)
+	$(BIN)/warpwright answer $(EXAMPLE)/request.txt --problem $(EXAMPLE)/problem.py > $(DEMO)/answer.py
+	@echo "The answer is $(DEMO)/answer.py"
+
+test: $(STAMP)  ## run the tests that need no GPU
+	$(BIN)/python -m pytest -m "not gpu"
+
+lint: $(STAMP)  ## ruff and mypy, as CI runs them
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+format: $(STAMP)  ## let ruff format the code
+	$(BIN)/ruff format .
+
+clean:  ## remove .venv and everything else that was made here
+	rm -rf $(VENV) build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +
