@@ -1,0 +1,1 @@
+"""Proposers of candidates. None is trusted: the gate judges what they make."""

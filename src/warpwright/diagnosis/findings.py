@@ -1,0 +1,274 @@
+"""What a specialist would say on seeing a kernel's source, compile reports and profile.
+
+Pure: each function looks for one thing and returns findings, or none. Every finding names its
+evidence; what cannot be known from it is said, not guessed.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from warpwright.types.compiled import Compiled, Occupancy, Resources, Toolchain
+from warpwright.types.evidence import Origin
+from warpwright.types.program import Kernel
+from warpwright.types.request import KernelProfile
+from warpwright.types.study import CompiledView, ConfigStudy, Finding, KernelStudy
+
+WARPS_ACTIVE = "sm__warps_active.avg.pct_of_peak_sustained_active"
+SM_THROUGHPUT = "sm__throughput.avg.pct_of_peak_sustained_elapsed"
+DRAM_THROUGHPUT = "dram__throughput.avg.pct_of_peak_sustained_elapsed"
+L2_HIT_RATE = "lts__t_sector_hit_rate.pct"
+# A measured and a predicted occupancy that differ by more than this many points disagree: load
+# imbalance and the tail of a launch lower the measured one by a few points at most.
+OCCUPANCY_TOLERANCE_POINTS = 5.0
+NEAR_ROOF_PCT = 80.0
+
+
+def kernel_findings(
+    source: Kernel,
+    study: KernelStudy,
+    profile: KernelProfile | None,
+    toolchain: Toolchain | None,
+    gpu_name: str,
+) -> tuple[Finding, ...]:
+    """All findings about one kernel, weightiest first."""
+    found = [
+        *unpipelined_loops(source, study),
+        *equal_binaries(study),
+        *never_launching(study, gpu_name),
+        *occupancy_cap(study, gpu_name),
+        *profile_against_compile(study, profile, toolchain),
+        *profile_reading(study.kernel, profile),
+        *spills(study),
+        *dots_without_tensor_cores(source, study),
+    ]
+    return tuple(sorted(found, key=lambda finding: -finding.weight))
+
+
+def unpipelined_loops(source: Kernel, study: KernelStudy) -> list[Finding]:
+    """`tl.static_range` unrolls its loop; there is no loop left for num_stages to pipeline."""
+    unrolled = [loop for loop in source.loops if "static_range" in loop.kind]
+    pipelined = [loop for loop in source.loops if loop.kind in ("range", "tl.range")]
+    if not unrolled or pipelined:
+        return []
+    stages = {config.config.num_stages for config in study.configs}
+    evidence = ""
+    if _stages_do_nothing(study):
+        evidence = (
+            " The compiler agrees: configs that differ in num_stages alone are byte-equal binaries."
+        )
+    lines = ", ".join(str(loop.line) for loop in unrolled)
+    tried = (
+        f" The configs try num_stages {_and(sorted(stages))} for nothing."
+        if (len(stages) > 1)
+        else ""
+    )
+    return [
+        Finding(
+            "static-range",
+            study.kernel,
+            f"The loop at line {lines} is unrolled by tl.static_range, so nothing is pipelined "
+            f"and num_stages does nothing.{tried}{evidence}",
+            Origin.COMPILED if evidence else Origin.STATED,
+            weight=90,
+        )
+    ]
+
+
+def _stages_do_nothing(study: KernelStudy) -> bool:
+    by_rest: dict[object, set[tuple[str, ...]]] = {}
+    stages: dict[object, int] = {}
+    for config in study.configs:
+        if config.identity is None:
+            continue
+        key = (config.config.meta, config.config.num_warps)
+        by_rest.setdefault(key, set()).add(config.identity)
+        stages[key] = stages.get(key, 0) + 1
+    shared = [key for key, count in stages.items() if count > 1]
+    return bool(shared) and all(len(by_rest[key]) == 1 for key in shared)
+
+
+def equal_binaries(study: KernelStudy) -> list[Finding]:
+    """Configs that compile to the same binary are one config to a tuner."""
+    known = [config for config in study.configs if config.identity is not None]
+    distinct = {config.identity for config in known}
+    if len(distinct) == len(known) or not known:
+        return []
+    return [
+        Finding(
+            "equal-binaries",
+            study.kernel,
+            f"Its {_count(len(known), 'config')} are {_count(len(distinct), 'binary')}: tuning "
+            f"compiles and times {len(known) - len(distinct)} of them for nothing.",
+            Origin.COMPILED,
+            weight=80,
+        )
+    ]
+
+
+def never_launching(study: KernelStudy, gpu_name: str) -> list[Finding]:
+    """Configs that break a limit of the board fail silently at tuning time."""
+    found = []
+    for config in study.configs:
+        broken = [limit for view in config.compiled for limit in view.unlaunchable]
+        if broken and not config.launchable:
+            found.append(
+                Finding(
+                    "never-launches",
+                    study.kernel,
+                    f"{config.config} can never run on {gpu_name}: it needs {broken[0].needs:,} "
+                    f"{broken[0].unit} ({broken[0].limit}), the limit is "
+                    f"{broken[0].allowed:,}. The tuner skips it without a word.",
+                    Origin.COMPILED,
+                    weight=85,
+                )
+            )
+    return found
+
+
+def occupancy_cap(study: KernelStudy, gpu_name: str) -> list[Finding]:
+    """What caps the occupancy of the config that is, or may be, the active one."""
+    found = []
+    for config in study.active or study.configs[:1]:
+        for view in config.compiled:
+            if view.occupancy is None or not isinstance(view.result, Compiled):
+                continue
+            label = "" if len(config.compiled) == 1 else f" ({view.result.specialization})"
+            found.append(
+                Finding(
+                    "occupancy-cap",
+                    study.kernel,
+                    f"{config.config}{label}: "
+                    + describe_occupancy(view.occupancy, view.result.resources, gpu_name),
+                    Origin.COMPILED,
+                    weight=60,
+                )
+            )
+    return found
+
+
+def describe_occupancy(occupancy: Occupancy, resources: Resources, gpu_name: str) -> str:
+    """Blocks, warps, percent, and the resource that caps them with its numbers."""
+    uses = {
+        "registers": f"{resources.registers_per_thread} registers a thread",
+        "shared memory": f"{resources.shared_bytes:,} B of shared memory a block",
+        "warps": f"{resources.threads_per_block // 32} warps a block",
+        "blocks": "the limit of blocks an SM",
+    }
+    causes = _and([uses.get(limiter, limiter) for limiter in occupancy.limiters])
+    others = [
+        f"{name} alone would allow {blocks}"
+        for name, blocks in sorted(occupancy.limits.items())
+        if name not in occupancy.limiters
+    ]
+    rest = f" ({'; '.join(others)})" if others else ""
+    return (
+        f"{_count(occupancy.blocks_per_sm, 'block')} an SM, {occupancy.warps_per_sm} warps, "
+        f"{occupancy.occupancy_pct:.1f} % occupancy on {gpu_name}, capped by {causes}{rest}."
+    )
+
+
+def profile_against_compile(
+    study: KernelStudy, profile: KernelProfile | None, toolchain: Toolchain | None
+) -> list[Finding]:
+    """A profile and a compile report that disagree come from different compilers or calls."""
+    measured = None if profile is None else profile.metric(WARPS_ACTIVE)
+    predicted = {
+        round(view.occupancy.occupancy_pct, 1)
+        for config in study.active
+        for view in config.compiled
+        if view.occupancy is not None
+    }
+    if measured is None or not predicted:
+        return []
+    if any(abs(measured - value) <= OCCUPANCY_TOLERANCE_POINTS for value in predicted):
+        return []
+    version = f"Triton {toolchain.triton}" if toolchain else "this compiler"
+    listed = _and([f"{value:g}" for value in sorted(predicted)])
+    return [
+        Finding(
+            "profile-disagrees",
+            study.kernel,
+            f"The profile states {measured:.1f} % warps active; {version} compiles to {listed} % "
+            "occupancy. The profile was probably taken with another Triton version, whose code "
+            "used other amounts of registers: its occupancy is not that of the code you get now.",
+            Origin.COMPILED,
+            weight=70,
+        )
+    ]
+
+
+def profile_reading(kernel: str, profile: KernelProfile | None) -> list[Finding]:
+    """Where the stated throughputs stand against their roofs, without guessing further."""
+    if profile is None:
+        return []
+    sm, dram = profile.metric(SM_THROUGHPUT), profile.metric(DRAM_THROUGHPUT)
+    hit = profile.metric(L2_HIT_RATE)
+    if sm is None or dram is None:
+        return []
+    said = f"The profile states {sm:.0f} % SM and {dram:.0f} % DRAM throughput"
+    said += f", {hit:.0f} % L2 hits" if hit is not None else ""
+    if max(sm, dram) >= NEAR_ROOF_PCT:
+        roof = "SM throughput" if sm >= dram else "DRAM bandwidth"
+        verdict = f"it is near the roof of {roof}, and a change of warps or stages can win little."
+    else:
+        verdict = (
+            "neither is near its roof, so time goes to waiting (latency, or a unit that these "
+            "metrics do not show). Stall reasons would tell which; the profile has none."
+        )
+    return [Finding("profile-reading", kernel, f"{said}: {verdict}", Origin.STATED, weight=50)]
+
+
+def spills(study: KernelStudy) -> list[Finding]:
+    """Registers spilled to local memory by a config that may be active."""
+    worst = [(config, view) for config, view in _active_views(study) if _local_bytes(view)]
+    return [
+        Finding(
+            "spills",
+            study.kernel,
+            f"{config.config} keeps {_local_bytes(view)} B a thread in local memory (spills or "
+            "local arrays); each access goes through L1.",
+            Origin.COMPILED,
+            weight=65,
+        )
+        for config, view in worst[:1]
+    ]
+
+
+def dots_without_tensor_cores(source: Kernel, study: KernelStudy) -> list[Finding]:
+    """A kernel with `tl.dot` whose binary holds no tensor-core instruction."""
+    if not source.operations_named("dot"):
+        return []
+    for config, view in _active_views(study):
+        result = view.result
+        if isinstance(result, Compiled) and result.facts.get("mma") == 0:
+            return [
+                Finding(
+                    "no-tensor-cores",
+                    study.kernel,
+                    f"{config.config} has a tl.dot and no tensor-core instruction: it runs on "
+                    "the ordinary fp32 units (input_precision='ieee' or fp64 does that).",
+                    Origin.COMPILED,
+                    weight=75,
+                )
+            ]
+    return []
+
+
+def _active_views(study: KernelStudy) -> list[tuple[ConfigStudy, CompiledView]]:
+    return [(config, view) for config in study.active for view in config.compiled]
+
+
+def _local_bytes(view: CompiledView) -> int:
+    return view.result.resources.local_bytes if isinstance(view.result, Compiled) else 0
+
+
+def _count(number: int, noun: str) -> str:
+    if number == 1:
+        return f"1 {noun}"
+    return f"{number} {noun[:-1]}ies" if noun.endswith("y") else f"{number} {noun}s"
+
+
+def _and(items: Sequence[object]) -> str:
+    texts = [str(item) for item in items]
+    return texts[0] if len(texts) == 1 else ", ".join(texts[:-1]) + " and " + texts[-1]

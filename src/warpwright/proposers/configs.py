@@ -1,0 +1,322 @@
+"""The tuning proposer: which configs a kernel's autotuner should try, within the rules.
+
+Without a GPU nothing here claims speed. What it can show from compile reports: which configs
+are one and the same binary, which can never launch, which new ones differ from all of them and
+use the machine no worse. The tuner on the user's card makes the choice; every distinct original
+stays in its list, so it can still choose what it chose before.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
+
+from warpwright.resources.predicates import LOW_OCCUPANCY_PCT
+from warpwright.types.answer import ConfigChoice, ConfigPlan
+from warpwright.types.compiled import Compiled
+from warpwright.types.config import Config
+from warpwright.types.stage import Rule, Stage
+from warpwright.types.study import Activity, ConfigStudy, KernelStudy
+
+SANE_WARPS = (1, 2, 4, 8, 16)
+
+
+@dataclass(frozen=True, slots=True)
+class TuningRules:
+    """The parameters of the stage's rules that bound a config list. None: not bounded."""
+
+    count_min: int | None = None
+    count_max: int | None = None
+    warps: tuple[int, ...] | None = None
+    stages: tuple[int, ...] | None = None
+    stage_step: int = 1
+    warps_need_occupancy: bool = False
+    include: tuple[Config, ...] = ()
+
+    @classmethod
+    def of(cls, stage: Stage) -> TuningRules:
+        """Read the parameters off a stage's rules."""
+        count = stage.rule("configs.count")
+        step = stage.rule("num_stages.step")
+        include = tuple(
+            Config.of({}, _whole(rule, "num_warps") or 4, _whole(rule, "num_stages") or 3)
+            for rule in stage.rules
+            if rule.id == "configs.include"
+        )
+        return cls(
+            count_min=_whole(count, "min"),
+            count_max=_whole(count, "max"),
+            warps=_values(stage.rule("num_warps.domain")),
+            stages=_values(stage.rule("num_stages.domain")),
+            stage_step=_whole(step, "max") or 1,
+            warps_need_occupancy=stage.rule("num_warps.only_if") is not None,
+            include=include,
+        )
+
+    def in_domain(self, config: Config) -> bool:
+        return (self.warps is None or config.num_warps in self.warps) and (
+            self.stages is None or config.num_stages in self.stages
+        )
+
+
+def _whole(rule: Rule | None, name: str) -> int | None:
+    value = None if rule is None else rule.parameters.get(name)
+    return value if isinstance(value, int) else None
+
+
+def _values(rule: Rule | None) -> tuple[int, ...] | None:
+    value = None if rule is None else rule.parameters.get("values")
+    if not isinstance(value, tuple):
+        return None
+    return tuple(item for item in value if isinstance(item, int))
+
+
+def neighbours(kernel: KernelStudy, rules: TuningRules) -> tuple[Config, ...]:
+    """New configs near those that may be active: one step in stages, or a factor 2 in warps.
+
+    Order: around the first possible active config first; stages before warps.
+    """
+    bases = [study.config for study in _bases(kernel)]
+    known = {study.config for study in kernel.configs}
+    found: dict[Config, None] = {}
+    for include in rules.include:
+        for base in bases:
+            found[replace(base, num_warps=include.num_warps, num_stages=include.num_stages)] = None
+    for base in bases:
+        for stages in _steps(base.num_stages, rules.stage_step):
+            found[replace(base, num_stages=stages, explicit=(), line=None)] = None
+    for base in bases:
+        for warps in (base.num_warps * 2, base.num_warps // 2):
+            if warps in (rules.warps or SANE_WARPS):
+                found[replace(base, num_warps=warps, explicit=(), line=None)] = None
+    return tuple(c for c in found if c not in known and rules.in_domain(c))
+
+
+def _bases(kernel: KernelStudy) -> tuple[ConfigStudy, ...]:
+    """What to look around: the possible active configs, one per binary."""
+    candidates = kernel.active or tuple(c for c in kernel.configs if c.launchable)
+    return _one_per_class(candidates)
+
+
+def _one_per_class(studies: Iterable[ConfigStudy]) -> tuple[ConfigStudy, ...]:
+    seen: dict[object, ConfigStudy] = {}
+    for study in studies:
+        seen.setdefault(study.identity or study.config, study)
+    return tuple(seen.values())
+
+
+def _steps(stages: int, step: int) -> tuple[int, ...]:
+    return tuple(s for d in range(1, step + 1) for s in (stages + d, stages - d) if s >= 1)
+
+
+def choose(
+    kernel: KernelStudy,
+    candidates: Sequence[ConfigStudy],
+    rules: TuningRules,
+    *,
+    measured_warps_active_pct: float | None = None,
+) -> ConfigPlan:
+    """Choose the config list: distinct launchable originals, then the best candidates.
+
+    `measured_warps_active_pct` is the profile's warps active (0..100), None if not taken.
+    """
+    originals = _judge_originals(kernel, rules)
+    conflicts = _domain_conflicts(kernel, originals, rules)
+    originals, dropped = _fit(kernel, originals, rules)
+    conflicts += dropped
+    room = None if rules.count_max is None else rules.count_max - sum(c.kept for c in originals)
+    proposed = _judge_candidates(
+        kernel, candidates, originals, rules, room, measured_warps_active_pct
+    )
+    plan = ConfigPlan(kernel.kernel, (*originals, *proposed), tuple(conflicts))
+    if rules.count_min is not None and len(plan.kept) < rules.count_min:
+        conflicts.append(
+            f"the request asks for at least {rules.count_min} configs; only {len(plan.kept)} "
+            "distinct ones exist within its other rules"
+        )
+    return replace(plan, conflicts=tuple(conflicts))
+
+
+def _judge_originals(kernel: KernelStudy, rules: TuningRules) -> list[ConfigChoice]:
+    """Keep one original per binary; drop what can never launch."""
+    keepers = {id(study) for study in _representatives(kernel, rules)}
+    choices = []
+    for study in kernel.configs:
+        active = study.activity is Activity.ACTIVE
+        if not study.launchable and not active:
+            choices.append(ConfigChoice(study.config, False, False, never_runs(study), study))
+        elif id(study) in keepers:
+            reason = {
+                Activity.ACTIVE: "original, active in the profile: always stays",
+                Activity.POSSIBLE: "original, may be the active one: stays",
+            }.get(study.activity, "original, a binary of its own: stays")
+            choices.append(ConfigChoice(study.config, False, True, reason, study))
+        else:
+            twin = next(
+                other.config
+                for other in _representatives(kernel, rules)
+                if other.identity == study.identity
+            )
+            reason = f"the same binary as {twin}: trying both costs time and changes nothing"
+            choices.append(ConfigChoice(study.config, False, False, reason, study))
+    return choices
+
+
+def never_runs(study: ConfigStudy) -> str:
+    """Why a config can never run, with the number that rules it out."""
+    for view in study.compiled:
+        if view.unlaunchable:
+            return f"can never run on the target: {view.unlaunchable[0]}"
+        if not isinstance(view.result, Compiled):
+            return f"does not compile for the target: {view.result.reason}"
+    return "was not compiled"
+
+
+def _representatives(kernel: KernelStudy, rules: TuningRules) -> tuple[ConfigStudy, ...]:
+    """One config per binary: one inside the stage's domains if there is one, else the first.
+
+    A config known to be the active one represents its binary itself when nothing else does so
+    from within the domains.
+    """
+    best: dict[object, ConfigStudy] = {}
+    for study in kernel.configs:
+        if not study.launchable and study.activity is not Activity.ACTIVE:
+            continue
+        key = study.identity or study.config
+        held = best.get(key)
+        if held is None or (rules.in_domain(study.config) and not rules.in_domain(held.config)):
+            best[key] = study
+    return tuple(best.values())
+
+
+def _domain_conflicts(
+    kernel: KernelStudy, choices: Sequence[ConfigChoice], rules: TuningRules
+) -> list[str]:
+    outside = [c.config for c in choices if c.kept and not rules.in_domain(c.config)]
+    if not outside:
+        return []
+    listed = "; ".join(map(str, outside))
+    return [
+        f"{kernel.kernel}: the program's own {listed} lies outside the stage's domains; the "
+        "rules ask to keep originals, so it stays (domains bind what is added)"
+    ]
+
+
+def _fit(
+    kernel: KernelStudy, choices: list[ConfigChoice], rules: TuningRules
+) -> tuple[list[ConfigChoice], list[str]]:
+    """Where more distinct originals exist than the rules allow, possible active ones go first."""
+    kept = [c for c in choices if c.kept]
+    if rules.count_max is None or len(kept) <= rules.count_max:
+        return choices, []
+    ranked = sorted(kept, key=lambda c: _rank(c.study))
+    stays = {id(choice) for choice in ranked[: rules.count_max]}
+    fitted = [
+        choice
+        if not choice.kept or id(choice) in stays
+        else replace(
+            choice,
+            kept=False,
+            reason=f"distinct, but the request allows {rules.count_max} configs and others "
+            "were more likely the active one",
+        )
+        for choice in choices
+    ]
+    conflict = (
+        f"{kernel.kernel}: the rules ask to keep the originals and allow {rules.count_max} "
+        f"configs, and the program has {len(kept)} distinct ones that can run; the active one "
+        "stays, and as many others as fit"
+    )
+    return fitted, [conflict]
+
+
+def _rank(study: ConfigStudy | None) -> int:
+    order = {Activity.ACTIVE: 0, Activity.POSSIBLE: 1, Activity.UNKNOWN: 2, Activity.INACTIVE: 3}
+    return 4 if study is None else order[study.activity]
+
+
+def _judge_candidates(
+    kernel: KernelStudy,
+    candidates: Sequence[ConfigStudy],
+    originals: Sequence[ConfigChoice],
+    rules: TuningRules,
+    room: int | None,
+    measured_warps_active_pct: float | None,
+) -> list[ConfigChoice]:
+    seen = {c.study.identity: c.config for c in originals if c.study and c.study.identity}
+    choices = []
+    for study in candidates:
+        base = _base_of(kernel, study.config)
+        reason = refusal(study, base, rules, measured_warps_active_pct)
+        twin = seen.get(study.identity) if study.identity else None
+        if reason is None and twin is not None:
+            reason = f"the same binary as {twin}"
+        if reason is None and room is not None and room <= 0:
+            reason = f"no room: the request allows {rules.count_max} configs"
+        kept = reason is None
+        if kept:
+            room = None if room is None else room - 1
+            if study.identity:
+                seen[study.identity] = study.config
+        choices.append(ConfigChoice(study.config, True, kept, reason or _merit(study, base), study))
+    return choices
+
+
+def _base_of(kernel: KernelStudy, config: Config) -> ConfigStudy | None:
+    """The original that a candidate was made from: same meta-parameters, nearest options."""
+    same = [study for study in kernel.configs if study.config.meta == config.meta]
+    return min(
+        same,
+        key=lambda s: (
+            _rank(s),
+            abs(s.config.num_stages - config.num_stages)
+            + abs(s.config.num_warps - config.num_warps),
+        ),
+        default=None,
+    )
+
+
+def refusal(
+    study: ConfigStudy,
+    base: ConfigStudy | None,
+    rules: TuningRules,
+    measured_warps_active_pct: float | None,
+) -> str | None:
+    """Why a candidate is not worth trying or not allowed; None if nothing speaks against it."""
+    if not study.launchable:
+        return never_runs(study)
+    if base is None:
+        return None
+    spills, base_spills = study.spill_bytes, base.spill_bytes
+    if spills is not None and base_spills is not None and spills > base_spills:
+        return f"spills {spills} B a thread, the original {base_spills} B"
+    if study.config.num_warps == base.config.num_warps or not rules.warps_need_occupancy:
+        return None
+    active_pct = measured_warps_active_pct
+    if active_pct is None:
+        active_pct = base.occupancy_pct
+    if active_pct is None:
+        return "num_warps may change only if occupancy suggests it, and occupancy is unknown"
+    if active_pct >= LOW_OCCUPANCY_PCT:
+        return (
+            f"occupancy does not suggest other num_warps: {active_pct:.1f} % of the warps are "
+            f"active, the bar is {LOW_OCCUPANCY_PCT:g} %"
+        )
+    ours, theirs = study.occupancy_pct, base.occupancy_pct
+    if ours is not None and theirs is not None and ours < theirs:
+        return f"occupancy would fall from {theirs:.1f} to {ours:.1f} %"
+    return None
+
+
+def _merit(study: ConfigStudy, base: ConfigStudy | None) -> str:
+    """What speaks for trying a candidate, in compiled facts only."""
+    if base is None:
+        return "asked for by the request"
+    parts = []
+    if study.config.num_stages != base.config.num_stages:
+        parts.append(f"num_stages {base.config.num_stages} → {study.config.num_stages}")
+    if study.config.num_warps != base.config.num_warps:
+        parts.append(f"num_warps {base.config.num_warps} → {study.config.num_warps}")
+    if study.occupancy_pct is not None and base.occupancy_pct is not None:
+        parts.append(f"occupancy {base.occupancy_pct:.1f} → {study.occupancy_pct:.1f} %")
+    return "new, a binary of its own, worth a try: " + ", ".join(parts)

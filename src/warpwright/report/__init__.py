@@ -1,0 +1,1 @@
+"""What people and programs read about an answer: the explanation and the JSON record."""

@@ -1,0 +1,151 @@
+"""From answers, gate reports and studies to the records of `schema`."""
+
+from __future__ import annotations
+
+from warpwright.report.schema import (
+    AnswerRecord,
+    CheckReportRecord,
+    ChoiceRecord,
+    CompiledRecord,
+    ConfigRecord,
+    ConfigStudyRecord,
+    CostRecord,
+    DisagreementRecord,
+    FindingRecord,
+    GateRecord,
+    GpuRecord,
+    InspectRecord,
+    KernelRecord,
+    OccupancyRecord,
+    PlanRecord,
+    StudyRecord,
+    ToolchainRecord,
+    ViolationRecord,
+)
+from warpwright.types.answer import Answer, ConfigChoice, ConfigPlan
+from warpwright.types.compiled import Compiled
+from warpwright.types.config import Config
+from warpwright.types.gpu import ResolvedGpu
+from warpwright.types.study import CompiledView, ConfigStudy, Finding, KernelStudy, Study
+from warpwright.types.verdict import GateReport
+
+
+def config_record(config: Config) -> ConfigRecord:
+    """A config with its meta-parameters as a mapping."""
+    return ConfigRecord(
+        meta=config.meta_dict,
+        num_warps=config.num_warps,
+        num_stages=config.num_stages,
+        num_ctas=config.num_ctas,
+        maxnreg=config.maxnreg,
+    )
+
+
+def _compiled(view: CompiledView) -> CompiledRecord:
+    result = view.result
+    if not isinstance(result, Compiled):
+        return CompiledRecord(specialization=result.specialization, error=result.reason)
+    return CompiledRecord(
+        specialization=result.specialization,
+        registers_per_thread=result.resources.registers_per_thread,
+        local_bytes_per_thread=result.resources.local_bytes,
+        shared_bytes=result.resources.shared_bytes,
+        cubin_sha256=result.cubin_sha256,
+        occupancy=view.occupancy and OccupancyRecord.model_validate(view.occupancy),
+        unlaunchable=[str(limit) for limit in view.unlaunchable],
+        facts=dict(result.facts),
+    )
+
+
+def _config_study(study: ConfigStudy) -> ConfigStudyRecord:
+    return ConfigStudyRecord(
+        config=config_record(study.config),
+        activity=study.activity,
+        cubin_class=study.cubin_class,
+        launchable=study.launchable,
+        grid=None if study.grid is None else list(study.grid),
+        compiled=[_compiled(view) for view in study.compiled],
+    )
+
+
+def _findings(findings: tuple[Finding, ...]) -> list[FindingRecord]:
+    return [FindingRecord.model_validate(finding) for finding in findings]
+
+
+def _kernel(kernel: KernelStudy) -> KernelRecord:
+    return KernelRecord(
+        kernel=kernel.kernel,
+        autotuned=kernel.autotuned,
+        active_reason=kernel.active_reason,
+        configs=[_config_study(config) for config in kernel.configs],
+        findings=_findings(kernel.findings),
+    )
+
+
+def _choice(choice: ConfigChoice) -> ChoiceRecord:
+    return ChoiceRecord(
+        config=config_record(choice.config),
+        source="proposed" if choice.proposed else "original",
+        kept=choice.kept,
+        reason=choice.reason,
+        compiled=[_compiled(view) for view in choice.study.compiled] if choice.study else [],
+    )
+
+
+def _plan(plan: ConfigPlan) -> PlanRecord:
+    return PlanRecord(
+        kernel=plan.kernel,
+        left_alone=plan.left_alone,
+        conflicts=list(plan.conflicts),
+        choices=[_choice(choice) for choice in plan.choices],
+    )
+
+
+def _gpu(gpu: ResolvedGpu) -> GpuRecord:
+    major, minor = gpu.sheet.compute_capability
+    return GpuRecord(
+        name=gpu.sheet.name,
+        compute_capability=f"{major}.{minor}",
+        sm_count=gpu.sheet.sm_count,
+        disagreements=[DisagreementRecord.model_validate(d) for d in gpu.disagreements],
+    )
+
+
+def study_record(study: Study) -> StudyRecord:
+    return StudyRecord(
+        gpu=_gpu(study.gpu),
+        kernels=[_kernel(kernel) for kernel in study.kernels],
+        cost=study.cost and CostRecord.model_validate(study.cost),
+        floor_us=study.floor_us,
+        floor_bound=study.floor_bound,
+        toolchain=study.toolchain and ToolchainRecord.model_validate(study.toolchain),
+        findings=_findings(study.findings),
+        unknown=list(study.unknown),
+    )
+
+
+def inspect_record(study: Study) -> InspectRecord:
+    return InspectRecord(study=study_record(study))
+
+
+def answer_record(answer: Answer, run: str | None = None) -> AnswerRecord:
+    """The record of an answer. `run` is its id in the journal."""
+    return AnswerRecord(
+        run=run,
+        decision=answer.decision,
+        reason=answer.reason,
+        program=answer.program,
+        plans=[_plan(plan) for plan in answer.plans],
+        conflicts=list(answer.conflicts),
+        gate=GateRecord.model_validate(answer.gate),
+        study=study_record(answer.study),
+    )
+
+
+def check_record(gate: GateReport, run: str | None = None) -> CheckReportRecord:
+    return CheckReportRecord(
+        run=run,
+        status=gate.status,
+        violations=[ViolationRecord.model_validate(v) for v in gate.violations],
+        gate=GateRecord.model_validate(gate),
+    )
