@@ -116,3 +116,9 @@ def test_a_grid_within_its_limits():
 def test_too_many_blocks_in_y():
     [reason] = unlaunchable_grid((1, 65_536, 1))
     assert str(reason) == "65,536 blocks in grid dimension y > 65,535 blocks"
+
+
+def test_registers_of_a_block_count_for_all_partitions():
+    # 25 warps count as 28, a multiple of the 4 partitions: 28 × 80 × 32.
+    [reason] = unlaunchable(resources(registers=80, threads=25 * 32), ADA)
+    assert (reason.needs, reason.allowed) == (71_680, 65_536)
