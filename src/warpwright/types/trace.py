@@ -10,7 +10,11 @@ from warpwright.types.config import Config
 
 @dataclass(frozen=True, slots=True)
 class TensorArgument:
-    """A tensor passed to a kernel. `aligned`: its address is a multiple of 16 bytes."""
+    """A tensor passed to a kernel.
+
+    `dtype` is torch's name without the prefix (`float32`); `strides` are in elements.
+    `aligned`: its address is a multiple of 16 bytes.
+    """
 
     dtype: str
     shape: tuple[int, ...]
@@ -29,7 +33,11 @@ class ScalarArgument:
 
 @dataclass(frozen=True, slots=True)
 class ConstantArgument:
-    """A `tl.constexpr` or None argument; `value` is JSON-able, `text` its repr."""
+    """A `tl.constexpr` or None argument; `value` is JSON-able, `text` its repr.
+
+    Two kinds of values that JSON lacks are strings here and have a `text` of the same form:
+    a Triton dtype is `tl.float32`, a `@triton.jit` function `@name`.
+    """
 
     value: int | float | bool | str | None
     text: str
@@ -55,6 +63,8 @@ class TracedConfig:
     config: Config
     grid: tuple[int, ...]
     heuristic_values: Mapping[str, int | float | bool | str | None] = field(default_factory=dict)
+    arguments: Mapping[str, Argument] = field(default_factory=dict)
+    """Arguments that this config's pre_hook changes (the block of a tensor descriptor)."""
 
     @property
     def blocks(self) -> int:
@@ -67,7 +77,12 @@ class TracedConfig:
 
 @dataclass(frozen=True, slots=True)
 class Launch:
-    """One captured launch. `configs` has one entry where the kernel is not autotuned."""
+    """One captured launch. `configs` has one entry where the kernel is not autotuned.
+
+    `arguments` holds every parameter that neither config nor heuristics set, defaults
+    included. `unspecialized` names parameters whose value Triton does not look at
+    (`do_not_specialize`), `unaligned` those whose divisibility by 16 it ignores.
+    """
 
     kernel: str
     order: int
@@ -75,6 +90,19 @@ class Launch:
     configs: tuple[TracedConfig, ...]
     autotuned: bool
     line: int | None = None
+    unspecialized: tuple[str, ...] = ()
+    unaligned: tuple[str, ...] = ()
+    options: Mapping[str, int | float | bool | str | None] = field(default_factory=dict)
+    """Launch options other than a config's, e.g. `launch_pdl`."""
+
+
+@dataclass(frozen=True, slots=True)
+class HostOperation:
+    """A torch function that the host code called during the forward pass."""
+
+    name: str  # e.g. "empty_like", "conv2d", "Tensor.contiguous"
+    line: int | None
+    count: int = 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,6 +113,7 @@ class Trace:
     inputs: tuple[TensorArgument, ...] = ()
     outputs: tuple[TensorArgument, ...] = ()
     notes: tuple[str, ...] = ()
+    host_operations: tuple[HostOperation, ...] = ()
 
     @property
     def kernels(self) -> tuple[str, ...]:

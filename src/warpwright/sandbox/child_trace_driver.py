@@ -1,0 +1,57 @@
+"""Inside a child: a Triton driver that answers what the GPU's sheet says, and runs nothing."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+
+from warpwright.sandbox.child_trace_torch import CUDA, HardwareFacts
+
+
+class StandInDriver:
+    """What `triton.runtime.driver.active` is while a program is traced."""
+
+    def __init__(self, facts: HardwareFacts) -> None:
+        self._facts = facts
+        self.utils = self
+
+    def get_current_device(self) -> int:
+        return 0
+
+    def set_current_device(self, _: int) -> None:
+        return None
+
+    def get_current_stream(self, _: int | None = None) -> int:
+        return 0
+
+    def get_active_torch_device(self) -> torch.device:
+        return CUDA
+
+    def get_device_interface(self) -> Any:
+        return torch.cuda
+
+    def get_device_capability(self, *_: Any) -> tuple[int, int]:
+        return self._facts.major, self._facts.minor
+
+    def get_current_target(self) -> Any:
+        from triton.backends.compiler import GPUTarget
+
+        return GPUTarget("cuda", self._facts.major * 10 + self._facts.minor, 32)
+
+    def get_device_properties(self, _: int = 0) -> dict[str, Any]:
+        """The dict of Triton's own driver, as far as it is known."""
+        names = {
+            "max_shared_mem": "shared_memory_per_block_optin",
+            "max_num_regs": "regs_per_multiprocessor",
+            "multiprocessor_count": "multi_processor_count",
+            "warpSize": "warp_size",
+        }
+        known = vars(self._facts)
+        return {name: known[fact] for name, fact in names.items() if fact in known}
+
+
+def use_stand_in_driver(facts: HardwareFacts) -> None:
+    from triton.runtime.driver import driver
+
+    driver.set_active(StandInDriver(facts))

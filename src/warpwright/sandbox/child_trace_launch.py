@@ -1,0 +1,394 @@
+"""Inside a tracing child: Triton's launch replaced by a recorder.
+
+Follows what `Autotuner.run`, `Heuristics.run` and `JITFunction.run` do up to the point where
+they would compile: which value each parameter gets, which configs are tried, the grid of each.
+Mistakes that Triton would refuse there raise here too. Written for Triton 3.6 to 3.9; what it
+uses of Triton's internals is in the functions at the end.
+"""
+
+from __future__ import annotations
+
+import inspect
+import operator
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import torch
+
+from warpwright.sandbox.child_trace_torch import StandIns
+
+CONFIG_OPTIONS = ("num_warps", "num_stages", "num_ctas", "maxnreg")
+MAX_LAUNCHES = 20000
+INT32 = (-(2**31), 2**31 - 1)
+INT64_MAX = 2**63 - 1
+
+
+class LaunchError(Exception):
+    """A launch that Triton would refuse, or that this recorder does not understand."""
+
+
+class CompiledStandIn:
+    """What a launch returns: a compiled kernel, of which nothing is known here."""
+
+    def __getattr__(self, name: str) -> Any:
+        if name.startswith("__"):
+            raise AttributeError(name)
+        raise LaunchError(f"the host code reads {name} of the compiled kernel")
+
+
+class Recorder:
+    """Records launches as JSON-ready dicts, in order."""
+
+    def __init__(self, mode: StandIns) -> None:
+        self.mode = mode
+        self.launches: list[dict[str, Any]] = []
+        self.notes: list[str] = []
+
+    def install(self) -> None:
+        """Replace the launch of all three of Triton's launchable classes."""
+        recorder = self
+
+        def run(launchable: Any, *args: Any, grid: Any, warmup: bool = False, **kwargs: Any) -> Any:
+            recording, recorder.mode.recording = recorder.mode.recording, False
+            if not warmup:
+                recorder.record(launchable, args, grid, kwargs)
+            recorder.mode.recording = recording
+            return CompiledStandIn()
+
+        for launchable in launchable_classes():
+            launchable.run = run
+
+    def record(
+        self, top: Any, args: Sequence[Any], grid: Any, kwargs: Mapping[str, Any]
+    ) -> None:
+        if len(self.launches) >= MAX_LAUNCHES:
+            raise LaunchError(f"more than {MAX_LAUNCHES:,} launches")
+        layers, kernel = unwrap(top)
+        call = _Call(self, kernel, layers, args, dict(kwargs))
+        self.launches.append(call.describe(grid, len(self.launches)))
+        for value in call.given.values():
+            if isinstance(value, torch.Tensor):
+                self.mode.values.forget(value)  # a kernel may write into it
+
+    def note(self, text: str) -> None:
+        if text not in self.notes:
+            self.notes.append(text)
+
+
+class _Call:
+    """One call of a launchable: resolves parameters as Triton's layers would."""
+
+    def __init__(
+        self,
+        recorder: Recorder,
+        kernel: Any,
+        layers: Sequence[Any],
+        args: Sequence[Any],
+        kwargs: dict[str, Any],
+    ) -> None:
+        self.recorder = recorder
+        self.kernel = kernel
+        self.layers = layers
+        self.names = [parameter.name for parameter in kernel.params]
+        if len(args) > len(self.names):
+            raise TypeError(
+                f"{kernel_name(kernel)} takes {len(self.names)} arguments, {len(args)} were given"
+            )
+        self.positional = dict(zip(self.names, args, strict=False))
+        for name in kwargs:
+            if name in self.positional:
+                raise TypeError(
+                    f"{kernel_name(kernel)} got multiple values for argument {name!r}"
+                )
+        self.given = {**self.positional, **kwargs}
+
+    def describe(self, grid: Any, order: int) -> dict[str, Any]:
+        autotuners = [layer for layer in self.layers if is_autotuner(layer)]
+        if len(autotuners) > 1:
+            raise LaunchError(f"{kernel_name(self.kernel)} is autotuned twice")
+        configs = self._configs(autotuners[0]) if autotuners else [None]
+        variants = [self._variant(config, grid) for config in configs]
+        if autotuners:
+            # host code may look at it after the call
+            autotuners[0].best_config = configs[0]
+        fixed = self._shared(variants)
+        described = []
+        for variant in variants:
+            changed = {
+                name: value for name, value in variant["arguments"].items() if name not in fixed
+            }
+            described.append({**variant, "arguments": changed})
+        first = variants[0]
+        for variant in described:
+            variant.pop("options")
+        return {
+            "kernel": kernel_name(self.kernel),
+            "order": order,
+            "arguments": fixed,
+            "configs": described,
+            "autotuned": bool(autotuners),
+            "line": self.recorder.mode.foreign_line(),
+            "options": first["options"],
+            **unspecialized(self.kernel),
+        }
+
+    @staticmethod
+    def _shared(variants: list[dict[str, Any]]) -> dict[str, Any]:
+        first = variants[0]["arguments"]
+        return {
+            name: value
+            for name, value in first.items()
+            if all(variant["arguments"].get(name) == value for variant in variants)
+        }
+
+    def _configs(self, tuner: Any) -> list[Any]:
+        configs = list(tuner.configs)
+        if len(configs) < 2:
+            return configs
+        tuner.nargs = self.positional
+        options = {k: v for k, v in self.given.items() if k not in self.positional}
+        pruned = list(tuner.prune_configs(options))
+        if len(pruned) < len(configs):
+            self.recorder.note(
+                f"{kernel_name(self.kernel)}: the program's own pruning leaves "
+                f"{len(pruned)} of {len(configs)} configs"
+            )
+        return pruned or configs
+
+    def _variant(self, config: Any, grid: Any) -> dict[str, Any]:
+        """Values, grid and options of the call under one config."""
+        values = dict(self.given)
+        from_config: dict[str, Any] = {}
+        from_heuristics: dict[str, Any] = {}
+        for layer in self.layers:  # outermost first
+            if is_autotuner(layer):
+                from_config = config_values(config)
+                clash = sorted(from_config.keys() & values.keys())
+                if clash:
+                    raise ValueError(
+                        f"{kernel_name(self.kernel)}: {', '.join(clash)} given both by the launch "
+                        "and by the autotuner's config"
+                    )
+                values |= from_config
+                hook = getattr(config, "pre_hook", None)
+                if hook is not None:
+                    hook(values)
+            else:
+                for name, function in heuristics_of(layer).items():
+                    values[name] = from_heuristics[name] = function(dict(values))
+        bound, options = self._bind(values)
+        launch_options = {name: options.pop(name, None) for name in CONFIG_OPTIONS}
+        own = {n: v for n, v in from_config.items() if n in self.names}
+        return {
+            "meta": {name: encode_constant(value)["value"] for name, value in own.items()},
+            "launch_options": {n: v for n, v in launch_options.items() if v is not None},
+            "grid": self._grid(grid, bound),
+            "heuristic_values": {
+                name: encode_constant(value)["value"] for name, value in from_heuristics.items()
+            },
+            "arguments": {
+                name: self._argument(parameter, bound[name])
+                for name, parameter in zip(self.names, self.kernel.params, strict=True)
+                if name not in own and name not in from_heuristics
+            },
+            "options": {n: encode_constant(v)["value"] for n, v in options.items()},
+        }
+
+    def _bind(self, values: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
+        bound: dict[str, Any] = {}
+        missing = []
+        for name, parameter in zip(self.names, self.kernel.params, strict=True):
+            if name in values:
+                bound[name] = values[name]
+            elif parameter.default is not inspect.Parameter.empty:
+                bound[name] = parameter.default
+            else:
+                missing.append(name)
+        if missing:
+            raise TypeError(
+                f"{kernel_name(self.kernel)} is launched without {', '.join(missing)}"
+            )
+        options = {name: value for name, value in values.items() if name not in bound}
+        unknown = sorted(options.keys() - known_options())
+        if unknown:
+            raise KeyError(
+                f"{kernel_name(self.kernel)} has no parameter {', '.join(unknown)}, and it is no "
+                "launch option of Triton's"
+            )
+        return bound, options
+
+    def _grid(self, grid: Any, bound: Mapping[str, Any]) -> list[int]:
+        extents = grid(dict(bound)) if callable(grid) else grid
+        if not isinstance(extents, (tuple, list)):
+            raise TypeError(
+                f"the grid of {kernel_name(self.kernel)} is no tuple but "
+                f"{type(extents).__name__}: Triton takes its length"
+            )
+        if not 1 <= len(extents) <= 3:
+            raise ValueError(
+                f"the grid of {kernel_name(self.kernel)} has {len(extents)} dimensions; "
+                "a GPU has at most 3"
+            )
+        sizes = [operator.index(extent) for extent in extents]
+        if any(size < 0 for size in sizes):
+            raise ValueError(f"the grid of {kernel_name(self.kernel)} is negative: {sizes}")
+        return sizes
+
+    def _argument(self, parameter: Any, value: Any) -> dict[str, Any]:
+        if parameter.is_constexpr or value is None:
+            return encode_constant(value)
+        if is_descriptor(value):
+            return {
+                "kind": "descriptor",
+                "dtype": dtype_name(value.base.dtype),
+                "shape": [int(size) for size in value.shape],
+                "strides": [int(stride) for stride in value.strides],
+                "block": [int(size) for size in value.block_shape],
+            }
+        if isinstance(value, torch.Tensor):
+            return encode_tensor(self.recorder.mode, value)
+        return encode_scalar(parameter, value)
+
+
+def encode_tensor(mode: StandIns, tensor: torch.Tensor) -> dict[str, Any]:
+    return {
+        "kind": "tensor",
+        "dtype": dtype_name(tensor.dtype),
+        "shape": list(tensor.shape),
+        "strides": list(tensor.stride()),
+        "aligned": mode.address(tensor) % 16 == 0,
+        "storage": mode.storage_number(tensor),
+    }
+
+
+def encode_scalar(parameter: Any, value: Any) -> dict[str, Any]:
+    """An int, float or bool with Triton's type; anything else is refused as Triton would."""
+    annotated = getattr(parameter, "annotation_type", "")
+    if isinstance(value, bool):
+        kind = "u1"
+    elif isinstance(value, int):
+        low, high = INT32
+        kind = "i32" if low <= value <= high else ("i64" if value <= INT64_MAX else "u64")
+    elif isinstance(value, float):
+        kind = "fp32"
+    else:
+        raise LaunchError(
+            f"argument {parameter.name} is {type(value).__name__}, which a trace cannot pass"
+        )
+    return {"kind": "scalar", "value": value, "type": annotated or kind}
+
+
+def encode_constant(value: Any) -> dict[str, Any]:
+    """A constexpr value as JSON: see `types.trace.ConstantArgument`."""
+    value = getattr(value, "value", value) if is_constexpr(value) else value
+    if value is None or isinstance(value, (bool, int, float, str)):
+        return {"kind": "constant", "value": value, "text": repr(value)}
+    if is_triton_dtype(value):
+        text = triton_dtype_text(value)
+    elif isinstance(value, torch.dtype):
+        text = f"tl.{dtype_name(value)}"
+    elif is_jit_function(value):
+        text = f"@{kernel_name(value)}"
+    elif hasattr(value, "__index__") and not isinstance(value, torch.Tensor):
+        number = operator.index(value)
+        return {"kind": "constant", "value": number, "text": repr(number)}
+    else:
+        text = repr(value)
+    return {"kind": "constant", "value": text, "text": text}
+
+
+def dtype_name(dtype: Any) -> str:
+    return str(dtype).removeprefix("torch.")
+
+
+# What is used of Triton's internals.
+
+
+def launchable_classes() -> tuple[Any, ...]:
+    from triton.runtime.autotuner import Autotuner, Heuristics
+    from triton.runtime.jit import JITFunction
+
+    return Autotuner, Heuristics, JITFunction
+
+
+def unwrap(top: Any) -> tuple[list[Any], Any]:
+    """The layers around a kernel, outermost first, and the kernel."""
+    autotuner, heuristics, kernel = launchable_classes()
+    layers = []
+    while isinstance(top, (autotuner, heuristics)):
+        layers.append(top)
+        top = top.fn
+    if not isinstance(top, kernel):
+        raise LaunchError(f"a launch of {type(top).__name__}, which is no Triton kernel")
+    return layers, top
+
+
+def is_autotuner(layer: Any) -> bool:
+    return isinstance(layer, launchable_classes()[0])
+
+
+def is_jit_function(value: Any) -> bool:
+    return isinstance(value, launchable_classes()[2])
+
+
+def heuristics_of(layer: Any) -> Mapping[str, Callable[[dict[str, Any]], Any]]:
+    values: Mapping[str, Callable[[dict[str, Any]], Any]] = layer.values
+    return values
+
+
+def config_values(config: Any) -> dict[str, Any]:
+    """Meta-parameters and options of a `triton.Config`, without those that are not set."""
+    return dict(config.all_kwargs())
+
+
+def kernel_name(kernel: Any) -> str:
+    return str(kernel.fn.__name__)
+
+
+def unspecialized(kernel: Any) -> dict[str, list[str]]:
+    """Parameters whose value, or whose alignment alone, Triton does not specialise on.
+
+    A parameter with a scalar type as annotation is never made a constant.
+    """
+    plain = ("u1", "fp", "bf")
+    value_ignored, alignment_ignored = [], []
+    for parameter in kernel.params:
+        annotated = getattr(parameter, "annotation_type", "")
+        if parameter.do_not_specialize or (annotated and annotated.startswith(plain)):
+            value_ignored.append(parameter.name)
+        elif parameter.do_not_specialize_on_alignment:
+            alignment_ignored.append(parameter.name)
+    return {"unspecialized": value_ignored, "unaligned": alignment_ignored}
+
+
+def known_options() -> set[str]:
+    """Names of launch options of the NVIDIA backend."""
+    from triton.backends.nvidia.compiler import CUDAOptions
+
+    return set(CUDAOptions.__dataclass_fields__)
+
+
+def is_descriptor(value: Any) -> bool:
+    return hasattr(value, "block_shape") and hasattr(value, "base") and hasattr(value, "strides")
+
+
+def is_constexpr(value: Any) -> bool:
+    from triton.language import constexpr
+
+    return isinstance(value, constexpr)
+
+
+def is_triton_dtype(value: Any) -> bool:
+    from triton.language import dtype
+
+    return isinstance(value, dtype)
+
+
+def triton_dtype_text(value: Any) -> str:
+    """`tl.float32` for Triton's dtype fp32."""
+    import triton.language as tl
+
+    for name, candidate in vars(tl).items():
+        if is_triton_dtype(candidate) and candidate == value:
+            return f"tl.{name}"
+    return str(value)

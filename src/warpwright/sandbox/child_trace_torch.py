@@ -1,0 +1,275 @@
+"""Inside a tracing child: torch as it would look on a machine with one CUDA GPU.
+
+Tensors are stand-ins on torch's `meta` device: shapes, strides and dtypes without memory. A
+torch function mode answers `is_cuda`, `device` and the like as a CUDA tensor would, and sends
+everything that asks for a CUDA device to the stand-in device.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import sys
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import torch
+from torch.overrides import TorchFunctionMode, resolve_name
+
+from warpwright.sandbox.child_trace_values import READERS, DataDependentError, KnownValues
+
+CUDA = torch.device("cuda", 0)
+TENSOR_ALIGNMENT = 512  # bytes; torch's CUDA allocator rounds every block to this
+
+
+class UnknownHardwareError(Exception):
+    """The host code asks for a fact about the GPU that no sheet gave."""
+
+
+class HardwareFacts(SimpleNamespace):
+    """`torch.cuda.get_device_properties`: what the sheet says, an error for what it does not."""
+
+    def __getattr__(self, name: str) -> Any:
+        if name.startswith("__"):
+            raise AttributeError(name)
+        raise UnknownHardwareError(f"the host code asks the GPU for {name}, which is not known")
+
+
+def hardware(facts: Mapping[str, Any]) -> HardwareFacts:
+    """`facts` holds what the parent knows: names of `cudaDeviceProp` as torch has them."""
+    return HardwareFacts(**facts)
+
+
+class StandIns(TorchFunctionMode):
+    """Answers for stand-in tensors what a CUDA tensor would answer.
+
+    `device` is where stand-ins live: `meta`, or `cpu` where an operator has no meta kernel.
+    """
+
+    def __init__(self, device: str, job_dir: Path) -> None:
+        super().__init__()
+        self.device = torch.device(device)
+        self.values = KnownValues()
+        self.operations: dict[tuple[str, int | None], int] = {}
+        self.recording = False
+        self._job_dir = str(job_dir)
+        self._bases: dict[int, int] = {}
+        self._alive: list[torch.Tensor] = []
+
+    def __torch_function__(
+        self,
+        func: Callable[..., Any],
+        types: Any,
+        args: tuple[Any, ...] = (),
+        kwargs: Mapping[str, Any] | None = None,
+    ) -> Any:
+        answer = ANSWERS.get(func)
+        if answer is not None:
+            return answer(self, *args)
+        if func in READERS:
+            return self._read(func, args, kwargs or {})
+        if self.recording:
+            self._record(func)
+        if func in MOVES:
+            args, kwargs = self._moved(args, kwargs or {})
+            if len(args) == 1 and not kwargs:
+                return args[0]
+            func = torch.Tensor.to
+        fixed = {name: self._place(name, value) for name, value in (kwargs or {}).items()}
+        fixed.pop("pin_memory", None)
+        out = func(*args, **fixed)
+        self.values.follow(func, args, fixed, out)
+        return out
+
+    def _read(self, func: Any, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> Any:
+        return self.values.read(func, args, kwargs)
+
+    def _place(self, name: str, value: Any) -> Any:
+        return self.device if name == "device" and value is not None else value
+
+    def _moved(
+        self, args: tuple[Any, ...], kwargs: Mapping[str, Any]
+    ) -> tuple[tuple[Any, ...], dict[str, Any]]:
+        """Arguments of `Tensor.to` and its kin without the device: data never moves."""
+        kept = tuple(argument for argument in args if not names_device(argument))
+        named = {name: value for name, value in kwargs.items() if name not in MOVE_KEYWORDS}
+        kept = kept[:1] + tuple(
+            argument.dtype if isinstance(argument, torch.Tensor) else argument
+            for argument in kept[1:]
+            if not isinstance(argument, bool)
+        )
+        return kept, named
+
+    def _record(self, func: Any) -> None:
+        name = resolve_name(func)
+        if name is None or name.endswith((".__get__", ".__set__")):
+            return
+        key = (name.removeprefix("torch."), self.foreign_line())
+        self.operations[key] = self.operations.get(key, 0) + 1
+
+    def foreign_line(self) -> int | None:
+        """Line of the innermost frame that stands in the program's file."""
+        frame = sys._getframe(1)
+        wanted = f"{self._job_dir}/program.py"
+        while frame is not None:
+            if frame.f_code.co_filename == wanted:
+                return frame.f_lineno
+            frame = frame.f_back  # type: ignore[assignment]
+        return None
+
+    def address(self, tensor: torch.Tensor) -> int:
+        """An address as CUDA would give: storages apart, each aligned to 512 bytes."""
+        storage = tensor.untyped_storage()
+        base = self._bases.get(storage._cdata)
+        if base is None:
+            self._alive.append(tensor)  # so that no other storage gets the same identity
+            base = (len(self._bases) + 1) << 36
+            self._bases[storage._cdata] = base
+        return base + tensor.storage_offset() * tensor.element_size()
+
+    def storage_number(self, tensor: torch.Tensor) -> int:
+        return self.address(tensor) >> 36
+
+
+def names_device(argument: Any) -> bool:
+    if isinstance(argument, torch.device):
+        return True
+    return isinstance(argument, str) and argument.split(":")[0] in ("cuda", "cpu", "meta")
+
+
+MOVE_KEYWORDS = ("device", "non_blocking", "copy")
+MOVES = {torch.Tensor.to, torch.Tensor.cuda, torch.Tensor.cpu, torch.Tensor.pin_memory}
+
+
+def _getter(name: str) -> Any:
+    return getattr(torch.Tensor, name).__get__
+
+
+def _text(mode: StandIns, tensor: torch.Tensor, *_: Any) -> str:
+    return f"<stand-in tensor {tuple(tensor.shape)} {tensor.dtype}>"
+
+
+def _refuse_pointer(mode: StandIns, *_: Any) -> Any:
+    raise DataDependentError("the host code passes a tensor's memory to other code")
+
+
+ANSWERS: dict[Any, Callable[..., Any]] = {
+    _getter("is_cuda"): lambda mode, *_: True,
+    _getter("is_cpu"): lambda mode, *_: False,
+    _getter("is_meta"): lambda mode, *_: False,
+    _getter("device"): lambda mode, *_: CUDA,
+    torch.Tensor.get_device: lambda mode, *_: 0,
+    torch.Tensor.is_pinned: lambda mode, *_: False,
+    torch.Tensor.record_stream: lambda mode, *_: None,
+    torch.Tensor.data_ptr: lambda mode, tensor, *_: mode.address(tensor),
+    torch.Tensor.__repr__: _text,
+    torch.Tensor.__str__: _text,
+    torch.Tensor.__format__: _text,
+    torch.Tensor.__dlpack__: _refuse_pointer,
+}
+
+
+class _Idle:
+    """A stream, an event, a context: anything may be asked of it, nothing happens."""
+
+    cuda_stream = 0
+    device = CUDA
+    device_index = 0
+
+    def __init__(self, *_: Any, **__: Any) -> None:
+        pass
+
+    def __enter__(self) -> _Idle:
+        return self
+
+    def __exit__(self, *_: Any) -> None:
+        return None
+
+    def __getattr__(self, name: str) -> Any:
+        if name.startswith("__"):
+            raise AttributeError(name)
+        return lambda *_, **__: None
+
+    def query(self) -> bool:
+        return True
+
+    def elapsed_time(self, *_: Any) -> float:
+        raise DataDependentError("the host code reads a timer: what it does next depends on it")
+
+
+def _refuse_graph(*_: Any, **__: Any) -> Any:
+    raise DataDependentError("the host code records a CUDA graph, which a trace cannot follow")
+
+
+def cuda_functions(facts: HardwareFacts) -> dict[str, Any]:
+    """What stands in `torch.cuda` while a program is traced.
+
+    Each entry is an object of its own: torch keeps rules for these functions by identity.
+    """
+    nothing = lambda *_, **__: None  # noqa: E731
+    shared: dict[str, Any] = {
+        "is_available": lambda: True,
+        "is_initialized": lambda: True,
+        "init": nothing,
+        "_lazy_init": nothing,
+        "device_count": lambda: 1,
+        "current_device": lambda: 0,
+        "set_device": nothing,
+        "synchronize": nothing,
+        "empty_cache": nothing,
+        "get_device_properties": lambda *_: facts,
+        "get_device_capability": lambda *_: (facts.major, facts.minor),
+        "get_device_name": lambda *_: facts.name,
+        "mem_get_info": lambda *_: (facts.total_memory, facts.total_memory),
+        "is_bf16_supported": lambda *_, **__: facts.major >= 8,
+        "current_stream": _Idle,
+        "default_stream": _Idle,
+        "stream": _Idle,
+        "device": _Idle,
+        "device_of": _Idle,
+        "Stream": _Idle,
+        "Event": _Idle,
+        "CUDAGraph": _refuse_graph,
+        "graph": _refuse_graph,
+        "make_graphed_callables": _refuse_graph,
+        "reset_peak_memory_stats": nothing,
+        "memory_allocated": lambda *_: 0,
+        "max_memory_allocated": lambda *_: 0,
+        "manual_seed": nothing,
+        "manual_seed_all": nothing,
+    }
+    return {
+        name: type(name, (_Idle,), {}) if isinstance(entry, type) else _copy(entry)
+        for name, entry in shared.items()
+    }
+
+
+def _copy(function: Callable[..., Any]) -> Callable[..., Any]:
+    return lambda *args, **kwargs: function(*args, **kwargs)
+
+
+@contextmanager
+def stand_in_cuda(mode: StandIns, facts: HardwareFacts) -> Iterator[None]:
+    """Everything in the block sees a CUDA machine; new tensors are stand-ins."""
+    functions = cuda_functions(facts)
+    before = {name: getattr(torch.cuda, name) for name in functions if hasattr(torch.cuda, name)}
+    compile_before = torch.compile
+    for name in before:
+        setattr(torch.cuda, name, functions[name])
+    torch.compile = _compile_nothing  # type: ignore[assignment]
+    try:
+        with contextlib.ExitStack() as stack:
+            if mode.device.type == "meta":
+                stack.enter_context(mode.device)
+            stack.enter_context(mode)
+            yield
+    finally:
+        torch.compile = compile_before
+        for name, function in before.items():
+            setattr(torch.cuda, name, function)
+
+
+def _compile_nothing(model: Any = None, **_: Any) -> Any:
+    return model if model is not None else (lambda function: function)

@@ -1,0 +1,139 @@
+"""What a program's host code launches, found without a GPU.
+
+The program's `ModelNew` is built and called once in a child process, on stand-in tensors that
+claim to be on a GPU; every kernel launch is recorded instead of run. See `docs/tracing.md`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from warpwright.sandbox.cache import ResultCache, run_cached
+from warpwright.sandbox.run import Job
+from warpwright.sandbox.trace_decode import MalformedTraceError, decode_trace
+from warpwright.types.gpu import GpuSheet
+from warpwright.types.sandbox import JobLimits, JobOutcome, JobResult
+from warpwright.types.shapes import Problem, TensorSpec
+from warpwright.types.trace import Trace
+
+TRACE_LIMITS = JobLimits(deadline_s=60.0)
+
+
+@dataclass(frozen=True, slots=True)
+class TraceFailed:
+    """Why there is no trace. `reason` is one sentence for a person.
+
+    `stage`: "problem", "import", "constructor", "forward", or "process" where the child
+    ended without a result. `line` is the program's line, or the problem file's if `stage`
+    is "problem". `kind` is the exception's type.
+    """
+
+    outcome: JobOutcome
+    reason: str
+    line: int | None = None
+    detail: str = ""
+    stage: str = "process"
+    kind: str = ""
+
+    @property
+    def depends_on_data(self) -> bool:
+        """The host code reads values of tensors, so that no trace can tell what it does."""
+        return self.kind == "DataDependentError"
+
+
+def trace_program(
+    source: str,
+    problem: Problem,
+    *,
+    gpu: GpuSheet | None = None,
+    cache: ResultCache | None = None,
+    limits: JobLimits = TRACE_LIMITS,
+) -> Trace | TraceFailed:
+    """Every launch of one forward pass of `source` on the problem's inputs.
+
+    `gpu` answers host code that asks for the number of SMs and the like; without it such
+    code fails with that reason. Never raises for what the program does.
+    """
+    payload = {
+        "source": source,
+        "problem": problem_payload(problem),
+        "facts": device_facts(gpu),
+    }
+    return read_result(run_cached(Job("trace", payload, limits), cache))
+
+
+def read_result(result: JobResult) -> Trace | TraceFailed:
+    """The trace in a job's result."""
+    if not result.ok or result.value is None:
+        reason = result.reason or "the trace ended without a result"
+        return TraceFailed(result.outcome, reason, detail=result.detail)
+    failed = result.value.get("failed")
+    if isinstance(failed, dict):
+        return _failed(failed)
+    try:
+        return decode_trace(result.value.get("trace"))
+    except MalformedTraceError as error:
+        return TraceFailed(JobOutcome.FAILED, f"the trace is malformed: {error}")
+
+
+def _failed(failed: Mapping[str, Any]) -> TraceFailed:
+    message = str(failed.get("message", "")).strip()
+    first = (message.splitlines() or [""])[0]
+    kind = str(failed.get("type", ""))
+    own = {"DataDependentError", "LaunchError", "ProblemError", "UnknownHardwareError"}
+    line = failed.get("line")
+    return TraceFailed(
+        JobOutcome.FAILED,
+        reason=first if kind in own else f"{kind}: {first}",
+        line=line if isinstance(line, int) else None,
+        detail=str(failed.get("detail", "")),
+        stage=str(failed.get("stage", "forward")),
+        kind=kind,
+    )
+
+
+def problem_payload(problem: Problem) -> dict[str, Any]:
+    """A problem as JSON, for a child. Tuples stay tuples (lists are another thing)."""
+    return {
+        "source": problem.source,
+        "inputs": [encode(item) for item in problem.inputs],
+        "init_args": [encode(item) for item in problem.init_args],
+        "init_kwargs": {name: encode(value) for name, value in problem.init_kwargs.items()},
+    }
+
+
+def encode(value: Any) -> Any:
+    """A Python value as JSON that `child_trace_problem.decode` turns back."""
+    if isinstance(value, TensorSpec):
+        return {"tensor": list(value.shape), "dtype": value.dtype}
+    if isinstance(value, tuple):
+        return {"tuple": [encode(item) for item in value]}
+    if isinstance(value, list):
+        return [encode(item) for item in value]
+    if isinstance(value, dict):
+        return {"dict": {str(name): encode(item) for name, item in value.items()}}
+    return value
+
+
+def device_facts(gpu: GpuSheet | None) -> dict[str, Any]:
+    """What `torch.cuda.get_device_properties` answers, under its names."""
+    if gpu is None:
+        # every GPU that Triton runs on has these
+        return {"warp_size": 32}
+    major, minor = gpu.compute_capability
+    return {
+        "name": gpu.name,
+        "major": major,
+        "minor": minor,
+        "multi_processor_count": gpu.sm_count,
+        "warp_size": gpu.limits.warp_size,
+        "max_threads_per_multi_processor": gpu.limits.threads_per_sm,
+        "max_threads_per_block": gpu.limits.max_threads_per_block,
+        "regs_per_multiprocessor": gpu.limits.registers_per_sm,
+        "shared_memory_per_block": 48 * 1024,
+        "shared_memory_per_block_optin": gpu.limits.max_shared_bytes_per_block,
+        "shared_memory_per_multiprocessor": gpu.limits.shared_bytes_per_sm,
+        **({"L2_cache_size": gpu.l2_bytes} if gpu.l2_bytes is not None else {}),
+    }
