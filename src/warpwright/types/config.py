@@ -24,6 +24,7 @@ class Config:
     maxnreg: int | None = None
     explicit: tuple[str, ...] = field(default=(), compare=False)
     line: int | None = field(default=None, compare=False)
+    pre_hook: str | None = None  # source text of the hook that runs before each launch
 
     @classmethod
     def of(
