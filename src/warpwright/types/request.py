@@ -16,11 +16,13 @@ MetricValue = float | None
 class KernelProfile:
     """Metrics of one kernel: one mapping per profiled launch, metric name → value.
 
-    Units are those of Nsight Compute's metric names (`pct` is 0..100).
+    Units are those of Nsight Compute's metric names (`pct` is 0..100). `line` is the document's
+    line that names the kernel, for messages.
     """
 
     kernel: str
     launches: tuple[Mapping[str, MetricValue], ...]
+    line: int | None = field(default=None, compare=False)
 
     def metric(self, name: str) -> MetricValue:
         """The metric over the recorded launches: its value if they agree, else None."""
