@@ -22,10 +22,11 @@ ROWS = (
     ("data",),
     ("source", "formats", "resources"),
     ("sandbox", "gate", "diagnosis", "journal", "report"),
-    ("proposers", "calls"),
+    ("proposers", "calls", "machine"),
     ("study", "accuracy"),
     ("judging",),
     ("specialist",),
+    ("checking",),
     ("api",),
     ("cli",),
 )
