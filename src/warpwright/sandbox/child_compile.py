@@ -100,8 +100,10 @@ def compile_item(
         return {"compiled": describe(binary, payload, job_dir)}
     except MemoryError:
         return _failed("out of memory", "the compiler ran out of memory")
-    except (child_guard.ForbiddenActionError, SystemExit, KeyboardInterrupt) as error:
-        return _failed("error", f"the kernel's code tried to {error or 'exit'}")
+    except child_guard.ForbiddenActionError as error:
+        return _failed("error", f"the kernel's code tried to {error}")
+    except (SystemExit, KeyboardInterrupt):
+        return _failed("error", "the kernel's code called exit")
     except Exception as error:
         sys.stderr.flush()
         words = child_triton.explain(error, payload["program"])

@@ -7,6 +7,7 @@ is loaded or launched.
 from __future__ import annotations
 
 import contextlib
+import gc
 import hashlib
 import io
 import types
@@ -20,6 +21,7 @@ from triton.backends.compiler import GPUTarget
 from triton.backends.nvidia import compiler as nvidia
 from triton.compiler import ASTSource
 from triton.compiler.errors import CompilationError
+from triton.runtime.autotuner import Autotuner, Heuristics
 from triton.runtime.jit import JITFunction
 
 from warpwright.sandbox import child_guard
@@ -78,8 +80,12 @@ class Compiler:
         if getattr(kernel, "debug", None):
             wanted["debug"] = True
         self._log = ""
-        with self._sharing_stages():
-            compiled = triton.compile(source, target=self._target, options=wanted)
+        try:
+            with self._sharing_stages():
+                compiled = triton.compile(source, target=self._target, options=wanted)
+        except BaseException:
+            self._forget_hashes()
+            raise
         return Binary(
             cubin=compiled.asm["cubin"],
             ptx=compiled.asm["ptx"],
@@ -88,6 +94,14 @@ class Compiler:
             num_warps=compiled.metadata.num_warps,
             ptxas_log=self._log,
         )
+
+    def _forget_hashes(self) -> None:
+        # While Triton hashes a function it leaves a placeholder in it. When that fails the
+        # placeholder stays, and the next config would pass a check that this one did not.
+        for value in vars(self._module).values():
+            function = unwrap(value)
+            if function is not None:
+                function.hash = None
 
     @contextlib.contextmanager
     def _sharing_stages(self) -> Iterator[None]:
@@ -127,15 +141,25 @@ class Compiler:
         return run
 
 
+def unwrap(value: Any) -> JITFunction | None:
+    """The kernel inside autotune and heuristics decorators, or None."""
+    while isinstance(value, (Autotuner, Heuristics)):
+        value = value.fn
+    return value if isinstance(value, JITFunction) else None
+
+
 def find_kernel(module: types.ModuleType, name: str) -> JITFunction:
     """The `@triton.jit` function `name`, decorators of choice taken off."""
-    candidates = [getattr(module, name, None), *vars(module).values()]
-    for candidate in candidates:
-        function = candidate
-        while function is not None and not isinstance(function, JITFunction):
-            function = getattr(function, "fn", None)
-        if function is not None and function.fn.__name__ == name:
-            return function
+    # Most kernels are module-level names; some are attributes of classes or made by functions.
+    for candidates in ([getattr(module, name, None)], vars(module).values(), gc.get_objects()):
+        for candidate in candidates:
+            function = unwrap(candidate)
+            if (
+                function is not None
+                and function.fn.__name__ == name
+                and function.fn.__module__ == module.__name__
+            ):
+                return function
     raise KernelLookupError(f"the program has no kernel named {name}")
 
 
