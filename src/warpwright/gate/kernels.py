@@ -1,0 +1,214 @@
+"""Reading a kernel's body: which pointers it reads and writes, under which masks, how often.
+
+All by name and by assignment, without running anything. What cannot be read is left out: the
+callers refuse only what is certain, and leave the rest to the comparison of outputs.
+"""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from functools import lru_cache
+
+from warpwright.gate.loops import TripCount, inlined, single_assignments, trip_counts
+from warpwright.gate.reading import dotted, is_jit_function, parse
+
+_POINTER_CALLS = ("make_block_ptr", "make_tensor_descriptor", "advance", "multiple_of",
+                  "max_contiguous", "broadcast_to", "cast", "to", "view", "reshape")  # fmt: skip
+_DEEPEST = 40
+
+
+@dataclass(frozen=True, slots=True)
+class Access:
+    """A load, store or atomic: the kernel parameter it goes through, and its mask.
+
+    `mask` holds the parts that are joined by `&`, local names put in their place; None where
+    there is no mask. `pointer` is None where the parameter cannot be told.
+    """
+
+    kind: str  # "load", "store", "atomic_add", ...
+    pointer: str | None
+    mask: frozenset[str] | None
+    line: int
+    address: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class KernelBody:
+    """What one kernel does to memory, and how its loops run."""
+
+    accesses: tuple[Access, ...]
+    trips: tuple[TripCount, ...]
+
+    def pointers(self, *kinds: str) -> frozenset[str]:
+        """Parameters that are accessed in one of these ways (`atomic`: any atomic)."""
+        return frozenset(
+            access.pointer
+            for access in self.accesses
+            if access.pointer is not None
+            and any(access.kind == kind or access.kind.startswith(kind + "_") for kind in kinds)
+        )
+
+
+@lru_cache(maxsize=128)
+def read_body(source: str, kernel: str) -> KernelBody:
+    """The body of a `@triton.jit` function by name; empty where there is none."""
+    node = _function(source, kernel)
+    if node is None:
+        return KernelBody((), ())
+    names = single_assignments(node)
+    scalars = _scalars(node)
+    parameters = {argument.arg for argument in _arguments(node)} - scalars
+    accesses = tuple(_accesses(node, names, parameters))
+    return KernelBody(accesses, tuple(trip_counts(node, names)))
+
+
+def _function(source: str, kernel: str) -> ast.FunctionDef | None:
+    tree = parse(source)
+    for node in ast.walk(tree) if tree is not None else ():
+        if isinstance(node, ast.FunctionDef) and node.name == kernel and is_jit_function(node):
+            return node
+    return None
+
+
+def _arguments(node: ast.FunctionDef) -> list[ast.arg]:
+    return [*node.args.posonlyargs, *node.args.args, *node.args.kwonlyargs]
+
+
+def _scalars(node: ast.FunctionDef) -> set[str]:
+    """Names that are multiplied, divided or compared: sizes and strides, no pointers."""
+    found: set[str] = set()
+    products = (ast.Mult, ast.Div, ast.FloorDiv, ast.Mod)
+    for inner in ast.walk(node):
+        sides: list[ast.expr] = []
+        if isinstance(inner, ast.BinOp) and isinstance(inner.op, products):
+            sides = [inner.left, inner.right]
+        elif isinstance(inner, ast.Compare):
+            sides = [inner.left, *inner.comparators]
+        found.update(side.id for side in sides if isinstance(side, ast.Name))
+    return found
+
+
+def _all_assignments(node: ast.FunctionDef) -> dict[str, list[ast.expr]]:
+    found: dict[str, list[ast.expr]] = {}
+    for inner in ast.walk(node):
+        if isinstance(inner, ast.Assign):
+            for target in inner.targets:
+                if isinstance(target, ast.Name):
+                    found.setdefault(target.id, []).append(inner.value)
+        elif isinstance(inner, ast.AnnAssign) and isinstance(inner.target, ast.Name):
+            found.setdefault(inner.target.id, []).extend([inner.value] if inner.value else [])
+    return found
+
+
+def _accesses(
+    node: ast.FunctionDef, names: Mapping[str, ast.expr], parameters: set[str]
+) -> Iterator[Access]:
+    assigned = _all_assignments(node)
+    for call in sorted(
+        (inner for inner in ast.walk(node) if isinstance(inner, ast.Call)),
+        key=lambda inner: (inner.lineno, inner.col_offset),
+    ):
+        kind, address = _access_kind(call)
+        if kind is None or address is None:
+            continue
+        pointer = _pointer(address, assigned, parameters)
+        text = ast.unparse(inlined(address, names))
+        yield Access(kind, pointer, _mask(kind, call, names), call.lineno, text)
+
+
+def _access_kind(call: ast.Call) -> tuple[str | None, ast.expr | None]:
+    """`tl.load(p)`, `tl.store(p, v)`, `tl.atomic_add(p, v)`, `desc.load(...)` and the like."""
+    if not isinstance(call.func, ast.Attribute):
+        return None, None
+    name = call.func.attr.removeprefix("experimental_").replace("_tensor_descriptor", "")
+    name = name.removeprefix("descriptor_")
+    if name not in ("load", "store") and not name.startswith("atomic_"):
+        return None, None
+    base = dotted(call.func.value)
+    if base in ("tl", "triton.language", "language"):
+        keywords = {keyword.arg: keyword.value for keyword in call.keywords}
+        address = call.args[0] if call.args else keywords.get("pointer")
+        return name, address
+    return name, call.func.value
+
+
+def _mask(kind: str, call: ast.Call, names: Mapping[str, ast.expr]) -> frozenset[str] | None:
+    mask: ast.expr | None = None
+    position = 1 if kind == "load" else 2
+    if dotted(call.func) in (f"tl.{kind}", f"triton.language.{kind}") and len(call.args) > position:
+        mask = call.args[position]
+    for keyword in call.keywords:
+        if keyword.arg in ("mask", "boundary_check"):
+            mask = keyword.value
+    if mask is None or (isinstance(mask, ast.Constant) and mask.value in (None, True)):
+        return None
+    return frozenset(_conjuncts(inlined(mask, names)))
+
+
+def _conjuncts(node: ast.expr) -> Iterator[str]:
+    if isinstance(node, ast.BinOp) and isinstance(node.op, ast.BitAnd):
+        yield from _conjuncts(node.left)
+        yield from _conjuncts(node.right)
+    elif isinstance(node, ast.BoolOp) and isinstance(node.op, ast.And):
+        for value in node.values:
+            yield from _conjuncts(value)
+    elif isinstance(node, ast.Subscript):
+        # (a & b)[:, None] is a[:, None] & b[:, None]
+        for text in _conjuncts(node.value):
+            yield f"({text})[{ast.unparse(node.slice)}]"
+    else:
+        yield _without_brackets(ast.unparse(node))
+
+
+def _without_brackets(text: str) -> str:
+    return text.removeprefix("(").removesuffix(")") if text.startswith("((") else text
+
+
+def _pointer(
+    node: ast.expr, assigned: Mapping[str, list[ast.expr]], parameters: set[str]
+) -> str | None:
+    """The parameter that an address is computed from, if there is exactly one."""
+    found = _roots(node, assigned, parameters, frozenset())
+    return next(iter(found)) if len(found) == 1 else None
+
+
+def _roots(
+    node: ast.expr,
+    assigned: Mapping[str, list[ast.expr]],
+    parameters: set[str],
+    seen: frozenset[str],
+) -> set[str]:
+    if len(seen) > _DEEPEST:
+        return set()
+    if isinstance(node, ast.Name):
+        found = {node.id} if node.id in parameters else set()
+        if node.id not in seen:
+            for value in assigned.get(node.id, ()):
+                found |= _roots(value, assigned, parameters, seen | {node.id})
+        return found
+    parts: list[ast.expr] = []
+    if isinstance(node, ast.BinOp) and isinstance(node.op, (ast.Add, ast.Sub)):
+        parts = [node.left, node.right]
+    elif isinstance(node, ast.Subscript):
+        parts = [node.value]
+    elif isinstance(node, ast.IfExp):
+        parts = [node.body, node.orelse]
+    elif isinstance(node, ast.Call):
+        parts = _pointer_arguments(node)
+    found = set()
+    for part in parts:
+        found |= _roots(part, assigned, parameters, seen)
+    return found
+
+
+def _pointer_arguments(call: ast.Call) -> list[ast.expr]:
+    written = dotted(call.func) or str(getattr(call.func, "attr", ""))
+    name = written.split(".")[-1]
+    if name not in _POINTER_CALLS:
+        return []
+    if isinstance(call.func, ast.Attribute) and dotted(call.func.value) not in ("tl", "triton"):
+        return [call.func.value]
+    base = [keyword.value for keyword in call.keywords if keyword.arg == "base"]
+    return [*call.args[:1], *base]

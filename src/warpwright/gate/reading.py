@@ -1,0 +1,138 @@
+"""Reading host code without running it: dotted names, aliases, calls and where they stand."""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import lru_cache
+
+
+@dataclass(frozen=True, slots=True)
+class Reference:
+    """A dotted name in host code, its aliases resolved.
+
+    `name` is e.g. `torch.nn.functional.conv2d`, whatever it was called in the source;
+    `scope` the qualified name of the function or class it stands in, "" at module level.
+    """
+
+    name: str
+    line: int
+    scope: str
+    written: str
+    is_stored: bool = False  # assigned to or deleted
+    is_imported: bool = False  # the first part is an import or an alias of one
+
+
+@lru_cache(maxsize=64)
+def parse(source: str) -> ast.Module | None:
+    """The syntax tree, or None where the source does not parse."""
+    try:
+        return ast.parse(source)
+    except (SyntaxError, ValueError, RecursionError, MemoryError):
+        return None
+
+
+def dotted(node: ast.AST) -> str | None:
+    """`a.b.c` of a name or an attribute chain; None for anything else."""
+    parts: list[str] = []
+    while isinstance(node, ast.Attribute):
+        parts.append(node.attr)
+        node = node.value
+    if not isinstance(node, ast.Name):
+        return None
+    return ".".join([node.id, *reversed(parts)])
+
+
+def is_jit_function(node: ast.AST) -> bool:
+    """True for a function with a decorator that ends in `.jit` (or is `jit`)."""
+    if not isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef)):
+        return False
+    for decorator in node.decorator_list:
+        target = decorator.func if isinstance(decorator, ast.Call) else decorator
+        name = dotted(target) or ""
+        if name.split(".")[-1] == "jit" and not name.startswith("torch."):
+            return True
+    return False
+
+
+def host_nodes(tree: ast.AST, scope: str = "") -> Iterator[tuple[ast.AST, str]]:
+    """Every node outside the bodies of `@triton.jit` functions, with its scope."""
+    for child in ast.iter_child_nodes(tree):
+        if is_jit_function(child):
+            continue
+        inner = scope
+        if isinstance(child, (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)):
+            inner = f"{scope}.{child.name}" if scope else child.name
+        yield child, inner
+        yield from host_nodes(child, inner)
+
+
+def aliases(tree: ast.Module) -> dict[str, str]:
+    """Local name → what it stands for: imports, and assignments of imported dotted names."""
+    found: dict[str, str] = {}
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Import):
+            for item in node.names:
+                found[item.asname or item.name.split(".")[0]] = (
+                    item.name if item.asname else item.name.split(".")[0]
+                )
+        elif isinstance(node, ast.ImportFrom) and node.module:
+            for item in node.names:
+                found[item.asname or item.name] = f"{node.module}.{item.name}"
+    _follow_assignments(tree, found)
+    return found
+
+
+def _follow_assignments(tree: ast.Module, found: dict[str, str]) -> None:
+    """Add `name = torch.something` and chains of them, as long as something new turns up."""
+    pairs = []
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Assign) and len(node.targets) == 1:
+            target, value = node.targets[0], node.value
+            if isinstance(target, ast.Name) and (name := dotted(value)):
+                pairs.append((target.id, name))
+        elif isinstance(node, ast.NamedExpr) and (name := dotted(node.value)):
+            pairs.append((node.target.id, name))
+    changed = True
+    while changed:
+        changed = False
+        for target_name, name in pairs:
+            root, _, rest = name.partition(".")
+            if root in found and target_name not in found:
+                found[target_name] = found[root] + ("." + rest if rest else "")
+                changed = True
+
+
+def resolve(name: str, known: dict[str, str]) -> str:
+    """The dotted name with its first part replaced by what it is an alias of."""
+    root, _, rest = name.partition(".")
+    base = known.get(root)
+    if base is None:
+        return name
+    return base + ("." + rest if rest else "")
+
+
+def references(source: str) -> tuple[Reference, ...]:
+    """Every dotted name of the host code, longest form only, aliases resolved."""
+    tree = parse(source)
+    if tree is None:
+        return ()
+    known = aliases(tree)
+    inner: set[int] = set()
+    found = []
+    for node, scope in host_nodes(tree):
+        if not isinstance(node, (ast.Attribute, ast.Name)) or id(node) in inner:
+            continue
+        part: ast.AST = node
+        while isinstance(part, ast.Attribute):
+            part = part.value
+            inner.add(id(part))
+        written = dotted(node)
+        if written is None:
+            continue
+        stored = not isinstance(node.ctx, ast.Load)
+        imported = written.partition(".")[0] in known
+        name = resolve(written, known)
+        found.append(Reference(name, node.lineno, scope, written, stored, imported))
+    return tuple(found)

@@ -1,0 +1,145 @@
+"""Checks of every stage: what autotune does to outputs, and launches that cannot work.
+
+Autotune runs each config on the live buffers. A kernel that accumulates into its output, uses
+atomics or updates a tensor in place then runs several times over the same data, and the
+result is wrong on the first call.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from warpwright.gate.configs import LAUNCH_OPTIONS
+from warpwright.gate.kernels import read_body
+from warpwright.gate.rules.finding import Finding, Reading, merged, violated
+from warpwright.gate.rules.grid import sites_of
+from warpwright.types.program import Kernel, LaunchSite, ProgramView
+from warpwright.types.verdict import Violation
+
+SAFE_RULE = "autotune.safe"
+LAUNCH_RULE = "launch.arguments"
+_KNOWN_OPTIONS = frozenset(
+    (*LAUNCH_OPTIONS, "grid", "warmup", "enable_fp_fusion", "launch_cooperative_grid",
+     "launch_pdl", "debug", "extern_libs", "max_num_imprecise_acc_default", "pre_hook",
+     "num_buffers_warp_spec", "num_consumer_groups", "reg_dec_producer", "reg_inc_consumer",
+     "arch", "sanitize_overflow", "instrumentation_mode", "ir_override", "ptx_options")
+)  # fmt: skip
+
+
+def check_autotune_safe(reading: Reading) -> Finding:
+    """Autotune added where kernels change what they read needs reset_to_zero or restore_value."""
+    context = reading.context
+    findings = []
+    inherited = {
+        kernel.name: set(_unsafe(context.parent, kernel)) for kernel in _tuned(context.parent)
+    }
+    old_names = {pair.child.name: pair.parent.name for pair in reading.match.pairs}
+    for kernel in _tuned(context.child):
+        known = inherited.get(old_names.get(kernel.name, ""), set())
+        for pointer, why in _unsafe(context.child, kernel):
+            expected = (
+                f"reset_to_zero or restore_value for {pointer}, or no autotune on {kernel.name}"
+            )
+            found = f"{why}: every config that autotune tries adds to the same data"
+            if (pointer, why) in known:
+                note = f"inherited from the parent: {kernel.name} is autotuned, and {why}"
+                findings.append(Finding(notes=(note,)))
+            else:
+                line = kernel.autotune.line if kernel.autotune else kernel.line
+                findings.append(violated(SAFE_RULE, line, expected, found))
+    return merged(findings)
+
+
+def _tuned(view: ProgramView) -> Iterable[Kernel]:
+    """Kernels whose autotune tries more than one config (one is launched without trying)."""
+    for kernel in view.kernels:
+        if kernel.autotune is not None:
+            configs = kernel.autotune.configs
+            if configs is None or len(configs) > 1:
+                yield kernel
+
+
+def _unsafe(view: ProgramView, kernel: Kernel) -> Iterable[tuple[str, str]]:
+    """Pointers that a second run would find changed, and that nothing restores."""
+    autotune = kernel.autotune
+    assert autotune is not None
+    body = read_body(view.source, kernel.name)
+    restored = {*autotune.restore_value}
+    reset = {*autotune.reset_to_zero, *restored}
+    if "pre_hook" in autotune.other_arguments or any(c.pre_hook for c in autotune.configs or ()):
+        return  # a hook may restore them; the comparison of outputs decides
+    for pointer in sorted(body.pointers("atomic") - reset):
+        yield pointer, f"it uses atomics on {pointer}"
+    loaded, stored = body.pointers("load"), body.pointers("store")
+    for pointer in sorted((loaded & stored) - reset):
+        yield pointer, f"it reads and writes {pointer}"
+    for site in sites_of(view, kernel):
+        texts = dict(zip((p.name for p in kernel.parameters), site.arguments, strict=False))
+        texts.update(site.keywords)
+        for output in sorted(stored - restored):
+            for source in sorted(loaded - {output} - restored):
+                if texts.get(output) is not None and texts.get(output) == texts.get(source):
+                    text = texts[output]
+                    yield output, f"it updates {text} in place (as {source} and {output})"
+
+
+def check_launches(reading: Reading) -> Finding:
+    """Launches that Triton refuses with certainty: arguments given twice, missing or unknown."""
+    context = reading.context
+    inherited = {v.found for v in _launch_errors(context.parent)}
+    findings = []
+    for violation in _launch_errors(context.child):
+        if violation.found in inherited:
+            findings.append(Finding(notes=(f"inherited from the parent: {violation}",)))
+        else:
+            findings.append(Finding(violations=(violation,)))
+    return merged(findings)
+
+
+def _launch_errors(view: ProgramView) -> Iterable[Violation]:
+    for site in view.launches:
+        kernel = view.kernel(site.kernel)
+        if kernel is None or any(text.startswith("*") for text in site.arguments):
+            continue
+        if "**" in site.keywords or "*" in kernel.heuristics:
+            continue
+        yield from _errors_of(kernel, site)
+
+
+def _errors_of(kernel: Kernel, site: LaunchSite) -> Iterable[Violation]:
+    names = [parameter.name for parameter in kernel.parameters]
+    if len(site.arguments) > len(names):
+        expected = f"at most {len(names)} arguments for {kernel.name}"
+        yield Violation(LAUNCH_RULE, site.line, expected, f"{len(site.arguments)} of them")
+        return
+    given = {*names[: len(site.arguments)], *site.keywords}
+    twice = set(names[: len(site.arguments)]) & set(site.keywords)
+    for name in sorted(twice):
+        yield Violation(LAUNCH_RULE, site.line, f"{name} given once", f"{name} given twice")
+    tuned: set[str] = set()
+    autotune = kernel.autotune
+    if autotune is not None:
+        if autotune.configs is None:
+            return
+        tuned = {name for config in autotune.configs for name, _ in config.meta}
+        for name in sorted((tuned - set(LAUNCH_OPTIONS)) & given):
+            expected = f"{name} from the configs of {kernel.name} or from its launch"
+            found = f"{name} in both: Triton refuses the launch"
+            yield Violation(LAUNCH_RULE, site.line, expected, found)
+        for name in sorted(set(LAUNCH_OPTIONS) & set(site.keywords)):
+            if name != "maxnreg" or any(c.maxnreg for c in autotune.configs):
+                expected = f"{name} from the configs of {kernel.name} only"
+                found = f"{name}= at the launch of an autotuned kernel: Triton refuses it"
+                yield Violation(LAUNCH_RULE, site.line, expected, found)
+        for name in sorted(tuned - set(names) - set(LAUNCH_OPTIONS)):
+            expected = f"meta-parameters that {kernel.name} has"
+            found = f"{name} in its configs is no parameter of it"
+            yield Violation(LAUNCH_RULE, autotune.line, expected, found)
+    filled = given | tuned | set(kernel.heuristics) | set(LAUNCH_OPTIONS)
+    for parameter in kernel.parameters:
+        if parameter.name not in filled and parameter.default is None:
+            found = f"no value for {parameter.name}"
+            yield Violation(LAUNCH_RULE, site.line, f"every argument of {kernel.name}", found)
+    for name in sorted(set(site.keywords) - set(names) - _KNOWN_OPTIONS):
+        expected = f"arguments that {kernel.name} has"
+        yield Violation(LAUNCH_RULE, site.line, expected, f"{name}= is no parameter of it")

@@ -1,0 +1,232 @@
+"""Rules on the list of configs: how many, which must stay, how far new ones may go."""
+
+from __future__ import annotations
+
+from warpwright.gate.configs import KernelConfigs, LaunchConfig
+from warpwright.gate.rules.finding import OBEYED, Finding, Reading, merged, violated
+from warpwright.types.stage import Rule
+
+
+def limit(rule: Rule | None, name: str) -> int | None:
+    """An integer parameter of a rule, or None."""
+    value = rule.parameters.get(name) if rule is not None else None
+    return int(value) if isinstance(value, (int, float)) else None
+
+
+def undecidable(configs: KernelConfigs) -> str | None:
+    """Why the config lists of a kernel cannot be compared, or None if they can."""
+    if configs.candidates is None:
+        return f"{configs.kernel}: its config list is built by code that reading does not run"
+    if configs.originals is None:
+        return f"{configs.kernel}: the parent's config list is built by code"
+    return None
+
+
+def check_count(rule: Rule, reading: Reading) -> Finding:
+    """`configs.count {min, max}`: as many configs as the request allows, for each kernel."""
+    return merged(_count_of(rule, reading, configs) for configs in reading.configs)
+
+
+def _count_of(rule: Rule, reading: Reading, configs: KernelConfigs) -> Finding:
+    lowest, highest = limit(rule, "min"), limit(rule, "max")
+    if not configs.child_autotuned or configs.unchanged:
+        return _told_if_outside(configs, lowest, highest)
+    reason = undecidable(configs)
+    if reason is not None:
+        return Finding(undecided=(f"{rule.id}: {reason}",))
+    candidates = configs.candidates or ()
+    expected = _span(lowest, highest)
+    if highest is not None and len(candidates) > highest:
+        return violated(rule.id, configs.line, expected, f"{len(candidates)} configs")
+    distinct = len(set(candidates))
+    if lowest is not None and distinct < lowest:
+        if _keeps_all_there_are(reading, configs):
+            note = (
+                f"{configs.kernel}: {distinct} configs where {expected} are asked for: every "
+                "distinct original that can be launched is kept, and nothing was added"
+            )
+            return Finding(notes=(note,))
+        found = f"{distinct} distinct configs" if distinct < len(candidates) else f"{distinct}"
+        return violated(rule.id, configs.line, expected, found)
+    return OBEYED
+
+
+def _span(lowest: int | None, highest: int | None) -> str:
+    if lowest is None:
+        return f"at most {highest} configs"
+    if highest is None:
+        return f"at least {lowest} configs"
+    return f"{lowest} to {highest} configs"
+
+
+def _told_if_outside(configs: KernelConfigs, lowest: int | None, highest: int | None) -> Finding:
+    """An untouched list is the parent's own: told where it is outside, never blamed."""
+    count = len(configs.candidates or ())
+    outside = (highest is not None and count > highest) or (lowest is not None and count < lowest)
+    if not configs.child_autotuned or not outside:
+        return OBEYED
+    note = f"{configs.kernel}: keeps the parent's {count} configs; {_span(lowest, highest)} asked"
+    return Finding(notes=(note,))
+
+
+def _keeps_all_there_are(reading: Reading, configs: KernelConfigs) -> bool:
+    """Only originals are listed, and every class of launchable originals among them."""
+    if configs.added or not configs.parent_autotuned:
+        return False
+    classes = original_classes(reading, configs)
+    kept = set(configs.candidates or ())
+    return all(kept & set(members) for members in classes)
+
+
+def original_classes(
+    reading: Reading, configs: KernelConfigs
+) -> tuple[tuple[LaunchConfig, ...], ...]:
+    """Originals in groups that launch the same binary; those that never launch left out.
+
+    Where a compile report is missing, each config is a group of its own.
+    """
+    evidence = reading.context.parent_evidence
+    groups: dict[str, list[LaunchConfig]] = {}
+    for config in dict.fromkeys(configs.originals or ()):
+        if evidence.never_launches(configs.parent_name, config.key) is not None:
+            continue
+        cubin = evidence.cubin(configs.parent_name, config.key)
+        groups.setdefault(cubin or f"config {config}", []).append(config)
+    return tuple(tuple(members) for members in groups.values())
+
+
+def fully_compiled(reading: Reading, configs: KernelConfigs) -> bool:
+    """True when it is known of every original whether it compiles and launches."""
+    evidence = reading.context.parent_evidence
+    return all(
+        evidence.covers(configs.parent_name, config.key) for config in configs.originals or ()
+    )
+
+
+def check_keep_original(rule: Rule, reading: Reading) -> Finding:
+    """`configs.keep_original`: no distinct original is lost, as far as the count allows."""
+    findings = [_kept(rule, reading, configs) for configs in reading.configs]
+    for kernel in reading.match.removed:
+        if kernel.autotune is not None or any(
+            site.kernel == kernel.name for site in reading.context.parent.launches
+        ):
+            expected = f"kernel {kernel.name} with its original config"
+            findings.append(violated(rule.id, None, expected, "no such kernel"))
+    return merged(findings)
+
+
+def _kept(rule: Rule, reading: Reading, configs: KernelConfigs) -> Finding:
+    if configs.unchanged:
+        return OBEYED
+    reason = undecidable(configs)
+    if reason is not None:
+        return Finding(undecided=(f"{rule.id}: {reason}",))
+    classes = original_classes(reading, configs)
+    lost = [members for members in classes if not _stays(reading, configs, members)]
+    told = _never_launching_dropped(reading, configs)
+    if not lost:
+        return told
+    open_values = [c for members in lost for c in members if c.unknown] or [
+        c for c in configs.candidates or () if c.unknown
+    ]
+    if open_values:
+        names = sorted(set().union(*(config.unknown for config in open_values)))
+        why = f"{configs.kernel}: {', '.join(names)} is chosen by host code at run time"
+        return told + Finding(undecided=(f"{rule.id}: {why}",))
+    highest = limit(reading.context.stage.rule("configs.count"), "max")
+    if highest is None or len(classes) <= highest:
+        return told + merged(_lost(rule, configs, members) for members in lost)
+    return told + _conflict(rule, reading, configs, classes, highest)
+
+
+def _stays(reading: Reading, configs: KernelConfigs, members: tuple[LaunchConfig, ...]) -> bool:
+    """One of the group is still listed, or a config that compiles to the same binary is."""
+    candidates = configs.candidates or ()
+    if set(members) & set(candidates):
+        return True
+    context = reading.context
+    cubins = {context.parent_evidence.cubin(configs.parent_name, c.key) for c in members}
+    found = {context.child_evidence.cubin(configs.kernel, c.key) for c in candidates}
+    return bool((cubins & found) - {None})
+
+
+def _never_launching_dropped(reading: Reading, configs: KernelConfigs) -> Finding:
+    notes = []
+    kept = set(configs.candidates or ())
+    for config in configs.originals or ():
+        why = reading.context.parent_evidence.never_launches(configs.parent_name, config.key)
+        if why is not None and config not in kept:
+            notes.append(f"{configs.kernel}: original {config} need not stay: {why}")
+    return Finding(notes=tuple(notes))
+
+
+def _lost(rule: Rule, configs: KernelConfigs, members: tuple[LaunchConfig, ...]) -> Finding:
+    also = f" (or one of {len(members)} with the same binary)" if len(members) > 1 else ""
+    expected = f"original config {members[0]} of {configs.kernel} kept{also}"
+    return violated(rule.id, configs.line, expected, "dropped")
+
+
+def _conflict(
+    rule: Rule,
+    reading: Reading,
+    configs: KernelConfigs,
+    classes: tuple[tuple[LaunchConfig, ...], ...],
+    highest: int,
+) -> Finding:
+    """More distinct originals than the count allows: the active one stays, told as a note."""
+    known = fully_compiled(reading, configs)
+    what = "distinct originals" if known else "originals"
+    conflict = (
+        f"{configs.kernel}: the request asks to keep the original and allows {highest} configs, "
+        f"but there are {len(classes)} {what}: the active one must stay, and as many others as fit"
+    )
+    total = Finding(notes=(conflict,))
+    active = reading.context.active.get(configs.parent_name)
+    kept = [members for members in classes if _stays(reading, configs, members)]
+    if active is None:
+        total += Finding(
+            undecided=(f"{rule.id}: {configs.kernel}: it is not known which config was active",)
+        )
+    else:
+        needed = [m for m in classes if any(c.key in active or c.written in active for c in m)]
+        lost = [members for members in needed if members not in kept]
+        if lost and len([m for m in needed if m in kept]) < min(len(needed), highest):
+            for members in lost:
+                expected = f"active config {members[0]} of {configs.kernel} kept"
+                total += violated(rule.id, configs.line, expected, "dropped")
+    if known and len(kept) < highest and configs.added:
+        expected = f"{highest} of the {len(classes)} distinct originals kept before new configs"
+        total += violated(rule.id, configs.line, expected, f"{len(kept)} kept")
+    elif known and len(kept) < highest:
+        expected = f"{highest} of the {len(classes)} distinct originals kept"
+        total += violated(rule.id, configs.line, expected, f"{len(kept)} kept")
+    elif not known and len(kept) < highest:
+        why = "without compile reports it is not known which originals are distinct"
+        total += Finding(undecided=(f"{rule.id}: {configs.kernel}: {why}",))
+    return total
+
+
+def check_include(rule: Rule, reading: Reading) -> Finding:
+    """`configs.include {num_warps, num_stages}`: the conservative config is in each new list."""
+    wanted = {name: limit(rule, name) for name in ("num_warps", "num_stages")}
+    text = ", ".join(f"{name}={value}" for name, value in wanted.items() if value is not None)
+    findings = []
+    for configs in reading.configs:
+        if not configs.child_autotuned or configs.unchanged:
+            continue
+        if configs.candidates is None:
+            reason = undecidable(configs)
+            findings.append(Finding(undecided=(f"{rule.id}: {reason}",)))
+            continue
+        has_it = any(
+            all(v is None or getattr(config, name) == v for name, v in wanted.items())
+            for config in configs.candidates
+        )
+        if not has_it:
+            found = "; ".join(
+                f"num_warps={c.num_warps}, num_stages={c.num_stages}" for c in configs.candidates
+            )
+            findings.append(
+                violated(rule.id, configs.line, f"a config of {configs.kernel} with {text}", found)
+            )
+    return merged(findings)

@@ -1,0 +1,65 @@
+"""What one rule checker works on, and what it returns."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+
+from warpwright.gate.configs import KernelConfigs, kernel_configs
+from warpwright.gate.context import KernelMatch, RuleContext, match_kernels
+from warpwright.types.stage import Rule
+from warpwright.types.verdict import Violation
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """The outcome of one rule.
+
+    `undecided` holds the reasons for which the rule could not be decided; where it is not
+    empty and nothing is violated, the rule is not verified, which is no pass.
+    """
+
+    violations: tuple[Violation, ...] = ()
+    notes: tuple[str, ...] = ()
+    undecided: tuple[str, ...] = ()
+
+    def __add__(self, other: Finding) -> Finding:
+        return Finding(
+            self.violations + other.violations,
+            self.notes + other.notes,
+            self.undecided + other.undecided,
+        )
+
+
+OBEYED = Finding()
+
+
+def merged(findings: Iterable[Finding]) -> Finding:
+    """All findings as one, in order."""
+    total = OBEYED
+    for finding in findings:
+        total += finding
+    return total
+
+
+def violated(rule: str, line: int | None, expected: str, found: str) -> Finding:
+    """A finding of one violation."""
+    return Finding(violations=(Violation(rule, line, expected, found),))
+
+
+@dataclass(frozen=True, slots=True)
+class Reading:
+    """A context with what every checker needs from it, read once."""
+
+    context: RuleContext
+    match: KernelMatch
+    configs: tuple[KernelConfigs, ...]
+
+    @classmethod
+    def of(cls, context: RuleContext) -> Reading:
+        match = match_kernels(context.parent, context.child)
+        configs = tuple(kernel_configs(context, pair) for pair in match.pairs)
+        return cls(context, match, configs)
+
+
+Checker = Callable[[Rule, Reading], Finding]

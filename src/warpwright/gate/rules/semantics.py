@@ -1,0 +1,193 @@
+"""What a candidate may not do to a kernel: lose work, drop masks, run fewer iterations.
+
+In the tuning stage such edits are refused by reading, with the reason. In the other stages a
+kernel is rewritten by design, and the comparison of outputs decides.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+
+from warpwright.gate.configs import local_constants, tile_names
+from warpwright.gate.context import KernelPair
+from warpwright.gate.expressions import canonical_value, expression_names
+from warpwright.gate.kernels import KernelBody, read_body
+from warpwright.gate.loops import TripCount
+from warpwright.gate.rules.finding import OBEYED, Finding, Reading, merged, violated
+from warpwright.gate.rules.grid import sites_of
+from warpwright.types.program import Kernel, LaunchSite, ProgramView
+from warpwright.types.stage import StageId
+
+RULE = "stage.semantics"
+_REDUCTIONS = (
+    "sum", "max", "min", "reduce", "argmax", "argmin", "associative_scan", "cumsum", "cumprod",
+    "xor_sum", "softmax", "sort",
+)  # fmt: skip
+
+
+def check_semantics(reading: Reading) -> Finding:
+    """In the tuning stage: no operation, mask or iteration of a kernel is lost."""
+    if reading.context.stage.id is not StageId.TUNING:
+        return OBEYED
+    findings = []
+    for pair in reading.match.pairs:
+        before = read_body(reading.context.parent.source, pair.parent.name)
+        after = read_body(reading.context.child.source, pair.child.name)
+        findings += [
+            _operations(reading, pair),
+            _accesses(pair, before, after),
+            _masks(pair, before, after),
+            _loops(pair, before, after),
+            _sizes(reading, pair, before, after),
+        ]
+    return merged(findings)
+
+
+def _total(view: ProgramView, kernel: Kernel) -> Counter[str]:
+    """Operations of a kernel and of the helpers it calls."""
+    names = Counter(operation.name for operation in kernel.operations)
+    for name in kernel.calls:
+        helper = view.kernel(name)
+        if helper is not None and helper.name != kernel.name:
+            names.update(operation.name for operation in helper.operations)
+    return names
+
+
+def _operations(reading: Reading, pair: KernelPair) -> Finding:
+    before = _total(reading.context.parent, pair.parent)
+    after = _total(reading.context.child, pair.child)
+    line = pair.child.line
+    findings = []
+    for name in ("dot", "dot_scaled"):
+        if after[name] < before[name]:
+            expected = f"tl.{name} {before[name]} times in {pair.child.name}"
+            found = f"tl.{name} removed: {after[name]} left"
+            findings.append(violated(RULE, line, expected, found))
+    for name in _REDUCTIONS:
+        if before[name] and not any(after[other] for other in _REDUCTIONS):
+            expected = f"tl.{name} in {pair.child.name}"
+            findings.append(violated(RULE, line, expected, f"tl.{name} removed"))
+    for name in sorted(n for n in before if n.startswith("atomic_")):
+        if not after[name]:
+            expected = f"tl.{name} in {pair.child.name}"
+            findings.append(violated(RULE, line, expected, f"tl.{name} removed"))
+    return merged(findings)
+
+
+def _accesses(pair: KernelPair, before: KernelBody, after: KernelBody) -> Finding:
+    """A pointer that was read or written, is still a parameter, and no longer is."""
+    findings = []
+    kept = {parameter.name for parameter in pair.child.parameters}
+    unknown = any(access.pointer is None for access in after.accesses)
+    for kind, word in (("load", "read"), ("store", "written")):
+        lost = before.pointers(kind) - after.pointers(kind)
+        if unknown and not _none_of_kind(after, kind):
+            continue
+        for pointer in sorted(lost & kept):
+            expected = f"{pointer} {word} in {pair.child.name}"
+            found = f"tl.{kind} of {pointer} removed"
+            findings.append(violated(RULE, pair.child.line, expected, found))
+    return merged(findings)
+
+
+def _none_of_kind(body: KernelBody, kind: str) -> bool:
+    return not any(access.kind == kind for access in body.accesses)
+
+
+def _masks(pair: KernelPair, before: KernelBody, after: KernelBody) -> Finding:
+    """An access through a pointer that was always masked, and now is not or by less."""
+    findings = []
+    for kind in ("load", "store"):
+        for pointer in sorted(before.pointers(kind) & after.pointers(kind)):
+            old = [a.mask for a in before.accesses if (a.kind, a.pointer) == (kind, pointer)]
+            new = [a for a in after.accesses if (a.kind, a.pointer) == (kind, pointer)]
+            if None in old:
+                continue
+            for access in new:
+                what = f"tl.{kind} of {pointer} in {pair.child.name}"
+                if access.mask is None:
+                    findings.append(
+                        violated(RULE, access.line, f"{what} with its mask", "mask dropped")
+                    )
+                elif lost := _weakened([mask for mask in old if mask is not None], access.mask):
+                    found = f"mask dropped in part: without {shortened(lost)}"
+                    findings.append(violated(RULE, access.line, f"{what} with its mask", found))
+    return merged(findings)
+
+
+def shortened(parts: frozenset[str]) -> str:
+    """The parts of a mask as text that fits a line."""
+    text = " and ".join(sorted(parts, key=len))
+    return text if len(text) <= 160 else f"{text[:157]}..."
+
+
+def _weakened(old: list[frozenset[str]], new: frozenset[str]) -> frozenset[str]:
+    """The parts that a mask lost, if it is one of the old ones less some parts."""
+    if any(new >= mask for mask in old):
+        return frozenset()
+    larger = [mask for mask in old if new < mask]
+    return min((mask - new for mask in larger), key=len, default=frozenset())
+
+
+def _loops(pair: KernelPair, before: KernelBody, after: KernelBody) -> Finding:
+    """Loops answer each other in order, where there are as many as before."""
+    if len(before.trips) != len(after.trips):
+        return OBEYED
+    old_texts = Counter(trip.text or trip.written for trip in before.trips)
+    new_texts = Counter(trip.text or trip.written for trip in after.trips)
+    if old_texts == new_texts:
+        return OBEYED
+    findings = []
+    for old, new in zip(before.trips, after.trips, strict=True):
+        if _is_other_bound(old, new):
+            expected = f"the loop of {pair.child.name} as it was: {old.written}"
+            found = f"loop bound changed: {new.written}"
+            findings.append(violated(RULE, new.line, expected, found))
+    return merged(findings)
+
+
+def _is_other_bound(old: TripCount, new: TripCount) -> bool:
+    """The bound differs and uses nothing new, so that it cannot be another name for it."""
+    if old.text is not None and new.text is not None:
+        return old.text != new.text and new.names <= old.names
+    if old.text is None and new.text is None:
+        return old.written != new.written and new.names <= old.names
+    return False
+
+
+def _sizes(reading: Reading, pair: KernelPair, before: KernelBody, after: KernelBody) -> Finding:
+    """A size that bounds a loop or a mask is passed to the kernel as it was."""
+    sizes = set().union(*(trip.names for trip in (*before.trips, *after.trips)), frozenset())
+    for access in (*before.accesses, *after.accesses):
+        for part in access.mask or ():
+            sizes |= expression_names(part)
+    sizes &= {p.name for p in pair.parent.parameters} & {p.name for p in pair.child.parameters}
+    sizes -= tile_names(pair)  # the rules on block sizes judge those
+    context = reading.context
+    old_sites = sites_of(context.parent, pair.parent)
+    new_sites = sites_of(context.child, pair.child)
+    if len(old_sites) != len(new_sites):
+        return OBEYED
+    findings = []
+    for old_site, new_site in zip(old_sites, new_sites, strict=True):
+        old = _arguments(context.parent, pair.parent, old_site)
+        new = _arguments(context.child, pair.child, new_site)
+        for name in sorted(sizes & old.keys() & new.keys()):
+            subset = expression_names(new[name]) <= expression_names(old[name])
+            if old[name] != new[name] and subset and expression_names(new[name]):
+                expected = f"{pair.child.name} called with {name} = {old[name]}"
+                found = f"loop bound or mask changed: {name} = {new[name]}"
+                findings.append(violated(RULE, new_site.line, expected, found))
+    return merged(findings)
+
+
+def _arguments(view: ProgramView, kernel: Kernel, site: LaunchSite) -> dict[str, str]:
+    """Argument texts by parameter, local names put in their place."""
+    texts = {}
+    for parameter, text in zip(kernel.parameters, site.arguments, strict=False):
+        if text.startswith("*"):
+            break
+        texts[parameter.name] = text
+    texts.update(site.keywords)
+    names = local_constants(view, site.function)
+    return {name: canonical_value(text, names) for name, text in texts.items()}

@@ -1,0 +1,157 @@
+"""Rules on num_warps and num_stages. They bind what a candidate adds or changes.
+
+A config that the parent has already is not blamed for being outside a domain: it is told as
+a conflict between the request's rules and the request's own program.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from warpwright.gate.configs import KernelConfigs, LaunchConfig
+from warpwright.gate.rules.configs import limit, undecidable
+from warpwright.gate.rules.finding import OBEYED, Finding, Reading, merged, violated
+from warpwright.types.stage import Rule
+
+
+def _each(rule: Rule, reading: Reading) -> Iterator[tuple[KernelConfigs, Finding]]:
+    """Kernels with their config lists; the finding says why one cannot be compared."""
+    for configs in reading.configs:
+        reason = undecidable(configs)
+        if reason is None or (configs.candidates is None and _same_text(reading, configs)):
+            yield configs, OBEYED
+        else:
+            yield configs, Finding(undecided=(f"{rule.id}: {reason}",))
+
+
+def _same_text(reading: Reading, configs: KernelConfigs) -> bool:
+    """An unreadable list that stands there word for word as in the parent."""
+    old = reading.context.parent.kernel(configs.parent_name)
+    new = reading.context.child.kernel(configs.kernel)
+    if old is None or new is None or old.autotune is None or new.autotune is None:
+        return False
+    return old.autotune.configs_text == new.autotune.configs_text
+
+
+def check_num_warps_domain(rule: Rule, reading: Reading) -> Finding:
+    """`num_warps.domain {values}`."""
+    return merged(_in_domain(rule, c, "num_warps") + f for c, f in _each(rule, reading))
+
+
+def check_num_stages_domain(rule: Rule, reading: Reading) -> Finding:
+    """`num_stages.domain {values}`."""
+    return merged(_in_domain(rule, c, "num_stages") + f for c, f in _each(rule, reading))
+
+
+def _in_domain(rule: Rule, configs: KernelConfigs, option: str) -> Finding:
+    values = rule.parameters.get("values")
+    if not isinstance(values, tuple):
+        return OBEYED
+    expected = f"{option} in {{{', '.join(map(str, values))}}}"
+    findings = []
+    for config in configs.added:
+        if option in config.unknown:
+            why = f"{configs.kernel}: {option} is chosen by host code at run time"
+            findings.append(Finding(undecided=(f"{rule.id}: {why}",)))
+        elif getattr(config, option) not in values:
+            found = f"{configs.kernel}: {config}"
+            findings.append(violated(rule.id, config.line, expected, found))
+    old = [
+        config
+        for config in dict.fromkeys(configs.originals or ())
+        if option not in config.unknown and getattr(config, option) not in values
+    ]
+    if old:
+        listed = "; ".join(map(str, old))
+        note = f"{configs.kernel}: originals outside {expected} may stay as they are: {listed}"
+        findings.append(Finding(notes=(note,)))
+    return merged(findings)
+
+
+def relatives(configs: KernelConfigs, config: LaunchConfig) -> list[LaunchConfig]:
+    """Originals with the same meta-parameters as `config`."""
+    return [original for original in configs.originals or () if original.tile == config.tile]
+
+
+def compared_with(configs: KernelConfigs, config: LaunchConfig) -> list[LaunchConfig]:
+    """What a new config is a change of: originals with its tile, else all of them."""
+    return relatives(configs, config) or list(configs.originals or ())
+
+
+def check_step(rule: Rule, reading: Reading) -> Finding:
+    """`num_stages.step {max}`: within ±max of an original with the same meta-parameters."""
+    step = limit(rule, "max") or 1
+    return merged(_within(rule, configs, step) + f for configs, f in _each(rule, reading))
+
+
+def _within(rule: Rule, configs: KernelConfigs, step: int) -> Finding:
+    findings = []
+    for config in configs.added:
+        base = compared_with(configs, config)
+        if any("num_stages" in c.unknown for c in (config, *base)):
+            why = f"{configs.kernel}: num_stages is chosen by host code at run time"
+            findings.append(Finding(undecided=(f"{rule.id}: {why}",)))
+            continue
+        near = [c for c in base if abs(c.num_stages - config.num_stages) <= step]
+        if base and not near:
+            stages = sorted({c.num_stages for c in base})
+            expected = f"num_stages within {step} of {' or '.join(map(str, stages))}"
+            findings.append(violated(rule.id, config.line, expected, f"{configs.kernel}: {config}"))
+    return merged(findings)
+
+
+def check_nearby(rule: Rule, reading: Reading) -> Finding:
+    """`configs.nearby`: the tile of some original, warps at most doubled or halved, stages ±1.
+
+    With `axis = blocks` the tile may change instead: each size at most doubled or halved.
+    """
+    blocks = rule.parameters.get("axis") == "blocks"
+    return merged(_nearby(rule, c, blocks) + f for c, f in _each(rule, reading))
+
+
+def _nearby(rule: Rule, configs: KernelConfigs, blocks: bool) -> Finding:
+    findings = []
+    for config in configs.added:
+        if config.unknown or any(c.unknown for c in configs.originals or ()):
+            shared = _same_unknowns(configs, config)
+            if not shared:
+                why = f"{configs.kernel}: parts of its launch are chosen at run time"
+                findings.append(Finding(undecided=(f"{rule.id}: {why}",)))
+                continue
+        if not any(is_nearby(original, config, blocks) for original in configs.originals or ()):
+            expected = "a config near an original: " + (
+                "each BLOCK size at most doubled or halved"
+                if blocks
+                else "the same tile, num_warps at most doubled or halved, num_stages by 1"
+            )
+            findings.append(violated(rule.id, config.line, expected, f"{configs.kernel}: {config}"))
+    return merged(findings)
+
+
+def _same_unknowns(configs: KernelConfigs, config: LaunchConfig) -> bool:
+    """All that is unknown is a tile parameter written the same way on both sides."""
+    options = {"num_warps", "num_stages"}
+    sides = [config, *(configs.originals or ())]
+    return not any(c.unknown & options for c in sides)
+
+
+def is_nearby(original: LaunchConfig, config: LaunchConfig, blocks: bool = False) -> bool:
+    """True if `config` is one small step of tuning away from `original`."""
+    if not _one_doubling(original.num_warps, config.num_warps):
+        return False
+    if abs(original.num_stages - config.num_stages) > 1:
+        return False
+    if not blocks:
+        return original.tile == config.tile
+    old, new = dict(original.tile), dict(config.tile)
+    return old.keys() == new.keys() and all(_near(old[name], new[name]) for name in old)
+
+
+def _near(old: object, new: object) -> bool:
+    if isinstance(old, int) and isinstance(new, int) and not isinstance(old, bool):
+        return _one_doubling(old, new)
+    return old == new
+
+
+def _one_doubling(old: int, new: int) -> bool:
+    return new in (old, 2 * old) or 2 * new == old
