@@ -10,7 +10,7 @@ from warpwright.errors import InputError, Place
 MAX_SOURCE_CHARACTERS = 1_000_000
 """The largest recorded program has 40,000; a program above this is no Triton program."""
 
-MAX_TREE_DEPTH = 150
+MAX_TREE_DEPTH = 120
 """Deepest syntax tree that is read: keeps every recursive walk far from Python's own limit."""
 
 SECTION = "program"
@@ -38,14 +38,14 @@ def parse(source: str, *, document: str | None = None, first_line: int = 1) -> a
             tree = ast.parse(source)
             depth, line = tree_depth(tree)
             if depth > MAX_TREE_DEPTH:
-                raise _too_deep(document, first_line, line)
+                raise too_deep(document, first_line, line)
             # Catches what the grammar allows and Python does not: `return` outside a
             # function, `break` outside a loop, two parameters of one name.
             compile(tree, "<program>", "exec", dont_inherit=True)
     except SyntaxError as error:
         raise _syntax_error(error, document, first_line) from None
     except (RecursionError, MemoryError):
-        raise _too_deep(document, first_line, None) from None
+        raise too_deep(document, first_line, None) from None
     except (ValueError, OverflowError) as error:
         raise InputError(
             "the program is not text that Python can read",
@@ -83,7 +83,8 @@ def line_of(node: ast.AST) -> int:
     return int(getattr(node, "lineno", 0))
 
 
-def _too_deep(document: str | None, first_line: int, line: int | None) -> InputError:
+def too_deep(document: str | None, first_line: int, line: int | None) -> InputError:
+    """The error for a program that cannot be walked within Python's own recursion limit."""
     return InputError(
         "the program is nested too deeply to read",
         place=Place(document, SECTION, first_line + (line or 1) - 1),

@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import ast
 
-from warpwright.errors import InputError, Place
 from warpwright.source.kernels import read_kernel
 from warpwright.source.launches import read_launches
 from warpwright.source.names import undefined_names
-from warpwright.source.parsing import SECTION
+from warpwright.source.parsing import too_deep
 from warpwright.source.program import ParsedProgram, parse_program
 from warpwright.source.resolve import read_imports
 from warpwright.source.sections import read_top_level
@@ -26,11 +25,7 @@ def read_program(source: str, *, document: str | None = None, first_line: int = 
     try:
         return view_of(parse_program(source, document=document, first_line=first_line))
     except RecursionError:
-        raise InputError(
-            "the program is nested too deeply to read",
-            place=Place(document, SECTION, first_line),
-            hint="split its longest expressions and its deepest blocks",
-        ) from None
+        raise too_deep(document, first_line, None) from None
 
 
 def view_of(program: ParsedProgram) -> ProgramView:
