@@ -68,6 +68,8 @@ class AccuracyCase:
     bit_equal_to_parent: bool | None = None
     launched: tuple[str, ...] = ()
     reason: str | None = None
+    notes: tuple[str, ...] = ()  # e.g. that the parent breaks the precision policy
+    gating: bool = True  # False: reported, but it decides nothing (an undefined operator)
 
 
 @dataclass(frozen=True, slots=True)

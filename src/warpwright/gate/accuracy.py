@@ -1,0 +1,324 @@
+"""Is an output right? Judges what other processes computed; runs nothing itself.
+
+`judge_outputs` compares each run of a candidate with the float64 reference and with its parent's
+run on the same inputs; `conclude` makes one result of all cases. The rules are in
+`docs/precision.md`. A run whose kernels were not launched proves nothing and never passes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
+from typing import Any, Protocol
+
+from warpwright.gate import precision
+from warpwright.gate.outputs import (
+    JudgedOutput,
+    ReferenceLike,
+    all_bits_equal,
+    degenerate_references,
+    distance,
+    form_differs,
+    judge_output,
+    nonfinite_differs,
+)
+from warpwright.gate.precision import TensorLike
+from warpwright.types.verdict import AccuracyCase, CheckResult, ErrorMeasure, Status, Violation
+
+CHECK = "accuracy"
+NONFINITE = "nonfinite"
+# Beyond these an output is not imprecise but wrong.
+WRONG_L2 = 0.05
+# Without a reference: two float32 programs of one operator, each with TF32 operands, differ less.
+APART_FROM_PARENT = 5e-3
+PARENT_BREAKS = "the parent breaks the precision policy"
+NO_SHAPES = "not verified: no input shapes"
+NO_REFERENCE = "not verified against a reference: none given"
+
+
+class RunLike(Protocol):
+    """One run of a program (`sandbox.interpret.Interpretation`)."""
+
+    @property
+    def run(self) -> Any: ...  # has `case` and `label`
+    @property
+    def outcome(self) -> str: ...
+    @property
+    def reason(self) -> str | None: ...
+    @property
+    def outputs(self) -> Sequence[TensorLike] | None: ...
+    @property
+    def launches(self) -> Mapping[str, int]: ...
+    @property
+    def changed_inputs(self) -> Sequence[int]: ...
+    @property
+    def memory_events(self) -> Sequence[Any]: ...  # each has `access` and a text
+    @property
+    def parameters(self) -> str: ...
+    @property
+    def parameters_matched(self) -> bool: ...
+
+
+def judge_outputs(
+    candidate: Sequence[RunLike],
+    parent: Sequence[RunLike],
+    references: Sequence[ReferenceLike],
+    *,
+    required_kernels: Iterable[str],
+) -> tuple[AccuracyCase, ...]:
+    """A verdict for each run of the candidate.
+
+    The parent's run on the same case counts, with the same label if there is one. Pass the
+    parent's runs as `candidate` too to judge the parent itself. `required_kernels`: the kernels
+    of the parent's trace; each must have been launched.
+    """
+    by_name = {reference.name: reference for reference in references}
+    degenerate = degenerate_references(references)
+    required = tuple(required_kernels)
+    return tuple(
+        judge_case(
+            run,
+            _parent_run(run, parent),
+            by_name[run.run.case],
+            required_kernels=required,
+            degenerate=degenerate.get(run.run.case),
+        )
+        for run in candidate
+    )
+
+
+def _parent_run(run: RunLike, parent: Sequence[RunLike]) -> RunLike | None:
+    same_case = [other for other in parent if other.run.case == run.run.case]
+    same_label = [other for other in same_case if other.run.label == run.run.label]
+    return next(iter(same_label or same_case), None)
+
+
+def judge_case(
+    run: RunLike,
+    parent: RunLike | None,
+    reference: ReferenceLike,
+    *,
+    required_kernels: Sequence[str],
+    degenerate: str | None = None,
+) -> AccuracyCase:
+    """The verdict on one run. `parent` is the parent's run on the same inputs, or None."""
+    case = AccuracyCase(
+        config=run.run.label,
+        inputs=tuple(map(str, reference.inputs)),
+        distribution=reference.name,
+        status=Status.NOT_VERIFIED,
+        launched=tuple(run.launches),
+        notes=(run.parameters,) if run.parameters else (),
+    )
+    parent_ok = parent is not None and parent.outputs is not None
+    for check in (_outcome, _launched, _memory, _inputs):
+        stopped = check(case, run, parent, reference, required_kernels)
+        if stopped is not None:
+            return stopped
+    assert run.outputs is not None  # `_outcome` stops runs without outputs
+    if parent is not None and parent.outputs is not None:
+        equal = all_bits_equal(run.outputs, parent.outputs)
+        case = replace(case, bit_equal_to_parent=equal)
+    if degenerate is not None:
+        return replace(case, reason=degenerate, gating=False)
+    if not reference.outputs:
+        return _against_parent(case, run, parent if parent_ok else None)
+    judged = _against_reference(case, run, parent if parent_ok else None, reference)
+    if judged.status is Status.FAIL and not run.parameters_matched:
+        reason = f"{judged.reason}; but {run.parameters}"
+        return replace(judged, status=Status.NOT_VERIFIED, reason=reason)
+    return judged
+
+
+def _fail(case: AccuracyCase, reason: str) -> AccuracyCase:
+    return replace(case, status=Status.FAIL, reason=reason)
+
+
+def _outcome(
+    case: AccuracyCase, run: RunLike, parent: RunLike | None, _: ReferenceLike, __: Sequence[str]
+) -> AccuracyCase | None:
+    if run.outputs is not None:
+        return None
+    reason = run.reason or str(run.outcome)
+    if run.outcome == "skipped":
+        return replace(case, reason=reason, gating=False)
+    if run.outcome == "unsupported":
+        return replace(case, reason=f"the interpreter cannot run it: {reason}")
+    if run.outcome != "failed":
+        return replace(case, reason=reason)
+    if parent is not None and parent is not run and parent.outputs is None:
+        return replace(case, reason=f"the parent fails here too: {reason}")
+    return _fail(case, reason)
+
+
+def _launched(
+    case: AccuracyCase, run: RunLike, _: RunLike | None, __: ReferenceLike, required: Sequence[str]
+) -> AccuracyCase | None:
+    if not required:
+        return replace(case, reason="no kernel is known that must be launched")
+    missing = [kernel for kernel in required if not run.launches.get(kernel)]
+    if not missing:
+        return None
+    return replace(case, reason=f"not launched: {', '.join(missing)}")
+
+
+def _memory(
+    case: AccuracyCase, run: RunLike, parent: RunLike | None, _: ReferenceLike, __: Sequence[str]
+) -> AccuracyCase | None:
+    writes = [str(event) for event in run.memory_events if event.access == "write"]
+    if writes:
+        return _fail(case, writes[0])
+    reads = [str(event) for event in run.memory_events]
+    if reads and (parent is None or parent is run or not parent.memory_events):
+        return _fail(case, reads[0])
+    return None
+
+
+def _inputs(
+    case: AccuracyCase,
+    run: RunLike,
+    parent: RunLike | None,
+    reference: ReferenceLike,
+    _: Sequence[str],
+) -> AccuracyCase | None:
+    allowed = set(reference.changes_inputs)
+    if parent is not None and parent is not run:
+        allowed |= set(parent.changed_inputs)
+    changed = [index for index in run.changed_inputs if index not in allowed]
+    return _fail(case, f"it changes its input {changed[0]} in place") if changed else None
+
+
+def _against_reference(
+    case: AccuracyCase, run: RunLike, parent: RunLike | None, reference: ReferenceLike
+) -> AccuracyCase:
+    assert run.outputs is not None
+    form = form_differs(run.outputs, reference.policy)
+    if form is not None:
+        return _fail(case, form)
+    others: Sequence[TensorLike | None] = [None] * len(run.outputs)
+    if (
+        parent is not None
+        and parent.outputs is not None
+        and form_differs(parent.outputs, reference.policy) is None
+    ):
+        others = parent.outputs
+    if reference.name == NONFINITE and not _parent_agrees(others, reference):
+        return _ungated(case, run, reference)
+    judged = [
+        judge_output(got, other, right, policy, reference)
+        for got, other, right, policy in zip(
+            run.outputs, others, reference.outputs, reference.policy, strict=True
+        )
+    ]
+    failed = [item for item in judged if item.failure is not None]
+    worst = failed[0] if failed else max(judged, key=lambda item: item.strain)
+    case = replace(
+        case,
+        error=worst.error,
+        bound=worst.bound,
+        parent_error=worst.parent_error,
+        policy_error=worst.policy_error,
+    )
+    return _with_parent_notes(case, worst)
+
+
+def _with_parent_notes(case: AccuracyCase, worst: JudgedOutput) -> AccuracyCase:
+    """Status and reason, and what there is to say of the parent."""
+    parent_error = worst.parent_error
+    breaks = parent_error is not None and not precision.within(parent_error, worst.policy_bound)
+    if worst.failure is None and precision.within(worst.error, worst.policy_bound):
+        status: Status = Status.PASS
+    elif parent_error is not None and parent_error.relative_l2 > WRONG_L2:
+        reason = f"the parent itself is wrong here: relative error {parent_error.relative_l2:.2g}"
+        return replace(case, reason=f"{worst.failure}; {reason}" if worst.failure else reason)
+    else:
+        status = Status.FAIL if worst.failure is not None else Status.PASS
+    if breaks and parent_error is not None:
+        note = (
+            f"{PARENT_BREAKS}: relative error "
+            f"{parent_error.relative_l2:.2g}, the policy allows "
+            f"{worst.policy_bound.relative_l2:.2g}"
+        )
+        case = replace(case, notes=(*case.notes, note))
+    return replace(case, status=status, reason=worst.failure)
+
+
+def _parent_agrees(parent: Sequence[TensorLike | None], reference: ReferenceLike) -> bool:
+    return all(
+        other is not None and nonfinite_differs(other, right, policy) is None
+        for other, right, policy in zip(parent, reference.outputs, reference.policy, strict=True)
+    )
+
+
+def _ungated(case: AccuracyCase, run: RunLike, reference: ReferenceLike) -> AccuracyCase:
+    """NaN and Inf among the inputs, where the parent itself does not follow the operator."""
+    assert run.outputs is not None
+    differs = [
+        reason
+        for got, right, policy in zip(run.outputs, reference.outputs, reference.policy, strict=True)
+        if (reason := nonfinite_differs(got, right, policy))
+    ]
+    found = differs[0] if differs else "NaN and Inf stand where the reference has them"
+    return replace(case, gating=False, reason=f"reported only, the parent differs here: {found}")
+
+
+def _against_parent(case: AccuracyCase, run: RunLike, parent: RunLike | None) -> AccuracyCase:
+    """No reference: the parent's output is all there is to compare with."""
+    assert run.outputs is not None
+    if parent is None or parent.outputs is None or parent is run:
+        return replace(case, reason=NO_REFERENCE)
+    form = form_differs(run.outputs, parent.outputs)
+    if form is not None:
+        return _fail(case, f"differs from the parent: {form}")
+    if case.bit_equal_to_parent:
+        return replace(case, reason=f"equal to the parent; {NO_REFERENCE}")
+    error = ErrorMeasure(0.0, 0.0)
+    for got, other in zip(run.outputs, parent.outputs, strict=True):
+        positions = nonfinite_differs(got, other, other)
+        if positions is not None:
+            return _fail(case, f"differs from the parent: {positions}")
+        error = max(error, distance(got, other), key=lambda item: item.relative_l2)
+    case = replace(case, error=error)
+    if error.relative_l2 > APART_FROM_PARENT:
+        return _fail(case, f"differs from the parent: relative error {error.relative_l2:.2g}")
+    apart = f"{error.relative_l2:.2g} away from the parent"
+    return replace(case, reason=f"{apart}; {NO_REFERENCE}")
+
+
+def conclude(cases: Sequence[AccuracyCase]) -> CheckResult:
+    """One result of all cases. It passes when every gating case passes and each config has one."""
+    if not cases:
+        return CheckResult(CHECK, Status.NOT_VERIFIED, notes=(NO_SHAPES,))
+    failed = [case for case in cases if case.gating and case.status is Status.FAIL]
+    open_cases = [case for case in cases if case.gating and case.status is Status.NOT_VERIFIED]
+    passed = {case.config for case in cases if case.gating and case.status is Status.PASS}
+    without = [name for name in dict.fromkeys(case.config for case in cases) if name not in passed]
+    status = Status.PASS
+    if failed:
+        status = Status.FAIL
+    elif open_cases or without:
+        status = Status.NOT_VERIFIED
+    notes = [f"{_where(case)}: {case.reason}" for case in open_cases]
+    notes += [f"{_where(case)}: {case.reason}" for case in cases if not case.gating]
+    notes += [note for case in cases for note in case.notes if not note.startswith(PARENT_BREAKS)]
+    breaking = [n for case in cases for n in case.notes if n.startswith(PARENT_BREAKS)]
+    notes += breaking[:1]  # the numbers differ from case to case, the finding does not
+    return CheckResult(
+        CHECK,
+        status,
+        violations=tuple(_violation(case) for case in failed),
+        notes=tuple(dict.fromkeys(notes)),
+    )
+
+
+def _where(case: AccuracyCase) -> str:
+    return f"{case.config}, {case.distribution} inputs"
+
+
+def _violation(case: AccuracyCase) -> Violation:
+    return Violation(
+        rule=CHECK,
+        line=None,
+        expected=f"the reference's output ({_where(case)})",
+        found=case.reason or "a different output",
+    )

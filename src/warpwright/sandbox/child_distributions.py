@@ -1,0 +1,106 @@
+"""Inside the reference child: other values for the same inputs.
+
+Only floating-point tensors get new values. What the problem's own values have in common is kept:
+zeros that form a pattern (triangular, diagonal), symmetry. Integer and boolean inputs stay.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import torch
+
+ZERO_PATTERN = 0.1  # a share of exact zeros above this is a pattern, not chance
+OUTLIER_SHARE = 0.002
+OUTLIER_SCALE = 300.0
+DECADES = 3.0  # "wide" spans this many powers of ten to each side of 1
+NARROW_DECADES = 1.5  # for 16-bit floats, whose sums overflow otherwise
+
+
+def normal(like: torch.Tensor, generator: torch.Generator) -> torch.Tensor:
+    """Standard normal values."""
+    return torch.randn(like.shape, generator=generator, dtype=torch.float64)
+
+
+def wide(like: torch.Tensor, generator: torch.Generator) -> torch.Tensor:
+    """Magnitudes spread evenly over six decades (three for 16-bit floats), random signs."""
+    decades = DECADES if like.element_size() >= 4 else NARROW_DECADES
+    uniform = torch.rand(like.shape, generator=generator, dtype=torch.float64)
+    sign = torch.rand(like.shape, generator=generator, dtype=torch.float64) < 0.5
+    return torch.where(sign, -1.0, 1.0) * 10.0 ** ((uniform * 2 - 1) * decades)
+
+
+def outliers(like: torch.Tensor, generator: torch.Generator) -> torch.Tensor:
+    """Standard normal values, of which a few are 300 times as large."""
+    values = normal(like, generator)
+    flat = values.reshape(-1)
+    chosen = _choose(flat.numel(), OUTLIER_SHARE, generator)
+    flat[chosen] *= OUTLIER_SCALE
+    return flat.reshape(like.shape)
+
+
+def nonfinite(like: torch.Tensor, generator: torch.Generator) -> torch.Tensor:
+    """Standard normal values with one NaN, one +Inf and one -Inf among them."""
+    values = normal(like, generator)
+    flat = values.reshape(-1)
+    chosen = _choose(flat.numel(), 3 / max(1, flat.numel()), generator)
+    for index, special in zip(chosen.tolist(), (float("nan"), float("inf"), -float("inf"))):  # noqa: B905
+        flat[index] = special
+    return flat.reshape(like.shape)
+
+
+DISTRIBUTIONS: dict[str, Callable[[torch.Tensor, torch.Generator], torch.Tensor]] = {
+    "normal": normal,
+    "wide": wide,
+    "outliers": outliers,
+    "nonfinite": nonfinite,
+}
+
+
+def _choose(count: int, share: float, generator: torch.Generator) -> torch.Tensor:
+    number = min(count, max(1, round(count * share)))
+    return torch.randperm(count, generator=generator)[:number]
+
+
+def redraw(
+    tensors: list[torch.Tensor], name: str, seed: int, *, positive: bool = False
+) -> list[torch.Tensor]:
+    """New values for the floating-point tensors; `positive` takes their absolute values."""
+    generator = torch.Generator().manual_seed(seed)
+    drawn = []
+    for tensor in tensors:
+        if not tensor.is_floating_point():
+            drawn.append(tensor.clone())
+            continue
+        values = DISTRIBUTIONS[name](tensor, generator)
+        values = values.abs() if positive else values
+        drawn.append(_same_structure(values, tensor).to(tensor.dtype))
+    return drawn
+
+
+def _same_structure(values: torch.Tensor, like: torch.Tensor) -> torch.Tensor:
+    zeros = like == 0
+    if like.numel() > 1 and zeros.double().mean().item() > ZERO_PATTERN:
+        values = torch.where(zeros, torch.zeros_like(values), values)
+    square = like.dim() >= 2 and like.shape[-1] == like.shape[-2] > 1
+    if square and torch.equal(like, like.transpose(-1, -2)):
+        lower = torch.tril(values)
+        values = lower + torch.tril(values, -1).transpose(-1, -2)
+    return values
+
+
+def perturb_constants(state: dict[str, torch.Tensor], seed: int) -> dict[str, torch.Tensor] | None:
+    """The state with constant tensors (zero biases, unit scales) given different values.
+
+    A program that leaves out a bias is right as long as the bias is zero. None when the state
+    has no constant floating-point tensor of more than one element.
+    """
+    generator = torch.Generator().manual_seed(seed)
+    changed = dict(state)
+    for name, tensor in state.items():
+        if not tensor.is_floating_point() or tensor.numel() < 2:
+            continue
+        if bool((tensor == tensor.reshape(-1)[0]).all()):
+            step = torch.rand(tensor.shape, generator=generator, dtype=torch.float64)
+            changed[name] = (tensor.double() + 0.25 * step).to(tensor.dtype)
+    return changed if any(changed[name] is not state[name] for name in state) else None

@@ -1,0 +1,198 @@
+"""Child: run a program in Triton's interpreter on given inputs, one pinned config at a time.
+
+This process never sees the reference's outputs. The environment variable `TRITON_INTERPRET=1`
+must be set before Triton is imported; the parent does so.
+"""
+
+from __future__ import annotations
+
+import ast
+import hashlib
+import signal
+import sys
+import time
+import traceback
+from collections import Counter
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import numpy as np
+import torch
+import triton
+
+from warpwright.sandbox import child_builder, child_executor, child_guard, child_tensors
+from warpwright.sandbox.child_builder import UnsupportedInInterpreterError
+from warpwright.sandbox.child_executor import session
+from warpwright.sandbox.child_program import load_module
+from warpwright.sandbox.child_trace_driver import use_stand_in_driver
+from warpwright.sandbox.child_trace_torch import hardware, stand_in_cuda
+
+MESSAGE_CHARACTERS = 500
+
+
+class DeadlineError(BaseException):
+    """One run took too long; not an `Exception`, so that programs do not swallow it."""
+
+
+def perform(payload: dict[str, Any], job_dir: Path) -> dict[str, Any]:
+    """Payload: `source`, `init`, `seed`, `cases`, `states`, `runs`, `deadline_s`, `facts`,
+    `compute_capability`. Result: `runs`, one outcome each, in order."""
+    if not triton.knobs.runtime.interpret:
+        raise RuntimeError("Triton is not in interpreter mode")
+    torch.set_num_threads(1)
+    child_builder.install(payload["compute_capability"])
+    child_executor.install()
+    facts = hardware(payload["facts"])
+    use_stand_in_driver(facts)
+    with stand_in_cuda(session.device, facts):
+        module = load_module(payload["source"], "program", job_dir)
+    child_executor.adopt(module)
+    worker = _Worker(payload, job_dir, module, facts)
+    return {"runs": [worker.run(index, run) for index, run in enumerate(payload["runs"])]}
+
+
+class _Worker:
+    def __init__(
+        self, payload: dict[str, Any], job_dir: Path, module: ModuleType, facts: Any
+    ) -> None:
+        self.payload = payload
+        self.inputs_dir = job_dir / "in"
+        self.out = job_dir / "out"
+        self.module = module
+        self.facts = facts
+
+    def run(self, index: int, run: dict[str, Any]) -> dict[str, Any]:
+        """One (config, case): its outcome, and its outputs as files."""
+        started = time.monotonic()
+        result: dict[str, Any] = {"outcome": "ok", "reason": None}
+        session.begin(run["pins"])
+        try:
+            with _deadline(self.payload["deadline_s"]):
+                self._run(index, run, result)
+        except DeadlineError:
+            seconds = self.payload["deadline_s"]
+            result |= {"outcome": "timeout", "reason": f"still running after {seconds:g} s"}
+        except (child_guard.ForbiddenActionError, MemoryError):
+            raise
+        except BaseException as error:
+            result |= _failure(error)
+        result["launches"] = dict(session.launches)
+        result["memory_events"] = session.memory.events
+        result["wall_s"] = time.monotonic() - started
+        return result
+
+    def _run(self, index: int, run: dict[str, Any], result: dict[str, Any]) -> None:
+        case = self.payload["cases"][run["case"]]
+        state_name = case.get("state")
+        model, state_note, matched = self._model(state_name)
+        result["state"] = {"note": state_note, "matched": matched}
+        if not matched and state_name == "perturbed":
+            reason = "parameters are not matched by name, so they cannot be changed"
+            result |= {"outcome": "skipped", "reason": reason}
+            return
+        tensors = [child_tensors.load(self.inputs_dir, entry) for entry in case["inputs"]]
+        before = [tensor.clone() for tensor in tensors]
+        arguments = child_tensors.from_structure({"list": case["arguments"]}, tensors)
+        torch.manual_seed(self.payload["seed"])
+        with self._foreign(), torch.no_grad():
+            output = model(*arguments)
+        outputs = child_tensors.flatten(output, "output")
+        result["changed_inputs"] = [
+            i for i, (a, b) in enumerate(zip(before, tensors, strict=True)) if not _same_bits(a, b)
+        ]
+        result["outputs"] = [
+            child_tensors.save(tensor, self.out, f"run{index}.out{i}.npy", name)
+            for i, (name, tensor) in enumerate(outputs)
+        ]
+
+    @contextmanager
+    def _foreign(self) -> Iterator[None]:
+        with child_guard.foreign_code(), stand_in_cuda(session.device, self.facts):
+            yield
+
+    def _model(self, state_name: str | None) -> tuple[Any, str, bool]:
+        """A new ModelNew with the reference's parameters, as far as these can be matched."""
+        args, kwargs = ast.literal_eval(self.payload["init"])
+        torch.manual_seed(self.payload["seed"])
+        with self._foreign():
+            model = self.module.ModelNew(*args, **kwargs)
+        if state_name is None:
+            return model, "", True
+        wanted = {
+            entry["name"]: child_tensors.load(self.inputs_dir, entry)
+            for entry in self.payload["states"][state_name]
+        }
+        return (model, *_copy_state(model, wanted))
+
+
+def _copy_state(model: Any, wanted: dict[str, torch.Tensor]) -> tuple[str, bool]:
+    """Copy by name. Where names differ, both constructors had the same seed: compare values."""
+    if not wanted:
+        return "", True
+    own = model.state_dict() if isinstance(model, torch.nn.Module) else {}
+    missing = [name for name in wanted if name not in own]
+    shapes = [name for name in wanted if name in own and own[name].shape != wanted[name].shape]
+    if not missing and not shapes:
+        with torch.no_grad():
+            for name, value in wanted.items():
+                own[name].copy_(value)
+        return "", True
+    counts = Counter(_fingerprint(value) for value in own.values())
+    found = Counter(_fingerprint(value) for value in wanted.values()) & counts
+    what = f"no {missing[0]}" if missing else f"{shapes[0]} of another shape"
+    note = (
+        f"the program's parameters have {what}; both constructors were given the same seed, and "
+        f"{found.total()} of {len(wanted)} parameters came out equal"
+    )
+    return note, found.total() == len(wanted)
+
+
+def _fingerprint(tensor: torch.Tensor) -> str:
+    """Equal for tensors of equal values in any order (weights are often laid out anew)."""
+    values = np.sort(tensor.detach().double().reshape(-1).numpy())
+    return hashlib.sha256(values.tobytes()).hexdigest()
+
+
+def _same_bits(a: torch.Tensor, b: torch.Tensor) -> bool:
+    return a.shape == b.shape and a.dtype == b.dtype and _bytes(a) == _bytes(b)
+
+
+def _bytes(tensor: torch.Tensor) -> bytes:
+    flat = tensor.detach().contiguous().reshape(-1)
+    return bytes(flat.view(torch.uint8).numpy().tobytes()) if flat.numel() else b""
+
+
+@contextmanager
+def _deadline(seconds: float) -> Iterator[None]:
+    def expire(*_: Any) -> None:
+        raise DeadlineError
+
+    before = signal.signal(signal.SIGALRM, expire)
+    signal.setitimer(signal.ITIMER_REAL, seconds)
+    try:
+        yield
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        signal.signal(signal.SIGALRM, before)
+
+
+def _failure(error: BaseException) -> dict[str, Any]:
+    """What the exception says of the program, and whether the interpreter is to blame."""
+    frames = traceback.extract_tb(error.__traceback__)
+    place = [frame for frame in frames if Path(frame.filename).name == "program.py"]
+    line = place[-1].lineno if place else None
+    message = f"{type(error).__name__}: {error}"[:MESSAGE_CHARACTERS]
+    reason = f"line {line}: {message}" if line is not None else message
+    innermost = Path(frames[-1].filename) if frames else Path()
+    unsupported = isinstance(error, (UnsupportedInInterpreterError, NotImplementedError))
+    ours = innermost.name in ("interpreter.py", "child_builder.py", "child_executor.py") and (
+        not isinstance(error, (KeyError, ValueError, child_executor.MemoryAccessError))
+    )
+    outcome = "unsupported" if unsupported or ours else "failed"
+    if isinstance(error, SystemExit):
+        reason = "the program called exit"
+    print(traceback.format_exc()[-MESSAGE_CHARACTERS * 4 :], file=sys.stderr)
+    return {"outcome": outcome, "reason": reason}

@@ -1,0 +1,221 @@
+"""The parent's side of `child_interpret`: a program's outputs without a GPU."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from enum import StrEnum
+from pathlib import Path
+from typing import Any
+
+from warpwright.errors import SandboxError
+from warpwright.sandbox.arrays import Array, read_array
+from warpwright.sandbox.cache import ResultCache, run_cached
+from warpwright.sandbox.reference import Reference
+from warpwright.sandbox.run import Job
+from warpwright.types.config import Config
+from warpwright.types.sandbox import JobLimits, JobOutcome
+
+START_UP_S = 30.0  # allowance for importing torch and Triton, and for constructors
+RUN_DEADLINE_S = 60.0
+MEMORY_BYTES = 4 * 1024**3
+
+
+class RunOutcome(StrEnum):
+    """How one run of a program in the interpreter ended."""
+
+    OK = "ok"
+    FAILED = "failed"  # the program raised, or its process died
+    TIMEOUT = "timeout"
+    UNSUPPORTED = "unsupported"  # the interpreter cannot do it; says nothing of the program
+    SKIPPED = "skipped"  # the case does not apply to this program
+
+
+@dataclass(frozen=True, slots=True)
+class InterpretRun:
+    """What to run: a case of the reference, with these configs pinned, kernel → config.
+
+    A kernel that is autotuned and has no pin runs its first config.
+    """
+
+    case: str
+    pins: Mapping[str, Config] = field(default_factory=dict)
+    label: str = "as launched"
+
+
+@dataclass(frozen=True, slots=True)
+class MemoryEvent:
+    """Accesses outside of all tensors of a launch: `access` is `read` or `write`."""
+
+    kernel: str
+    line: int | None
+    access: str
+    count: int
+
+    def __str__(self) -> str:
+        where = f", line {self.line}" if self.line is not None else ""
+        return f"{self.count} {self.access}s out of bounds in {self.kernel}{where}"
+
+
+@dataclass(frozen=True, slots=True)
+class Interpretation:
+    """What came of one run. `outputs` is None unless it ended well.
+
+    `launches`: kernel → launches with a grid that is not empty. `parameters` says how the program got
+    its parameters, where not by name; `parameters_matched` is False
+    when
+    the reference's could not be given to it.
+    """
+
+    run: InterpretRun
+    outcome: RunOutcome
+    reason: str | None = None
+    outputs: tuple[Array, ...] | None = None
+    launches: Mapping[str, int] = field(default_factory=dict)
+    changed_inputs: tuple[int, ...] = ()
+    memory_events: tuple[MemoryEvent, ...] = ()
+    parameters: str = ""
+    parameters_matched: bool = True
+    wall_s: float = 0.0
+
+
+def interpret(
+    source: str,
+    reference: Reference,
+    runs: Sequence[InterpretRun],
+    *,
+    compute_capability: int = 89,
+    facts: Mapping[str, Any] | None = None,
+    cache: ResultCache | None = None,
+    deadline_s: float = RUN_DEADLINE_S,
+    memory_bytes: int = MEMORY_BYTES,
+) -> tuple[Interpretation, ...]:
+    """Run a program's `ModelNew` on the reference's inputs; one result a run, in order.
+
+    All runs share one child. When it dies or hangs, each is repeated in a child of its own, so
+    that one bad config costs no other its result. `compute_capability` as 89 for sm_89;
+    `facts`: what the host code may ask of the GPU, by names of `cudaDeviceProp`.
+    """
+    if not runs:
+        return ()
+    settings = _Settings(source, reference, compute_capability, facts or {}, deadline_s)
+    budget = JobLimits(START_UP_S + deadline_s * len(runs), memory_bytes)
+    results = _in_one_child(settings, runs, budget, cache)
+    if results is not None:
+        return results
+    alone = JobLimits(START_UP_S + deadline_s, memory_bytes)
+    return tuple(_alone(settings, run, alone, cache) for run in runs)
+
+
+@dataclass(frozen=True, slots=True)
+class _Settings:
+    source: str
+    reference: Reference
+    compute_capability: int
+    facts: Mapping[str, Any]
+    deadline_s: float
+
+    def job(self, runs: Sequence[InterpretRun], limits: JobLimits, output: Path) -> Job:
+        cases = {case.name: dict(case.entry) for case in self.reference.cases}
+        wanted = {run.case: cases[run.case] for run in runs}
+        states = {
+            entry["state"]: self.reference.states[entry["state"]]
+            for entry in wanted.values()
+            if "state" in entry
+        }
+        entries = [item for entry in wanted.values() for item in entry["inputs"]]
+        entries += [item for manifest in states.values() for item in manifest]
+        payload = {
+            "source": self.source,
+            "init": self.reference.init,
+            "seed": self.reference.seed,
+            "cases": wanted,
+            "states": states,
+            "runs": [{"case": run.case, "pins": _encode_pins(run.pins)} for run in runs],
+            "deadline_s": self.deadline_s,
+            "facts": dict(self.facts),
+            "compute_capability": self.compute_capability,
+        }
+        return Job(
+            "interpret",
+            payload,
+            limits,
+            files={entry["file"]: self.reference.directory / entry["file"] for entry in entries},
+            environment={"TRITON_INTERPRET": "1"},
+            keep_output=output,
+        )
+
+
+def _encode_pins(pins: Mapping[str, Config]) -> dict[str, dict[str, Any]]:
+    return {
+        kernel: {
+            "meta": config.meta_dict,
+            "num_warps": config.num_warps,
+            "num_stages": config.num_stages,
+        }
+        for kernel, config in pins.items()
+    }
+
+
+def _in_one_child(
+    settings: _Settings,
+    runs: Sequence[InterpretRun],
+    limits: JobLimits,
+    cache: ResultCache | None,
+) -> tuple[Interpretation, ...] | None:
+    """Results of a child that did all runs, or None when a single run must be found out."""
+    with tempfile.TemporaryDirectory(prefix="warpwright-") as name:
+        output = Path(name)
+        result = run_cached(settings.job(runs, limits, output), cache)
+        if result.value is not None:
+            return _decode_all(runs, result.value, output)
+        if len(runs) > 1 and result.outcome not in (JobOutcome.FAILED, JobOutcome.EXITED):
+            return None
+    failure = _from_job(runs[0], result.outcome, result.reason)
+    return tuple(replace(failure, run=run) for run in runs)
+
+
+def _alone(
+    settings: _Settings, run: InterpretRun, limits: JobLimits, cache: ResultCache | None
+) -> Interpretation:
+    results = _in_one_child(settings, [run], limits, cache)
+    assert results is not None  # one run always has a result
+    return results[0]
+
+
+def _from_job(run: InterpretRun, outcome: JobOutcome, reason: str | None) -> Interpretation:
+    kind = RunOutcome.TIMEOUT if outcome is JobOutcome.TIMEOUT else RunOutcome.FAILED
+    return Interpretation(run, kind, reason or str(outcome))
+
+
+def _decode_all(
+    runs: Sequence[InterpretRun], value: Mapping[str, Any], directory: Path
+) -> tuple[Interpretation, ...]:
+    entries = value.get("runs")
+    if not isinstance(entries, list) or len(entries) != len(runs):
+        raise SandboxError("the interpreting child's result does not list its runs")
+    return tuple(_decode(run, entry, directory) for run, entry in zip(runs, entries, strict=True))
+
+
+def _decode(run: InterpretRun, entry: Mapping[str, Any], directory: Path) -> Interpretation:
+    try:
+        outcome = RunOutcome(entry["outcome"])
+        outputs = None
+        if outcome is RunOutcome.OK:
+            outputs = tuple(read_array(directory, item) for item in entry["outputs"])
+    except (KeyError, ValueError, SandboxError) as error:
+        return Interpretation(run, RunOutcome.FAILED, f"its outputs cannot be read: {error}")
+    state = entry.get("state", {})
+    return Interpretation(
+        run=run,
+        outcome=outcome,
+        reason=entry["reason"],
+        outputs=outputs,
+        launches=entry["launches"],
+        changed_inputs=tuple(entry.get("changed_inputs", ())),
+        memory_events=tuple(MemoryEvent(**event) for event in entry["memory_events"]),
+        parameters=state.get("note", ""),
+        parameters_matched=state.get("matched", True),
+        wall_s=entry["wall_s"],
+    )
