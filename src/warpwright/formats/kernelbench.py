@@ -62,7 +62,7 @@ def _lacks(name: str, place: Place, hint: str | None = None) -> InputError:
     )
 
 
-def parse_problem(
+def read_problem(
     source: str, *, document: str | None = None, section: str | None = None, first_line: int = 1
 ) -> Problem:
     """The problem that a file or a `[PROBLEM]` section defines; nothing of it is run.

@@ -15,7 +15,8 @@ from collections.abc import Iterable, Iterator, Mapping
 
 from warpwright.data.metrics import RetiredMetric, retired_metric, validate_metric_name
 from warpwright.errors import InputError, Place
-from warpwright.types.request import KernelProfile, MetricValue, Profile
+from warpwright.formats.documents import document_text
+from warpwright.types.request import KernelProfile, MetricValue, Profile, Request
 
 SECTION = "[NCU PROFILING METRICS]"
 NO_METRICS = "No metrics available."
@@ -199,6 +200,15 @@ def parse_profile(
     return Profile(kernels), rest
 
 
+def parse_metrics(text: str, *, document: str | None = None) -> Profile:
+    """The profile in a file of its own: JSON, nothing after it. Errors as `parse_profile`."""
+    profile, rest = parse_profile(document_text(text, document), document=document)
+    if rest and profile.kernels:
+        reader = _Reader(text, 1, document)
+        raise _not_json(reader, max(text.rfind(rest), 0), "more text after its end")
+    return profile
+
+
 def _written(value: MetricValue) -> float | int | None:
     if value is None or not math.isfinite(value):
         return None
@@ -247,16 +257,14 @@ def unknown_kernels(profile: Profile, kernel_names: Iterable[str]) -> tuple[Kern
     return tuple(k for k in missing if k.kernel.isidentifier() or not has_ours)
 
 
-def check_profile(
-    profile: Profile, kernel_names: Iterable[str], *, document: str | None = None
-) -> None:
+def check_profile_kernels(request: Request, kernel_names: Iterable[str]) -> None:
     """Raises `InputError` for the first profiled kernel that the program lacks."""
     names = tuple(kernel_names)
-    for kernel in unknown_kernels(profile, names)[:1]:
+    for kernel in unknown_kernels(request.profile, names)[:1]:
         near = difflib.get_close_matches(kernel.kernel[:200], names, n=1)
         raise InputError(
             f"the profile is of a kernel that the program lacks: {kernel.kernel[:200]!r}",
-            place=Place(document, SECTION, kernel.line),
+            place=Place(request.document, SECTION, kernel.line),
             expected="one of the program's kernels: " + (", ".join(names) or "it has none"),
             got=repr(kernel.kernel[:200]),
             hint=f"did you mean {near[0]}?" if near else "is this the profile of this program?",

@@ -6,14 +6,22 @@ wording, so `parse_request(render_request(request)) == request`.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 
 from warpwright.errors import InputError, Place
 from warpwright.formats.attempts import parse_attempts, render_attempt
-from warpwright.formats.documents import Line, document_lines, fence_end, fence_of, fenced
+from warpwright.formats.documents import (
+    MAX_DOCUMENT_BYTES,
+    Line,
+    decode_document,
+    document_lines,
+    fence_end,
+    fence_of,
+    fenced,
+)
 from warpwright.formats.gpu_section import parse_gpu, render_gpu
-from warpwright.formats.kernelbench import parse_problem
-from warpwright.formats.nsight import check_profile, parse_profile, render_profile
+from warpwright.formats.kernelbench import read_problem
+from warpwright.formats.nsight import check_profile_kernels, parse_profile, render_profile
 from warpwright.formats.output_section import (
     parse_constraints,
     parse_output_rules,
@@ -23,6 +31,14 @@ from warpwright.formats.output_section import (
 from warpwright.formats.sections import Section, SectionKind, required_section, split_sections
 from warpwright.formats.stage_text import parse_stage, render_stage
 from warpwright.types.request import OutputRules, Profile, Request
+
+__all__ = [
+    "MAX_DOCUMENT_BYTES",
+    "check_profile_kernels",
+    "decode_document",
+    "parse_request",
+    "render_request",
+]
 
 _OPENING = "Make the Triton program below faster on the target GPU, within the rules of the stage."
 _TASK = "**Task**: Answer with the fastest program that obeys these rules."
@@ -78,7 +94,7 @@ def _problem(section: Section | None, document: str | None) -> str | None:
         first_line = shown[0].number if shown else section.line
         text = "".join(line.text + "\n" for line in section.lines if line.number >= first_line)
         block = (text.rstrip("\n") + "\n", first_line)
-    problem = parse_problem(
+    problem = read_problem(
         block[0], document=document, section=section.kind.value, first_line=block[1]
     )
     return problem.source
@@ -175,8 +191,3 @@ def render_request(request: Request) -> str:
         parts.append(render_constraints(request.constraints))
     parts.append(render_output_rules(request.output_rules))
     return "\n\n".join(parts) + "\n"
-
-
-def check_profile_kernels(request: Request, kernel_names: Iterable[str]) -> None:
-    """Raises `InputError` for a profiled kernel that is none of the program's kernels."""
-    check_profile(request.profile, kernel_names, document=request.document)
