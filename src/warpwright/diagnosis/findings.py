@@ -127,9 +127,9 @@ def never_launching(study: KernelStudy, gpu_name: str) -> list[Finding]:
 
 
 def occupancy_cap(study: KernelStudy, gpu_name: str) -> list[Finding]:
-    """What caps the occupancy of the config that is, or may be, the active one."""
+    """What caps the occupancy of the active config, or of each binary where it is not known."""
     found = []
-    for config in study.active or study.configs[:1]:
+    for config in study.active or one_per_binary(study.configs):
         for view in config.compiled:
             if view.occupancy is None or not isinstance(view.result, Compiled):
                 continue
@@ -145,6 +145,15 @@ def occupancy_cap(study: KernelStudy, gpu_name: str) -> list[Finding]:
                 )
             )
     return found
+
+
+def one_per_binary(configs: Sequence[ConfigStudy]) -> tuple[ConfigStudy, ...]:
+    """The first config of each distinct binary that can launch."""
+    first: dict[object, ConfigStudy] = {}
+    for config in configs:
+        if config.launchable:
+            first.setdefault(config.identity, config)
+    return tuple(first.values())
 
 
 def describe_occupancy(occupancy: Occupancy, resources: Resources, gpu_name: str) -> str:

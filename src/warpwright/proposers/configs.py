@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 
-from warpwright.resources.predicates import LOW_OCCUPANCY_PCT
+from warpwright.resources.predicates import LOW_OCCUPANCY_PCT, occupancy_suggests_warps
 from warpwright.types.answer import ConfigChoice, ConfigPlan
 from warpwright.types.compiled import Compiled
 from warpwright.types.config import Config
@@ -122,7 +122,8 @@ def choose(
     """
     originals = _judge_originals(kernel, rules)
     conflicts = _domain_conflicts(kernel, originals, rules)
-    originals, dropped = _fit(kernel, originals, rules)
+    asked = [c for c in candidates if c.launchable and _asked_for(c.config, rules)]
+    originals, dropped = _fit(kernel, originals, rules, reserved=min(len(asked), 1))
     conflicts += dropped
     room = None if rules.count_max is None else rules.count_max - sum(c.kept for c in originals)
     proposed = _judge_candidates(
@@ -202,15 +203,26 @@ def _domain_conflicts(
     ]
 
 
+def _asked_for(config: Config, rules: TuningRules) -> bool:
+    """Whether the rules name this combination of warps and stages as one to have."""
+    options = (config.num_warps, config.num_stages)
+    return any((wanted.num_warps, wanted.num_stages) == options for wanted in rules.include)
+
+
 def _fit(
-    kernel: KernelStudy, choices: list[ConfigChoice], rules: TuningRules
+    kernel: KernelStudy, choices: list[ConfigChoice], rules: TuningRules, reserved: int
 ) -> tuple[list[ConfigChoice], list[str]]:
-    """Where more distinct originals exist than the rules allow, possible active ones go first."""
+    """Where more distinct originals exist than the rules allow, possible active ones go first.
+
+    `reserved` places are kept for configs that the rules ask for by name.
+    """
     kept = [c for c in choices if c.kept]
-    if rules.count_max is None or len(kept) <= rules.count_max:
+    if any(_asked_for(choice.config, rules) for choice in kept):
+        reserved = 0
+    if rules.count_max is None or len(kept) + reserved <= rules.count_max:
         return choices, []
     ranked = sorted(kept, key=lambda c: _rank(c.study))
-    stays = {id(choice) for choice in ranked[: rules.count_max]}
+    stays = {id(choice) for choice in ranked[: rules.count_max - reserved]}
     fitted = [
         choice
         if not choice.kept or id(choice) in stays
@@ -292,20 +304,33 @@ def refusal(
         return f"spills {spills} B a thread, the original {base_spills} B"
     if study.config.num_warps == base.config.num_warps or not rules.warps_need_occupancy:
         return None
-    active_pct = measured_warps_active_pct
-    if active_pct is None:
-        active_pct = base.occupancy_pct
-    if active_pct is None:
+    suggested = occupancy_suggests_warps(
+        warps_active_pct=measured_warps_active_pct,
+        occupancy_pct=base.occupancy_pct,
+        changed_launches=study.launchable,
+        changed_spills_more=False,  # refused above
+        changed_occupancy_pct=study.occupancy_pct,
+    )
+    if suggested:
+        return None
+    return _why_not_suggested(study, base, measured_warps_active_pct)
+
+
+def _why_not_suggested(
+    study: ConfigStudy, base: ConfigStudy, measured_warps_active_pct: float | None
+) -> str:
+    active_pct = (
+        base.occupancy_pct if measured_warps_active_pct is None else measured_warps_active_pct
+    )
+    ours, theirs = study.occupancy_pct, base.occupancy_pct
+    if active_pct is None or ours is None or theirs is None:
         return "num_warps may change only if occupancy suggests it, and occupancy is unknown"
     if active_pct >= LOW_OCCUPANCY_PCT:
         return (
             f"occupancy does not suggest other num_warps: {active_pct:.1f} % of the warps are "
             f"active, the bar is {LOW_OCCUPANCY_PCT:g} %"
         )
-    ours, theirs = study.occupancy_pct, base.occupancy_pct
-    if ours is not None and theirs is not None and ours < theirs:
-        return f"occupancy would fall from {theirs:.1f} to {ours:.1f} %"
-    return None
+    return f"occupancy would fall from {theirs:.1f} to {ours:.1f} %"
 
 
 def _merit(study: ConfigStudy, base: ConfigStudy | None) -> str:

@@ -51,7 +51,9 @@ def _compiled(view: CompiledView) -> CompiledRecord:
         local_bytes_per_thread=result.resources.local_bytes,
         shared_bytes=result.resources.shared_bytes,
         cubin_sha256=result.cubin_sha256,
-        occupancy=view.occupancy and OccupancyRecord.model_validate(view.occupancy),
+        occupancy=None
+        if view.occupancy is None
+        else OccupancyRecord.model_validate(view.occupancy),
         unlaunchable=[str(limit) for limit in view.unlaunchable],
         facts=dict(result.facts),
     )
@@ -115,10 +117,12 @@ def study_record(study: Study) -> StudyRecord:
     return StudyRecord(
         gpu=_gpu(study.gpu),
         kernels=[_kernel(kernel) for kernel in study.kernels],
-        cost=study.cost and CostRecord.model_validate(study.cost),
+        cost=None if study.cost is None else CostRecord.model_validate(study.cost),
         floor_us=study.floor_us,
         floor_bound=study.floor_bound,
-        toolchain=study.toolchain and ToolchainRecord.model_validate(study.toolchain),
+        toolchain=None
+        if study.toolchain is None
+        else ToolchainRecord.model_validate(study.toolchain),
         findings=_findings(study.findings),
         unknown=list(study.unknown),
     )

@@ -1,0 +1,167 @@
+"""Accuracy of a candidate without a GPU: small inputs, reference, interpreter, verdict.
+
+The reference and each program run in children of their own; the verdict is the gate's, on
+arrays. Configs that differ in warps and stages alone are one to the interpreter, so each set of
+meta-parameters runs once.
+"""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+
+from warpwright.gate.accuracy import CHECK, NO_SHAPES, conclude, judge_outputs
+from warpwright.sandbox.interpret import Interpretation, InterpretRun, interpret
+from warpwright.sandbox.reference import Reference, Unavailable, make_reference
+from warpwright.sandbox.shrink import ShrunkenInputs, plan_shrunken_inputs
+from warpwright.study import Workbench
+from warpwright.types.config import Config
+from warpwright.types.program import ProgramView
+from warpwright.types.study import KernelStudy, Study
+from warpwright.types.verdict import AccuracyCase, CheckResult, Status
+
+# Any fixed number: the reference is compared, not remembered, and equal runs give equal records.
+SEED = 20_231
+PROBLEM = "problem"
+
+
+@dataclass(frozen=True, slots=True)
+class AccuracyRun:
+    """The verdict, each case, and the configs that failed, by kernel."""
+
+    result: CheckResult
+    cases: tuple[AccuracyCase, ...] = ()
+    failing: Mapping[str, set[Config]] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class PinnedRun:
+    """One set of pinned configs: `members` are the configs it stands for."""
+
+    label: str
+    pins: Mapping[str, Config]
+    kernel: str | None = None
+    members: tuple[Config, ...] = ()
+
+
+def not_verified(reason: str) -> CheckResult:
+    """Accuracy that could not be judged, and why. Never a pass."""
+    return CheckResult(CHECK, Status.NOT_VERIFIED, notes=(reason,))
+
+
+def verify_accuracy(
+    parent: Study, child: ProgramView, kernels: Mapping[str, KernelStudy], bench: Workbench
+) -> AccuracyRun:
+    """Run every config that `child` lists on small inputs and judge the outputs.
+
+    `kernels` holds the configs of each kernel of the child. Without a problem: not verified.
+    """
+    if parent.problem is None or parent.trace is None:
+        return AccuracyRun(not_verified(NO_SHAPES))
+    bench.listener("accuracy", "choosing small inputs on which every kernel runs")
+    plan = plan_shrunken_inputs(
+        parent.view.source, parent.problem, parent.trace, gpu=parent.gpu.sheet, cache=bench.cache
+    )
+    if not isinstance(plan, ShrunkenInputs):
+        return AccuracyRun(not_verified(f"no small inputs: {plan.reason}"))
+    with tempfile.TemporaryDirectory(prefix="warpwright-") as name:
+        bench.listener("accuracy", "computing the fp64 reference")
+        reference = make_reference(
+            parent.problem, plan.inputs, Path(name), seed=SEED, init=plan.init, cache=bench.cache
+        )
+        if isinstance(reference, Unavailable):
+            return AccuracyRun(not_verified(reference.reason))
+        return _judge(parent, child, kernels, reference, bench)
+
+
+def _judge(
+    parent: Study,
+    child: ProgramView,
+    kernels: Mapping[str, KernelStudy],
+    reference: Reference,
+    bench: Workbench,
+) -> AccuracyRun:
+    base = {kernel.kernel: _usual(kernel) for kernel in parent.kernels}
+    pinned = pinned_runs(child, kernels, base)
+    cases = [case.name for case in reference.cases]
+    bench.listener(
+        "accuracy", f"running {len(pinned)} distinct configs in the interpreter, "
+        f"{len(cases)} kinds of data"
+    )  # fmt: skip
+    theirs = _interpret(parent.view.source, reference, [PinnedRun("parent", base)], cases, bench)
+    first, rest = pinned[:1], pinned[1:]
+    ours = [
+        *_interpret(child.source, reference, first, cases, bench),
+        *_interpret(child.source, reference, rest, cases[:1], bench),
+    ]
+    required = () if parent.trace is None else parent.trace.kernels
+    judged = judge_outputs(ours, theirs, reference.cases, required_kernels=required)
+    failed = {case.config for case in judged if case.gating and case.status is Status.FAIL}
+    failing: dict[str, set[Config]] = {}
+    for run in pinned:
+        if run.label in failed and run.kernel is not None:
+            failing.setdefault(run.kernel, set()).update(run.members)
+    return AccuracyRun(conclude(judged), judged, failing)
+
+
+def _usual(kernel: KernelStudy) -> Config:
+    """The config to run a kernel with while another is looked at: an active one if known."""
+    return (kernel.active or kernel.configs)[0].config
+
+
+def pinned_runs(
+    child: ProgramView, kernels: Mapping[str, KernelStudy], base: Mapping[str, Config]
+) -> list[PinnedRun]:
+    """One run for each distinct set of meta-parameters of each kernel, the usual one first."""
+    listed = {kernel.name: _listed(kernel.name, child, kernels) for kernel in child.kernels}
+    usual = {name: _closest(base.get(name), configs) for name, configs in listed.items() if configs}
+    runs = [PinnedRun(_label(usual), usual)]
+    for name, configs in listed.items():
+        by_meta: dict[object, list[Config]] = {}
+        for config in configs:
+            by_meta.setdefault(config.meta, []).append(config)
+        for meta, members in by_meta.items():
+            if meta == usual[name].meta:
+                if len(listed) == 1:
+                    runs[0] = replace(runs[0], kernel=name, members=tuple(members))
+                continue
+            pins = {**usual, name: members[0]}
+            runs.append(PinnedRun(_label(pins), pins, name, tuple(members)))
+    return runs
+
+
+def _listed(
+    name: str, child: ProgramView, kernels: Mapping[str, KernelStudy]
+) -> tuple[Config, ...]:
+    """The configs that the program lists for a kernel: as written, else as studied."""
+    kernel = child.kernel(name)
+    if kernel is not None and kernel.autotune is not None and kernel.autotune.configs:
+        return kernel.autotune.configs
+    study = kernels.get(name)
+    return () if study is None else tuple(config.config for config in study.configs)
+
+
+def _closest(wanted: Config | None, configs: Sequence[Config]) -> Config:
+    if wanted is None:
+        return configs[0]
+    same = [config for config in configs if config.meta == wanted.meta]
+    return (same or list(configs))[0]
+
+
+def _label(pins: Mapping[str, Config]) -> str:
+    if len(pins) == 1:
+        return str(next(iter(pins.values())))
+    return "; ".join(f"{name}: {config}" for name, config in pins.items()) or "as launched"
+
+
+def _interpret(
+    source: str,
+    reference: Reference,
+    pinned: Sequence[PinnedRun],
+    cases: Sequence[str],
+    bench: Workbench,
+) -> tuple[Interpretation, ...]:
+    runs = [InterpretRun(case, run.pins, run.label) for run in pinned for case in cases]
+    return interpret(source, reference, runs, cache=bench.cache)

@@ -1,0 +1,270 @@
+"""The public Python API: one function a command, of the same name.
+
+    from warpwright import api
+
+    answer = api.answer(Path("request.txt").read_text(), problem=problem)
+    print(answer.program)
+
+All raise `InputError` for bad input and `MissingToolError` where this machine lacks a tool.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from warpwright.checking import check_reply
+from warpwright.data.gpus import all_gpus, find_gpu
+from warpwright.data.stages import all_stages, find_stage
+from warpwright.errors import InputError, Place, WarpwrightError
+from warpwright.formats.kernelbench import parse_problem
+from warpwright.formats.nsight import parse_profile
+from warpwright.formats.reply import parse_reply
+from warpwright.formats.request import parse_request, render_request
+from warpwright.journal import Journal, RunEntry, Step, default_state_dir
+from warpwright.machine import MachineReport, examine_machine
+from warpwright.report.record import answer_record, check_record
+from warpwright.sandbox.cache import ResultCache
+from warpwright.source.view import read_program
+from warpwright.specialist import answer_request, study_request
+from warpwright.study import Subject, Workbench, study_program
+from warpwright.types.answer import Answer
+from warpwright.types.gpu import GpuSheet, ResolvedGpu, StatedGpu
+from warpwright.types.progress import Listener, silent
+from warpwright.types.request import Profile, Request
+from warpwright.types.shapes import Problem
+from warpwright.types.stage import ProgramKind, Stage
+from warpwright.types.study import Study
+from warpwright.types.verdict import GateReport
+
+
+@dataclass(frozen=True, slots=True)
+class AnswerRun:
+    """An answer, with its run in the journal and the folder where its files may go."""
+
+    answer: Answer
+    run: str
+    folder: Path
+
+
+@dataclass(frozen=True, slots=True)
+class CheckRun:
+    gate: GateReport
+    run: str
+
+
+def answer(request: str, *, problem: Problem | None = None, use_cache: bool = True) -> Answer:
+    """Answer a request document: the best program that obeys its stage's rules.
+
+    `problem` (see `formats.kernelbench.parse_problem`) gives shapes and the reference for
+    accuracy; without it, and without a [PROBLEM] section, accuracy is "not verified".
+    """
+    return answer_run(request, problem=problem, use_cache=use_cache).answer
+
+
+def answer_run(
+    request: str,
+    *,
+    problem: Problem | None = None,
+    document: str | None = None,
+    use_cache: bool = True,
+    listener: Listener = silent,
+) -> AnswerRun:
+    """`answer`, kept in the journal step by step."""
+    parsed = parse_request(request, document=document)
+    with _Run("answer", document, listener) as run:
+        result = answer_request(parsed, _bench(use_cache, run), problem)
+        record = answer_record(result, run.id).model_dump(mode="json")
+        run.finish(f"{result.decision}: {result.reason}", record)
+    return AnswerRun(result, run.id, default_state_dir() / "runs" / run.id)
+
+
+def check(
+    request: str, reply: str, *, problem: Problem | None = None, use_cache: bool = True
+) -> GateReport:
+    """Check a reply (a program, or a model's text around one) against a request document."""
+    return check_run(request, reply, problem=problem, use_cache=use_cache).gate
+
+
+def check_run(
+    request: str,
+    reply: str,
+    *,
+    problem: Problem | None = None,
+    document: str | None = None,
+    use_cache: bool = True,
+    listener: Listener = silent,
+) -> CheckRun:
+    """`check`, kept in the journal."""
+    parsed = parse_request(request, document=document)
+    found = parse_reply(reply)
+    with _Run("check", document, listener) as run:
+        gate = check_reply(parsed, found, _bench(use_cache, run), problem)
+        run.finish(str(gate.status), check_record(gate, run.id).model_dump(mode="json"))
+    return CheckRun(gate, run.id)
+
+
+def inspect(
+    subject: str,
+    *,
+    gpu: str | None = None,
+    problem: Problem | None = None,
+    document: str | None = None,
+    use_cache: bool = True,
+    listener: Listener = silent,
+) -> Study:
+    """Study a program, or the program of a request document, on a GPU that need not be there."""
+    bench = _bench(use_cache, listener)
+    if looks_like_request(subject):
+        request = parse_request(subject, document=document)
+        if gpu is not None:
+            request = _retargeted(request, gpu)
+        return study_request(request, bench, problem)[0]
+    if gpu is None:
+        raise InputError(
+            "no target GPU",
+            place=Place(document),
+            expected="--gpu NAME with a program (a request document names its own)",
+            hint="`warpwright gpus` lists the names",
+        )
+    sheet = ResolvedGpu(find_gpu(gpu))
+    return study_program(Subject(subject, document), sheet, bench, problem=problem)
+
+
+def looks_like_request(text: str) -> bool:
+    """A request document has a section that no program has."""
+    return any(line.strip().startswith("[CURRENT CODE]") for line in text.splitlines())
+
+
+def _retargeted(request: Request, gpu: str) -> Request:
+    sheet = find_gpu(gpu)
+    return Request(
+        gpu=StatedGpu(sheet.name),
+        stage=request.stage,
+        program=request.program,
+        profile=Profile(),  # it was taken on the request's own card
+        problem=request.problem,
+        program_line=request.program_line,
+        document=request.document,
+    )
+
+
+def request(
+    program: str,
+    *,
+    gpu: str,
+    stage: str = "tuning",
+    kind: str = "single",
+    profile: str | None = None,
+    problem: str | None = None,
+) -> str:
+    """A request document for a program. `profile` is JSON text, `problem` a problem file's text."""
+    read_program(program)
+    if problem is not None:
+        parse_problem(problem)
+    return render_request(
+        Request(
+            gpu=stated_gpu(find_gpu(gpu)),
+            stage=find_stage(stage, _kind(kind)),
+            program=program,
+            profile=Profile() if profile is None else parse_profile(profile)[0],
+            problem=problem,
+        )
+    )
+
+
+def stated_gpu(sheet: GpuSheet) -> StatedGpu:
+    """A sheet in the form in which a request states it."""
+    major, minor = sheet.compute_capability
+    limits = sheet.limits
+    fields: Mapping[str, int | float | str | None] = {
+        "compute_capability": f"{major}.{minor}",
+        "sm_count": sheet.sm_count,
+        "memory_bandwidth_gb_per_s": sheet.memory_bandwidth_gb_per_s,
+        "fp32_tflops": sheet.fp32_tflops,
+        "tf32_tflops": sheet.tf32_tflops,
+        "bf16_tflops": sheet.bf16_tflops,
+        "fp16_tflops": sheet.fp16_tflops,
+        "max_registers_per_thread": limits.max_registers_per_thread,
+        "max_threads_per_block": limits.max_threads_per_block,
+        "threads_per_sm": limits.threads_per_sm,
+        "warp_size": limits.warp_size,
+        "warps_per_sm": limits.warps_per_sm,
+        "shared_bytes_per_sm": limits.shared_bytes_per_sm,
+        "max_shared_bytes_per_block": limits.max_shared_bytes_per_block,
+        "l2_bytes": sheet.l2_bytes,
+    }
+    known = {name: value for name, value in fields.items() if value is not None}
+    return StatedGpu(sheet.name, sheet.architecture, known)
+
+
+def gpus(name: str | None = None) -> tuple[GpuSheet, ...]:
+    """All GPU sheets, or the one that `name` means."""
+    return all_gpus() if name is None else (find_gpu(name),)
+
+
+def stages(kind: str | None = None) -> tuple[Stage, ...]:
+    """All stages with their rules, or those of one kind of program."""
+    wanted = None if kind is None else _kind(kind)
+    return tuple(stage for stage in all_stages() if wanted is None or stage.kind is wanted)
+
+
+def _kind(name: str) -> ProgramKind:
+    try:
+        return ProgramKind(name)
+    except ValueError as error:
+        raise InputError(
+            "unknown kind of program", expected="single, fusion or network", got=repr(name)
+        ) from error
+
+
+def runs(limit: int = 20) -> tuple[RunEntry, ...]:
+    """The latest runs on this machine, newest first."""
+    return Journal().runs(limit)
+
+
+def run(run_id: str) -> tuple[RunEntry, tuple[Step, ...], Mapping[str, Any] | None]:
+    """One run: its entry, its steps, and the record that it ended with."""
+    journal = Journal()
+    entry = journal.find(run_id)
+    return entry, journal.steps(entry.id), journal.record(entry.id)
+
+
+def doctor() -> MachineReport:
+    """What this machine can do, and the fix for what it cannot."""
+    return examine_machine()
+
+
+def _bench(use_cache: bool, listener: Listener) -> Workbench:
+    return Workbench(cache=ResultCache() if use_cache else None, listener=listener)
+
+
+class _Run:
+    """A run in the journal: begun on entry, each step written, ended whatever happens."""
+
+    def __init__(self, command: str, document: str | None, listener: Listener) -> None:
+        self._journal = Journal()
+        self._listener = listener
+        self._command = command
+        self._subject = document or "a request"
+        self._ended = False
+        self.id = ""
+
+    def __enter__(self) -> _Run:
+        self.id = self._journal.begin(self._command, self._subject)
+        return self
+
+    def __call__(self, name: str, text: str, **detail: Any) -> None:
+        self._journal.step(self.id, name, text=text, **detail)
+        self._listener(name, text, **detail)
+
+    def finish(self, summary: str, record: Mapping[str, Any]) -> None:
+        self._journal.end(self.id, summary=summary, record=record)
+        self._ended = True
+
+    def __exit__(self, kind: object, error: BaseException | None, trace: object) -> None:
+        if not self._ended:
+            what = str(error) if isinstance(error, WarpwrightError) else repr(error)
+            self._journal.end(self.id, failed=True, summary=what)

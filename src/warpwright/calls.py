@@ -1,0 +1,114 @@
+"""Which kernels a program launches, with which configs, specialised how.
+
+From the trace where shapes are known; otherwise from the source, with one specialisation for
+each class of arguments that could be passed.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+
+from warpwright.sandbox.specialize import specialization
+from warpwright.sandbox.specialize_source import missing_constants, specialization_classes
+from warpwright.types.calls import KernelCalls
+from warpwright.types.compiled import Specialization
+from warpwright.types.config import Config, MetaValue
+from warpwright.types.program import Kernel, LaunchSite, ProgramView
+from warpwright.types.trace import Launch, Trace, TracedConfig
+
+
+def find_calls(
+    view: ProgramView,
+    trace: Trace | None,
+    known: Mapping[str, Mapping[str, MetaValue]] | None = None,
+) -> tuple[tuple[KernelCalls, ...], tuple[str, ...]]:
+    """Every launched kernel with its calls, and what is not known of them.
+
+    `known`: kernel → arguments whose values are certain although the shapes are not.
+    """
+    if trace is not None:
+        return _traced_calls(view, trace), ()
+    calls, unknown = [], ["input shapes: none were given (--problem, --input or [PROBLEM])"]
+    for kernel in view.launched_kernels:
+        configs = source_configs(view, kernel)
+        if configs is None:
+            unknown.append(
+                f"{kernel.name}: its config list is built by code; without shapes the program "
+                "is not run, so the list is not known"
+            )
+            continue
+        classes = specialization_classes(view, kernel.name, (known or {}).get(kernel.name))
+        missing = missing_constants(classes[0], configs[0].meta_dict) if classes else ()
+        if missing:
+            unknown.append(
+                f"{kernel.name}: the values of its constants {', '.join(missing)} follow from the "
+                "shapes; without them it cannot be compiled"
+            )
+            continue
+        calls.append(KernelCalls(kernel, configs, classes=classes))
+    return tuple(calls), tuple(unknown)
+
+
+def _traced_calls(view: ProgramView, trace: Trace) -> tuple[KernelCalls, ...]:
+    calls = []
+    for name in trace.kernels:
+        kernel = view.kernel(name)
+        if kernel is None:
+            continue  # a kernel of a library that the program calls
+        launches = tuple(launch for launch in trace.launches if launch.kernel == name)
+        configs = dict.fromkeys(traced.config for launch in launches for traced in launch.configs)
+        calls.append(KernelCalls(kernel, tuple(configs), launches=launches))
+    return tuple(calls)
+
+
+def source_configs(view: ProgramView, kernel: Kernel) -> tuple[Config, ...] | None:
+    """A kernel's configs as written; for one without autotune, that of its launches."""
+    if kernel.autotune is not None:
+        return kernel.autotune.configs
+    sites = [site for site in view.launches if site.kernel == kernel.name]
+    return tuple(dict.fromkeys(map(_launched_config, sites))) or (Config(),)
+
+
+def _launched_config(site: LaunchSite) -> Config:
+    """Launch options that are plain numbers; Triton's defaults for the rest."""
+
+    def option(name: str, default: int) -> int:
+        text = site.keywords.get(name, "")
+        return int(text) if text.isdigit() else default
+
+    return Config(
+        num_warps=option("num_warps", 4),
+        num_stages=option("num_stages", 3),
+        num_ctas=option("num_ctas", 1),
+    )
+
+
+def specializations_of(calls: KernelCalls, config: Config) -> tuple[Specialization, ...]:
+    """The distinct ways in which a config is compiled, the first launch's first.
+
+    A config that no launch has (a candidate) is specialised as the traced one with the same
+    meta-parameters: warps and stages do not take part.
+    """
+    if not calls.launches:
+        return calls.classes
+    found: list[Specialization] = []
+    for launch in calls.launches:
+        traced = _nearest(launch, config)
+        if traced is None:
+            continue
+        label = "as called" if not found else f"as called by launch {launch.order + 1}"
+        made = specialization(launch, traced.config, label)
+        if not any(_same(made, other) for other in found):
+            found.append(made)
+    return tuple(found)
+
+
+def _nearest(launch: Launch, config: Config) -> TracedConfig | None:
+    same = [traced for traced in launch.configs if traced.config.meta == config.meta]
+    exact = [traced for traced in same if traced.config == config]
+    return next(iter(exact or same), None)
+
+
+def _same(one: Specialization, other: Specialization) -> bool:
+    return replace(one, label="") == replace(other, label="")

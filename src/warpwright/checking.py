@@ -1,0 +1,132 @@
+"""`check`: a reply to a request before the whole gate."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from warpwright.accuracy import not_verified
+from warpwright.calls import find_calls
+from warpwright.errors import InputError, MissingToolError
+from warpwright.formats.reply import Reply
+from warpwright.judging import judge_candidate
+from warpwright.resources.gpus import resolve_gpu
+from warpwright.sandbox.trace import TraceFailed, trace_program
+from warpwright.source.view import read_program
+from warpwright.specialist import study_request, with_accuracy
+from warpwright.study import Subject, Workbench, study_kernel
+from warpwright.types.compiled import Compiled
+from warpwright.types.program import ProgramView
+from warpwright.types.request import Request
+from warpwright.types.shapes import Problem
+from warpwright.types.study import KernelStudy, Study
+from warpwright.types.verdict import CheckResult, GateReport, Status, Violation
+
+
+def check_reply(
+    request: Request, reply: Reply, bench: Workbench, problem: Problem | None = None
+) -> GateReport:
+    """Every check on a reply. Where Triton is missing, what needs it is "not verified".
+
+    Lines of violations are those of the reply as given.
+    """
+    child, broken = _read(reply)
+    if child is None:
+        return GateReport((broken,))
+    try:
+        parent, problem = study_request(request, bench, problem)
+    except MissingToolError as error:
+        gate = judge_candidate(request, bare_study(request), child, {})
+        results = (*gate.results, not_verified(f"{error.what}: nothing was run"))
+        return _in_reply_lines(replace(gate, results=results), reply)
+    kernels, resources = _study_child(child, parent, bench, problem)
+    gate = judge_candidate(request, parent, child, kernels)
+    gate = replace(gate, results=(*gate.results, resources))
+    gate, _ = with_accuracy(gate, parent, child, kernels, bench)
+    return _in_reply_lines(gate, reply)
+
+
+def _read(reply: Reply) -> tuple[ProgramView | None, CheckResult]:
+    """The reply's program, or the violation that there is none to read."""
+    try:
+        return read_program(reply.program), CheckResult("format", Status.PASS)
+    except InputError as error:
+        line = None if error.place.line is None else error.place.line + reply.program_line - 1
+        violation = Violation(
+            "format.syntax", line, error.expected or "a Python program", error.got or error.what
+        )
+        return None, CheckResult("format", Status.FAIL, (violation,))
+
+
+def bare_study(request: Request) -> Study:
+    """What is known of a request's program by reading alone."""
+    gpu = resolve_gpu(request.gpu)
+    view = read_program(request.program, document=request.document, first_line=request.program_line)
+    return Study(gpu=gpu, view=view, kernels=())
+
+
+def _study_child(
+    child: ProgramView, parent: Study, bench: Workbench, problem: Problem | None
+) -> tuple[dict[str, KernelStudy], CheckResult]:
+    """The reply's configs compiled, and the check that each can run on the target."""
+    trace = None
+    if problem is not None:
+        bench.listener("trace", "tracing the reply's launches")
+        traced = trace_program(child.source, problem, gpu=parent.gpu.sheet, cache=bench.cache)
+        if isinstance(traced, TraceFailed):
+            violation = Violation(
+                "program.runs", traced.line, "host code that runs on the problem's inputs",
+                traced.reason,
+            )  # fmt: skip
+            return {}, CheckResult("resources", Status.FAIL, (violation,))
+        trace = traced
+    calls, unknown = find_calls(child, trace)
+    subject = Subject(child.source)
+    kernels = {c.name: study_kernel(c, c.configs, subject, parent.gpu.sheet, bench) for c in calls}
+    violations = tuple(v for kernel in kernels.values() for v in unrunnable(kernel, parent))
+    status = Status.FAIL if violations else Status.PASS
+    return kernels, CheckResult("resources", status, violations, notes=unknown)
+
+
+def unrunnable(kernel: KernelStudy, parent: Study) -> list[Violation]:
+    """Configs that do not compile for the target or can never launch there.
+
+    Those that the parent has too are its own affair; the rules say whether they must stay.
+    """
+    before = parent.kernel(kernel.kernel)
+    inherited = set() if before is None else {config.config for config in before.configs}
+    found = []
+    for config in kernel.configs:
+        if config.launchable or config.config in inherited:
+            continue
+        view = config.compiled[0]
+        failed = (
+            str(view.unlaunchable[0])
+            if isinstance(view.result, Compiled)
+            else f"does not compile: {view.result.reason}"
+        )
+        found.append(
+            Violation(
+                "configs.launchable",
+                config.config.line,
+                f"a config that can run on {parent.gpu.sheet.name}",
+                f"{config.config}: {failed}",
+            )
+        )
+    return found
+
+
+def _in_reply_lines(gate: GateReport, reply: Reply) -> GateReport:
+    """Lines of the program told as lines of the reply around it."""
+    shift = reply.program_line - 1
+    if shift == 0:
+        return gate
+    results = tuple(
+        replace(
+            result,
+            violations=tuple(
+                v if v.line is None else replace(v, line=v.line + shift) for v in result.violations
+            ),
+        )
+        for result in gate.results
+    )
+    return replace(gate, results=results)

@@ -1,0 +1,83 @@
+"""`warpwright answer`: a request in, the best program that obeys its rules out."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from warpwright import api
+from warpwright.cli import options
+from warpwright.cli.output import (
+    Progress,
+    read_document,
+    stderr,
+    write_file,
+    write_json,
+    write_text,
+)
+from warpwright.report.explanation import explain
+from warpwright.report.record import answer_record
+
+
+def command(
+    request: Annotated[str, typer.Argument(help="A request document; - reads standard input.")],
+    problem: options.ProblemOption = None,
+    inputs: options.InputOption = None,
+    init: options.InitOption = None,
+    out: Annotated[
+        Path | None,
+        typer.Option(
+            "--out",
+            "-o",
+            help="Write the program here, and beside it NAME.record.json and NAME.explanation.md.",
+        ),
+    ] = None,
+    fenced: Annotated[
+        bool, typer.Option("--fenced", help="Write the program as a ```python code block.")
+    ] = False,
+    explain_it: Annotated[
+        bool, typer.Option("--explain", help="Write the explanation to stderr as well.")
+    ] = False,
+    json_output: options.JsonOption = False,
+    quiet: options.QuietOption = False,
+    no_cache: options.NoCacheOption = False,
+) -> None:
+    """Answer a request: the program alone on stdout, the evidence beside it.
+
+    This is the request's own stage only, with its rules kept. Without a GPU nothing is timed:
+    the configs are compiled for the target, duplicates and configs that can never launch go,
+    new ones within the rules come in, every one is checked for accuracy, and the tuner on your
+    card chooses. The program is handed out unchanged where nothing better can be shown.
+
+    The record (JSON) and the explanation (Markdown) go beside --out, or into the run's folder,
+    which the last line on stderr names.
+    """
+    text = read_document(request)
+    given = options.problem_from(problem, inputs, init)
+    progress = Progress(quiet)
+    try:
+        done = api.answer_run(
+            text, problem=given, document=request, use_cache=not no_cache, listener=progress
+        )
+    finally:
+        progress.close()
+    explanation = explain(done.answer)
+    record = answer_record(done.answer, done.run)
+    folder = done.folder if out is None else out.parent
+    stem = "answer" if out is None else out.stem
+    program = f"```python\n{done.answer.program.rstrip()}\n```\n" if fenced else done.answer.program
+    write_file(folder / f"{stem}.record.json", record.model_dump_json(indent=2) + "\n")
+    write_file(folder / f"{stem}.explanation.md", explanation)
+    write_file(out or folder / "answer.py", program)
+    if json_output:
+        write_json(record)
+    elif out is None:
+        write_text(program)
+    if explain_it:
+        stderr().print(explanation, markup=False, soft_wrap=True)
+    if not quiet:
+        summary = f"{done.answer.decision}: {done.answer.reason}"
+        where = f"run {done.run}; record and explanation in {folder}"
+        stderr().print(f"{summary}\n{where}", markup=False, soft_wrap=True)

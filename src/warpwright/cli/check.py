@@ -1,0 +1,58 @@
+"""`warpwright check`: does a reply obey the request it answers?"""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from warpwright import api
+from warpwright.cli import options
+from warpwright.cli.output import Progress, read_document, stdout, write_json
+from warpwright.report.record import check_record
+from warpwright.report.tables import gate_lines
+from warpwright.types.verdict import Status
+
+EXIT_VIOLATIONS = 1
+
+
+def command(
+    request: Annotated[str, typer.Argument(help="The request document.")],
+    reply: Annotated[
+        str, typer.Argument(help="A program, or a model's reply around it; - reads standard input.")
+    ],
+    problem: options.ProblemOption = None,
+    inputs: options.InputOption = None,
+    init: options.InitOption = None,
+    json_output: options.JsonOption = False,
+    quiet: options.QuietOption = False,
+    no_cache: options.NoCacheOption = False,
+) -> None:
+    """Check a reply against the request: format, names, rules, integrity, accuracy.
+
+    Exit code 0: nothing is broken (what could not be verified is listed, never passed over);
+    1: violations, each with rule, line, what was expected and what was found.
+
+    Lines are those of the reply as given. Accuracy needs shapes: --problem, --input, or a
+    [PROBLEM] section in the request.
+    """
+    given = options.problem_from(problem, inputs, init)
+    progress = Progress(quiet)
+    try:
+        done = api.check_run(
+            read_document(request),
+            read_document(reply),
+            problem=given,
+            document=request,
+            use_cache=not no_cache,
+            listener=progress,
+        )
+    finally:
+        progress.close()
+    if json_output:
+        write_json(check_record(done.gate, done.run))
+    else:
+        for line in gate_lines(done.gate):
+            stdout().print(line, markup=False, soft_wrap=True)
+    if done.gate.status is Status.FAIL:
+        raise typer.Exit(EXIT_VIOLATIONS)

@@ -1,0 +1,100 @@
+"""A candidate before the gate: what its configs compile to, and every check on it."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping
+from dataclasses import replace
+
+from warpwright.gate.configs import launch_configs
+from warpwright.gate.context import CompileEvidence, ConfigKey, RuleContext
+from warpwright.gate.report import judge
+from warpwright.source.difference import difference
+from warpwright.types.compiled import Compiled, CompileResult, Occupancy, Unlaunchable
+from warpwright.types.config import Config
+from warpwright.types.program import ProgramView
+from warpwright.types.request import Request
+from warpwright.types.study import ConfigStudy, KernelStudy, Study
+from warpwright.types.verdict import GateReport
+
+
+def evidence_of(view: ProgramView, kernels: Mapping[str, KernelStudy]) -> CompileEvidence:
+    """Compile evidence in the gate's terms, one entry a kernel and config as written.
+
+    Where a config was compiled for several specialisation classes, the entry is the first
+    class's, with an identity over all of them: equal only if equal in each.
+    """
+    results: dict[ConfigKey, CompileResult] = {}
+    occupancies: dict[ConfigKey, Occupancy] = {}
+    never: dict[ConfigKey, Unlaunchable] = {}
+    for kernel in view.launched_kernels:
+        study = kernels.get(kernel.name)
+        if study is None:
+            continue
+        for config, key in _keys(view, study):
+            first = config.compiled[0]
+            results[key] = _with_identity(first.result, config)
+            if first.occupancy is not None:
+                occupancies[key] = first.occupancy
+            if first.unlaunchable and not config.launchable:
+                never[key] = first.unlaunchable[0]
+    return CompileEvidence(results, occupancies, never)
+
+
+def _keys(view: ProgramView, study: KernelStudy) -> list[tuple[ConfigStudy, ConfigKey]]:
+    """Each studied config with the key under which the gate looks it up."""
+    kernel = view.kernel(study.kernel)
+    if kernel is None:
+        return []
+    pairs = [(config, (study.kernel, config.config)) for config in study.configs]
+    if kernel.autotune is not None:
+        return pairs
+    # Without autotune the gate's key holds the tile parameters that the launch passes.
+    names = frozenset(p.name for p in kernel.parameters if p.is_constexpr)
+    for launched in launch_configs(view, kernel, names) or ():
+        for config in study.configs:
+            options = (config.config.num_warps, config.config.num_stages)
+            if options == (launched.num_warps, launched.num_stages):
+                pairs.append((config, (study.kernel, launched.key)))
+    return pairs
+
+
+def _with_identity(result: CompileResult, config: ConfigStudy) -> CompileResult:
+    if not isinstance(result, Compiled) or config.identity is None:
+        return result
+    joined = hashlib.sha256("".join(config.identity).encode()).hexdigest()
+    return replace(result, cubin_sha256=joined)
+
+
+def active_configs(study: Study) -> dict[str, frozenset[Config]]:
+    """Kernel → the configs that may have been active; kernels with nothing known are left out."""
+    return {
+        kernel.kernel: frozenset(config.config for config in kernel.active)
+        for kernel in study.kernels
+        if kernel.active
+    }
+
+
+def rule_context(
+    request: Request, parent: Study, child: ProgramView, child_kernels: Mapping[str, KernelStudy]
+) -> RuleContext:
+    """All that the pure checks of a candidate read."""
+    return RuleContext(
+        stage=request.stage,
+        parent=parent.view,
+        child=child,
+        edits=difference(parent.view.source, child.source),
+        output_rules=request.output_rules,
+        sheet=parent.gpu.sheet,
+        profile=request.profile,
+        active=active_configs(parent),
+        parent_evidence=evidence_of(parent.view, {k.kernel: k for k in parent.kernels}),
+        child_evidence=evidence_of(child, child_kernels),
+    )
+
+
+def judge_candidate(
+    request: Request, parent: Study, child: ProgramView, child_kernels: Mapping[str, KernelStudy]
+) -> GateReport:
+    """Format, names, rules and integrity of a candidate. Accuracy is added by the caller."""
+    return judge(rule_context(request, parent, child, child_kernels))

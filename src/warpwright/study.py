@@ -1,0 +1,247 @@
+"""Everything that can be known of a program on a GPU without running it there.
+
+Reads the source, traces the launches, compiles each config, works out occupancy and the active
+config, and gathers findings. `inspect` shows the result, the proposers act on it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+from warpwright.calls import find_calls, specializations_of
+from warpwright.diagnosis.active_config import infer_active
+from warpwright.diagnosis.findings import kernel_findings
+from warpwright.errors import InputError, Place
+from warpwright.resources.launchability import unlaunchable
+from warpwright.resources.occupancy import occupancy
+from warpwright.resources.roofline import RateClass, RooflineFloor, floor
+from warpwright.sandbox.cache import ResultCache
+from warpwright.sandbox.compile import CompileRequest, compile_configs
+from warpwright.sandbox.cost import problem_cost
+from warpwright.sandbox.toolchain import toolchain
+from warpwright.sandbox.trace import TraceFailed, trace_program
+from warpwright.source.view import read_program
+from warpwright.types.calls import KernelCalls
+from warpwright.types.compiled import Compiled, CompileResult, Toolchain
+from warpwright.types.config import Config
+from warpwright.types.gpu import GpuSheet, ResolvedGpu, SmLimits
+from warpwright.types.program import ProgramView
+from warpwright.types.progress import Listener, silent
+from warpwright.types.request import Profile
+from warpwright.types.shapes import Problem
+from warpwright.types.study import (
+    CompiledView,
+    ConfigStudy,
+    KernelStudy,
+    ProblemCost,
+    Study,
+)
+from warpwright.types.trace import Trace
+
+
+@dataclass(frozen=True, slots=True)
+class Workbench:
+    """What work is done with: where results are kept, who is told, how many children run."""
+
+    cache: ResultCache | None = None
+    listener: Listener = silent
+    workers: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Subject:
+    """The program to study, and how its lines are told: those of `document` from `first_line`."""
+
+    source: str
+    document: str | None = None
+    first_line: int = 1
+
+
+def study_program(
+    subject: Subject,
+    gpu: ResolvedGpu,
+    bench: Workbench,
+    *,
+    problem: Problem | None = None,
+    profile: Profile | None = None,
+) -> Study:
+    """Study a program on a GPU.
+
+    Raises InputError for a program that has no kernel or does not run on the problem's inputs,
+    MissingToolError where Triton is not installed.
+    """
+    tools = toolchain(gpu.sheet.compute_capability)
+    view = read_view(subject)
+    trace = None
+    if problem is not None:
+        bench.listener("trace", "tracing the program's launches on the problem's inputs")
+        trace = traced(subject, problem, gpu.sheet, bench)
+    calls, unknown = find_calls(view, trace)
+    kernels = tuple(study_kernel(c, c.configs, subject, gpu.sheet, bench) for c in calls)
+    kernels = tuple(_with_activity(k, c, profile) for k, c in zip(kernels, calls, strict=True))
+    kernels = tuple(_with_findings(k, view, profile, tools, gpu.sheet.name) for k in kernels)
+    cost = None if problem is None else problem_cost(problem, bench.cache)
+    roof = None if cost is None else roofline_floor(cost, gpu.sheet)
+    return Study(
+        gpu=gpu,
+        view=view,
+        kernels=kernels,
+        problem=problem,
+        trace=trace,
+        cost=cost,
+        floor_us=None if roof is None else roof.floor_us,
+        floor_bound=None if roof is None else roof.bound,
+        toolchain=tools,
+        unknown=unknown,
+    )
+
+
+def read_view(subject: Subject) -> ProgramView:
+    """The program's view; InputError where it has no kernel to speak of."""
+    view = read_program(subject.source, document=subject.document, first_line=subject.first_line)
+    if not view.kernels:
+        raise InputError(
+            "the program has no Triton kernel",
+            place=Place(subject.document, line=subject.first_line),
+            expected="at least one function decorated with @triton.jit",
+        )
+    return view
+
+
+def traced(subject: Subject, problem: Problem, sheet: GpuSheet, bench: Workbench) -> Trace:
+    """The trace, or an InputError that says why there is none."""
+    result = trace_program(subject.source, problem, gpu=sheet, cache=bench.cache)
+    if isinstance(result, Trace):
+        if not result.launches:
+            raise InputError(
+                "the program launches no kernel on the problem's inputs",
+                place=Place(subject.document),
+                hint="a guard may send these inputs elsewhere",
+            )
+        return result
+    raise trace_error(result, subject, problem)
+
+
+def trace_error(failed: TraceFailed, subject: Subject, problem: Problem) -> InputError:
+    """What a failed trace means to the user: which file, which line, why."""
+    if failed.stage == "problem":
+        place = Place(problem.origin, line=failed.line)
+        return InputError(f"the problem file fails: {failed.reason}", place=place)
+    line = None if failed.line is None else subject.first_line + failed.line - 1
+    what = (
+        "the program's host code fails"
+        if failed.stage != "import"
+        else ("the program fails when it is imported")
+    )
+    return InputError(
+        f"{what}: {failed.reason}",
+        place=Place(subject.document, line=line),
+        hint="its launches cannot be traced; correct the program or the problem's inputs",
+    )
+
+
+def study_kernel(
+    calls: KernelCalls,
+    configs: Sequence[Config],
+    subject: Subject,
+    sheet: GpuSheet,
+    bench: Workbench,
+) -> KernelStudy:
+    """Compile configs of a kernel for each way it is called, with what follows from that."""
+    requests = [
+        CompileRequest(specialization, config)
+        for config in configs
+        for specialization in specializations_of(calls, config)
+    ]
+    done = 0
+
+    def tell(result: CompileResult) -> None:
+        nonlocal done
+        done += 1
+        state = "" if isinstance(result, Compiled) else f": {result.reason}"
+        bench.listener(
+            "compile", f"compiled {calls.name} {done}/{len(requests)}: {result.config}{state}"
+        )
+
+    results = iter(
+        compile_configs(
+            subject.source,
+            requests,
+            compute_capability=sheet.compute_capability,
+            cache=bench.cache,
+            workers=bench.workers,
+            progress=tell,
+        )
+    )
+    studies = []
+    for config in configs:
+        views = tuple(_view(next(results), sheet.limits) for _ in specializations_of(calls, config))
+        grid = calls.grid(config)
+        studies.append(
+            ConfigStudy(config, views, grid=grid, blocks=None if grid is None else _product(grid))
+        )
+    return KernelStudy(
+        kernel=calls.name,
+        autotuned=calls.autotuned,
+        configs=_classified(studies),
+        specializations=tuple(view.result.specialization for view in studies[0].compiled)
+        if studies
+        else (),
+    )
+
+
+def _product(grid: tuple[int, ...]) -> int:
+    total = 1
+    for extent in grid:
+        total *= extent
+    return total
+
+
+def _view(result: CompileResult, limits: SmLimits) -> CompiledView:
+    if not isinstance(result, Compiled):
+        return CompiledView(result)
+    used = result.resources
+    fits = occupancy(limits, used.registers_per_thread, used.shared_bytes, used.threads_per_block)
+    return CompiledView(result, fits, unlaunchable(used, limits))
+
+
+def _classified(studies: Sequence[ConfigStudy]) -> tuple[ConfigStudy, ...]:
+    """Number the classes of equal binaries in order of appearance."""
+    numbers: dict[tuple[str, ...], int] = {}
+    return tuple(
+        study
+        if study.identity is None
+        else replace(study, cubin_class=numbers.setdefault(study.identity, len(numbers)))
+        for study in studies
+    )
+
+
+def _with_activity(study: KernelStudy, calls: KernelCalls, profile: Profile | None) -> KernelStudy:
+    """Say which configs may have been active when the profile was taken."""
+    metrics = None if profile is None else profile.kernel(study.kernel)
+    inference = infer_active(study, calls.launches, metrics)
+    configs = tuple(
+        replace(config, activity=inference.activity(config.config)) for config in study.configs
+    )
+    return replace(study, configs=configs, active_reason=inference.reason)
+
+
+def _with_findings(
+    study: KernelStudy,
+    view: ProgramView,
+    profile: Profile | None,
+    tools: Toolchain,
+    gpu_name: str,
+) -> KernelStudy:
+    source = view.kernel(study.kernel)
+    if source is None:
+        return study
+    metrics = None if profile is None else profile.kernel(study.kernel)
+    return replace(study, findings=kernel_findings(source, study, metrics, tools, gpu_name))
+
+
+def roofline_floor(cost: ProblemCost, sheet: GpuSheet) -> RooflineFloor:
+    """The least time that the problem can take on the card, by its sheet (predicted)."""
+    operations = {RateClass(cost.compute_class): float(cost.flops)}
+    return floor(operations, cost.read_bytes + cost.written_bytes, sheet)

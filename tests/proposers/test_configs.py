@@ -1,0 +1,194 @@
+"""The tuning proposer: what it looks at, what it keeps, and why."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from warpwright.proposers.configs import TuningRules, choose, neighbours
+from warpwright.types.compiled import (
+    Compiled,
+    CompileFailed,
+    Occupancy,
+    Resources,
+    Toolchain,
+    Unlaunchable,
+)
+from warpwright.types.config import Config
+from warpwright.types.study import Activity, CompiledView, ConfigStudy, KernelStudy
+
+RULES = TuningRules(
+    count_min=3,
+    count_max=6,
+    warps=(2, 4, 8, 16),
+    stages=(2, 3, 4),
+    stage_step=1,
+    warps_need_occupancy=True,
+)
+TOO_LARGE = Unlaunchable("shared memory per block", 163840, 101376, "B")
+
+
+def config(tile: int, warps: int = 4, stages: int = 2) -> Config:
+    return Config.of({"BLOCK": tile}, warps, stages)
+
+
+def study(
+    of: Config,
+    binary: str,
+    *,
+    activity: Activity = Activity.INACTIVE,
+    occupancy_pct: float = 33.3,
+    local_bytes: int = 0,
+    broken: Unlaunchable | None = None,
+) -> ConfigStudy:
+    resources = Resources(128, 0, local_bytes, 16384, of.num_warps * 32)
+    result = Compiled(of, "as called", resources, binary, Toolchain("3.7.1"))
+    fits = Occupancy(4, 16, occupancy_pct, ("registers",), {"registers": 4})
+    view = CompiledView(result, fits, () if broken is None else (broken,))
+    return ConfigStudy(of, (view,), activity=activity)
+
+
+def kernel(*configs: ConfigStudy) -> KernelStudy:
+    return KernelStudy("conv", True, configs)
+
+
+def test_neighbours_step_stages_by_one_and_warps_by_two_inside_the_domains() -> None:
+    active = study(config(64, 8, 2), "a", activity=Activity.ACTIVE)
+    found = neighbours(kernel(active), RULES)
+    assert set(found) == {config(64, 8, 3), config(64, 4, 2), config(64, 16, 2)}
+
+
+def test_neighbours_never_repeat_what_the_program_has() -> None:
+    active = study(config(64, 8, 2), "a", activity=Activity.ACTIVE)
+    other = study(config(64, 8, 3), "b")
+    assert config(64, 8, 3) not in neighbours(kernel(active, other), RULES)
+
+
+def test_equal_binaries_are_kept_once_and_from_inside_the_domain() -> None:
+    outside = study(config(64, stages=1), "same", activity=Activity.ACTIVE)
+    inside = study(config(64, stages=2), "same", activity=Activity.ACTIVE)
+    plan = choose(kernel(outside, inside), [], RULES)
+    assert plan.kept == (config(64, stages=2),)
+    assert "same binary" in plan.choices[0].reason
+
+
+def test_an_original_outside_the_domain_stays_and_the_conflict_is_told() -> None:
+    plan = choose(kernel(study(config(64, stages=1), "a", activity=Activity.ACTIVE)), [], RULES)
+    assert plan.kept == (config(64, stages=1),)
+    assert any("outside the stage's domains" in conflict for conflict in plan.conflicts)
+
+
+def test_a_config_that_can_never_launch_goes_with_the_number_that_rules_it_out() -> None:
+    good = study(config(64), "a", activity=Activity.ACTIVE)
+    bad = study(config(256), "b", broken=TOO_LARGE)
+    plan = choose(kernel(good, bad), [], RULES)
+    assert plan.kept == (config(64),)
+    assert "163,840" in plan.choices[1].reason
+    assert "101,376" in plan.choices[1].reason
+
+
+def test_a_config_that_does_not_compile_goes_with_the_compilers_words() -> None:
+    good = study(config(64), "a", activity=Activity.ACTIVE)
+    failed = CompileFailed(config(256), "as called", "shape mismatch in tl.dot")
+    bad = ConfigStudy(config(256), (CompiledView(failed),), activity=Activity.INACTIVE)
+    plan = choose(kernel(good, bad), [], RULES)
+    assert "shape mismatch" in plan.choices[1].reason
+
+
+def test_with_more_distinct_originals_than_allowed_the_active_one_stays() -> None:
+    originals = [study(config(2**n), f"binary {n}") for n in range(4, 10)]
+    originals[-1] = replace(originals[-1], activity=Activity.ACTIVE)
+    plan = choose(kernel(*originals), [], replace(RULES, count_min=2, count_max=3))
+    assert len(plan.kept) == 3
+    assert originals[-1].config in plan.kept
+    assert any("6 distinct ones" in conflict for conflict in plan.conflicts)
+
+
+def test_candidates_fill_the_room_that_is_left_and_no_more() -> None:
+    originals = [study(config(2**n), f"binary {n}") for n in range(4, 9)]
+    originals[0] = replace(originals[0], activity=Activity.ACTIVE)
+    new = [study(config(16, 4, 3), "new 1"), study(config(16, 8, 2), "new 2")]
+    plan = choose(kernel(*originals), new, RULES)
+    assert len(plan.kept) == 6
+    assert config(16, 4, 3) in plan.kept
+    assert "no room" in plan.choices[-1].reason
+
+
+def test_a_candidate_with_a_known_binary_is_not_tried_again() -> None:
+    active = study(config(64), "a", activity=Activity.ACTIVE)
+    plan = choose(kernel(active), [study(config(64, 4, 3), "a")], RULES)
+    assert plan.kept == (config(64),)
+    assert "same binary" in plan.choices[-1].reason
+
+
+def test_warps_stay_when_the_profile_shows_enough_of_them_active() -> None:
+    active = study(config(64), "a", activity=Activity.ACTIVE)
+    more = study(config(64, 8), "b", occupancy_pct=66.7)
+    plan = choose(kernel(active), [more], RULES, measured_warps_active_pct=80.0)
+    assert config(64, 8) not in plan.kept
+    assert "does not suggest" in plan.choices[-1].reason
+
+
+def test_warps_may_change_when_few_are_active_and_occupancy_does_not_fall() -> None:
+    active = study(config(64), "a", activity=Activity.ACTIVE)
+    more = study(config(64, 8), "b", occupancy_pct=33.3)
+    fewer = study(config(64, 2), "c", occupancy_pct=16.7)
+    plan = choose(kernel(active), [more, fewer], RULES, measured_warps_active_pct=16.7)
+    assert config(64, 8) in plan.kept
+    assert "would fall" in plan.choices[-1].reason
+
+
+def test_a_candidate_that_spills_more_is_refused() -> None:
+    active = study(config(64), "a", activity=Activity.ACTIVE)
+    spilling = study(config(64, 4, 3), "b", local_bytes=64)
+    plan = choose(kernel(active), [spilling], RULES)
+    assert plan.kept == (config(64),)
+    assert "spills 64 B" in plan.choices[-1].reason
+
+
+def test_too_few_distinct_configs_are_told() -> None:
+    plan = choose(kernel(study(config(64), "a", activity=Activity.ACTIVE)), [], RULES)
+    assert any("at least 3 configs" in conflict for conflict in plan.conflicts)
+
+
+def test_a_config_that_the_rules_ask_for_gets_room_before_other_originals() -> None:
+    rules = replace(RULES, count_min=2, count_max=3, include=(Config.of({}, 4, 2),))
+    originals = [study(config(64, 8, 3 + n % 2), f"b{n}") for n in range(1)]
+    originals += [study(config(2**n, 8, 3), f"binary {n}") for n in range(7, 10)]
+    originals[0] = replace(originals[0], activity=Activity.ACTIVE)
+    wanted = neighbours(kernel(*originals), rules)
+    assert wanted[0] == config(64, 4, 2)
+    plan = choose(kernel(*originals), [study(config(64, 4, 2), "baseline")], rules)
+    assert config(64, 4, 2) in plan.kept
+    assert originals[0].config in plan.kept
+    assert len(plan.kept) == 3
+
+
+@given(
+    st.lists(
+        st.tuples(st.sampled_from([16, 32, 64]), st.sampled_from([2, 4, 8]), st.integers(1, 4)),
+        min_size=1,
+        max_size=9,
+        unique=True,
+    ),
+    st.integers(1, 4),
+    st.integers(0, 8),
+)
+def test_whatever_the_program_has_the_active_config_or_its_twin_stays(
+    tiles: list[tuple[int, int, int]], binaries: int, active: int
+) -> None:
+    studies = [
+        study(config(*tile), f"binary {index % binaries}") for index, tile in enumerate(tiles)
+    ]
+    chosen = studies[active % len(studies)]
+    studies = [
+        replace(s, activity=Activity.ACTIVE if s.identity == chosen.identity else s.activity)
+        for s in studies
+    ]
+    plan = choose(kernel(*studies), [], RULES)
+    kept = {choice.study.identity for choice in plan.choices if choice.kept and choice.study}
+    assert chosen.identity in kept
+    assert len(plan.kept) <= 6
+    assert len(plan.choices) == len(studies)
