@@ -62,10 +62,9 @@ class MemoryEvent:
 class Interpretation:
     """What came of one run. `outputs` is None unless it ended well.
 
-    `launches`: kernel → launches with a grid that is not empty. `parameters` says how the program got
-    its parameters, where not by name; `parameters_matched` is False
-    when
-    the reference's could not be given to it.
+    `launches`: kernel → launches with a grid that is not empty. `parameters` says how the
+    program got its parameters, where not by name; `parameters_matched` is False when the
+    reference's could not be given to it.
     """
 
     run: InterpretRun
