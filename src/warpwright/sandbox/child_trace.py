@@ -76,9 +76,7 @@ def _lacks_meta_kernel(error: BaseException) -> bool:
     )
 
 
-def _trace(
-    device: str, payload: Mapping[str, Any], job_dir: Path, stage: Stage
-) -> dict[str, Any]:
+def _trace(device: str, payload: Mapping[str, Any], job_dir: Path, stage: Stage) -> dict[str, Any]:
     mode = StandIns(device, job_dir)
     recorder = Recorder(mode)
     recorder.install()
@@ -90,8 +88,16 @@ def _trace(
         inputs = problem.make_inputs()
         stage.name = "import"
         program = load_module(payload["source"], "program", job_dir)
-        output = run_model(program, problem, inputs, stage, mode)
+        model = build_model(program, problem, stage)
+        output = call_model(model, inputs, stage, mode)
+        evaluation = not recorder.launches and isinstance(model, torch.nn.Module)
+        if evaluation:
+            # a program may use its kernels only outside of training
+            mode.operations.clear()
+            output = call_model(model.eval(), inputs, stage, mode)
+            evaluation = bool(recorder.launches)
     return {
+        "evaluation_mode": evaluation,
         "launches": recorder.launches,
         "inputs": _tensors(mode, inputs),
         "outputs": _tensors(mode, output),
@@ -103,17 +109,20 @@ def _trace(
     }
 
 
-def run_model(
-    program: Any, problem: LoadedProblem, inputs: list[Any], stage: Stage, mode: StandIns
-) -> Any:
-    """Build `ModelNew` and call it once."""
+def build_model(program: Any, problem: LoadedProblem, stage: Stage) -> Any:
+    """`ModelNew(*init_args)`, as the problem builds its model."""
+    stage.name = "constructor"
     model_class: Callable[..., Any] | None = getattr(program, "ModelNew", None)
     if model_class is None:
         raise ProblemError("the program has no class ModelNew")
     with child_guard.foreign_code(), torch.no_grad():
-        stage.name = "constructor"
-        model = model_class(*problem.init_args, **problem.init_kwargs)
-        stage.name = "forward"
+        return model_class(*problem.init_args, **problem.init_kwargs)
+
+
+def call_model(model: Any, inputs: list[Any], stage: Stage, mode: StandIns) -> Any:
+    """One forward pass, with the host's torch calls noted."""
+    stage.name = "forward"
+    with child_guard.foreign_code(), torch.no_grad():
         mode.recording = True
         output = model(*inputs)
         mode.recording = False

@@ -58,9 +58,7 @@ class Recorder:
         for launchable in launchable_classes():
             launchable.run = run
 
-    def record(
-        self, top: Any, args: Sequence[Any], grid: Any, kwargs: Mapping[str, Any]
-    ) -> None:
+    def record(self, top: Any, args: Sequence[Any], grid: Any, kwargs: Mapping[str, Any]) -> None:
         if len(self.launches) >= MAX_LAUNCHES:
             raise LaunchError(f"more than {MAX_LAUNCHES:,} launches")
         layers, kernel = unwrap(top)
@@ -97,9 +95,7 @@ class _Call:
         self.positional = dict(zip(self.names, args, strict=False))
         for name in kwargs:
             if name in self.positional:
-                raise TypeError(
-                    f"{kernel_name(kernel)} got multiple values for argument {name!r}"
-                )
+                raise TypeError(f"{kernel_name(kernel)} got multiple values for argument {name!r}")
         self.given = {**self.positional, **kwargs}
 
     def describe(self, grid: Any, order: int) -> dict[str, Any]:
@@ -205,9 +201,7 @@ class _Call:
             else:
                 missing.append(name)
         if missing:
-            raise TypeError(
-                f"{kernel_name(self.kernel)} is launched without {', '.join(missing)}"
-            )
+            raise TypeError(f"{kernel_name(self.kernel)} is launched without {', '.join(missing)}")
         options = {name: value for name, value in values.items() if name not in bound}
         unknown = sorted(options.keys() - known_options())
         if unknown:
@@ -275,7 +269,12 @@ def encode_scalar(parameter: Any, value: Any) -> dict[str, Any]:
         raise LaunchError(
             f"argument {parameter.name} is {type(value).__name__}, which a trace cannot pass"
         )
-    return {"kind": "scalar", "value": value, "type": annotated or kind}
+    return {
+        "kind": "scalar",
+        "value": value,
+        "type": annotated or kind,
+        "annotated": bool(annotated),
+    }
 
 
 def encode_constant(value: Any) -> dict[str, Any]:

@@ -42,7 +42,7 @@ def hardware(facts: Mapping[str, Any]) -> HardwareFacts:
     return HardwareFacts(**facts)
 
 
-class StandIns(TorchFunctionMode):
+class StandIns(TorchFunctionMode):  # type: ignore[misc]
     """Answers for stand-in tensors what a CUDA tensor would answer.
 
     `device` is where stand-ins live: `meta`, or `cpu` where an operator has no meta kernel.
@@ -127,7 +127,7 @@ class StandIns(TorchFunctionMode):
             self._alive.append(tensor)  # so that no other storage gets the same identity
             base = (len(self._bases) + 1) << 36
             self._bases[storage._cdata] = base
-        return base + tensor.storage_offset() * tensor.element_size()
+        return base + int(tensor.storage_offset()) * int(tensor.element_size())
 
     def storage_number(self, tensor: torch.Tensor) -> int:
         return self.address(tensor) >> 36
@@ -147,22 +147,22 @@ def _getter(name: str) -> Any:
     return getattr(torch.Tensor, name).__get__
 
 
-def _text(mode: StandIns, tensor: torch.Tensor, *_: Any) -> str:
+def _text(_: StandIns, tensor: torch.Tensor, *__: Any) -> str:
     return f"<stand-in tensor {tuple(tensor.shape)} {tensor.dtype}>"
 
 
-def _refuse_pointer(mode: StandIns, *_: Any) -> Any:
+def _refuse_pointer(*_: Any) -> Any:
     raise DataDependentError("the host code passes a tensor's memory to other code")
 
 
 ANSWERS: dict[Any, Callable[..., Any]] = {
-    _getter("is_cuda"): lambda mode, *_: True,
-    _getter("is_cpu"): lambda mode, *_: False,
-    _getter("is_meta"): lambda mode, *_: False,
-    _getter("device"): lambda mode, *_: CUDA,
-    torch.Tensor.get_device: lambda mode, *_: 0,
-    torch.Tensor.is_pinned: lambda mode, *_: False,
-    torch.Tensor.record_stream: lambda mode, *_: None,
+    _getter("is_cuda"): lambda *_: True,
+    _getter("is_cpu"): lambda *_: False,
+    _getter("is_meta"): lambda *_: False,
+    _getter("device"): lambda *_: CUDA,
+    torch.Tensor.get_device: lambda *_: 0,
+    torch.Tensor.is_pinned: lambda *_: False,
+    torch.Tensor.record_stream: lambda *_: None,
     torch.Tensor.data_ptr: lambda mode, tensor, *_: mode.address(tensor),
     torch.Tensor.__repr__: _text,
     torch.Tensor.__str__: _text,
@@ -258,7 +258,7 @@ def stand_in_cuda(mode: StandIns, facts: HardwareFacts) -> Iterator[None]:
     compile_before = torch.compile
     for name in before:
         setattr(torch.cuda, name, functions[name])
-    torch.compile = _compile_nothing  # type: ignore[assignment]
+    torch.compile = _compile_nothing
     try:
         with contextlib.ExitStack() as stack:
             if mode.device.type == "meta":

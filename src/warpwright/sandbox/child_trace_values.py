@@ -88,9 +88,7 @@ class KnownValues:
             return type(argument)(self.known(item) for item in argument)
         return argument
 
-    def read(
-        self, func: Callable[..., Any], args: Sequence[Any], kwargs: Mapping[str, Any]
-    ) -> Any:
+    def read(self, func: Callable[..., Any], args: Sequence[Any], kwargs: Mapping[str, Any]) -> Any:
         """What reading a value gives, if it follows from constants."""
         name = getattr(func, "__name__", str(func))
         try:

@@ -38,6 +38,7 @@ def decode_trace(value: Any) -> Trace:
                 HostOperation(str(op["name"]), _line(op["line"]), int(op["count"]))
                 for op in value["operations"]
             ),
+            evaluation_mode=bool(value["evaluation_mode"]),
         )
     except (KeyError, TypeError, ValueError, AttributeError) as error:
         raise MalformedTraceError(f"{type(error).__name__}: {error}") from error
@@ -89,7 +90,7 @@ def decode_argument(value: Mapping[str, Any]) -> Argument:
         number = value["value"]
         if not isinstance(number, (int, float)):
             raise ValueError(f"a scalar argument of {type(number).__name__}")
-        return ScalarArgument(number, str(value["type"]))
+        return ScalarArgument(number, str(value["type"]), bool(value["annotated"]))
     if kind == "constant":
         return ConstantArgument(_constant(value["value"]), str(value["text"]))
     if kind == "descriptor":

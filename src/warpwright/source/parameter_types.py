@@ -36,9 +36,10 @@ _SAME_TYPE_CALLS = frozenset({
     "where", "maximum", "minimum", "sum", "max", "min", "abs", "broadcast_to", "reshape", "trans",
     "expand_dims", "multiple_of", "max_contiguous", "clamp", "cumsum", "view", "ravel",
 })  # fmt: skip
-_FLOAT_NAMES = ("eps", "alpha", "beta", "scale", "slope", "momentum", "scaling", "min_val",
-                "max_val", "lo", "hi", "clamp_min", "clamp_max", "inv_", "factor", "value",
-                "threshold", "temperature", "lambd")  # fmt: skip
+_FLOAT_NAMES = (
+    "eps", "alpha", "beta", "scale", "scaling", "slope", "momentum", "min", "max", "min_val",
+    "max_val", "lo", "hi", "inv_", "factor", "value", "threshold", "temperature", "subtract",
+)  # fmt: skip
 
 
 @dataclass

@@ -25,10 +25,14 @@ class TensorArgument:
 
 @dataclass(frozen=True, slots=True)
 class ScalarArgument:
-    """An int, float or bool; `type` is Triton's (`i32`, `i64`, `fp32`, `u1`)."""
+    """An int, float or bool; `type` is Triton's (`i32`, `i64`, `fp32`, `u1`).
+
+    `annotated`: the kernel states the type, so that an integer equal to 1 is no constant.
+    """
 
     value: int | float | bool
     type: str
+    annotated: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,6 +118,8 @@ class Trace:
     outputs: tuple[TensorArgument, ...] = ()
     notes: tuple[str, ...] = ()
     host_operations: tuple[HostOperation, ...] = ()
+    evaluation_mode: bool = False
+    """The model was put into `eval()` first, because it launches nothing in training mode."""
 
     @property
     def kernels(self) -> tuple[str, ...]:

@@ -1,0 +1,238 @@
+"""Which config ran when the profile was taken.
+
+A profile names kernels, not configs. Three facts narrow the choice, in this order: a config
+that cannot be launched did not run; the grid of the active one has as many blocks as
+`launch__grid_size` says; equal binaries are one. Where several binaries remain, the active
+warps that were measured are compared with each one's occupancy. That is a weak fact (it holds
+for the toolchain that the profile was taken with), so it only breaks ties, and says so.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+from warpwright.types.compiled import Occupancy
+from warpwright.types.config import Config
+from warpwright.types.request import KernelProfile
+from warpwright.types.study import Activity, ConfigStudy, KernelStudy
+from warpwright.types.trace import Launch
+
+GRID_SIZE = "launch__grid_size"
+WARPS_ACTIVE = "sm__warps_active.avg.pct_of_peak_sustained_active"
+
+# Percentage points by which measured active warps may exceed the compiled occupancy: they are
+# an average over the kernel's time, sampled, and cannot be above it otherwise.
+ABOVE_PCT = 1.5
+# Below this share of the compiled occupancy a difference is worth telling.
+LOW_SHARE = 0.75
+# A tie is broken only if the next candidate fits worse by at least this much.
+CLEAR_PCT = 4.0
+
+
+@dataclass(frozen=True, slots=True)
+class ActiveInference:
+    """Configs that may have been active, in source order, and what says so.
+
+    `certain`: all candidates are one binary. `findings` are disagreements between the profile
+    and what was traced or compiled, each a sentence for a person.
+    """
+
+    candidates: tuple[Config, ...]
+    certain: bool
+    reason: str
+    evidence: tuple[str, ...] = ()
+    findings: tuple[str, ...] = ()
+    known: bool = True  # False: there was nothing to tell by
+
+    def activity(self, config: Config) -> Activity:
+        """What is known of one config."""
+        if not self.known:
+            return Activity.UNKNOWN
+        if config not in self.candidates:
+            return Activity.INACTIVE
+        return Activity.ACTIVE if self.certain else Activity.POSSIBLE
+
+
+@dataclass(frozen=True, slots=True)
+class _State:
+    """The candidates so far, and what narrowed them."""
+
+    candidates: tuple[ConfigStudy, ...]
+    evidence: tuple[str, ...] = ()
+    findings: tuple[str, ...] = ()
+
+    @property
+    def one_binary(self) -> bool:
+        if len(self.candidates) == 1:
+            return True
+        classes = {candidate.cubin_class for candidate in self.candidates}
+        return len(classes) == 1 and None not in classes
+
+
+def infer_active(
+    study: KernelStudy,
+    launches: Sequence[Launch] = (),
+    profile: KernelProfile | None = None,
+) -> ActiveInference:
+    """Which of a kernel's configs the profile was taken with.
+
+    `launches` are those of this kernel, with the grid of each config; empty where shapes are
+    unknown. The answer is a set: more than one candidate means that they cannot be told apart.
+    """
+    state = _launchable(_State(study.configs))
+    if profile is None:
+        return _without_profile(state, study)
+    if launches:
+        state = _by_grid(state, launches, profile)
+    elif len(state.candidates) > 1 and profile.values(GRID_SIZE):
+        text = "the grid of a config is not known without input shapes"
+        state = replace(state, evidence=(*state.evidence, text))
+    before = state.candidates
+    state = _by_warps(state, profile)
+    told = len(state.candidates) < len(study.configs) or len(study.configs) == 1
+    return ActiveInference(
+        candidates=tuple(candidate.config for candidate in state.candidates),
+        certain=state.one_binary,
+        reason=_reason(state, broken_tie=len(state.candidates) < len(before)),
+        evidence=state.evidence,
+        findings=state.findings,
+        known=told or state.one_binary,
+    )
+
+
+def _without_profile(state: _State, study: KernelStudy) -> ActiveInference:
+    configs = tuple(candidate.config for candidate in state.candidates)
+    if state.one_binary:
+        only = "the only config" if len(study.configs) == 1 else "the only one that can run"
+        if len(configs) > 1:
+            only = "all configs that can run are one binary"
+        return ActiveInference(configs, True, only, state.evidence, state.findings)
+    return ActiveInference(
+        configs, False, "no profile of this kernel", state.evidence, state.findings, known=False
+    )
+
+
+def _launchable(state: _State) -> _State:
+    """Drop configs that were compiled and cannot run on this GPU."""
+    kept = tuple(c for c in state.candidates if c.launchable or not c.compiled)
+    dropped = len(state.candidates) - len(kept)
+    if not kept:
+        text = "none of the configs can be launched on this GPU, as compiled here"
+        return replace(state, findings=(*state.findings, text))
+    if not dropped:
+        return state
+    text = f"{dropped} of {len(state.candidates)} configs cannot be launched on this GPU"
+    return _State(kept, (*state.evidence, text), state.findings)
+
+
+def _by_grid(state: _State, launches: Sequence[Launch], profile: KernelProfile) -> _State:
+    """Keep configs whose grid has as many blocks as the profile says."""
+    observed = tuple(dict.fromkeys(int(value) for value in profile.values(GRID_SIZE)))
+    if not observed:
+        return state
+    fitting = [
+        {c.config for c in state.candidates if size in _block_counts(launches, c.config)}
+        for size in observed
+    ]
+    common = set.intersection(*fitting) or set.union(*fitting)
+    shown = ", ".join(f"{size:,}" for size in observed)
+    if not common:
+        offered = {size for c in state.candidates for size in _block_counts(launches, c.config)}
+        text = (
+            f"the profile says {GRID_SIZE} {shown}, but the program's configs launch "
+            f"{', '.join(f'{size:,}' for size in sorted(offered)) or 'nothing'}: the profile was "
+            "taken with other shapes or another program"
+        )
+        return replace(state, findings=(*state.findings, text))
+    kept = tuple(c for c in state.candidates if c.config in common)
+    if len(kept) == len(state.candidates):
+        text = f"{GRID_SIZE} {shown} fits every config"
+    else:
+        text = f"{GRID_SIZE} {shown} fits {len(kept)} of {len(state.candidates)} configs"
+    return _State(kept, (*state.evidence, text), state.findings)
+
+
+def _block_counts(launches: Sequence[Launch], config: Config) -> set[int]:
+    return {
+        traced.blocks for launch in launches for traced in launch.configs if traced.config == config
+    }
+
+
+def _by_warps(state: _State, profile: KernelProfile) -> _State:
+    """Compare active warps with occupancy: break a tie if it is clear, tell a disagreement."""
+    measured = profile.values(WARPS_ACTIVE)
+    fits = {c.config: _occupancy(c) for c in state.candidates}
+    if not measured or any(fit is None for fit in fits.values()):
+        return state
+    active = max(measured)
+    possible = [c for c in state.candidates if active <= (_percent(fits[c.config]) + ABOVE_PCT)]
+    if not possible:
+        return _disagreement(state, active, fits[state.candidates[0].config])
+    if not state.one_binary:
+        state = _break_tie(state, possible, active)
+    nearest = min(state.candidates, key=lambda c: _percent(fits[c.config]) - active)
+    if active < LOW_SHARE * _percent(fits[nearest.config]):
+        return _disagreement(state, active, fits[nearest.config])
+    return state
+
+
+def _break_tie(state: _State, possible: Sequence[ConfigStudy], active: float) -> _State:
+    """Keep the binaries whose occupancy lies clearly nearest above the active warps."""
+    distance = {c.config: abs(_percent(_occupancy(c)) - active) for c in possible}
+    least = min(distance.values())
+    kept = tuple(c for c in possible if distance[c.config] <= least + CLEAR_PCT / 2)
+    rest = [c for c in state.candidates if c not in kept]
+    margins = [abs(_percent(_occupancy(c)) - active) - least for c in rest]
+    low = active < LOW_SHARE * _percent(_occupancy(kept[0]))
+    if not rest or low or min(margins) < CLEAR_PCT:
+        return state
+    text = (
+        f"a tie is broken by {active:.1f} % active warps, nearest to the occupancy of "
+        f"{len(kept)} of {len(state.candidates)} (it holds only for the profile's toolchain)"
+    )
+    return _State(kept, (*state.evidence, text), state.findings)
+
+
+def _disagreement(state: _State, active: float, fit: Occupancy | None) -> _State:
+    if fit is None or fit.blocks_per_sm == 0:
+        return state
+    per_block = fit.occupancy_pct / fit.blocks_per_sm
+    blocks = active / per_block
+    text = (
+        f"the profile has {active:.1f} % active warps, but as compiled here "
+        f"{fit.blocks_per_sm} blocks fit on an SM, which is {fit.occupancy_pct:.1f} %"
+    )
+    if round(blocks) != fit.blocks_per_sm and round(blocks) >= 1 and abs(
+        blocks - round(blocks)
+    ) < 0.1:  # fmt: skip
+        text += (
+            f"; {active:.1f} % is {round(blocks)} block{'s' if round(blocks) > 1 else ''} per SM: "
+            "the toolchain of the profile used other registers or shared memory"
+        )
+    elif active < fit.occupancy_pct:
+        text += "; too few blocks, uneven work or another toolchain can be the reason"
+    else:
+        text += "; the toolchain of the profile compiled it to fewer registers"
+    return replace(state, findings=(*state.findings, text))
+
+
+def _occupancy(study: ConfigStudy) -> Occupancy | None:
+    """Occupancy in the first class that compiled and can be launched."""
+    return next((view.occupancy for view in study.compiled if view.launchable), None)
+
+
+def _percent(fit: Occupancy | None) -> float:
+    return 0.0 if fit is None else fit.occupancy_pct
+
+
+def _reason(state: _State, broken_tie: bool) -> str:
+    """One sentence: what was found, and by what."""
+    because = "; ".join(state.evidence) or "nothing in the profile tells configs apart"
+    count = len(state.candidates)
+    if count == 1:
+        return because if state.evidence else "the only config"
+    if state.one_binary:
+        return f"{because}; these {count} configs compile to one binary"
+    weak = "" if not broken_tie else ", even so"
+    return f"{because}; {count} configs{weak} cannot be told apart"
