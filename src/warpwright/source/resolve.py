@@ -69,7 +69,7 @@ class Aliases:
                 parts.append(current.attr)
                 current = current.value
                 continue
-            literal = _literal_getattr(current)
+            literal = literal_getattr(current)
             if literal is None:
                 return None
             current, name = literal
@@ -94,7 +94,8 @@ def _bound_path(item: ImportedModule) -> str:
     return item.module if item.alias else item.module.split(".")[0]
 
 
-def _literal_getattr(node: ast.AST) -> tuple[ast.expr, str] | None:
+def literal_getattr(node: ast.AST) -> tuple[ast.expr, str] | None:
+    """`getattr(x, "name")` → (x, "name"); None for anything else."""
     if (
         isinstance(node, ast.Call)
         and isinstance(node.func, ast.Name)
