@@ -73,7 +73,9 @@ class ModelNew(nn.Module):
         rows, inner = left.shape
         columns = right.shape[1]
         out = torch.empty((rows, columns), device=left.device, dtype=left.dtype)
-        grid = lambda meta: (triton.cdiv(rows, meta["TILE_R"]), triton.cdiv(columns, meta["TILE_C"]))
+        def grid(meta):
+            return triton.cdiv(rows, meta["TILE_R"]), triton.cdiv(columns, meta["TILE_C"])
+
         product[grid](left, right, out, rows, columns, inner,
                       left.stride(0), right.stride(0), out.stride(0))
         return out

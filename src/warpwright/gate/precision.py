@@ -27,7 +27,9 @@ UNIT_ROUNDOFF = {
 ACCUMULATOR_ROUNDOFF = UNIT_ROUNDOFF["float32"]
 POLICY_FACTOR_L2 = 1.5
 POLICY_FACTOR_MAX = 2.0
-PARENT_FACTOR = 1.05
+PARENT_FACTOR_L2 = 1.05
+# The largest of many errors differs by tens of percent when the same noise is drawn again.
+PARENT_FACTOR_MAX = 1.5
 CONDITIONING_FACTOR = 4.0
 ELEMENTWISE_ROUNDINGS = 4.0  # a few float32 operations around the sums: scale, bias, activation
 MAX_OVER_L2 = 4.0  # the worst of many elements lies about four standard deviations out
@@ -114,12 +116,12 @@ def policy_bound(policy_error: ErrorMeasure, floor: ErrorMeasure) -> ErrorMeasur
 
 
 def with_parent(bound: ErrorMeasure, parent_error: ErrorMeasure | None) -> ErrorMeasure:
-    """The larger of the policy's bound and 1.05 × the parent's own error, by measure."""
+    """The larger of the policy's bound and 1.05 × (largest error: 1.5 ×) the parent's own."""
     if parent_error is None:
         return bound
     return ErrorMeasure(
-        max(bound.relative_l2, PARENT_FACTOR * parent_error.relative_l2),
-        max(bound.relative_max, PARENT_FACTOR * parent_error.relative_max),
+        max(bound.relative_l2, PARENT_FACTOR_L2 * parent_error.relative_l2),
+        max(bound.relative_max, PARENT_FACTOR_MAX * parent_error.relative_max),
     )
 
 
