@@ -45,11 +45,15 @@ class LaunchConfig:
         """The config under which compile evidence is filed."""
         if self.written is not None:
             return self.written
+        return self.launched
+
+    @property
+    def launched(self) -> Config:
+        """The whole config as launched, with the tile parameters given at the launch."""
         return Config(self.tile, self.num_warps, self.num_stages, self.num_ctas, self.maxnreg)
 
     def __str__(self) -> str:
-        config = Config(self.tile, self.num_warps, self.num_stages, self.num_ctas, self.maxnreg)
-        return str(config)
+        return str(self.launched)
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from warpwright.types.compiled import Compiled, CompileResult, Occupancy, Unlaunchable
+from warpwright.types.compiled import CompileResult, Occupancy, Unlaunchable
 from warpwright.types.config import Config
 from warpwright.types.edit import Edit
 from warpwright.types.gpu import GpuSheet
@@ -29,25 +29,6 @@ class CompileEvidence:
     occupancy: Mapping[ConfigKey, Occupancy] = field(default_factory=dict)
     unlaunchable: Mapping[ConfigKey, Unlaunchable] = field(default_factory=dict)
 
-    def compiled(self, kernel: str, config: Config) -> Compiled | None:
-        """The compile result, or None where it failed or was not tried."""
-        result = self.results.get((kernel, config))
-        return result if isinstance(result, Compiled) else None
-
-    def cubin(self, kernel: str, config: Config) -> str | None:
-        """The identity of the compiled kernel; equal identities launch the same code."""
-        result = self.compiled(kernel, config)
-        return None if result is None else result.cubin_sha256
-
-    def never_launches(self, kernel: str, config: Config) -> Unlaunchable | None:
-        """The limit that rules the config out on the target, or None (also when unknown)."""
-        return self.unlaunchable.get((kernel, config))
-
-    def covers(self, kernel: str, config: Config) -> bool:
-        """True when it is known what becomes of the config: compiled, or ruled out."""
-        key = (kernel, config)
-        return key in self.unlaunchable or key in self.results
-
 
 @dataclass(frozen=True, slots=True)
 class RuleContext:
@@ -55,7 +36,8 @@ class RuleContext:
 
     `active` maps a kernel to the configs that may have been active when the profile was
     taken: one, several where the profile does not tell them apart; a kernel that is absent
-    is unknown.
+    is unknown. `exhausted` names kernels of the candidate for which compiling every config
+    that the rules allow has found no further distinct one; only who compiled them knows.
     """
 
     stage: Stage
@@ -68,6 +50,7 @@ class RuleContext:
     active: Mapping[str, frozenset[Config]] = field(default_factory=dict)
     parent_evidence: CompileEvidence = field(default_factory=CompileEvidence)
     child_evidence: CompileEvidence = field(default_factory=CompileEvidence)
+    exhausted: frozenset[str] = frozenset()
 
 
 @dataclass(frozen=True, slots=True)

@@ -132,8 +132,12 @@ def _host_constants(rule: Rule, reading: Reading) -> Finding:
                     violated(rule.id, None, f"{name} = {before[name]}", f"{name} = {after[name]}")
                 )
     # Where the value reaches a launch, the tile of that launch tells it with its line.
-    told = {config.line for c in reading.configs for config in c.added}
-    return merged(findings) if not told else OBEYED
+    told = any(
+        config.tile not in {original.tile for original in configs.originals or ()}
+        for configs in reading.configs
+        for config in configs.added
+    )
+    return OBEYED if told else merged(findings)
 
 
 def _block_literals(names: Mapping[str, MetaValue | ast.expr]) -> dict[str, int]:
@@ -243,14 +247,14 @@ def check_smaller_fallback(rule: Rule, reading: Reading) -> Finding:
         candidates = configs.candidates or ()
         if not configs.child_autotuned or configs.unchanged or not candidates:
             continue
-        sizes = {_area(config) for config in candidates}
+        sizes = {area(config) for config in candidates}
         if None not in sizes and len(sizes) < 2:
             expected = f"a config of {configs.kernel} with smaller BLOCK sizes than the others"
             findings.append(violated(rule.id, configs.line, expected, "all tiles of one size"))
     return merged(findings)
 
 
-def _area(config: LaunchConfig) -> int | None:
+def area(config: LaunchConfig) -> int | None:
     """Product of the block sizes, or None where one is unknown."""
     area = 1
     for name, value in config.tile:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from warpwright.gate.configs import KernelConfigs, LaunchConfig
+from warpwright.gate.rules.evidence import child_evidence, is_active, parent_evidence
 from warpwright.gate.rules.finding import OBEYED, Finding, Reading, merged, violated
 from warpwright.types.stage import Rule
 
@@ -40,6 +41,12 @@ def _count_of(rule: Rule, reading: Reading, configs: KernelConfigs) -> Finding:
         return violated(rule.id, configs.line, expected, f"{len(candidates)} configs")
     distinct = len(set(candidates))
     if lowest is not None and distinct < lowest:
+        if configs.kernel in reading.context.exhausted:
+            note = (
+                f"{configs.kernel}: {distinct} configs where {expected} are asked for: no other "
+                "distinct config obeys the request's rules and can be launched"
+            )
+            return Finding(notes=(note,))
         if _keeps_all_there_are(reading, configs):
             note = (
                 f"{configs.kernel}: {distinct} configs where {expected} are asked for: every "
@@ -85,21 +92,21 @@ def original_classes(
 
     Where a compile report is missing, each config is a group of its own.
     """
-    evidence = reading.context.parent_evidence
     groups: dict[str, list[LaunchConfig]] = {}
     for config in dict.fromkeys(configs.originals or ()):
-        if evidence.never_launches(configs.parent_name, config.key) is not None:
+        evidence = parent_evidence(reading.context, configs, config)
+        if evidence.why_never is not None:
             continue
-        cubin = evidence.cubin(configs.parent_name, config.key)
+        cubin = evidence.cubin
         groups.setdefault(cubin or f"config {config}", []).append(config)
     return tuple(tuple(members) for members in groups.values())
 
 
 def fully_compiled(reading: Reading, configs: KernelConfigs) -> bool:
     """True when it is known of every original whether it compiles and launches."""
-    evidence = reading.context.parent_evidence
     return all(
-        evidence.covers(configs.parent_name, config.key) for config in configs.originals or ()
+        parent_evidence(reading.context, configs, config).is_known
+        for config in configs.originals or ()
     )
 
 
@@ -145,8 +152,8 @@ def _stays(reading: Reading, configs: KernelConfigs, members: tuple[LaunchConfig
     if set(members) & set(candidates):
         return True
     context = reading.context
-    cubins = {context.parent_evidence.cubin(configs.parent_name, c.key) for c in members}
-    found = {context.child_evidence.cubin(configs.kernel, c.key) for c in candidates}
+    cubins = {parent_evidence(context, configs, config).cubin for config in members}
+    found = {child_evidence(context, configs, config).cubin for config in candidates}
     return bool((cubins & found) - {None})
 
 
@@ -154,7 +161,7 @@ def _never_launching_dropped(reading: Reading, configs: KernelConfigs) -> Findin
     notes = []
     kept = set(configs.candidates or ())
     for config in configs.originals or ():
-        why = reading.context.parent_evidence.never_launches(configs.parent_name, config.key)
+        why = parent_evidence(reading.context, configs, config).why_never
         if why is not None and config not in kept:
             notes.append(f"{configs.kernel}: original {config} need not stay: {why}")
     return Finding(notes=tuple(notes))
@@ -181,23 +188,23 @@ def _conflict(
         f"but there are {len(classes)} {what}: the active one must stay, and as many others as fit"
     )
     total = Finding(notes=(conflict,))
-    active = reading.context.active.get(configs.parent_name)
     kept = [members for members in classes if _stays(reading, configs, members)]
-    if active is None:
+    if configs.parent_name not in reading.context.active:
         total += Finding(
             undecided=(f"{rule.id}: {configs.kernel}: it is not known which config was active",)
         )
     else:
-        needed = [m for m in classes if any(c.key in active or c.written in active for c in m)]
+        needed = [
+            members
+            for members in classes
+            if any(is_active(reading.context, configs, config) for config in members)
+        ]
         lost = [members for members in needed if members not in kept]
         if lost and len([m for m in needed if m in kept]) < min(len(needed), highest):
             for members in lost:
                 expected = f"active config {members[0]} of {configs.kernel} kept"
                 total += violated(rule.id, configs.line, expected, "dropped")
-    if known and len(kept) < highest and configs.added:
-        expected = f"{highest} of the {len(classes)} distinct originals kept before new configs"
-        total += violated(rule.id, configs.line, expected, f"{len(kept)} kept")
-    elif known and len(kept) < highest:
+    if known and len(kept) < highest:
         expected = f"{highest} of the {len(classes)} distinct originals kept"
         total += violated(rule.id, configs.line, expected, f"{len(kept)} kept")
     elif not known and len(kept) < highest:

@@ -11,10 +11,11 @@ from collections.abc import Iterator
 from warpwright.gate.configs import KernelConfigs, LaunchConfig
 from warpwright.gate.rules.configs import limit, undecidable
 from warpwright.gate.rules.finding import OBEYED, Finding, Reading, merged, violated
+from warpwright.resources.predicates import is_nearby
 from warpwright.types.stage import Rule
 
 
-def _each(rule: Rule, reading: Reading) -> Iterator[tuple[KernelConfigs, Finding]]:
+def each(rule: Rule, reading: Reading) -> Iterator[tuple[KernelConfigs, Finding]]:
     """Kernels with their config lists; the finding says why one cannot be compared."""
     for configs in reading.configs:
         reason = undecidable(configs)
@@ -35,12 +36,12 @@ def _same_text(reading: Reading, configs: KernelConfigs) -> bool:
 
 def check_num_warps_domain(rule: Rule, reading: Reading) -> Finding:
     """`num_warps.domain {values}`."""
-    return merged(_in_domain(rule, c, "num_warps") + f for c, f in _each(rule, reading))
+    return merged(_in_domain(rule, c, "num_warps") + f for c, f in each(rule, reading))
 
 
 def check_num_stages_domain(rule: Rule, reading: Reading) -> Finding:
     """`num_stages.domain {values}`."""
-    return merged(_in_domain(rule, c, "num_stages") + f for c, f in _each(rule, reading))
+    return merged(_in_domain(rule, c, "num_stages") + f for c, f in each(rule, reading))
 
 
 def _in_domain(rule: Rule, configs: KernelConfigs, option: str) -> Finding:
@@ -81,7 +82,7 @@ def compared_with(configs: KernelConfigs, config: LaunchConfig) -> list[LaunchCo
 def check_step(rule: Rule, reading: Reading) -> Finding:
     """`num_stages.step {max}`: within ±max of an original with the same meta-parameters."""
     step = limit(rule, "max") or 1
-    return merged(_within(rule, configs, step) + f for configs, f in _each(rule, reading))
+    return merged(_within(rule, configs, step) + f for configs, f in each(rule, reading))
 
 
 def _within(rule: Rule, configs: KernelConfigs, step: int) -> Finding:
@@ -101,12 +102,9 @@ def _within(rule: Rule, configs: KernelConfigs, step: int) -> Finding:
 
 
 def check_nearby(rule: Rule, reading: Reading) -> Finding:
-    """`configs.nearby`: the tile of some original, warps at most doubled or halved, stages ±1.
-
-    With `axis = blocks` the tile may change instead: each size at most doubled or halved.
-    """
+    """`configs.nearby {axis}`: every new config is near an original (`resources.predicates`)."""
     blocks = rule.parameters.get("axis") == "blocks"
-    return merged(_nearby(rule, c, blocks) + f for c, f in _each(rule, reading))
+    return merged(_nearby(rule, c, blocks) + f for c, f in each(rule, reading))
 
 
 def _nearby(rule: Rule, configs: KernelConfigs, blocks: bool) -> Finding:
@@ -118,7 +116,9 @@ def _nearby(rule: Rule, configs: KernelConfigs, blocks: bool) -> Finding:
                 why = f"{configs.kernel}: parts of its launch are chosen at run time"
                 findings.append(Finding(undecided=(f"{rule.id}: {why}",)))
                 continue
-        if not any(is_nearby(original, config, blocks) for original in configs.originals or ()):
+        originals = [original.launched for original in configs.originals or ()]
+        axis = "blocks" if blocks else None
+        if not any(is_nearby(config.launched, original, axis=axis) for original in originals):
             expected = "a config near an original: " + (
                 "each BLOCK size at most doubled or halved"
                 if blocks
@@ -133,25 +133,3 @@ def _same_unknowns(configs: KernelConfigs, config: LaunchConfig) -> bool:
     options = {"num_warps", "num_stages"}
     sides = [config, *(configs.originals or ())]
     return not any(c.unknown & options for c in sides)
-
-
-def is_nearby(original: LaunchConfig, config: LaunchConfig, blocks: bool = False) -> bool:
-    """True if `config` is one small step of tuning away from `original`."""
-    if not _one_doubling(original.num_warps, config.num_warps):
-        return False
-    if abs(original.num_stages - config.num_stages) > 1:
-        return False
-    if not blocks:
-        return original.tile == config.tile
-    old, new = dict(original.tile), dict(config.tile)
-    return old.keys() == new.keys() and all(_near(old[name], new[name]) for name in old)
-
-
-def _near(old: object, new: object) -> bool:
-    if isinstance(old, int) and isinstance(new, int) and not isinstance(old, bool):
-        return _one_doubling(old, new)
-    return old == new
-
-
-def _one_doubling(old: int, new: int) -> bool:
-    return new in (old, 2 * old) or 2 * new == old

@@ -1,0 +1,100 @@
+"""Torch doing the work: host calls of a candidate that compute and that its parent has not."""
+
+from __future__ import annotations
+
+import ast
+from collections import Counter
+
+from warpwright.gate.reading import aliases, dotted, parse, resolve
+from warpwright.source.integrity import HostCall, host_calls
+from warpwright.types.program import ProgramView
+from warpwright.types.verdict import Violation
+
+
+def torch_work(parent: ProgramView, child: ProgramView) -> tuple[list[Violation], list[str]]:
+    """Host calls that compute what a kernel should: `F.conv2d`, `x @ w`, a submodule.
+
+    Each call answers one of the parent's: the same operator in the same function under the
+    same conditions, or anywhere where the function was renamed. A submodule that the parent
+    calls inside a container answers too. What answers none is new.
+    """
+    before = [call for call in host_calls(parent.source) if call.computes]
+    after = [call for call in host_calls(child.source) if call.computes]
+    old_functions = {call.function for call in host_calls(parent.source)}
+    new_functions = {call.function for call in host_calls(child.source)}
+    exact = Counter((call.function, _operator(call), call.guard) for call in before)
+    left = []
+    notes = []
+    for call in after:
+        place = (call.function, _operator(call), call.guard)
+        if exact[place] > 0:
+            exact[place] -= 1
+            notes.append(f"inherited from the parent: {_told(call)}")
+        elif _on_host_numbers(call):
+            notes.append(f"{_told(call)}, on numbers of the host")
+        else:
+            left.append(call)
+    moved: Counter[tuple[str, str | None]] = Counter()
+    for (where, name, guard), count in exact.items():
+        if where not in new_functions:
+            moved[name, guard] += count
+    contained = _contained(parent, exact)
+    violations = []
+    for call in left:
+        if contained[_operator(call)] > 0 and " (" in call.name:
+            contained[_operator(call)] -= 1
+            notes.append(f"inherited from the parent, in a container there: {_told(call)}")
+            continue
+        if call.function not in old_functions and moved[_operator(call), call.guard] > 0:
+            moved[_operator(call), call.guard] -= 1
+            notes.append(f"inherited from the parent: {_told(call)}")
+            continue
+        expected = "the work done by the program's own kernels"
+        violations.append(Violation("integrity.torch_work", call.line, expected, _told(call)))
+    return violations, notes
+
+
+def _contained(
+    parent: ProgramView, unanswered: Counter[tuple[str, str, str | None]]
+) -> Counter[str]:
+    """Submodules that the parent makes, where it calls a container that the candidate does not."""
+    if not any(name in _CONTAINERS and count > 0 for (_, name, _), count in unanswered.items()):
+        return Counter()
+    tree = parse(parent.source)
+    found: Counter[str] = Counter()
+    known = aliases(tree) if tree is not None else {}
+    for node in ast.walk(tree) if tree is not None else ():
+        name = resolve(dotted(node.func) or "", known) if isinstance(node, ast.Call) else ""
+        if name.startswith("torch.nn.") and name.split(".")[-1][:1].isupper():
+            found[name.split(".")[-1].replace("_", "").lower()] += 1
+    return found
+
+
+_CONTAINERS = frozenset({"sequential", "modulelist", "moduledict"})
+
+
+def _told(call: HostCall) -> str:
+    where = "" if call.guard is None else f", where {call.guard}"
+    return f"{call.name} computes in {call.function}{where}"
+
+
+def _operator(call: HostCall) -> str:
+    """One name for `F.max_pool2d`, `torch.max_pool2d` and `nn.MaxPool2d (self.pool)`."""
+    return call.name.split(" (")[0].split(".")[-1].replace("_", "").lower()
+
+
+_NUMBER_OPERATORS = frozenset({"sqrt", "rsqrt", "exp", "log", "pow", "prod"})
+
+
+def _on_host_numbers(call: HostCall) -> bool:
+    """`torch.sqrt(torch.tensor(2.0))`: arithmetic on a number, written with a tensor."""
+    if _operator(call) not in _NUMBER_OPERATORS:
+        return False
+    tree = ast.parse(call.text, mode="eval").body
+    if not isinstance(tree, ast.Call):
+        return False
+    operands = [*tree.args, *([tree.func.value] if isinstance(tree.func, ast.Attribute) else [])]
+    return any(
+        isinstance(operand, ast.Call) and dotted(operand.func) == "torch.tensor"
+        for operand in operands
+    )
