@@ -7,8 +7,10 @@ meta-parameters runs once.
 
 from __future__ import annotations
 
+import os
 import tempfile
 from collections.abc import Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -44,6 +46,13 @@ class PinnedRun:
     pins: Mapping[str, Config]
     kernel: str | None = None
     members: tuple[Config, ...] = ()
+
+
+def usable_cores() -> int:
+    """Cores that this process may use."""
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
 
 
 def not_verified(reason: str) -> CheckResult:
@@ -90,12 +99,18 @@ def _judge(
         "accuracy", f"running {len(pinned)} distinct configs in the interpreter, "
         f"{len(cases)} kinds of data"
     )  # fmt: skip
-    theirs = _interpret(parent.view.source, reference, [PinnedRun("parent", base)], cases, bench)
-    first, rest = pinned[:1], pinned[1:]
-    ours = [
-        *_interpret(child.source, reference, first, cases, bench),
-        *_interpret(child.source, reference, rest, cases[:1], bench),
+    # The first config sees every kind of data, the others the problem's own; parent and
+    # candidate run side by side, each in processes of its own.
+    tasks = [
+        (parent.view.source, [PinnedRun("parent", base)], cases),
+        (child.source, pinned[:1], cases),
+        (child.source, pinned[1:], cases[:1]),
     ]
+    with ThreadPoolExecutor(max_workers=usable_cores()) as pool:
+        theirs, *ours_by_task = pool.map(
+            lambda task: _interpret(task[0], reference, task[1], task[2], bench), tasks
+        )
+    ours = [run for runs in ours_by_task for run in runs]
     required = () if parent.trace is None else parent.trace.kernels
     judged = judge_outputs(ours, theirs, reference.cases, required_kernels=required)
     failed = {case.config for case in judged if case.gating and case.status is Status.FAIL}

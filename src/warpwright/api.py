@@ -19,8 +19,8 @@ from warpwright.checking import check_reply
 from warpwright.data.gpus import all_gpus, find_gpu
 from warpwright.data.stages import all_stages, find_stage
 from warpwright.errors import InputError, Place, WarpwrightError
-from warpwright.formats.kernelbench import parse_problem
-from warpwright.formats.nsight import parse_profile
+from warpwright.formats.kernelbench import read_problem
+from warpwright.formats.nsight import parse_metrics
 from warpwright.formats.reply import parse_reply
 from warpwright.formats.request import parse_request, render_request
 from warpwright.journal import Journal, RunEntry, Step, default_state_dir
@@ -58,7 +58,7 @@ class CheckRun:
 def answer(request: str, *, problem: Problem | None = None, use_cache: bool = True) -> Answer:
     """Answer a request document: the best program that obeys its stage's rules.
 
-    `problem` (see `formats.kernelbench.parse_problem`) gives shapes and the reference for
+    `problem` (see `formats.kernelbench.read_problem`) gives shapes and the reference for
     accuracy; without it, and without a [PROBLEM] section, accuracy is "not verified".
     """
     return answer_run(request, problem=problem, use_cache=use_cache).answer
@@ -163,13 +163,13 @@ def request(
     """A request document for a program. `profile` is JSON text, `problem` a problem file's text."""
     read_program(program)
     if problem is not None:
-        parse_problem(problem)
+        read_problem(problem)
     return render_request(
         Request(
             gpu=stated_gpu(find_gpu(gpu)),
             stage=find_stage(stage, _kind(kind)),
             program=program,
-            profile=Profile() if profile is None else parse_profile(profile)[0],
+            profile=Profile() if profile is None else parse_metrics(profile),
             problem=problem,
         )
     )

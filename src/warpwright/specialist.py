@@ -13,7 +13,7 @@ from dataclasses import replace
 
 from warpwright.accuracy import verify_accuracy
 from warpwright.calls import find_calls
-from warpwright.formats.request import check_profile_kernels
+from warpwright.formats.nsight import check_profile_kernels
 from warpwright.judging import judge_candidate
 from warpwright.proposers.configs import TuningRules, choose, neighbours
 from warpwright.proposers.emit import emit_plans, reason_to_leave_alone
@@ -140,7 +140,7 @@ def with_accuracy(
         return gate, {}
     run = verify_accuracy(study, child, kernels, bench)
     report = replace(gate, results=(*gate.results, run.result), accuracy_cases=run.cases)
-    return report, run.failing
+    return report, dict(run.failing)
 
 
 def _without(plan: ConfigPlan, rejected: set[Config]) -> ConfigPlan:

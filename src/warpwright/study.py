@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 
 from warpwright.calls import find_calls, specializations_of
 from warpwright.diagnosis.active_config import infer_active
-from warpwright.diagnosis.findings import kernel_findings
+from warpwright.diagnosis.findings import by_weight, kernel_findings, profile_disagreements
 from warpwright.errors import InputError, Place
 from warpwright.resources.launchability import unlaunchable
 from warpwright.resources.occupancy import occupancy
@@ -78,9 +78,16 @@ def study_program(
         bench.listener("trace", "tracing the program's launches on the problem's inputs")
         trace = traced(subject, problem, gpu.sheet, bench)
     calls, unknown = find_calls(view, trace)
-    kernels = tuple(study_kernel(c, c.configs, subject, gpu.sheet, bench) for c in calls)
-    kernels = tuple(_with_activity(k, c, profile) for k, c in zip(kernels, calls, strict=True))
-    kernels = tuple(_with_findings(k, view, profile, tools, gpu.sheet.name) for k in kernels)
+    kernels = tuple(
+        _completed(
+            study_kernel(call, call.configs, subject, gpu.sheet, bench),
+            call,
+            profile,
+            tools,
+            gpu.sheet.name,
+        )
+        for call in calls
+    )
     cost = None if problem is None else problem_cost(problem, bench.cache)
     roof = None if cost is None else roofline_floor(cost, gpu.sheet)
     return Study(
@@ -217,28 +224,23 @@ def _classified(studies: Sequence[ConfigStudy]) -> tuple[ConfigStudy, ...]:
     )
 
 
-def _with_activity(study: KernelStudy, calls: KernelCalls, profile: Profile | None) -> KernelStudy:
-    """Say which configs may have been active when the profile was taken."""
+def _completed(
+    study: KernelStudy,
+    calls: KernelCalls,
+    profile: Profile | None,
+    tools: Toolchain,
+    gpu_name: str,
+) -> KernelStudy:
+    """The study with the active config told, and findings."""
     metrics = None if profile is None else profile.kernel(study.kernel)
     inference = infer_active(study, calls.launches, metrics)
     configs = tuple(
         replace(config, activity=inference.activity(config.config)) for config in study.configs
     )
-    return replace(study, configs=configs, active_reason=inference.reason)
-
-
-def _with_findings(
-    study: KernelStudy,
-    view: ProgramView,
-    profile: Profile | None,
-    tools: Toolchain,
-    gpu_name: str,
-) -> KernelStudy:
-    source = view.kernel(study.kernel)
-    if source is None:
-        return study
-    metrics = None if profile is None else profile.kernel(study.kernel)
-    return replace(study, findings=kernel_findings(source, study, metrics, tools, gpu_name))
+    study = replace(study, configs=configs, active_reason=inference.reason)
+    disagreements = profile_disagreements(study.kernel, inference.findings, tools)
+    findings = kernel_findings(calls.source, study, metrics, gpu_name)
+    return replace(study, findings=by_weight((*findings, *disagreements)))
 
 
 def roofline_floor(cost: ProblemCost, sheet: GpuSheet) -> RooflineFloor:

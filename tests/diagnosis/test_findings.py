@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from warpwright.diagnosis.findings import WARPS_ACTIVE, kernel_findings
+from warpwright.diagnosis.findings import DRAM_THROUGHPUT, SM_THROUGHPUT, kernel_findings
 from warpwright.source.view import read_program
 from warpwright.types.compiled import Compiled, Occupancy, Resources, Toolchain, Unlaunchable
 from warpwright.types.config import Config
@@ -58,7 +58,7 @@ def found(
     *configs: ConfigStudy, loop: str = "range", profile: KernelProfile | None = None
 ) -> dict[str, Finding]:
     study = KernelStudy("product", True, configs)
-    findings = kernel_findings(source(loop), study, profile, TOOLS, "RTX 4090")
+    findings = kernel_findings(source(loop), study, profile, "RTX 4090")
     return {finding.id: finding for finding in findings}
 
 
@@ -96,11 +96,12 @@ def test_the_cap_of_the_active_config_is_named_with_its_number() -> None:
     assert "128 registers a thread" in said.text
 
 
-def test_a_profile_of_another_compiler_is_noticed() -> None:
-    apart = KernelProfile("product", ({WARPS_ACTIVE: 16.7},))
-    alike = KernelProfile("product", ({WARPS_ACTIVE: 33.0},))
-    assert "profile-disagrees" in found(config(), profile=apart)
-    assert "profile-disagrees" not in found(config(), profile=alike)
+def test_a_profile_far_from_its_roofs_is_read_as_waiting_and_no_further() -> None:
+    waiting = KernelProfile("product", ({SM_THROUGHPUT: 42.0, DRAM_THROUGHPUT: 5.0},))
+    near = KernelProfile("product", ({SM_THROUGHPUT: 42.0, DRAM_THROUGHPUT: 91.0},))
+    assert "waiting" in found(config(), profile=waiting)["profile-reading"].text
+    assert "near the roof of DRAM" in found(config(), profile=near)["profile-reading"].text
+    assert "profile-reading" not in found(config())
 
 
 def test_spills_and_missing_tensor_cores_are_seen() -> None:

@@ -60,6 +60,13 @@ def test_neighbours_step_stages_by_one_and_warps_by_two_inside_the_domains() -> 
     assert set(found) == {config(64, 8, 3), config(64, 4, 2), config(64, 16, 2)}
 
 
+def test_neighbours_start_from_the_twin_that_lies_inside_the_domains() -> None:
+    outside = study(config(64, 4, 1), "same", activity=Activity.ACTIVE)
+    inside = study(config(64, 4, 2), "same", activity=Activity.ACTIVE)
+    found = neighbours(kernel(outside, inside), RULES)
+    assert {config(64, 8, 2), config(64, 2, 2), config(64, 4, 3)} == set(found)
+
+
 def test_neighbours_never_repeat_what_the_program_has() -> None:
     active = study(config(64, 8, 2), "a", activity=Activity.ACTIVE)
     other = study(config(64, 8, 3), "b")

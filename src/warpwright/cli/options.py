@@ -9,7 +9,7 @@ import typer
 
 from warpwright.cli.output import read_document
 from warpwright.errors import InputError, Place
-from warpwright.formats.kernelbench import parse_problem
+from warpwright.formats.kernelbench import read_problem
 from warpwright.formats.shapes import parse_init, parse_input
 from warpwright.types.shapes import Problem
 
@@ -59,7 +59,7 @@ def problem_from(
             hint="the problem file gives shapes and constructor arguments already",
         )
     if problem is not None:
-        return parse_problem(read_document(str(problem)), document=str(problem))
+        return read_problem(read_document(str(problem)), document=str(problem))
     if init and not inputs:
         raise InputError("--init was given without --input", place=Place(document="command line"))
     if not inputs:

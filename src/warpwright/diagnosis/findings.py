@@ -6,7 +6,7 @@ evidence; what cannot be known from it is said, not guessed.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 from warpwright.types.compiled import Compiled, Occupancy, Resources, Toolchain
 from warpwright.types.evidence import Origin
@@ -14,13 +14,9 @@ from warpwright.types.program import Kernel
 from warpwright.types.request import KernelProfile
 from warpwright.types.study import CompiledView, ConfigStudy, Finding, KernelStudy
 
-WARPS_ACTIVE = "sm__warps_active.avg.pct_of_peak_sustained_active"
 SM_THROUGHPUT = "sm__throughput.avg.pct_of_peak_sustained_elapsed"
 DRAM_THROUGHPUT = "dram__throughput.avg.pct_of_peak_sustained_elapsed"
 L2_HIT_RATE = "lts__t_sector_hit_rate.pct"
-# A measured and a predicted occupancy that differ by more than this many points disagree: load
-# imbalance and the tail of a launch lower the measured one by a few points at most.
-OCCUPANCY_TOLERANCE_POINTS = 5.0
 NEAR_ROOF_PCT = 80.0
 
 
@@ -28,7 +24,6 @@ def kernel_findings(
     source: Kernel,
     study: KernelStudy,
     profile: KernelProfile | None,
-    toolchain: Toolchain | None,
     gpu_name: str,
 ) -> tuple[Finding, ...]:
     """All findings about one kernel, weightiest first."""
@@ -37,12 +32,16 @@ def kernel_findings(
         *equal_binaries(study),
         *never_launching(study, gpu_name),
         *occupancy_cap(study, gpu_name),
-        *profile_against_compile(study, profile, toolchain),
         *profile_reading(study.kernel, profile),
         *spills(study),
         *dots_without_tensor_cores(source, study),
     ]
-    return tuple(sorted(found, key=lambda finding: -finding.weight))
+    return by_weight(found)
+
+
+def by_weight(findings: Iterable[Finding]) -> tuple[Finding, ...]:
+    """Weightiest first."""
+    return tuple(sorted(findings, key=lambda finding: -finding.weight))
 
 
 def unpipelined_loops(source: Kernel, study: KernelStudy) -> list[Finding]:
@@ -177,34 +176,19 @@ def describe_occupancy(occupancy: Occupancy, resources: Resources, gpu_name: str
     )
 
 
-def profile_against_compile(
-    study: KernelStudy, profile: KernelProfile | None, toolchain: Toolchain | None
-) -> list[Finding]:
-    """A profile and a compile report that disagree come from different compilers or calls."""
-    measured = None if profile is None else profile.metric(WARPS_ACTIVE)
-    predicted = {
-        round(view.occupancy.occupancy_pct, 1)
-        for config in study.active
-        for view in config.compiled
-        if view.occupancy is not None
-    }
-    if measured is None or not predicted:
-        return []
-    if any(abs(measured - value) <= OCCUPANCY_TOLERANCE_POINTS for value in predicted):
-        return []
-    version = f"Triton {toolchain.triton}" if toolchain else "this compiler"
-    listed = _and([f"{value:g}" for value in sorted(predicted)])
-    return [
-        Finding(
-            "profile-disagrees",
-            study.kernel,
-            f"The profile states {measured:.1f} % warps active; {version} compiles to {listed} % "
-            "occupancy. The profile was probably taken with another Triton version, whose code "
-            "used other amounts of registers: its occupancy is not that of the code you get now.",
-            Origin.COMPILED,
-            weight=70,
-        )
-    ]
+def profile_disagreements(
+    kernel: str, texts: Sequence[str], toolchain: Toolchain | None
+) -> tuple[Finding, ...]:
+    """What the profile and the compile reports do not agree on: a fact about toolchains."""
+    version = f" (compiled here with Triton {toolchain.triton})" if toolchain else ""
+    return tuple(
+        Finding("profile-disagrees", kernel, f"{_sentence(text)}{version}", Origin.COMPILED, 70)
+        for text in texts
+    )
+
+
+def _sentence(text: str) -> str:
+    return text[:1].upper() + text[1:]
 
 
 def profile_reading(kernel: str, profile: KernelProfile | None) -> list[Finding]:

@@ -8,7 +8,7 @@ stays in its list, so it can still choose what it chose before.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from warpwright.resources.predicates import LOW_OCCUPANCY_PCT, occupancy_suggests_warps
@@ -76,7 +76,7 @@ def neighbours(kernel: KernelStudy, rules: TuningRules) -> tuple[Config, ...]:
 
     Order: around the first possible active config first; stages before warps.
     """
-    bases = [study.config for study in _bases(kernel)]
+    bases = [study.config for study in _bases(kernel, rules)]
     known = {study.config for study in kernel.configs}
     found: dict[Config, None] = {}
     for include in rules.include:
@@ -92,17 +92,15 @@ def neighbours(kernel: KernelStudy, rules: TuningRules) -> tuple[Config, ...]:
     return tuple(c for c in found if c not in known and rules.in_domain(c))
 
 
-def _bases(kernel: KernelStudy) -> tuple[ConfigStudy, ...]:
-    """What to look around: the possible active configs, one per binary."""
+def _bases(kernel: KernelStudy, rules: TuningRules) -> tuple[ConfigStudy, ...]:
+    """What to look around: what represents the possible active configs, one per binary."""
     candidates = kernel.active or tuple(c for c in kernel.configs if c.launchable)
-    return _one_per_class(candidates)
-
-
-def _one_per_class(studies: Iterable[ConfigStudy]) -> tuple[ConfigStudy, ...]:
-    seen: dict[object, ConfigStudy] = {}
-    for study in studies:
-        seen.setdefault(study.identity or study.config, study)
-    return tuple(seen.values())
+    wanted = {study.identity or study.config for study in candidates}
+    return tuple(
+        study
+        for study in _representatives(kernel, rules)
+        if (study.identity or study.config) in wanted
+    )
 
 
 def _steps(stages: int, step: int) -> tuple[int, ...]:
