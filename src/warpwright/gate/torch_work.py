@@ -39,11 +39,15 @@ def torch_work(parent: ProgramView, child: ProgramView) -> tuple[list[Violation]
         if where not in new_functions:
             moved[name, guard] += count
     contained = _contained(parent, exact)
+    new_modules = _constructed(child) - _constructed(parent)
     violations = []
     for call in left:
         if contained[_operator(call)] > 0 and " (" in call.name:
             contained[_operator(call)] -= 1
             notes.append(f"inherited from the parent, in a container there: {_told(call)}")
+            continue
+        if _operator(call) in _CONTAINERS and not new_modules:
+            notes.append(f"a container of what the parent has too: {_told(call)}")
             continue
         if call.function not in old_functions and moved[_operator(call), call.guard] > 0:
             moved[_operator(call), call.guard] -= 1
@@ -58,9 +62,14 @@ def _contained(
     parent: ProgramView, unanswered: Counter[tuple[str, str, str | None]]
 ) -> Counter[str]:
     """Submodules that the parent makes, where it calls a container that the candidate does not."""
-    if not any(name in _CONTAINERS and count > 0 for (_, name, _), count in unanswered.items()):
-        return Counter()
-    tree = parse(parent.source)
+    if any(name in _CONTAINERS and count > 0 for (_, name, _), count in unanswered.items()):
+        return _constructed(parent)
+    return Counter()
+
+
+def _constructed(view: ProgramView) -> Counter[str]:
+    """How often the host code makes each `nn.Something`."""
+    tree = parse(view.source)
     found: Counter[str] = Counter()
     known = aliases(tree) if tree is not None else {}
     for node in ast.walk(tree) if tree is not None else ():
@@ -80,7 +89,8 @@ def _told(call: HostCall) -> str:
 
 def _operator(call: HostCall) -> str:
     """One name for `F.max_pool2d`, `torch.max_pool2d` and `nn.MaxPool2d (self.pool)`."""
-    return call.name.split(" (")[0].split(".")[-1].replace("_", "").lower()
+    name = call.name.split(" (")[0].split(".")[-1].replace("_", "").lower()
+    return name.removesuffix("=")  # `out += x` and `out = out + x`
 
 
 _NUMBER_OPERATORS = frozenset({"sqrt", "rsqrt", "exp", "log", "pow", "prod"})
