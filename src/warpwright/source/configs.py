@@ -86,7 +86,7 @@ def read_autotune(
         return Autotune(None, (), configs_text=segment_of(source, call), line=call.lineno)
     other: dict[str, str] = {}
     configs_node = arguments.pop("configs", None)
-    evaluator = Evaluator(aliases, names, _config_reader(aliases))
+    evaluator = Evaluator(aliases, names, config_reader(aliases))
     lists: dict[str, tuple[str, ...]] = {}
     for name in ("key", "reset_to_zero", "restore_value"):
         node = arguments.pop(name, None)
@@ -106,7 +106,7 @@ def read_autotune(
     )
 
 
-def _config_reader(aliases: Aliases) -> CallReader:
+def config_reader(aliases: Aliases) -> CallReader:
     def read(call: ast.Call, evaluator: Evaluator) -> object:
         if aliases.path(call.func) == "triton.Config":
             return read_config(call, evaluator)

@@ -314,12 +314,21 @@ def _hide_servants(function: FunctionNode, hidden: dict[tuple[int, int, type], s
             is_plain = isinstance(first, ast.Assign) and all(
                 isinstance(target, ast.Name) for target in first.targets
             )
-            serves_only = loads.get(name, 0) > 0 and visible.get(name, 0) == 0
+            serves_only = visible.get(name, 0) == 0
+            if loads.get(name, 0) == 0:  # read by nobody: no matter, unless making it does work
+                serves_only = is_plain and not _calls_anything(first)
             if len(statements) == 1 and is_plain and key not in hidden and serves_only:
                 hidden[key] = None
                 found = True
         if not found:
             return
+
+
+def _calls_anything(node: ast.AST) -> bool:
+    """Whether the node calls more than arithmetic helpers."""
+    harmless = {"cdiv", "min", "max", "int", "next_power_of_2", "len"}
+    calls = [n for n in ast.walk(node) if isinstance(n, ast.Call)]
+    return any(text_of(call.func).split(".")[-1] not in harmless for call in calls)
 
 
 def _simple_statements(function: FunctionNode) -> list[ast.AST]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import re
 import warnings
 
 from warpwright.errors import InputError, Place
@@ -76,6 +77,11 @@ def text_of(node: ast.AST | None) -> str:
 def segment_of(source: str, node: ast.AST) -> str:
     """The node exactly as it was written."""
     return ast.get_source_segment(source, node) or ast.unparse(node)
+
+
+def lines_of(source: str) -> list[str]:
+    """The source's lines as Python counts them (a form feed ends none)."""
+    return re.split(r"\r\n|\r|\n", source)
 
 
 def line_of(node: ast.AST) -> int:
