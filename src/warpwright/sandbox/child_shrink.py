@@ -1,179 +1,277 @@
-"""Inside a child: find small inputs on which the program and the reference still run.
-
-Each plan is a list of steps that make one size smaller; a step is kept if the program's host
-code and the reference's `Model` both run on meta tensors afterwards, agree on the output's shape,
-and every kernel that must be launched is launched.
-"""
+"""Inside a child: find small inputs on which program and reference run and all kernels launch."""
 
 from __future__ import annotations
 
+import ast
 import time
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 import torch
 
-from warpwright.sandbox import child_guard, child_tensors
+from warpwright.sandbox import child_guard
 from warpwright.sandbox.child_program import load_module
-from warpwright.sandbox.child_trace import Stage, build_model, call_model
 from warpwright.sandbox.child_trace_driver import use_stand_in_driver
 from warpwright.sandbox.child_trace_launch import Recorder
 from warpwright.sandbox.child_trace_problem import LoadedProblem, load_problem
 from warpwright.sandbox.child_trace_torch import StandIns, hardware, stand_in_cuda
+from warpwright.sandbox.shrink_search import Attempt, Item, Limits, Search, Sizes
+from warpwright.source.loop_trips import body_runs, loop_trips
 
-
-@dataclass(frozen=True)
-class Sizes:
-    """Shapes of the tensor inputs in order, and the constructor arguments."""
-
-    shapes: tuple[tuple[int, ...], ...]
-    args: tuple[Any, ...]
-    kwargs: tuple[tuple[str, Any], ...]
-
-    def smaller(self, step: Mapping[str, Any], size: int, with_init: bool) -> Sizes:
-        """The sizes after one step: every dimension of a value, or one axis of one input."""
-        old = step["value"]
-        shapes = tuple(
-            tuple(
-                size if extent == old and step.get("axis") in (None, [index, axis]) else extent
-                for axis, extent in enumerate(shape)
-            )
-            for index, shape in enumerate(self.shapes)
-        )
-        if not with_init:
-            return Sizes(shapes, self.args, self.kwargs)
-        args = tuple(_replaced(value, old, size) for value in self.args)
-        kwargs = tuple((name, _replaced(value, old, size)) for name, value in self.kwargs)
-        return Sizes(shapes, args, kwargs)
-
-    def nudged(self, axis: Sequence[int], by: int) -> Sizes:
-        """One axis of one input a little larger, so that it differs from its twin."""
-        shapes = [list(shape) for shape in self.shapes]
-        shapes[axis[0]][axis[1]] += by
-        return Sizes(tuple(map(tuple, shapes)), self.args, self.kwargs)
-
-
-def _replaced(value: Any, old: int, new: int) -> Any:
-    if isinstance(value, (list, tuple)):
-        return type(value)(_replaced(item, old, new) for item in value)
-    return new if value == old and type(value) is int else value
+# A constructor argument below this is a kernel size, a stride or a group count, not a width.
+SMALLEST_WIDTH = 16
 
 
 def perform(payload: Mapping[str, Any], job_dir: Path) -> dict[str, Any]:
-    """For each plan of `payload["plans"]`: the sizes it came to, and the grids launched there."""
+    """`{"inputs": …, "init": …}` with what the run will cost, or `{"failed": reason}`."""
     facts = hardware(payload["facts"])
     use_stand_in_driver(facts)
     mode = StandIns("meta", job_dir)
     recorder = Recorder(mode)
     recorder.install()
-    ends_at = time.monotonic() + payload["deadline_s"]
+    deadline = time.monotonic() + payload["search_s"]
     with stand_in_cuda(mode, facts):
-        trial = _Trial(payload, job_dir, mode, recorder)
-        found = [trial.follow(plan, ends_at) for plan in payload["plans"]]
-    return {"found": [entry for entry in found if entry is not None]}
+        problem = load_problem(payload["problem"], job_dir)
+        program = load_module(payload["source"], "program", job_dir)
+        trial = Trial(problem, program, recorder, payload)
+        goal = trial.attempt({}, False)
+        if goal is None:
+            return {"failed": f"at full size: {trial.last_error}"}
+        return _search(trial, goal, payload, lambda: time.monotonic() > deadline)
 
 
-class _Trial:
-    """The program and the reference, ready to be tried on any sizes."""
+def _search(
+    trial: Trial, goal: Attempt, payload: Mapping[str, Any], out_of_time: Any
+) -> dict[str, Any]:
+    limits = Limits(**payload["limits"])
+    found: list[tuple[bool, Sizes, Attempt]] = []
+    for with_init in (False, True):
+        variables = trial.input_sizes()
+        if with_init:
+            more = trial.init_sizes()
+            if not more:
+                break
+            variables = sorted({*variables, *more})
+        search = Search(
+            lambda sizes, init=with_init: trial.attempt(sizes, init), goal, limits, out_of_time
+        )
+        best = search.run(variables)
+        if best is not None:
+            found.append((with_init, *best))
+            if search.fits(best[1]):
+                break
+    if search.fits(goal):
+        found.append((False, {}, goal))
+    if not found:
+        return {"failed": "no smaller sizes run; " + (trial.last_error or "")}
+    with_init, sizes, attempt = min(found, key=lambda entry: entry[2].steps)
+    return {
+        "inputs": [
+            {"shape": list(tensor.shape), "dtype": str(tensor.dtype).removeprefix("torch.")}
+            for tensor in tensors_in(trial.inputs(sizes))
+        ],
+        "with_init": with_init,
+        "sizes": [[full, small] for full, small in sizes.items()],
+        "blocks": attempt.blocks,
+        "steps": attempt.steps,
+        "elements": attempt.elements,
+        "covered": len(attempt.covered & goal.covered),
+        "to_cover": len(goal.covered),
+        "kernels": sorted(attempt.kernels),
+        "init": plain(trial.init(sizes)) if with_init else None,
+        "evaluations": trial.evaluations,
+    }
+
+
+class Trial:
+    """Runs program and reference on stand-ins of some sizes, and counts what is launched."""
 
     def __init__(
-        self, payload: Mapping[str, Any], job_dir: Path, mode: StandIns, recorder: Recorder
+        self,
+        problem: LoadedProblem,
+        program: ModuleType,
+        recorder: Recorder,
+        payload: Mapping[str, Any],
     ) -> None:
-        self.problem = load_problem(payload["problem"], job_dir)
-        self.program = load_module(payload["source"], "program", job_dir)
-        self.required = set(payload["kernels"])
-        self.mode = mode
-        self.recorder = recorder
-        self.inputs = self.problem.make_inputs()
-        self.full = Sizes(
-            tuple(tuple(t.shape) for t in self.inputs if isinstance(t, torch.Tensor)),
-            tuple(self.problem.init_args),
-            tuple(self.problem.init_kwargs.items()),
-        )
+        self._problem = problem
+        self._program = program
+        self._recorder = recorder
+        self._evaluation = bool(payload["evaluation_mode"])
+        self._full = problem.make_inputs()
+        tree = ast.parse(payload["source"])
+        self._kernels = {n.name: n for n in ast.walk(tree) if isinstance(n, ast.FunctionDef)}
+        self.last_error: str | None = None
+        self.evaluations = 0
+        self._parameter_sizes: set[int] = set()
 
-    def follow(self, plan: Sequence[Mapping[str, Any]], ends_at: float) -> dict[str, Any] | None:
-        """Take the plan's steps that work; None when time is up before the plan is done."""
-        sizes = self.full
-        launches = self.launches(sizes)
-        for step in plan:
-            for candidate in _alternatives(sizes, step):
-                if time.monotonic() > ends_at:
-                    return None
-                tried = self.launches(candidate)
-                if tried is not None:
-                    sizes, launches = candidate, tried
-                    break
-        if launches is None:
-            return None
-        return {
-            "shapes": [list(shape) for shape in sizes.shapes],
-            "init": child_tensors.literal((list(sizes.args), dict(sizes.kwargs)))
-            if (sizes.args, sizes.kwargs) != (self.full.args, self.full.kwargs)
-            else None,
-            "launches": launches,
-        }
+    def input_sizes(self) -> list[int]:
+        """Distinct sizes above 1 of the inputs at full size.
 
-    def launches(self, sizes: Sizes) -> list[dict[str, Any]] | None:
-        """Kernels and grids that these sizes launch, or None where something does not run."""
-        self.recorder.launches.clear()
-        try:
-            ours = self._run_program(sizes)
-            launches = [
-                {"kernel": launch["kernel"], "grids": [c["grid"] for c in launch["configs"]]}
-                for launch in self.recorder.launches
-            ]
-            if not self.required <= {launch["kernel"] for launch in launches}:
-                return None
-            theirs = self._run_reference(sizes)
-        except Exception:  # whatever host code raises on sizes it was not made for
-            return None
-        if theirs is not None and theirs != ours:
-            return None
-        return launches
+        Without a reference nothing tells that an input still fits the parameters, so sizes that
+        a parameter has are left out.
+        """
+        sizes = {size for x in tensors_in(self._full) for size in x.shape if size > 1}
+        if getattr(self._problem.module, "Model", None) is None:
+            sizes -= self._parameter_sizes
+        return sorted(sizes)
 
-    def _run_program(self, sizes: Sizes) -> list[tuple[int, ...]]:
-        problem = LoadedProblem(self.problem.payload, None, list(sizes.args), dict(sizes.kwargs))
-        stage = Stage()
-        model = build_model(self.program, problem, stage)
-        output = call_model(model, self._inputs(sizes), stage, self.mode)
-        return _shapes(output)
+    def init_sizes(self) -> list[int]:
+        """Distinct widths among the constructor's arguments."""
+        found: set[int] = set()
+        _widths([self._problem.init_args, self._problem.init_kwargs], found)
+        return sorted(found)
 
-    def _run_reference(self, sizes: Sizes) -> list[tuple[int, ...]] | None:
-        if self.problem.module is None:
-            return None
-        with child_guard.foreign_code(), torch.no_grad():
-            model = self.problem.module.Model(*sizes.args, **dict(sizes.kwargs))
-            return _shapes(model(*self._inputs(sizes)))
-
-    def _inputs(self, sizes: Sizes) -> list[Any]:
-        shapes: Iterator[tuple[int, ...]] = iter(sizes.shapes)
+    def inputs(self, sizes: Sizes) -> list[Any]:
         return [
-            torch.empty(next(shapes), dtype=value.dtype)
-            if isinstance(value, torch.Tensor)
-            else value
-            for value in self.inputs
+            torch.empty([sizes.get(s, s) for s in x.shape], dtype=x.dtype)
+            if isinstance(x, torch.Tensor)
+            else x
+            for x in self._full
         ]
 
+    def init(self, sizes: Sizes) -> tuple[list[Any], dict[str, Any]]:
+        return (
+            _mapped(self._problem.init_args, sizes),
+            _mapped(self._problem.init_kwargs, sizes),
+        )
 
-def _alternatives(sizes: Sizes, step: Mapping[str, Any]) -> Iterator[Sizes]:
-    """The step with each of its sizes, on the inputs alone first, then on the constructor too."""
-    if "nudge" in step:
-        yield sizes.nudged(step["axis"], step["nudge"])
-        return
-    for with_init in (False, True) if step.get("axis") is None else (False,):
-        for size in step["to"]:
-            candidate = sizes.smaller(step, size, with_init)
-            if candidate != sizes:
-                yield candidate
+    def attempt(self, sizes: Sizes, with_init: bool) -> Attempt | None:
+        """None, with `last_error`, where something raises or the outputs' shapes differ."""
+        self.evaluations += 1
+        try:
+            return self._attempt(sizes, with_init)
+        except MemoryError:
+            raise
+        except Exception as error:
+            self.last_error = f"{type(error).__name__}: {str(error).splitlines()[:1]}"
+            return None
+
+    def _attempt(self, sizes: Sizes, with_init: bool) -> Attempt | None:
+        args, kwargs = self.init(sizes if with_init else {})
+        self._recorder.launches.clear()
+        with child_guard.foreign_code(), torch.no_grad():
+            model = self._program.ModelNew(*args, **kwargs)
+            if self._evaluation:
+                model.eval()
+            output = model(*self.inputs(sizes))
+        reference_class = getattr(self._problem.module, "Model", None)
+        if reference_class is not None:
+            with child_guard.foreign_code(), torch.no_grad():
+                reference = reference_class(*args, **kwargs)
+                expected = reference(*self.inputs(sizes))
+            ours = [tuple(tensor.shape) for tensor in tensors_in(output)]
+            theirs = [tuple(tensor.shape) for tensor in tensors_in(expected)]
+            if ours != theirs:
+                self.last_error = f"outputs {ours} where the reference has {theirs}"
+                return None
+            if any(0 in shape for shape in theirs):
+                self.last_error = "an output without elements"
+                return None
+        return self._count(model, sizes)
+
+    def _count(self, model: Any, sizes: Sizes) -> Attempt:
+        blocks, steps = 0, 0
+        covered: set[Item] = set()
+        for launch in self._recorder.launches:
+            covered |= set(_not_degenerate(launch))
+            counts, costs = [], []
+            for index, variant in enumerate(launch["configs"]):
+                total = 1
+                for extent in variant["grid"]:
+                    total *= extent
+                counts.append(total)
+                costs.append(total * self._trips(launch, variant, index, covered))
+                covered |= {
+                    (launch["kernel"], index, "grid", axis)
+                    for axis, extent in enumerate(variant["grid"])
+                    if extent > 1
+                }
+            blocks += min(counts)
+            steps += max(costs)
+        parameters = list(model.parameters()) if isinstance(model, torch.nn.Module) else []
+        if not sizes:
+            self._parameter_sizes = {size for p in parameters for size in p.shape}
+        elements = sum(p.numel() for p in parameters)
+        elements += sum(x.numel() for x in tensors_in(self.inputs(sizes)))
+        # a grid axis without blocks launches nothing
+        kernels = frozenset(
+            launch["kernel"]
+            for launch in self._recorder.launches
+            if all(extent > 0 for variant in launch["configs"] for extent in variant["grid"])
+        )
+        return Attempt(kernels, blocks, steps, frozenset(covered), elements)
+
+    def _trips(
+        self, launch: Mapping[str, Any], variant: Mapping[str, Any], index: int, covered: set[Item]
+    ) -> int:
+        node = self._kernels.get(launch["kernel"])
+        if node is None:
+            return 1
+        values = {n: a.get("value") for n, a in launch["arguments"].items()}
+        values |= {n: a.get("value") for n, a in variant["arguments"].items()}
+        values |= {**variant["meta"], **variant["heuristic_values"]}
+        loops = loop_trips(node, values)
+        for number, loop in enumerate(loops):
+            if loop.trips is not None and loop.trips > 1:
+                covered.add((launch["kernel"], index, "loop", number))
+        return body_runs(loops)
 
 
-def _shapes(value: Any) -> list[tuple[int, ...]]:
+def _not_degenerate(launch: Mapping[str, Any]) -> Iterator[Item]:
+    """Sizes above 1 that the kernel sees: with a width of 1, `i // width` tests nothing."""
+    kernel = launch["kernel"]
+    for name, argument in launch["arguments"].items():
+        if argument["kind"] == "scalar" and argument["type"].startswith("i"):
+            if argument["value"] > 1:
+                yield kernel, "value", name
+        elif argument["kind"] == "tensor":
+            for axis, size in enumerate(argument["shape"]):
+                if size > 1:
+                    yield kernel, "shape", name, axis
+
+
+def tensors_in(value: Any) -> list[torch.Tensor]:
+    """Every tensor in a value, in order."""
     if isinstance(value, torch.Tensor):
-        return [tuple(value.shape)]
+        return [value]
     if isinstance(value, dict):
         value = list(value.values())
     if isinstance(value, (list, tuple)):
-        return [shape for item in value for shape in _shapes(item)]
+        return [tensor for item in value for tensor in tensors_in(item)]
     return []
+
+
+def _widths(value: Any, found: set[int]) -> None:
+    if isinstance(value, dict):
+        value = list(value.values())
+    if isinstance(value, (list, tuple)):
+        for item in value:
+            _widths(item, found)
+    elif isinstance(value, int) and not isinstance(value, bool) and value >= SMALLEST_WIDTH:
+        found.add(value)
+
+
+def _mapped(value: Any, sizes: Sizes) -> Any:
+    """Constructor arguments with widths replaced."""
+    if isinstance(value, dict):
+        return {name: _mapped(item, sizes) for name, item in value.items()}
+    if isinstance(value, (list, tuple)):
+        return type(value)(_mapped(item, sizes) for item in value)
+    if isinstance(value, int) and not isinstance(value, bool) and value >= SMALLEST_WIDTH:
+        return sizes.get(value, value)
+    return value
+
+
+def plain(value: Any) -> Any:
+    """Constructor arguments as JSON, in the form that `trace.encode` has."""
+    if isinstance(value, tuple):
+        return {"tuple": [plain(item) for item in value]}
+    if isinstance(value, list):
+        return [plain(item) for item in value]
+    if isinstance(value, dict):
+        return {"dict": {name: plain(item) for name, item in value.items()}}
+    if value is None or isinstance(value, (bool, int, float, str)):
+        return value
+    raise TypeError(f"a constructor argument of {type(value).__name__}")

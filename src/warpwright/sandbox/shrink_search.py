@@ -1,0 +1,185 @@
+"""Search for small sizes on which a program still does everything that it does at full size.
+
+Pure: what a choice of sizes leads to is asked of a function. Each distinct size of the inputs is
+one variable, so sizes that are equal stay equal (the shared dimension of a matmul), and
+different sizes stay different (a swapped stride shows).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+
+# Mostly odd, so that the last tile of a dimension is partial and masks are exercised; the even
+# ones serve programs that insist on a multiple.
+SMALL_SIZES = (
+    2, 3, 5, 7, 9, 11, 13, 4, 6, 8, 17, 19, 12, 23, 16, 29, 37, 32, 43, 24, 53, 67, 48, 64, 83, 101,
+    96, 128, 131, 163, 192, 197, 256, 261, 384, 517, 512, 1024, 1031, 2048, 2053, 4096, 4099, 8192,
+)  # fmt: skip
+# Just above the usual tile sizes (two tiles, the second one partial), and some smaller ones.
+LARGER_SIZES = (7, 11, 13, 19, 37, 67, 131, 261, 517, 1031, 2053, 4099, 48, 96, 192, 384)
+
+Sizes = Mapping[int, int]
+"""Full size → small size; a size that is absent stays."""
+
+Item = tuple[object, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Attempt:
+    """What a choice of sizes leads to.
+
+    `steps`: tile iterations of the costliest config, over all launches; `blocks`: of the config
+    with the fewest. `covered`: everything that happens at least twice (a grid axis or a loop, by
+    kernel and config), so that the step from one tile to the next is exercised, and every size
+    above 1 that a kernel sees. `elements`: in inputs and parameters.
+    """
+
+    kernels: frozenset[str]
+    blocks: int
+    steps: int
+    covered: frozenset[Item]
+    elements: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """What a run in the interpreter should cost: about a millisecond a step.
+
+    Up to `stretch` times as much is accepted where less leaves a grid axis or a loop with one
+    tile in every config.
+    """
+
+    blocks: int = 48
+    steps: int = 2000
+    elements: int = 40_000_000
+    stretch: int = 3
+
+
+@dataclass(slots=True)
+class Search:
+    """Greedy: first as small as runs at all, then larger where that covers more.
+
+    `evaluate` gives None where program or reference do not run; `goal` is the attempt at full
+    size. `out_of_time` ends the search early with the best so far.
+    """
+
+    evaluate: Callable[[Sizes], Attempt | None]
+    goal: Attempt
+    limits: Limits = field(default_factory=Limits)
+    out_of_time: Callable[[], bool] = lambda: False
+    _seen: dict[tuple[tuple[int, int], ...], Attempt | None] = field(default_factory=dict)
+
+    def run(self, variables: Sequence[int]) -> tuple[Sizes, Attempt] | None:
+        """The best sizes found for these full sizes, or None where nothing smaller runs.
+
+        Largest first; where that does not get small enough (a program may take another way for
+        small inputs) smallest first as well.
+        """
+        found = []
+        for order in (sorted(variables, reverse=True), sorted(variables)):
+            shrunk = self._shrink(order)
+            if shrunk is not None:
+                found.append(self._grow(*shrunk, order))
+                if self.fits(found[-1][1]):
+                    break
+        return min(found, key=lambda entry: entry[1].steps, default=None)
+
+    def _shrink(self, variables: Sequence[int]) -> tuple[dict[int, int], Attempt] | None:
+        """Each size in turn as small as runs at all."""
+        sizes: dict[int, int] = {}
+        best = self.goal
+        for variable in variables:
+            for size in self._smaller(variable, sizes, variables):
+                attempt = self._try({**sizes, variable: size})
+                if attempt is not None:
+                    sizes[variable] = size
+                    best = attempt
+                    break
+        return (sizes, best) if sizes else None
+
+    def fits(self, attempt: Attempt) -> bool:
+        """Whether a run in the interpreter is affordable at all."""
+        return (
+            attempt.steps <= self.limits.stretch * self.limits.steps
+            and attempt.elements <= self.limits.elements
+        )
+
+    def _comfortable(self, attempt: Attempt) -> bool:
+        limits = self.limits
+        return (
+            self.fits(attempt) and attempt.blocks <= limits.blocks and attempt.steps <= limits.steps
+        )
+
+    def _try(self, sizes: Sizes) -> Attempt | None:
+        key = tuple(sorted(sizes.items()))
+        if key not in self._seen:
+            self._seen[key] = None if self.out_of_time() else self.evaluate(sizes)
+        attempt = self._seen[key]
+        if attempt is None or not self.goal.kernels <= attempt.kernels:
+            return None
+        return attempt
+
+    def _smaller(self, variable: int, sizes: Sizes, variables: Iterable[int]) -> Iterator[int]:
+        """Sizes to try for a variable, smallest first, none that another dimension has."""
+        taken = {sizes.get(other, other) for other in variables if other != variable}
+        parts = {variable // divisor for divisor in (2, 4, 8, 16, 32) if variable % divisor == 0}
+        for size in sorted({*SMALL_SIZES, *parts}, key=_order):
+            if 2 <= size < variable and size not in taken:
+                yield size
+
+    def _grow(
+        self, sizes: dict[int, int], best: Attempt, variables: Sequence[int]
+    ) -> tuple[Sizes, Attempt]:
+        """Enlarge one size at a time, while more is covered and it stays affordable."""
+        for accept, want in ((self._comfortable, _each), (self.fits, _in_any_config)):
+            goal = want(self.goal.covered)
+            while not goal <= want(best.covered) and not self.out_of_time():
+                step = self._best_step(sizes, best, variables, accept, want)
+                if step is None:
+                    break
+                sizes, best = step
+        return sizes, best
+
+    def _best_step(
+        self,
+        sizes: dict[int, int],
+        best: Attempt,
+        variables: Sequence[int],
+        accept: Callable[[Attempt], bool],
+        want: Callable[[frozenset[Item]], frozenset[Item]],
+    ) -> tuple[dict[int, int], Attempt] | None:
+        """The enlargement of one size that covers most for its cost."""
+        found: tuple[float, dict[int, int], Attempt] | None = None
+        missing = want(self.goal.covered) - want(best.covered)
+        for variable in sizes:
+            taken = {sizes.get(other, other) for other in variables if other != variable}
+            for size in sorted(LARGER_SIZES):
+                if not sizes[variable] < size < variable or size in taken:
+                    continue
+                changed = {**sizes, variable: size}
+                attempt = self._try(changed)
+                if attempt is None or not accept(attempt):
+                    continue
+                worth = len(want(attempt.covered) & missing) / max(attempt.steps - best.steps, 1)
+                if worth > (0 if found is None else found[0]):
+                    found = (worth, changed, attempt)
+        return None if found is None else found[1:]
+
+
+def _each(items: frozenset[Item]) -> frozenset[Item]:
+    return items
+
+
+def _in_any_config(items: frozenset[Item]) -> frozenset[Item]:
+    """Grid axes and loops, whatever the config."""
+    return frozenset((item[0], *item[2:]) for item in items if isinstance(item[1], int))
+
+
+def _order(size: int) -> tuple[int, int]:
+    """By magnitude; within a factor of 1.5 odd sizes come first."""
+    magnitude, bound = 0, 3
+    while size > bound:
+        bound = bound * 3 // 2 + 1
+        magnitude += 1
+    return magnitude, size if size % 2 else size + 10_000
