@@ -22,6 +22,7 @@ from triton.runtime.autotuner import Autotuner
 from triton.runtime.interpreter import InterpretedFunction, TensorHandle
 from triton.tools.tensor_descriptor import TensorDescriptor
 
+from warpwright.sandbox import child_shortcuts
 from warpwright.sandbox.child_device import CudaOnCpu
 from warpwright.sandbox.child_memory import Memory, spoiled
 
@@ -65,6 +66,7 @@ def install() -> None:
     interpreter.FunctionRewriter.ast_transformer = _KernelTransformer()
     InterpretedFunction.__call__ = _call_device_function
     Autotuner.run = _run_pinned
+    child_shortcuts.install()
     builder = interpreter.InterpreterBuilder
     builder.create_masked_load = _masked_load
     builder.create_masked_store = _masked_store

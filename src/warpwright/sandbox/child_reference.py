@@ -194,7 +194,8 @@ def _shake(tensors: Tensors, seed: int) -> Tensors:
             shaken.append(tensor)
             continue
         up = torch.rand(tensor.shape, generator=generator, dtype=torch.float64) < 0.5
-        shaken.append(tensor.double() * (1.0 + torch.where(up, UNIT_ROUNDOFF, -UNIT_ROUNDOFF)))
+        sign = up.double() * 2 - 1
+        shaken.append(tensor.double() * (1.0 + UNIT_ROUNDOFF * sign))
     return shaken
 
 
