@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from dataclasses import replace
 from pathlib import Path
 
@@ -268,7 +269,7 @@ def test_a_config_that_takes_the_compiler_down_costs_only_itself() -> None:
         TROUBLE,
         [config(tile) for tile in tiles],
         specialization=SMALL,
-        limits=PoolLimits(deadline_s=8, memory_bytes=2 * 1024**3),
+        limits=PoolLimits(deadline_s=30, processor_s=6, memory_bytes=2 * 1024**3),
     )
     assert [result.config for result in results] == [config(tile) for tile in tiles]
     kinds = [result.kind if isinstance(result, CompileFailed) else "ok" for result in results]
@@ -279,7 +280,7 @@ def test_a_config_that_takes_the_compiler_down_costs_only_itself() -> None:
         if isinstance(result, CompileFailed)
     }
     assert "SIGABRT" in reasons[64]
-    assert reasons[128] == "still compiling after 8 s"
+    assert reasons[128] == "still compiling after 6 s of processor time"
     assert "exit code 3" in reasons[256]
     assert "exit" in reasons[1024]
 
@@ -372,6 +373,29 @@ def test_a_refusal_is_kept_for_this_very_text_only(tmp_path: Path) -> None:
     assert isinstance(second, CompileFailed)
     line = int(first.reason.split(":")[0].removeprefix("line "))
     assert second.reason.startswith(f"line {line + 1}: ")
+
+
+ENDLESS = TROUBLE.replace("kind == 128", "kind < 128")
+
+
+@pytest.mark.triton
+def test_a_config_that_always_takes_too_long_is_not_tried_again(tmp_path: Path) -> None:
+    cache = ResultCache(tmp_path)
+    patient = PoolLimits(deadline_s=30, processor_s=2)
+    started = time.monotonic()
+    [first] = compile_all(ENDLESS, [config(32)], specialization=SMALL, cache=cache, limits=patient)
+    cold_s = time.monotonic() - started
+    [second] = compile_all(ENDLESS, [config(32)], specialization=SMALL, cache=cache, limits=patient)
+    assert isinstance(first, CompileFailed)
+    assert first.kind == "timeout"
+    assert second == first
+    assert cold_s > 2 > time.monotonic() - started - cold_s
+    by_the_clock = PoolLimits(deadline_s=2, processor_s=30)
+    [third] = compile_all(
+        ENDLESS, [config(32)], specialization=SMALL, cache=cache, limits=by_the_clock
+    )
+    assert isinstance(third, CompileFailed)
+    assert third.reason == "still compiling after 2 s"
 
 
 @pytest.mark.triton

@@ -48,7 +48,10 @@ def perform(payload: Mapping[str, Any], job_dir: Path) -> dict[str, Any]:
     exchange = Path(payload["exchange"])
     done = 0
     while (item := claim_next(payload["items"], exchange, payload["child"])) is not None:
-        with _deadline(payload["deadline_s"]), _stderr_to(exchange / f"log-{item['id']}"):
+        with (
+            _deadline(payload["deadline_s"], payload["processor_s"]),
+            _stderr_to(exchange / f"log-{item['id']}"),
+        ):
             result = compile_item(compiler, item, payload, job_dir)
         _write(exchange / f"result-{item['id']}.json", result, exchange)
         done += 1
@@ -159,18 +162,21 @@ def _failed(kind: str, reason: str) -> dict[str, Any]:
 
 
 @contextlib.contextmanager
-def _deadline(seconds: float) -> Iterator[None]:
-    """End the process by SIGALRM unless the body is done in time.
+def _deadline(seconds: float, processor_s: float | None = None) -> Iterator[None]:
+    """End the process by SIGALRM, or by SIGPROF for processor time, unless the body is done.
 
-    The signal's default action needs no Python to run, so a loop inside the compiler is ended
-    as well; the parent tells this signal from a crash.
+    The signals' default action needs no Python to run, so a loop inside the compiler is ended
+    as well; the parent tells these signals from a crash.
     """
     signal.signal(signal.SIGALRM, signal.SIG_DFL)
+    signal.signal(signal.SIGPROF, signal.SIG_DFL)
     signal.setitimer(signal.ITIMER_REAL, seconds)
+    signal.setitimer(signal.ITIMER_PROF, processor_s or 0)
     try:
         yield
     finally:
         signal.setitimer(signal.ITIMER_REAL, 0)
+        signal.setitimer(signal.ITIMER_PROF, 0)
 
 
 @contextlib.contextmanager

@@ -73,7 +73,8 @@ def compile_configs(
             "Triton's cuobjdump is missing: registers cannot be read",
             hint="install Triton's own Linux wheel (pip install --force-reinstall triton)",
         )
-    work = _Work(program, compute_capability, versions, cache)
+    limits = limits or PoolLimits()
+    work = _Work(program, compute_capability, versions, cache, limits.processor_s)
 
     def report(index: int, value: Mapping[str, Any]) -> None:
         if progress is not None:
@@ -90,10 +91,10 @@ def compile_configs(
             "cuobjdump": str(triton.cuobjdump),
         },
         items=work.items(),
-        limits=limits or PoolLimits(),
+        limits=limits,
     )
-    for item, value, failed_here in pool.run(workers):
-        for index in work.settle(item, value, keep=not failed_here):
+    for item, value, keep in pool.run(workers):
+        for index in work.settle(item, value, keep=keep):
             report(index, value)
     return work.results()
 
@@ -167,12 +168,14 @@ class _Work:
         compute_capability: tuple[int, int],
         versions: Toolchain,
         cache: ResultCache | None,
+        processor_s: float,
     ) -> None:
         self._program = program
         self._program_digest = hashlib.sha256(program.encode("utf-8", "replace")).hexdigest()
         self._target = compute_capability
         self._versions = versions
         self._cache = cache
+        self._processor_s = processor_s
         self._requests: list[CompileRequest] = []
         self._codes: dict[str, str] = {}
         self._members: dict[str, list[int]] = {}  # key → indices of equal requests
@@ -195,9 +198,19 @@ class _Work:
                 self._codes[kernel] = self._program  # the child will say what is wrong with it
         return self._codes[kernel]
 
-    def _failure_key(self, key: str) -> str:
+    def _refusal_key(self, key: str) -> str:
         # What the compiler says of a refused config names a line of this very text.
         return hashlib.sha256(f"{key}{self._program_digest}".encode()).hexdigest()
+
+    def _timeout_key(self, key: str) -> str:
+        return hashlib.sha256(f"{key} in {self._processor_s:g} s".encode()).hexdigest()
+
+    def _key_of(self, key: str, value: Mapping[str, Any]) -> str:
+        failed = value.get("failed")
+        if failed is None:
+            return key
+        timeout = isinstance(failed, dict) and failed.get("kind") == "timeout"
+        return self._timeout_key(key) if timeout else self._refusal_key(key)
 
     def from_cache(self) -> list[tuple[int, Mapping[str, Any]]]:
         """Requests whose results are kept, with them; settles these."""
@@ -212,7 +225,7 @@ class _Work:
     def _load(self, key: str) -> Mapping[str, Any] | None:
         if self._cache is None:
             return None
-        for candidate in (key, self._failure_key(key)):
+        for candidate in (key, self._refusal_key(key), self._timeout_key(key)):
             value = self._cache.load(candidate)
             if value is not None and _is_result(value):
                 return value
@@ -231,8 +244,7 @@ class _Work:
         key = self._keys[item]
         self._values[key] = value
         if keep and self._cache is not None:
-            failed = "failed" in value
-            self._cache.store(self._failure_key(key) if failed else key, value)
+            self._cache.store(self._key_of(key, value), value)
         return self._members[key]
 
     def result(self, index: int, value: Mapping[str, Any]) -> CompileResult:

@@ -27,9 +27,14 @@ ENVIRONMENT = {"TRITON_DISABLE_LINE_INFO": "1", "TRITON_DUMP_PTXAS_LOG": "1"}
 
 @dataclass(frozen=True, slots=True)
 class PoolLimits:
-    """Budgets: seconds for each config and for the program's import, bytes for each child."""
+    """Budgets: seconds for each config and for the program's import, bytes for each child.
 
-    deadline_s: float = 60.0
+    A config that takes more than `processor_s` of processor time does so on any machine, so
+    that this result is kept; one that only takes long by the clock may have had to wait.
+    """
+
+    deadline_s: float = 90.0
+    processor_s: float = 45.0
     import_deadline_s: float = 60.0
     memory_bytes: int = 4 * 1024**3
 
@@ -45,11 +50,11 @@ class CompilePool:
         self._limits = limits
         self._lock = threading.Lock()
         self._children = 0
-        self._culprits: dict[int, Mapping[str, Any]] = {}
+        self._culprits: dict[int, tuple[Mapping[str, Any], bool]] = {}
         self._stopped: JobResult | None = None
 
     def run(self, workers: int | None) -> Iterator[tuple[int, Mapping[str, Any], bool]]:
-        """Yield (id, result, whether the parent made it) for each item, as they come."""
+        """Yield (id, result, whether to keep it) for each item, as they come."""
         if not self._items:
             return
         exchange = Path(tempfile.mkdtemp(prefix="warpwright-compile-")).resolve()
@@ -63,7 +68,7 @@ class CompilePool:
                     yield from self._fresh(exchange, given)
             yield from self._fresh(exchange, given)
             for item in self._items.keys() - given:
-                yield item, self._never_begun(), True
+                yield item, self._never_begun(), False
         finally:
             shutil.rmtree(exchange, ignore_errors=True)
 
@@ -74,10 +79,10 @@ class CompilePool:
             value = read_result(exchange / f"result-{item}.json")
             if value is not None:
                 given.add(item)
-                yield item, value, False
+                yield item, value, True
             elif item in self._culprits:
                 given.add(item)
-                yield item, self._culprits[item], True
+                yield item, *self._culprits[item]
 
     def _work(self, exchange: Path) -> None:
         """Run one child after another until nothing is left to claim."""
@@ -92,7 +97,8 @@ class CompilePool:
             culprit = self._unfinished(exchange, name)
             if culprit is not None:
                 log = _tail(exchange / f"log-{culprit}")
-                self._culprits[culprit] = blame(result, log, self._limits)
+                keep = _by_signal(result, "SIGPROF")
+                self._culprits[culprit] = (blame(result, log, self._limits), keep)
             elif not result.ok:
                 self._stopped = result  # it ended before any config: so would the next child
                 return
@@ -107,6 +113,7 @@ class CompilePool:
                 "exchange": str(exchange),
                 "child": name,
                 "deadline_s": limits.deadline_s,
+                "processor_s": limits.processor_s,
                 "import_deadline_s": limits.import_deadline_s,
             },
             limits=JobLimits(
@@ -131,7 +138,7 @@ class CompilePool:
         result = self._stopped
         if result is None:
             return _failed("crash", "no child gave a result for it")
-        if _by_alarm(result):
+        if _by_signal(result, "SIGALRM"):
             after = f"{self._limits.import_deadline_s:g} s"
             return _failed("timeout", f"the program was still being imported after {after}")
         kind = _kind(result)
@@ -162,8 +169,11 @@ def read_result(path: Path) -> Mapping[str, Any] | None:
 
 def blame(result: JobResult, log: str, limits: PoolLimits) -> dict[str, Any]:
     """Why a config without a result has none, from how its child ended."""
-    if _by_alarm(result):
+    if _by_signal(result, "SIGALRM"):
         return _failed("timeout", f"still compiling after {limits.deadline_s:g} s")
+    if _by_signal(result, "SIGPROF"):
+        took = f"{limits.processor_s:g} s of processor time"
+        return _failed("timeout", f"still compiling after {took}")
     said = next(
         (line.strip() for line in log.splitlines() if "ERROR" in line or "Assertion" in line), ""
     )
@@ -171,8 +181,8 @@ def blame(result: JobResult, log: str, limits: PoolLimits) -> dict[str, Any]:
     return _failed(_kind(result), f"{reason}: {said}" if said else reason)
 
 
-def _by_alarm(result: JobResult) -> bool:
-    return result.outcome is JobOutcome.CRASHED and "SIGALRM" in (result.reason or "")
+def _by_signal(result: JobResult, name: str) -> bool:
+    return result.outcome is JobOutcome.CRASHED and name in (result.reason or "")
 
 
 def _kind(result: JobResult) -> str:
