@@ -37,6 +37,7 @@ class LaunchConfig:
     maxnreg: int | None = None
     pre_hook: str | None = None
     unknown: frozenset[str] = frozenset()
+    open_options: tuple[tuple[str, str], ...] = ()  # launch options as text, where unknown
     written: Config | None = field(default=None, compare=False)
     line: int | None = field(default=None, compare=False)
 
@@ -171,8 +172,8 @@ def _listed(
         config.maxnreg,
         config.pre_hook,
         unknown,
-        config,
-        config.line,
+        written=config,
+        line=config.line,
     )
 
 
@@ -184,12 +185,16 @@ def _plain(
 ) -> LaunchConfig:
     tile, unknown = _tile(kernel, launched, names)
     options: dict[str, int] = {"num_warps": 4, "num_stages": 3, "num_ctas": 1}
+    texts: list[tuple[str, str]] = []
     for option in options:
         value = launched.get(option)
         if isinstance(value, int):
             options[option] = value
         elif value is not None:
             unknown |= {option}
+            texts.append(
+                (option, ast.unparse(value) if isinstance(value, ast.expr) else str(value))
+            )
     line = site.line if site is not None else kernel.line
     return LaunchConfig(
         tile,
@@ -197,6 +202,7 @@ def _plain(
         options["num_stages"],
         options["num_ctas"],
         unknown=unknown,
+        open_options=tuple(texts),
         line=line,
     )
 

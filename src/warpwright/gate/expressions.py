@@ -13,6 +13,9 @@ from collections.abc import Mapping
 from warpwright.types.config import MetaValue
 
 _CDIV = ("cdiv", "ceil_div", "ceildiv")
+_KEEP_SHAPE = frozenset(
+    {"contiguous", "to", "float", "half", "bfloat16", "detach", "clone", "cuda"}
+)
 _DEEPEST = 12  # names that stand for names that stand for names
 
 
@@ -155,6 +158,8 @@ class _Canonical(ast.NodeTransformer):
         return result  # type: ignore[no-any-return]
 
     def visit_Call(self, node: ast.Call) -> ast.AST:
+        if isinstance(node.func, ast.Attribute) and node.func.attr in _KEEP_SHAPE:
+            return self.visit(node.func.value)  # type: ignore[no-any-return]
         self.generic_visit(node)
         name = ast.unparse(node.func).split(".")[-1]
         if name in _CDIV and len(node.args) == 2:

@@ -2,11 +2,17 @@
 
 from __future__ import annotations
 
+import ast
 from collections.abc import Iterator
 
 from warpwright.gate.configs import KernelConfigs, local_constants
 from warpwright.gate.context import KernelPair
-from warpwright.gate.expressions import canonical_grid, grid_extents, uses_meta
+from warpwright.gate.expressions import (
+    canonical_grid,
+    expression_names,
+    grid_extents,
+    uses_meta,
+)
 from warpwright.gate.rules.configs import limit
 from warpwright.gate.rules.finding import OBEYED, Finding, Reading, merged, violated
 from warpwright.types.program import Kernel, LaunchSite, ProgramView
@@ -181,8 +187,10 @@ def check_meta_lambda(rule: Rule, reading: Reading) -> Finding:
 
 
 def _needs_no_block(view: ProgramView, site: LaunchSite, pair: KernelPair) -> bool:
-    """The parent launched the same grid: nothing new is claimed about it."""
+    """No block size is in the grid: `(batch, heads)` launches the same blocks for every tile."""
     names = local_constants(view, site.function)
-    extents = grid_extents(site.grid, names)
-    blocks = [p.name for p in pair.child.parameters if p.is_constexpr]
-    return extents is not None and not any(b in e for e in extents for b in blocks)
+    # Names of block sizes stay as they are, so that they can be seen in the extents.
+    open_names = {name: value for name, value in names.items() if isinstance(value, ast.expr)}
+    extents = grid_extents(site.grid, open_names)
+    blocks = {p.name for p in pair.child.parameters if p.is_constexpr}
+    return extents is not None and not any(expression_names(e) & blocks for e in extents)

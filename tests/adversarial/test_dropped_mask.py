@@ -1,0 +1,36 @@
+"""Trick: an access loses its mask and reads or writes out of bounds."""
+
+from __future__ import annotations
+
+from types import ModuleType
+
+import pytest
+
+
+@pytest.mark.parametrize(
+    ("old", "new"),
+    [
+        (", mask=x_mask, other=0.0)", ")"),
+        (", mask=x_mask, other=0.0)", ", mask=None, other=0.0)"),
+        (", mask=x_mask, other=0.0)", ", mask=True, other=0.0)"),
+        (", total, mask=y_mask)", ", total)"),
+    ],
+)
+def test_an_access_without_its_mask_is_refused_with_the_reason(
+    lab: ModuleType, old: str, new: str
+) -> None:
+    child = lab.replaced(lab.MATMUL, old, new)
+    reasons = lab.refusals(lab.MATMUL, child)
+    assert any("mask dropped" in reason for reason in reasons)
+
+
+def test_the_same_mask_under_another_name_passes(lab: ModuleType) -> None:
+    child = lab.MATMUL.replace("x_mask", "in_bounds")
+    assert lab.refusals(lab.MATMUL, child) == []
+
+
+def test_a_mask_given_by_position_passes(lab: ModuleType) -> None:
+    child = lab.replaced(
+        lab.SCALE, "tl.load(x_ptr + offsets, mask=mask)", "tl.load(x_ptr + offsets, mask)"
+    )
+    assert lab.refusals(lab.SCALE, child) == []

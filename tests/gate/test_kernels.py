@@ -1,0 +1,68 @@
+"""Reading kernel bodies: pointers, masks, trip counts."""
+
+from __future__ import annotations
+
+import pytest
+
+from warpwright.gate.kernels import read_body
+
+
+def kernel(body: str, parameters: str = "x_ptr, y_ptr, n, K, B") -> str:
+    lines = "\n".join(f"    {line}" for line in body.splitlines())
+    head = "import triton\nimport triton.language as tl\n\n\n"
+    return f"{head}@triton.jit\ndef k({parameters}):\n{lines}\n"
+
+
+@pytest.mark.parametrize(
+    ("loop", "trips"),
+    [
+        ("for i in range(0, K, B):", "cdiv(K, B)"),
+        ("for i in range(tl.cdiv(K, B)):", "cdiv(K, B)"),
+        ("for i in range((K + B - 1) // B):", "cdiv(K, B)"),
+        ("for i in tl.static_range(0, K, B):", "cdiv(K, B)"),
+        ("for i in range(0, K // 2, B):", "cdiv(K // 2, B)"),
+        ("for i in range(K):", "K"),
+        ("for i in range(2, K):", "K - 2"),
+    ],
+)
+def test_a_loop_s_trip_count_does_not_depend_on_its_spelling(loop: str, trips: str) -> None:
+    normal = {"K - 2": "K - (2)"}
+    body = read_body(kernel(f"{loop}\n    pass"), "k")
+    assert body.trips[0].text == normal.get(trips, trips)
+
+
+def test_a_counting_while_is_the_same_loop() -> None:
+    body = read_body(kernel("i = 0\nwhile i < K:\n    i += B"), "k")
+    assert body.trips[0].text == "cdiv(K, B)"
+
+
+def test_a_while_that_cannot_be_counted_is_unknown() -> None:
+    body = read_body(kernel("i = 0\nwhile i < K:\n    i = i * 2 + 1"), "k")
+    assert body.trips[0].text is None
+
+
+@pytest.mark.parametrize(
+    "address",
+    [
+        "x_ptr + offs",
+        "p",
+        "x_ptr + offs[:, None] * n",
+        "tl.make_block_ptr(base=x_ptr, shape=(n,), strides=(1,), offsets=(0,), block_shape=(B,))",
+    ],
+)
+def test_the_parameter_behind_an_address_is_found(address: str) -> None:
+    body = read_body(
+        kernel(f"offs = tl.arange(0, B)\np = x_ptr + offs\nv = tl.load({address})"), "k"
+    )
+    assert body.pointers("load") == {"x_ptr"}
+
+
+def test_masks_are_compared_by_their_parts() -> None:
+    text = "m = (n > 0) & (K > 1)\na = tl.load(x_ptr, mask=m)\n"
+    text += "b = tl.load(x_ptr, mask=(K > 1) & (n > 0))"
+    first, second = read_body(kernel(text), "k").accesses
+    assert first.mask == second.mask == {"n > 0", "K > 1"}
+
+
+def test_source_that_does_not_parse_reads_as_empty() -> None:
+    assert read_body("def broken(:", "broken").accesses == ()
