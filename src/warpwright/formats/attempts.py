@@ -11,9 +11,9 @@ from warpwright.types.request import Attempt
 
 HEADING = "## Previous Attempt"
 
+_NAMES = r"(outcome|result|error(?: message| log)?|(?:previous |failed )?code)"
 _LABEL = re.compile(
-    r"\W{0,4}(?P<label>outcome|result|error(?: message| log)?|(?:previous |failed )?code)\W{0,2}:"
-    r"\W{0,2}(?P<text>.*)",
+    rf"(?:#{{1,6}} +{_NAMES} *:?|\*\*{_NAMES}\*\* *:|\*\*{_NAMES} *:\*\*|{_NAMES} *:)(?P<text>.*)",
     re.IGNORECASE,
 )
 _BULLET = re.compile(r"(?:[-*•]|\d{1,3}[.)])\s+(?P<text>\S.*)")
@@ -44,7 +44,8 @@ def _parse_attempt(lines: Sequence[Line], title: str) -> Attempt:
             index = end + 1
             continue
         while (label := _LABEL.fullmatch(text.strip())) is not None:
-            target = error if label["label"].lower().startswith("error") else outcome
+            name = next(group for group in label.groups() if group is not None)
+            target = error if name.lower().startswith("error") else outcome
             text = label["text"]
         if text.strip():
             target.append(text.strip())

@@ -15,6 +15,9 @@ from warpwright.formats.python_text import is_python
 MAX_DOCUMENT_BYTES = 8 * 1024**2
 """Larger documents are refused before anything is read from them (8 MiB)."""
 
+MAX_DOCUMENT_LINES = 100_000
+"""Documents of more lines are refused, too."""
+
 _MAX_FENCE_CANDIDATES = 8
 _MAX_TRIAL_CHARS = 128 * 1024
 _FENCE = re.compile(r" {0,3}(?P<ticks>`{3,})[ \t]*(?P<info>[^`\s]*)[^`]*")
@@ -94,7 +97,17 @@ def document_text(text: str, document: str | None = None) -> str:
 
 def document_lines(text: str, document: str | None = None) -> tuple[Line, ...]:
     """The lines of a document; the same errors as `document_text`."""
-    lines = document_text(text, document).split("\n")
+    text = document_text(text, document)
+    count = text.count("\n") + 1
+    if count > MAX_DOCUMENT_LINES:
+        raise InputError(
+            "the document is too large",
+            place=Place(document),
+            expected=f"at most {MAX_DOCUMENT_LINES:,} lines",
+            got=f"{count:,} lines",
+            hint="a request holds one program and its profile; is this the right file?",
+        )
+    lines = text.split("\n")
     return tuple(Line(line, number) for number, line in enumerate(lines, 1))
 
 
@@ -104,31 +117,43 @@ def fence_of(text: str) -> Fence | None:
     return None if found is None else Fence(len(found["ticks"]), found["info"].lower())
 
 
+def _content(lines: Sequence[Line], start: int, end: int) -> str:
+    return "\n".join(line.text for line in lines[start + 1 : end])
+
+
+def _ends_in_a_string(source: str) -> bool:
+    """Whether a triple-quoted string is open where the source ends, most likely."""
+    return source.count('"""') % 2 == 1 or source.count("'''") % 2 == 1
+
+
 def fence_end(lines: Sequence[Line], start: int) -> int | None:
     """Index of the line that closes the block which opens at `start`; None: it never closes.
 
-    A docstring may hold a line that looks like a closing fence: where several lines of a Python
-    block could close it, the first one that leaves valid Python counts, else the first.
+    A docstring may hold a line that looks like a closing fence: where the first such line leaves
+    a string open, the first later one that leaves valid Python counts, if there is any.
     """
     fence = fence_of(lines[start].text)
     if fence is None:
         return None
-    candidates: list[int] = []
+    first: int | None = None
+    candidates = 0
     for index in range(start + 1, len(lines)):
         text = lines[index].text
-        if fence.is_closed_by(text):
-            candidates.append(index)
-        elif candidates and _BRACKET_HEADING.fullmatch(text.strip()):
+        if first is not None and _BRACKET_HEADING.fullmatch(text.strip()):
             break
-        is_python_block = fence.info in ("python", "py", "python3")
-        if candidates and (not is_python_block or len(candidates) >= _MAX_FENCE_CANDIDATES):
+        if not fence.is_closed_by(text):
+            continue
+        content = _content(lines, start, index)
+        if first is None:
+            first = index
+            if len(content) > _MAX_TRIAL_CHARS or not _ends_in_a_string(content):
+                break
+        elif len(content) <= _MAX_TRIAL_CHARS and is_python(content):
+            return index
+        candidates += 1
+        if candidates >= _MAX_FENCE_CANDIDATES:
             break
-    if len(candidates) > 1:
-        for index in candidates:
-            content = "\n".join(line.text for line in lines[start + 1 : index])
-            if len(content) <= _MAX_TRIAL_CHARS and is_python(content):
-                return index
-    return candidates[0] if candidates else None
+    return first
 
 
 def fenced(content: str, info: str = "") -> str:

@@ -22,8 +22,10 @@ from warpwright.data.rules import (
     rule_definitions,
     scopes,
 )
-from warpwright.formats.rule_templates import MAX_BULLET_CHARS
 from warpwright.types.stage import ParameterValue, Rule
+
+MAX_BULLET_CHARS = 1000
+"""Bullets longer than this are not searched for rules; they are kept as unchecked."""
 
 Span = tuple[int, int]
 Parameters = dict[str, ParameterValue]

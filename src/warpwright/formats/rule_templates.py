@@ -15,8 +15,7 @@ from functools import cache
 from warpwright.data.rules import RuleDefinition, rule_definition, rule_definitions, validate_rule
 from warpwright.types.stage import ParameterValue, Rule
 
-MAX_BULLET_CHARS = 4000
-"""Bullets longer than this are not searched for rules; they are kept as unchecked."""
+_MAX_RULE_CHARS = 8000
 
 _PART = re.compile(r"<(?P<part>[^<>]*)>|\{(?P<name>\w+)(?P<flag>!?)\}")
 _NUMBER = r"-?\d{1,18}(?:\.\d{1,18})?(?:[eE][+-]?\d{1,3})?"
@@ -135,7 +134,7 @@ def _try_values(
 def read_rule(text: str) -> Rule | None:
     """The rule that a bullet in our own wording states; None for every other bullet."""
     for compiled in _compiled():
-        if len(text) > MAX_BULLET_CHARS and compiled.rule_id != "unchecked":
+        if len(text) > _MAX_RULE_CHARS and compiled.rule_id != "unchecked":
             continue
         found = compiled.pattern.fullmatch(text)
         if found is not None:

@@ -10,6 +10,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
+from itertools import zip_longest
 
 from warpwright.data.metrics import validate_metric_name
 from warpwright.data.rules import validate_rule
@@ -22,6 +23,9 @@ from warpwright.types.stage import MetricTarget, ProgramKind, Rule, Stage, Stage
 
 SECTION = "[OPTIMIZATION STAGE]"
 _PROSE_HEADING = "Background (states no rule):"
+
+MAX_ITEMS = 400
+"""A stage with more bullets than this is refused: it is no stage."""
 
 _BULLET = re.compile(r"(?P<indent>\s*)(?:[-*•▪‣◦·+]|\d{1,2}[.)])\s+(?P<text>\S.*)")
 _LABEL = re.compile(r"\**\s*(?P<label>focus|stage|kind)\s*\**\s*:\s*\**\s*(?P<text>.*)", re.I)
@@ -97,7 +101,7 @@ def _read_lines(lines: Sequence[Line]) -> _Draft:
 def _metric_targets(item: _Item, document: str | None) -> tuple[MetricTarget, ...]:
     names = list(_METRIC.finditer(item.text))
     targets = []
-    for found, following in zip(names, [*names[1:], None], strict=True):
+    for found, following in zip_longest(names, names[1:]):
         place = Place(document, SECTION, item.line)
         name = validate_metric_name(found.group(), place=place)
         tail = item.text[found.end() : following.start() if following else None]
@@ -173,6 +177,13 @@ def parse_stage(
     for an unknown metric, and where neither the focus nor any rule is known.
     """
     draft = _read_lines(lines)
+    if len(draft.items) > MAX_ITEMS:
+        raise InputError(
+            "the stage has too many bullets",
+            place=Place(document, SECTION, draft.items[MAX_ITEMS].line),
+            expected=f"at most {MAX_ITEMS}",
+            got=f"{len(draft.items):,}",
+        )
     found = [part for item in draft.items for part in _read_item(item, document)]
     notes = [part for part in found if isinstance(part, str)]
     identifier, name = _stage_id(draft.labels), draft.labels.get("stage", "")
