@@ -44,7 +44,14 @@ def removed_masks(
             if other.is_specialised and not one.is_specialised and not other.is_masked:
                 continue
             if _is_weaker(one, other):
-                yield one.text, other.text, other.line
+                yield _shown(one, other), _shown(other, one), other.line
+
+
+def _shown(access: _Access, versus: _Access) -> str:
+    """The access as text; with its conditions where both are written alike."""
+    if access.text != versus.text:
+        return access.text
+    return f"{access.text}  # {' & '.join(sorted(access.conditions)) or 'always true'}"
 
 
 def _pairs(ours: list[_Access], theirs: list[_Access]) -> Iterator[tuple[_Access, _Access]]:

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from warpwright.source.evaluate import outside_functions
 from warpwright.source.kernel_difference import line_edits
 from warpwright.source.launches import MODULE, LaunchNode, find_launches, grid_values
-from warpwright.source.normal import Definitions, Line, body_lines, clone, position_of
+from warpwright.source.normal import Definitions, Line, Position, body_lines, clone, position_of
 from warpwright.source.parsing import text_of
 from warpwright.source.program import FunctionNode, ParsedProgram, jit_decorator
 from warpwright.types.edit import Edit, EditKind
@@ -51,8 +51,12 @@ class _Launch:
             (arguments if name in names or name == "**" else options)[name] = keyword.value
         return arguments, options
 
+    @property
+    def place(self) -> Position:
+        return position_of(self.node.call)
+
     def resolved(self, node: ast.expr) -> str:
-        return text_of(self.definitions.expand(node, position_of(self.node.call)))
+        return text_of(self.definitions.expand(node, self.place))
 
     def grids(self) -> set[str]:
         """Each grid this launch can have, as one canonical tuple over `meta[...]`.
@@ -68,6 +72,11 @@ class _Launch:
         return {self._grid(value, fixed) for value in grid_values(self.node)}
 
     def _grid(self, value: ast.AST, fixed: Mapping[str, ast.expr]) -> str:
+        if isinstance(value, ast.FunctionDef) and _is_straight(value):
+            inner = value.body[-1].value  # type: ignore[attr-defined]
+            local = Definitions(value, value.body)
+            body = local.expand(inner, position_of(value.body[-1]))
+            return self._grid(ast.Lambda(value.args, body), fixed)
         if isinstance(value, (ast.FunctionDef, ast.AsyncFunctionDef)):
             function = clone(value)
             function.name = "grid"
@@ -78,13 +87,19 @@ class _Launch:
                 names[argument.arg] = ast.Name(_META, ast.Load())
             value = value.body
         assert isinstance(value, ast.expr)
-        place = position_of(self.node.call)
-        expanded = _GridForm().visit(self.definitions.expand(value, place, names))
+        expanded = _GridForm().visit(self.definitions.expand(value, self.place, names))
         if isinstance(expanded, ast.Tuple) and len(expanded.elts) > 1:
             # Trailing ones launch the same blocks.
             while len(expanded.elts) > 1 and text_of(expanded.elts[-1]) == "1":
                 expanded.elts.pop()
         return text_of(expanded)
+
+
+def _is_straight(function: ast.FunctionDef) -> bool:
+    """A body of assignments and one `return` at its end."""
+    *before, last = function.body
+    is_return = isinstance(last, ast.Return) and last.value is not None
+    return is_return and all(isinstance(s, (ast.Assign, ast.AnnAssign)) for s in before)
 
 
 class _GridForm(ast.NodeTransformer):

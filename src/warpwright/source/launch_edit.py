@@ -189,7 +189,12 @@ def _nodes_by_place(tree: cst.Module) -> dict[tuple[str, int, int], cst.CSTNode]
 
 
 def _place(source: str, node: ast.expr) -> tuple[int, int]:
-    """Line and column in characters; `ast` counts columns in UTF-8 bytes."""
+    """Line and column in characters; `ast` counts columns in UTF-8 bytes.
+
+    libcst places a tuple behind its bracket, at its first element.
+    """
+    if isinstance(node, ast.Tuple) and node.elts:
+        return _place(source, node.elts[0])
     line = lines_of(source)[node.lineno - 1]
     return node.lineno, len(line.encode()[: node.col_offset].decode(errors="replace"))
 

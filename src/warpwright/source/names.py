@@ -66,7 +66,8 @@ def _is_defined(load: _Load, scope: _Scope) -> bool:
     current: _Scope | None = scope
     own = True  # reached without leaving the code block that runs now
     while current is not None:
-        visible = current.kind != "class" or own
+        # Names of a class body are seen in that body alone, not in its comprehensions.
+        visible = current.kind != "class" or current is scope
         if visible and load.name in current.bound and load.name not in current.declared_nonlocal:
             return not own or not _read_too_early(load, current)
         if current.kind == "class" and load.name in _IN_CLASS:
