@@ -13,7 +13,8 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 from warpwright.errors import InputError, InternalError, Place
 
 _NAME = re.compile(
-    r"(?:(?:breakdown|pmsampling):)?([A-Za-z][A-Za-z0-9]*)__([A-Za-z0-9_]+)((?:\.[a-z0-9_]+)*)"
+    r"(?:(?:breakdown|pmsampling):)?"
+    r"([A-Za-z][A-Za-z0-9]*)__([A-Za-z0-9_]+)((?:\.[a-z0-9_]+)*)"
 )
 _MAX_NAME_CHARS = 200
 _NEAR = 0.8

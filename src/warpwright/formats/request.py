@@ -152,7 +152,7 @@ def parse_request(text: str, *, document: str | None = None) -> Request:
         stage_section.lines,
         line=stage_section.line,
         document=document,
-        is_network="network" in prose.lower(),
+        is_network=not profile.kernels and "network" in prose.lower(),
     )
     output_rules, constraints = _output_rules(sections)
     attempts = (SectionKind.ATTEMPT, SectionKind.HISTORY)
