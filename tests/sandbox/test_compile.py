@@ -518,3 +518,68 @@ def test_classes_group_equal_cubins_in_order_and_leave_failures_out() -> None:
     ]
     assert cubin_classes(results) == ((config(16), config(128)), (config(32),))
     assert cubin_classes([]) == ()
+
+
+def recorded_program(cases_dir: Path, number: int) -> str:
+    """The program of a recorded request: its first code block."""
+    text = sorted((cases_dir / "seeds").glob("*.txt"))[number].read_text(encoding="utf-8")
+    return text.split("```python\n", 1)[1].split("```", 1)[0]
+
+
+def specialized(
+    kernel: str, pointers: str, sizes: dict[str, int], **constants: int | bool
+) -> Specialization:
+    """What Triton makes of a call with aligned pointers and these integers."""
+    names = pointers.split()
+    ones = {name: 1 for name, size in sizes.items() if size == 1}
+    signature = dict.fromkeys(names, "*fp32")
+    signature |= {name: "constexpr" if name in ones else "i32" for name in sizes}
+    divisible = [name for name, size in sizes.items() if size % 16 == 0]
+    return Specialization(kernel, signature, {**ones, **constants}, (*names, *divisible))
+
+
+@pytest.mark.triton
+@pytest.mark.cases
+def test_the_first_recorded_programs_nine_configs_are_five_cubins(cases_dir: Path) -> None:
+    sizes = {"N": 256, "C_in": 3, "H": 224, "W": 224, "C_out": 96, "KH": 11, "KW": 11}
+    sizes |= {"OH": 55, "OW": 55, "stride_h": 4, "stride_w": 4, "pad_h": 2, "pad_w": 2}
+    called = specialized(
+        "conv2d_fwd_kernel", "x_ptr w_ptr b_ptr out_ptr", sizes, K_TOTAL=363, HAS_BIAS=True
+    )
+
+    def tile(m: int, n: int, k: int, stages: int) -> Config:
+        return Config.of({"BLOCK_M": m, "BLOCK_N": n, "BLOCK_K": k}, 4, stages)
+
+    configs = [
+        tile(m, n, 32, stages)
+        for m, n in ((32, 32), (64, 32), (32, 64), (64, 64))
+        for stages in (1, 2)
+    ]
+    configs.append(tile(64, 64, 16, 3))
+    program = recorded_program(cases_dir, 0)
+    results = compile_all(program, configs, specialization=called)
+    all_compiled(results)
+    classes = cubin_classes(results)
+    assert [len(members) for members in classes] == [2, 2, 2, 2, 1]
+    active = results[4]
+    assert isinstance(active, Compiled)
+    assert active.config == tile(32, 64, 32, 1)
+    assert active.resources.shared_bytes == 12_288
+    assert active.facts["cp_async"] == 0  # nothing is pipelined
+    if active.toolchain.triton == "3.6.0":  # registers are the toolchain's choice
+        assert active.resources.registers_per_thread == 128
+
+
+@pytest.mark.triton
+@pytest.mark.cases
+def test_a_config_of_the_second_recorded_program_can_never_run_on_a_4090(cases_dir: Path) -> None:
+    sizes = {"B": 8, "IC": 32, "IH": 512, "IW": 512, "OC": 64, "KH": 5, "KW": 9}
+    sizes |= {"stride_h": 1, "stride_w": 1, "pad_h": 2, "pad_w": 4, "dil_h": 2, "dil_w": 3}
+    sizes |= {"OH": 508, "OW": 496, "HW": 508 * 496}
+    called = specialized("conv2d_kernel", "x_ptr w_ptr b_ptr y_ptr", sizes, has_bias=False)
+    config = Config.of({"BLOCK_OC": 64, "BLOCK_HW": 256, "BLOCK_K": 64}, 8, 3)
+    [result] = all_compiled(
+        compile_all(recorded_program(cases_dir, 1), [config], specialization=called)
+    )
+    assert result.resources.shared_bytes == 163_840
+    assert result.facts["pipeline_buffers"] == 2
