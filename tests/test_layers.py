@@ -29,6 +29,7 @@ ROWS = (
     ("checking",),
     ("api",),
     ("cli",),
+    ("__main__",),
 )
 ROW_OF = {part: number for number, row in enumerate(ROWS) for part in row}
 HEAVY = {"torch", "triton"}

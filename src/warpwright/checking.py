@@ -6,13 +6,13 @@ from dataclasses import replace
 
 from warpwright.accuracy import not_verified
 from warpwright.calls import find_calls
-from warpwright.errors import InputError, MissingToolError
+from warpwright.errors import InputError, MissingToolError, Place
 from warpwright.formats.reply import Reply
 from warpwright.judging import judge_candidate
 from warpwright.resources.gpus import resolve_gpu
 from warpwright.sandbox.trace import TraceFailed, trace_program
 from warpwright.source.view import read_program
-from warpwright.specialist import study_request, with_accuracy
+from warpwright.specialist import GPU_SECTION, study_request, with_accuracy
 from warpwright.study import Subject, Workbench, study_kernel
 from warpwright.types.compiled import Compiled
 from warpwright.types.program import ProgramView
@@ -59,7 +59,7 @@ def _read(reply: Reply) -> tuple[ProgramView | None, CheckResult]:
 
 def bare_study(request: Request) -> Study:
     """What is known of a request's program by reading alone."""
-    gpu = resolve_gpu(request.gpu)
+    gpu = resolve_gpu(request.gpu, place=Place(request.document, GPU_SECTION))
     view = read_program(request.program, document=request.document, first_line=request.program_line)
     return Study(gpu=gpu, view=view, kernels=())
 

@@ -13,23 +13,27 @@ from dataclasses import replace
 
 from warpwright.accuracy import verify_accuracy
 from warpwright.calls import find_calls
-from warpwright.formats.nsight import check_profile_kernels
+from warpwright.data.stages import left_open
+from warpwright.errors import Place
+from warpwright.formats.nsight import check_profile_kernels, retired_metrics
 from warpwright.judging import judge_candidate
 from warpwright.proposers.configs import TuningRules, choose, neighbours
 from warpwright.proposers.emit import emit_plans, reason_to_leave_alone
 from warpwright.resources.gpus import resolve_gpu
 from warpwright.source.view import read_program
-from warpwright.study import Subject, Workbench, study_kernel, study_program
+from warpwright.study import Subject, Workbench, read_view, study_kernel, study_program
 from warpwright.types.answer import Answer, ConfigPlan, Decision
 from warpwright.types.calls import KernelCalls
 from warpwright.types.config import Config
+from warpwright.types.evidence import Origin
 from warpwright.types.program import ProgramView
 from warpwright.types.request import Request
 from warpwright.types.shapes import Problem
 from warpwright.types.stage import StageId
-from warpwright.types.study import KernelStudy, Study
+from warpwright.types.study import Finding, KernelStudy, Study
 from warpwright.types.verdict import GateReport, Status
 
+GPU_SECTION = "# Target GPU"
 WARPS_ACTIVE = "sm__warps_active.avg.pct_of_peak_sustained_active"
 
 
@@ -81,18 +85,34 @@ def study_request(
     """The study of a request's program on its GPU, and the problem that was used."""
     if problem is None and request.problem is not None:
         problem = Problem(source=request.problem, origin="the request's [PROBLEM] section")
-    gpu = resolve_gpu(request.gpu)
+    gpu = resolve_gpu(request.gpu, place=Place(request.document, GPU_SECTION))
     subject = Subject(request.program, request.document, request.program_line)
+    check_profile_kernels(request, [kernel.name for kernel in read_view(subject).kernels])
     study = study_program(subject, gpu, bench, problem=problem, profile=request.profile)
-    check_profile_kernels(request, tuple(kernel.name for kernel in study.view.kernels))
-    return study, problem
+    return replace(study, findings=(*study.findings, *retired_metric_findings(request))), problem
+
+
+def retired_metric_findings(request: Request) -> tuple[Finding, ...]:
+    """Metrics that the request's stage names and that no profile of this card can hold."""
+    names = [target.metric for target in request.stage.metrics]
+    return tuple(
+        Finding(
+            "retired-metric",
+            "the request",
+            f"The stage asks for {metric.name}, which no profile of this card can hold: "
+            f"{metric.reason}. Ask for {metric.successor} instead; what depends on it is unknown.",
+            Origin.STATED,
+        )
+        for metric in retired_metrics(names)
+    )
 
 
 def propose(
     request: Request, study: Study, calls: Sequence[KernelCalls], bench: Workbench
 ) -> tuple[tuple[ConfigPlan, ...], dict[str, KernelStudy]]:
     """A plan a kernel, and what its new configs compile to."""
-    rules = TuningRules.of(request.stage)
+    # our own table fills what the request leaves open
+    rules = TuningRules.of((*request.stage.rules, *left_open(request.stage)))
     subject = Subject(request.program, request.document, request.program_line)
     plans = []
     studied: dict[str, KernelStudy] = {}
@@ -113,9 +133,7 @@ def propose(
     return tuple(plans), studied
 
 
-def _candidate_kernels(
-    study: Study, studied: Mapping[str, KernelStudy]
-) -> dict[str, KernelStudy]:
+def _candidate_kernels(study: Study, studied: Mapping[str, KernelStudy]) -> dict[str, KernelStudy]:
     """Every kernel with its originals and candidates, as the candidate program may have them."""
     return {
         kernel.kernel: replace(kernel, configs=(*kernel.configs, *studied[kernel.kernel].configs))

@@ -15,19 +15,25 @@ from warpwright.errors import InputError, WarpwrightError
 
 HELP = """Make Triton GPU kernels faster, within stated rules, and prove it.
 
-A request (target GPU, stage with rules, current program, profile) goes in; the best program
-that obeys the rules comes out, with the evidence. Works without a GPU: configs are compiled for
-the target, and accuracy is checked in Triton's interpreter.
+A request (target GPU, stage with rules, current program, profile) goes
+in; the best program that obeys the rules comes out, with the evidence.
+No GPU is needed: configs are compiled for the target, and accuracy is
+checked in Triton's interpreter.
 
 First steps:
 
-  warpwright doctor                                 what this machine can do
-  warpwright inspect kernel.py --gpu "RTX 4090" --input 256x3x224x224
+  warpwright doctor
+  warpwright inspect kernel.py --gpu 4090 --problem layer.py
   warpwright answer request.txt --problem layer.py > better.py
   warpwright check request.txt reply.py --json
 
-Exit codes: 0 done (check: nothing broken), 1 check found violations, 2 bad input, 3 this machine
-lacks something the command needs, 4 an error of Warpwright's own.
+Exit codes:
+
+  0  done; for check: nothing is broken
+  1  check found violations
+  2  bad input
+  3  this machine lacks something that the command needs
+  4  an error of Warpwright's own
 """
 
 app = typer.Typer(

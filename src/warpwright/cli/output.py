@@ -17,11 +17,13 @@ from warpwright.errors import InputError, Place
 from warpwright.formats.documents import MAX_DOCUMENT_BYTES, decode_document
 
 STDIN = "-"
+PIPED_WIDTH = 150
 
 
 def stdout() -> Console:
-    """For tables that people read; plain text where stdout is no terminal."""
-    return Console(highlight=False)
+    """For tables that people read. Where stdout is no terminal, plain text with room for them."""
+    console = Console(highlight=False)
+    return console if console.is_terminal else Console(width=PIPED_WIDTH, highlight=False)
 
 
 def stderr() -> Console:

@@ -15,7 +15,7 @@ from warpwright.resources.predicates import LOW_OCCUPANCY_PCT, occupancy_suggest
 from warpwright.types.answer import ConfigChoice, ConfigPlan
 from warpwright.types.compiled import Compiled
 from warpwright.types.config import Config
-from warpwright.types.stage import Rule, Stage
+from warpwright.types.stage import Rule
 from warpwright.types.study import Activity, ConfigStudy, KernelStudy
 
 SANE_WARPS = (1, 2, 4, 8, 16)
@@ -34,22 +34,24 @@ class TuningRules:
     include: tuple[Config, ...] = ()
 
     @classmethod
-    def of(cls, stage: Stage) -> TuningRules:
-        """Read the parameters off a stage's rules."""
-        count = stage.rule("configs.count")
-        step = stage.rule("num_stages.step")
+    def of(cls, rules: Sequence[Rule]) -> TuningRules:
+        """Read the parameters off a stage's rules; of rules with one id the first counts."""
+        first: dict[str, Rule] = {}
+        for rule in rules:
+            first.setdefault(rule.id, rule)
         include = tuple(
             Config.of({}, _whole(rule, "num_warps") or 4, _whole(rule, "num_stages") or 3)
-            for rule in stage.rules
+            for rule in rules
             if rule.id == "configs.include"
         )
+        count = first.get("configs.count")
         return cls(
             count_min=_whole(count, "min"),
             count_max=_whole(count, "max"),
-            warps=_values(stage.rule("num_warps.domain")),
-            stages=_values(stage.rule("num_stages.domain")),
-            stage_step=_whole(step, "max") or 1,
-            warps_need_occupancy=stage.rule("num_warps.only_if") is not None,
+            warps=_values(first.get("num_warps.domain")),
+            stages=_values(first.get("num_stages.domain")),
+            stage_step=_whole(first.get("num_stages.step"), "max") or 1,
+            warps_need_occupancy="num_warps.only_if" in first,
             include=include,
         )
 

@@ -13,12 +13,10 @@ from warpwright.types.study import Activity, ConfigStudy, KernelStudy, Study
 from warpwright.types.verdict import GateReport, Status
 
 ACTIVITY_MARK = {Activity.ACTIVE: "●", Activity.POSSIBLE: "◐", Activity.UNKNOWN: "?"}
-TABLE_WIDTH = 150
 
 
 def print_study(study: Study, console: Console) -> None:
     """First line: compiled, for which card, not measured. Then one table a kernel, findings."""
-    console = _wide(console)
     toolchain = study.toolchain
     with_what = f", with Triton {toolchain.triton} and ptxas {toolchain.ptxas}" if toolchain else ""
     console.print(
@@ -42,13 +40,6 @@ def print_study(study: Study, console: Console) -> None:
         console.print("\nNot known", style="bold")
     for text in study.unknown:
         console.print(f"- {text}", markup=False, soft_wrap=True)
-
-
-def _wide(console: Console) -> Console:
-    """Piped output gets room for the whole table instead of 80 columns."""
-    if console.is_terminal:
-        return console
-    return Console(file=console.file, width=TABLE_WIDTH, highlight=False)
 
 
 def _print_floor(study: Study, console: Console) -> None:

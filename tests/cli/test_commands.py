@@ -1,0 +1,82 @@
+"""The commands that read and write text, through the real program."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from subprocess import CompletedProcess
+
+from warpwright.formats.request import parse_request
+
+Command = Callable[..., CompletedProcess[str]]
+KERNEL = """import torch
+import torch.nn as nn
+import triton
+import triton.language as tl
+
+
+@triton.jit
+def scale_kernel(x, y, n, BLOCK: tl.constexpr):
+    offsets = tl.program_id(0) * BLOCK + tl.arange(0, BLOCK)
+    inside = offsets < n
+    tl.store(y + offsets, 2.0 * tl.load(x + offsets, mask=inside), mask=inside)
+
+
+def scale(x):
+    y = torch.empty_like(x)
+    scale_kernel[(triton.cdiv(x.numel(), 256),)](x, y, x.numel(), BLOCK=256)
+    return y
+
+
+class ModelNew(nn.Module):
+    def forward(self, x):
+        return scale(x)
+"""
+
+
+def test_help_teaches_the_first_steps_and_the_exit_codes(warpwright: Command) -> None:
+    done = warpwright("--help")
+    assert done.returncode == 0
+    for words in ("doctor", "answer request.txt", "bad input"):
+        assert words in done.stdout
+    for command in ("answer", "check", "inspect", "request", "gpus", "stages", "runs", "doctor"):
+        assert warpwright(command, "--help").returncode == 0
+
+
+def test_a_rendered_request_is_read_back_as_what_it_was_made_of(
+    warpwright: Command, tmp_path: Path
+) -> None:
+    (tmp_path / "kernel.py").write_text(KERNEL)
+    metrics = {"scale_kernel": {"launch__grid_size": 64, "lts__t_sector_hit_rate.pct": 50.5}}
+    (tmp_path / "profile.json").write_text(json.dumps(metrics))
+    done = warpwright("request", "kernel.py", "--gpu", "H100", "--profile", "profile.json")
+    assert done.returncode == 0, done.stderr
+    request = parse_request(done.stdout)
+    assert request.program.strip() == KERNEL.strip()
+    assert "H100" in request.gpu.name
+    profile = request.profile.kernel("scale_kernel")
+    assert profile is not None
+    assert profile.metric("launch__grid_size") == 64
+
+
+def test_every_listing_has_json_with_a_schema_version(warpwright: Command) -> None:
+    for command in ("gpus", "stages", "runs", "doctor"):
+        done = warpwright(command, "--json")
+        assert done.returncode == 0, done.stderr
+        document = json.loads(done.stdout)
+        assert document["schema_version"] == 1
+        assert document["schema_name"] == f"warpwright.{command}"
+
+
+def test_a_gpu_goes_by_many_names(warpwright: Command) -> None:
+    names = ("4090", "RTX 4090", "NVIDIA GeForce RTX 4090")
+    found = [json.loads(warpwright("gpus", name, "--json").stdout)["gpus"] for name in names]
+    assert found[0] == found[1] == found[2]
+    assert found[0][0]["name"] == "RTX 4090"
+
+
+def test_a_sheet_shows_a_source_for_its_numbers(warpwright: Command) -> None:
+    done = warpwright("gpus", "4090")
+    assert "memory_bandwidth_gb_per_s" in done.stdout
+    assert "1008" in done.stdout
