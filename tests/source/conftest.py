@@ -64,7 +64,7 @@ class ModelNew(nn.Module):
         return product(left, right)
 '''
 
-SCALE = '''\
+SCALE = """\
 import torch
 import torch.nn as nn
 import triton
@@ -102,7 +102,7 @@ class ModelNew(nn.Module):
 
     def forward(self, x):
         return scale(x, self.factor)
-'''
+"""
 
 
 @pytest.fixture

@@ -28,7 +28,9 @@ def test_kept_configs_keep_text_comments_and_order_and_new_ones_follow_in_their_
     edited = set_configs(
         matmul, "product_kernel", [WIDE, TALL, LARGE], comments={WIDE: "more columns per block"}
     )
-    assert configs_block(edited) == """\
+    assert (
+        configs_block(edited)
+        == """\
 configs=[
         # small tiles
         triton.Config({'BM': 64, 'BN': 32, 'BK': 32}, num_warps=4, num_stages=2),  # tall
@@ -39,6 +41,7 @@ configs=[
         triton.Config({'BM': 32, 'BN': 128, 'BK': 32}, num_warps=4, num_stages=4),
     ],
     """
+    )
     rest = edited.replace(configs_block(edited), configs_block(matmul))
     assert rest == matmul
 
@@ -83,7 +86,9 @@ def test_a_vertical_style_is_copied_without_its_comments() -> None:
         ),
     ]""")
     old, new = Config.of({"B": 64}, 2, 4), Config.of({"B": 256}, 8, 4)
-    assert configs_block(set_configs(source, "k", [old, new])) == """\
+    assert (
+        configs_block(set_configs(source, "k", [old, new]))
+        == """\
 configs=[
         triton.Config(
             {"B": 64},  # one warp's worth
@@ -98,6 +103,7 @@ configs=[
         ),
     ],
     """
+    )
 
 
 def test_a_list_on_one_line_stays_there_while_it_fits() -> None:
@@ -109,20 +115,24 @@ def test_a_list_on_one_line_stays_there_while_it_fits() -> None:
         in edited
     )
     longer = set_configs(source, "k", [*two, Config.of({"B": 256}, 8)])
-    assert configs_block(longer) == """\
+    assert (
+        configs_block(longer)
+        == """\
 configs=[
         triton.Config({'B': 64}, num_warps=2),
         triton.Config({'B': 128}, num_warps=4),
         triton.Config({'B': 256}, num_warps=8),
     ],
     """
+    )
 
 
 def test_a_list_with_a_name_of_its_own_is_edited_where_it_stands() -> None:
     source = program("LIST", "LIST = [\n    triton.Config({'B': 64}, num_warps=2),\n]")
     edited = set_configs(source, "k", [Config.of({"B": 64}, 2), Config.of({"B": 64}, 4)])
-    assert "LIST = [\n    triton.Config({'B': 64}, num_warps=2),\n    triton.Config({'B': 64}, n" in (
-        edited
+    assert (
+        "LIST = [\n    triton.Config({'B': 64}, num_warps=2),\n    triton.Config({'B': 64}, n"
+        in (edited)
     )
     assert "configs=LIST," in edited
 
@@ -139,12 +149,15 @@ def test_a_list_that_two_kernels_share_is_left_to_the_other() -> None:
 @pytest.mark.parametrize("configs", ["make()", "[triton.Config({'B': b}) for b in (1, 2)]"])
 def test_a_list_built_by_code_becomes_a_plain_one(configs: str) -> None:
     edited = set_configs(program(configs), "k", [Config.of({"B": 2}), Config.of({"B": 4}, 8, 1)])
-    assert configs_block(edited) == """\
+    assert (
+        configs_block(edited)
+        == """\
 configs=[
         triton.Config({'B': 2}, num_warps=4, num_stages=3),
         triton.Config({'B': 4}, num_warps=8, num_stages=1),
     ],
     """
+    )
 
 
 def test_a_config_that_fits_no_style_says_all_its_options() -> None:
@@ -156,8 +169,7 @@ def test_a_config_that_fits_no_style_says_all_its_options() -> None:
 
 def test_windows_line_ends_and_nested_kernels_are_kept() -> None:
     source = "import triton\ndef make():\n" + "".join(
-        f"    {line}\n"
-        for line in program("[\n    triton.Config({'B': 64}),\n]").splitlines()[2:]
+        f"    {line}\n" for line in program("[\n    triton.Config({'B': 64}),\n]").splitlines()[2:]
     )
     source = source.replace("\n", "\r\n")
     edited = set_configs(source, "k", [Config.of({"B": 64}), Config.of({"B": 32})])
@@ -169,7 +181,8 @@ def test_autotune_is_added_above_the_kernel_and_launch_options_go(scale: str) ->
     configs = [Config((), 4, 2), Config((), 8, 2)]
     edited = add_autotune(scale, "scale_kernel", configs, ["count"], restore_value=["target"])
     assert edited.startswith(scale[: scale.index("@triton.jit")])
-    assert """
+    assert (
+        """
 
 @triton.autotune(
     configs=[
@@ -180,12 +193,17 @@ def test_autotune_is_added_above_the_kernel_and_launch_options_go(scale: str) ->
     restore_value=['target'],
 )
 @triton.jit
-def scale_kernel(""" in edited
-    assert """\
+def scale_kernel("""
+        in edited
+    )
+    assert (
+        """\
         factor,
         BLOCK=BLOCK,
     )
-    return y""" in edited
+    return y"""
+        in edited
+    )
     kinds = {edit.kind for edit in difference(scale, edited)}
     assert kinds == {EditKind.AUTOTUNE_ADDED, EditKind.CONFIG_ADDED, EditKind.LAUNCH_OPTIONS}
 

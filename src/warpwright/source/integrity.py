@@ -77,7 +77,7 @@ class _Reader:
         self.program = program
         self.aliases = program.aliases
         self.reach: Reach = read_reach(program)
-        self.launches = {id(launch.call) for launch in find_launches(program)}
+        self.launches = {id(launch.call): launch for launch in find_launches(program)}
 
     def calls_in(self, function: HostFunction) -> list[HostCall]:
         tensors = TensorNames(self.program, function, self.reach.modules)
@@ -157,7 +157,7 @@ class _Reader:
         target = node.func if literal is None else ast.Attribute(literal[0], literal[1], ast.Load())
         text = text_of(target)
         if id(node) in self.launches:
-            return text, CallKind.LAUNCH
+            return self.launches[id(node)].kernel, CallKind.LAUNCH
         class_path = self._module_class(target, function, tensors)
         if class_path is not None:
             if class_path in self.reach.own_modules:
