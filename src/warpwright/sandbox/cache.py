@@ -49,8 +49,10 @@ def toolchain_versions() -> Mapping[str, str | None]:
 
 @cache
 def _children_digest() -> str:
+    """Of everything of ours that runs in children: they use this package and `source`."""
     digest = hashlib.sha256()
-    for path in sorted(Path(__file__).parent.glob("child_*.py")):
+    here = Path(__file__).parent
+    for path in sorted([*here.glob("*.py"), *(here.parent / "source").glob("*.py")]):
         digest.update(path.read_bytes())
     return digest.hexdigest()
 
@@ -103,6 +105,8 @@ class ResultCache:
         if output is not None and output.is_dir():
             shutil.copytree(output, fresh / "out")
         (fresh / "value.json").write_text(json.dumps(dict(value)))
+        if entry.exists() and self.load(key) is None:  # damaged
+            shutil.rmtree(entry, ignore_errors=True)
         try:
             fresh.rename(entry)
         except OSError:  # another process was first

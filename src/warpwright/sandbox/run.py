@@ -119,7 +119,7 @@ def _watch(job_dir: Path, job: Job) -> JobResult:
     try:
         stopped, peak = _wait(process, output, job.limits, started)
     finally:
-        kill_job(process.pid, mark)
+        kill_job(process.pid, mark, job_dir)
         process.wait()
         output.finish()
     result = _read_result(job_dir, process.returncode, stopped, job.limits)
@@ -168,12 +168,12 @@ def tree_memory_bytes(pid: int) -> int:
     return total
 
 
-def kill_job(pid: int, mark: str) -> None:
-    """Kill the child's process group and whatever left the group but carries its mark."""
+def kill_job(pid: int, mark: str, job_dir: Path) -> None:
+    """Kill the child's process group, and whatever left it but has its mark or directory."""
     with contextlib.suppress(ProcessLookupError, PermissionError):
         os.killpg(pid, signal.SIGKILL)
     for _ in range(20):  # a forking process may be a step ahead: look until none is left
-        survivors = [process for process in psutil.process_iter() if _carries(process, mark)]
+        survivors = [p for p in psutil.process_iter() if _belongs(p, mark, job_dir)]
         if not survivors:
             return
         for process in survivors:
@@ -183,9 +183,11 @@ def kill_job(pid: int, mark: str) -> None:
                 continue
 
 
-def _carries(process: psutil.Process, mark: str) -> bool:
+def _belongs(process: psutil.Process, mark: str, job_dir: Path) -> bool:
     try:
-        return process.status() != psutil.STATUS_ZOMBIE and process.environ().get(JOB_MARK) == mark
+        if process.status() == psutil.STATUS_ZOMBIE:
+            return False
+        return process.environ().get(JOB_MARK) == mark or Path(process.cwd()) == job_dir
     except (psutil.Error, OSError):
         return False
 
@@ -201,26 +203,30 @@ def _read_result(
     if path.stat().st_size > RESULT_BYTES:
         return JobResult(JobOutcome.OUTPUT_LIMIT, reason="its result is too large")
     try:
-        result = json.loads(path.read_text())
-    except (ValueError, UnicodeDecodeError):
+        result = json.loads(path.read_text(encoding="utf-8"))
+    except (ValueError, RecursionError):
         return JobResult(JobOutcome.FAILED, reason="its result is not JSON")
-    if "error" not in result:
+    # The code that ran could have written this file itself: nothing about its form is certain.
+    if isinstance(result, dict) and isinstance(result.get("error"), dict):
+        return _from_error(result["error"])
+    if isinstance(result, dict) and isinstance(result.get("value"), dict):
         return JobResult(JobOutcome.OK, value=result["value"])
-    return _from_error(result["error"])
+    return JobResult(JobOutcome.FAILED, reason="its result does not have the form of one")
 
 
 def _from_error(error: Mapping[str, Any]) -> JobResult:
-    place = error.get("place") or {}
-    where = f"{place['file']}:{place['line']}: " if place else ""
-    kind = error["type"]
+    place = error.get("place")
+    where = ""
+    if isinstance(place, dict) and place:
+        where = f"{place.get('file')}:{place.get('line')}: "
+    kind, message = str(error.get("type")), str(error.get("message"))
     if kind in ("exit", "forbidden"):
-        return JobResult(
-            JobOutcome.EXITED if kind == "exit" else JobOutcome.FAILED, reason=error["message"]
-        )
+        outcome = JobOutcome.EXITED if kind == "exit" else JobOutcome.FAILED
+        return JobResult(outcome, reason=message)
     outcome = JobOutcome.OUT_OF_MEMORY if kind == "MemoryError" else JobOutcome.FAILED
-    first_line = (error["message"].strip().splitlines() or [""])[0]
+    first_line = (message.strip().splitlines() or [""])[0]
     return JobResult(
-        outcome, reason=f"{where}{kind}: {first_line}", detail=error.get("traceback", "")
+        outcome, reason=f"{where}{kind}: {first_line}", detail=str(error.get("traceback", ""))
     )
 
 
