@@ -21,16 +21,18 @@ from triton.runtime.interpreter import TensorHandle
 Values = npt.NDArray[Any]
 Shape = tuple[int, ...]
 
-NUMPY_DTYPES = {
+NUMPY_DTYPES: dict[str, np.dtype[Any]] = {
     "int32": np.dtype(np.int32),
     "int64": np.dtype(np.int64),
     "fp32": np.dtype(np.float32),
     "int1": np.dtype(np.bool_),
 }
+NUMBERS = ("int32", "int64", "fp32")
+INTEGERS = ("int1", "int32", "int64")
 INT_LIMITS = {"int32": 2**31, "int64": 2**63}
-ARITHMETIC = {"__add__": np.add, "__sub__": np.subtract, "__mul__": np.multiply}
-REVERSED = {"__radd__": np.add, "__rmul__": np.multiply}
-COMPARISONS = {
+ARITHMETIC: dict[str, Any] = {"__add__": np.add, "__sub__": np.subtract, "__mul__": np.multiply}
+REVERSED: dict[str, Any] = {"__radd__": np.add, "__rmul__": np.multiply}
+COMPARISONS: dict[str, Any] = {
     "__lt__": np.less,
     "__le__": np.less_equal,
     "__gt__": np.greater,
@@ -39,7 +41,11 @@ COMPARISONS = {
     "__ne__": np.not_equal,
 }
 # Element types that are loaded or cast as numpy has them.
-PLAIN = {**NUMPY_DTYPES, "fp16": np.dtype(np.float16), "fp64": np.dtype(np.float64)}
+PLAIN: dict[str, np.dtype[Any]] = {
+    **NUMPY_DTYPES,
+    "fp16": np.dtype(np.float16),
+    "fp64": np.dtype(np.float64),
+}
 LOGIC = {"__and__": operator.and_, "__or__": operator.or_, "__xor__": operator.xor}
 
 del PLAIN["int1"]  # bytes in memory, bits in the language
@@ -52,12 +58,12 @@ def install() -> None:
     """Put the short cuts before the operators of `tl.tensor`; the language is patched before."""
     kind = tl.tensor
     for name, operation in (ARITHMETIC | REVERSED).items():
-        setattr(kind, name, _arithmetic(operation, getattr(kind, name)))
+        setattr(kind, name, _elementwise(operation, getattr(kind, name), NUMBERS))
     kind.__add__ = _pointer_add(kind.__add__)
     for name, operation in COMPARISONS.items():
-        setattr(kind, name, _comparison(operation, getattr(kind, name)))
+        setattr(kind, name, _elementwise(operation, getattr(kind, name), NUMBERS, tl.int1))
     for name, operation in LOGIC.items():
-        setattr(kind, name, _logic(operation, getattr(kind, name)))
+        setattr(kind, name, _elementwise(operation, getattr(kind, name), INTEGERS))
     kind.__floordiv__ = _division(np.floor_divide, kind.__floordiv__)
     kind.__mod__ = _division(np.remainder, kind.__mod__)
     kind.__getitem__ = _new_axes(kind.__getitem__)
@@ -141,32 +147,14 @@ def _simple(self: Any, other: Any, names: tuple[str, ...]) -> tuple[Any, Shape |
     return (operand[0], shape) if fits else None
 
 
-def _arithmetic(operation: Any, original: Any) -> Any:
+def _elementwise(operation: Any, original: Any, names: tuple[str, ...], result: Any = None) -> Any:
+    """`result`: dtype of the result; None: the tensor's own."""
+
     def operator_(self: Any, other: Any) -> Any:
-        case = _simple(self, other, ("int32", "int64", "fp32"))
+        case = _simple(self, other, names)
         if case is None:
             return original(self, other)
-        return _tensor(operation(self.handle.data, case[0]), self.dtype, case[1])
-
-    return operator_
-
-
-def _comparison(operation: Any, original: Any) -> Any:
-    def operator_(self: Any, other: Any) -> Any:
-        case = _simple(self, other, ("int32", "int64", "fp32"))
-        if case is None:
-            return original(self, other)
-        return _tensor(operation(self.handle.data, case[0]), tl.int1, case[1])
-
-    return operator_
-
-
-def _logic(operation: Any, original: Any) -> Any:
-    def operator_(self: Any, other: Any) -> Any:
-        case = _simple(self, other, ("int1", "int32", "int64"))
-        if case is None:
-            return original(self, other)
-        return _tensor(operation(self.handle.data, case[0]), self.dtype, case[1])
+        return _tensor(operation(self.handle.data, case[0]), result or self.dtype, case[1])
 
     return operator_
 
@@ -289,11 +277,10 @@ def _where(original: Any) -> Any:
 
 
 def _where_case(condition: Any, x: Any, y: Any) -> tuple[Any, Any, Any, Shape | None] | None:
-    names = ("int32", "int64", "fp32")
     first, second = (x, y) if type(x) is tl.tensor else (y, x)
     if type(first) is not tl.tensor:
         return None
-    case = _simple(first, second, names)
+    case = _simple(first, second, NUMBERS)
     if case is None:
         return None
     fits, shape = _together(_shape(condition), case[1])
