@@ -168,6 +168,16 @@ def test_maxnreg_bounds_the_registers() -> None:
 
 
 @pytest.mark.triton
+def test_what_the_assembler_refuses_comes_in_its_words() -> None:
+    [result] = compile_all(PIPELINED, [replace(config(64), maxnreg=24)], HOPPER)
+    assert isinstance(result, CompileFailed)
+    assert result.kind == "error"
+    assert result.reason.startswith("ptxas fatal")
+    assert "nsufficient registers" in result.reason
+    assert "Repro command" not in result.reason
+
+
+@pytest.mark.triton
 def test_equal_code_gives_equal_cubins_wherever_it_stands() -> None:
     moved = PIPELINED.replace("import torch\n", "import torch\n\n# a comment\n\nUNUSED = 3\n")
     moved = moved.replace("    inner =", "    # the inner axis\n    inner =")

@@ -10,6 +10,7 @@ import contextlib
 import gc
 import hashlib
 import io
+import re
 import types
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
@@ -244,12 +245,19 @@ def explain(error: BaseException, program: str) -> str:
             None if current.__suppress_context__ else current.__context__
         )
     if innermost is None:
-        return f"{type(error).__name__}: {error}"
+        return assembler_says(str(error)) or f"{type(error).__name__}: {error}"
     words = innermost.error_message or (
         str(last) if last is not innermost else type(innermost).__name__
     )
     line = source_line(innermost, program)
     return f"line {line}: {words}" if line is not None else words
+
+
+def assembler_says(message: str) -> str:
+    """The lines of an error in which ptxas speaks; the rest is how to call it again."""
+    return "\n".join(
+        re.sub(r"\s+", " ", line) for line in message.splitlines() if line.startswith("ptxas ")
+    )
 
 
 def source_line(error: CompilationError, program: str) -> int | None:
