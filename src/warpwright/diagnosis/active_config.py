@@ -9,7 +9,7 @@ for the toolchain that the profile was taken with), so it only breaks ties, and 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from warpwright.types.compiled import Occupancy
@@ -74,17 +74,22 @@ def infer_active(
     study: KernelStudy,
     launches: Sequence[Launch] = (),
     profile: KernelProfile | None = None,
+    possible: Mapping[Config, bool] | None = None,
 ) -> ActiveInference:
     """Which of a kernel's configs the profile was taken with.
 
     `launches` are those of this kernel, with the grid of each config; empty where shapes are
-    unknown. The answer is a set: more than one candidate means that they cannot be told apart.
+    unknown. Then `possible` may say for each config whether the profile's grid size can come
+    from it, by the grid's formula. The answer is a set: more than one candidate means that they
+    cannot be told apart.
     """
     state = _launchable(_State(study.configs))
     if profile is None:
         return _without_profile(state, study)
     if launches:
         state = _by_grid(state, launches, profile)
+    elif possible and not all(possible.values()) and any(possible.values()):
+        state = _by_formula(state, possible, profile)
     elif len(state.candidates) > 1 and profile.values(GRID_SIZE):
         text = "the grid of a config is not known without input shapes"
         state = replace(state, evidence=(*state.evidence, text))
@@ -150,6 +155,19 @@ def _by_grid(state: _State, launches: Sequence[Launch], profile: KernelProfile) 
         text = f"{GRID_SIZE} {shown} fits every config"
     else:
         text = f"{GRID_SIZE} {shown} fits {len(kept)} of {len(state.candidates)} configs"
+    return _State(kept, (*state.evidence, text), state.findings)
+
+
+def _by_formula(state: _State, possible: Mapping[Config, bool], profile: KernelProfile) -> _State:
+    """Drop configs whose grid cannot have that many blocks, whatever the shapes are."""
+    kept = tuple(c for c in state.candidates if possible.get(c.config, True))
+    if not kept:
+        return state
+    shown = ", ".join(f"{int(size):,}" for size in profile.values(GRID_SIZE))
+    text = (
+        f"{GRID_SIZE} {shown} can come from {len(kept)} of {len(state.candidates)} configs, "
+        "by the grid's formula; the shapes are unknown"
+    )
     return _State(kept, (*state.evidence, text), state.findings)
 
 

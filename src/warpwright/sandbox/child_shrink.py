@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import time
 from collections.abc import Iterator, Mapping
+from functools import partial
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -54,9 +55,7 @@ def _search(
             if not more:
                 break
             variables = sorted({*variables, *more})
-        search = Search(
-            lambda sizes, init=with_init: trial.attempt(sizes, init), goal, limits, out_of_time
-        )
+        search = Search(partial(trial.attempt, with_init=with_init), goal, limits, out_of_time)
         best = search.run(variables)
         if best is not None:
             found.append((with_init, *best))
