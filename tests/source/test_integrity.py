@@ -139,8 +139,7 @@ def test_what_only_init_calls_creates_parameters() -> None:
     source = TEMPLATE.replace("{body}", "pass")
     found = host_calls(source)
     for text in ("torch.randn", "nn.init.kaiming_uniform_", "self.weight.data.mul_"):
-        line = source[: source.index(text)].count("
-") + 1
+        line = source[: source.index(text)].count("\n") + 1
         here = [call for call in found if call.line == line]
         assert here and not any(call.computes for call in here)
 

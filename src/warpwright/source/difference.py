@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from difflib import SequenceMatcher
 
-from warpwright.source.host_difference import host_edits, launch_edits, launches_of
+from warpwright.source.host_difference import host_edits, launch_edits
 from warpwright.source.kernel_difference import (
     MAX_COMPARED,
     autotune_edits,
@@ -16,6 +16,7 @@ from warpwright.source.kernel_difference import (
     signature_edits,
 )
 from warpwright.source.kernels import read_kernel
+from warpwright.source.launch_form import launches_of
 from warpwright.source.launches import find_launches
 from warpwright.source.normal import renamed_lines
 from warpwright.source.parsing import too_deep

@@ -4,161 +4,19 @@ from __future__ import annotations
 
 import ast
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
 
 from warpwright.source.evaluate import outside_functions
 from warpwright.source.kernel_difference import line_edits
-from warpwright.source.launches import MODULE, LaunchNode, find_launches, grid_values
-from warpwright.source.normal import Definitions, Line, Position, body_lines, clone, position_of
+from warpwright.source.launch_form import LaunchForm
+from warpwright.source.launches import MODULE
+from warpwright.source.normal import Line, body_lines, position_of
 from warpwright.source.parsing import text_of
 from warpwright.source.program import FunctionNode, ParsedProgram, jit_decorator
 from warpwright.types.edit import Edit, EditKind
-from warpwright.types.program import Kernel
-
-_META = "meta"
-
-
-@dataclass(frozen=True, slots=True)
-class _Launch:
-    """A launch in normal form: arguments by parameter, options, grids."""
-
-    node: LaunchNode
-    kernel: Kernel
-    definitions: Definitions
-
-    @property
-    def where(self) -> str:
-        return self.node.function.name if self.node.function else MODULE
-
-    @property
-    def line(self) -> int:
-        return self.node.call.lineno
-
-    def bound(self) -> tuple[dict[str, ast.expr], dict[str, ast.expr]]:
-        """(arguments by parameter, launch options by name)."""
-        names = [parameter.name for parameter in self.kernel.parameters]
-        call = self.node.call
-        arguments: dict[str, ast.expr] = {}
-        for index, argument in enumerate(call.args):
-            starred = isinstance(argument, ast.Starred)
-            name = names[index] if index < len(names) and not starred else f"*{index}"
-            arguments[name] = argument
-        options: dict[str, ast.expr] = {}
-        for keyword in call.keywords:
-            name = keyword.arg or "**"
-            if name == "grid" and name not in names:
-                continue
-            (arguments if name in names or name == "**" else options)[name] = keyword.value
-        return arguments, options
-
-    @property
-    def place(self) -> Position:
-        return position_of(self.node.call)
-
-    def resolved(self, node: ast.expr) -> str:
-        return text_of(self.definitions.expand(node, self.place))
-
-    def grids(self) -> set[str]:
-        """Each grid this launch can have, as one canonical tuple over `meta[...]`.
-
-        Local names are resolved, parameter names of lambdas do not count, and a local that
-        is passed as a compile-time parameter reads as `meta["THAT"]`.
-        """
-        constants = {p.name for p in self.kernel.parameters if p.is_constexpr}
-        fixed: dict[str, ast.expr] = {}
-        for name, value in self.bound()[0].items():
-            if name in constants and isinstance(value, ast.Name):
-                fixed[value.id] = _meta(name)
-        return {self._grid(value, fixed) for value in grid_values(self.node)}
-
-    def _grid(self, value: ast.AST, fixed: Mapping[str, ast.expr]) -> str:
-        if isinstance(value, ast.FunctionDef) and _is_straight(value):
-            inner = value.body[-1].value  # type: ignore[attr-defined]
-            local = Definitions(value, value.body)
-            body = local.expand(inner, position_of(value.body[-1]))
-            return self._grid(ast.Lambda(value.args, body), fixed)
-        if isinstance(value, (ast.FunctionDef, ast.AsyncFunctionDef)):
-            function = clone(value)
-            function.name = "grid"
-            return "\n".join(f"{line.depth} {line.text}" for line in body_lines([function]))
-        names = dict(fixed)
-        if isinstance(value, ast.Lambda):
-            for argument in value.args.args:
-                names[argument.arg] = ast.Name(_META, ast.Load())
-            value = value.body
-        assert isinstance(value, ast.expr)
-        expanded = _GridForm().visit(self.definitions.expand(value, self.place, names))
-        if isinstance(expanded, ast.Tuple) and len(expanded.elts) > 1:
-            # Trailing ones launch the same blocks.
-            while len(expanded.elts) > 1 and text_of(expanded.elts[-1]) == "1":
-                expanded.elts.pop()
-        return text_of(expanded)
-
-
-def _is_straight(function: ast.FunctionDef) -> bool:
-    """A body of assignments and one `return` at its end."""
-    *before, last = function.body
-    is_return = isinstance(last, ast.Return) and last.value is not None
-    return is_return and all(isinstance(s, (ast.Assign, ast.AnnAssign)) for s in before)
-
-
-class _GridForm(ast.NodeTransformer):
-    """`tl.cdiv`, `tr.cdiv` and `(a + b - 1) // b` → `triton.cdiv(a, b)`."""
-
-    def visit_Call(self, node: ast.Call) -> ast.AST:
-        self.generic_visit(node)
-        called = text_of(node.func)
-        if called.split(".")[-1] == "cdiv" and len(node.args) == 2:
-            return _cdiv(node.args[0], node.args[1])
-        return node
-
-    def visit_BinOp(self, node: ast.BinOp) -> ast.AST:
-        self.generic_visit(node)
-        if not isinstance(node.op, ast.FloorDiv):
-            return node
-        right = text_of(node.right)
-        top = node.left
-        if isinstance(top, ast.BinOp) and isinstance(top.op, ast.Sub) and _is_one(top.right):
-            inner = top.left
-            if isinstance(inner, ast.BinOp) and isinstance(inner.op, ast.Add):
-                if text_of(inner.right) == right:
-                    return _cdiv(inner.left, node.right)
-                if text_of(inner.left) == right:
-                    return _cdiv(inner.right, node.right)
-        if isinstance(top, ast.BinOp) and isinstance(top.op, ast.Add):
-            less = ast.BinOp(node.right, ast.Sub(), ast.Constant(1))
-            if text_of(top.right) == text_of(less):
-                return _cdiv(top.left, node.right)
-        return node
-
-
-def _cdiv(left: ast.expr, right: ast.expr) -> ast.Call:
-    function = ast.Attribute(ast.Name("triton", ast.Load()), "cdiv", ast.Load())
-    return ast.Call(function, [left, right], [])
-
-
-def _is_one(node: ast.expr) -> bool:
-    return isinstance(node, ast.Constant) and node.value == 1
-
-
-def _meta(name: str) -> ast.Subscript:
-    return ast.Subscript(ast.Name(_META, ast.Load()), ast.Constant(name), ast.Load())
-
-
-def launches_of(program: ParsedProgram, kernels: Mapping[str, Kernel]) -> list[_Launch]:
-    """The launches of a program whose kernel is known."""
-    found: list[_Launch] = []
-    for node in find_launches(program):
-        kernel = kernels.get(node.kernel)
-        if kernel is not None:
-            function = node.function.node if node.function else None
-            body = function.body if function else program.tree.body
-            found.append(_Launch(node, kernel, Definitions(function, body)))
-    return found
 
 
 def launch_edits(
-    old: list[_Launch], new: list[_Launch], renamed: Mapping[str, str]
+    old: list[LaunchForm], new: list[LaunchForm], renamed: Mapping[str, str]
 ) -> Iterator[Edit]:
     """Edits of grids, arguments and options. `renamed` maps a parent's kernel to the child's."""
     names = [renamed.get(launch.kernel.name, launch.kernel.name) for launch in old]
@@ -176,14 +34,14 @@ def launch_edits(
             yield Edit(EditKind.LAUNCH_ARGUMENTS, kernel, None, text, added.line)
 
 
-def _grid_edits(one: _Launch, other: _Launch) -> Iterator[Edit]:
+def _grid_edits(one: LaunchForm, other: LaunchForm) -> Iterator[Edit]:
     before, after = one.grids(), other.grids()
     if before != after:
         texts = (" or ".join(sorted(before)), " or ".join(sorted(after)))
         yield Edit(EditKind.GRID, other.kernel.name, *texts, other.line)
 
 
-def _argument_edits(one: _Launch, other: _Launch) -> Iterator[Edit]:
+def _argument_edits(one: LaunchForm, other: LaunchForm) -> Iterator[Edit]:
     (old, old_options), (new, new_options) = one.bound(), other.bound()
     constants = {p.name for p in other.kernel.parameters if p.is_constexpr}
     yield from _value_edits(EditKind.LAUNCH_ARGUMENTS, one, other, old, new, constants)
@@ -193,8 +51,8 @@ def _argument_edits(one: _Launch, other: _Launch) -> Iterator[Edit]:
 
 def _value_edits(
     kind: EditKind,
-    one: _Launch,
-    other: _Launch,
+    one: LaunchForm,
+    other: LaunchForm,
     old: Mapping[str, ast.expr],
     new: Mapping[str, ast.expr],
     followed: set[str],
@@ -223,7 +81,7 @@ def _named(name: str, value: ast.expr | None) -> str | None:
 
 
 def host_edits(
-    old: ParsedProgram, new: ParsedProgram, before: list[_Launch], after: list[_Launch]
+    old: ParsedProgram, new: ParsedProgram, before: list[LaunchForm], after: list[LaunchForm]
 ) -> Iterator[Edit]:
     """Edits of wrappers, classes and module level; launches and grids left out."""
     ours, theirs = _host_blocks(old, before), _host_blocks(new, after)
@@ -236,7 +94,7 @@ def host_edits(
 
 
 def _host_blocks(
-    program: ParsedProgram, launches: list[_Launch]
+    program: ParsedProgram, launches: list[LaunchForm]
 ) -> dict[str, tuple[bool, list[Line]]]:
     """Top-level function or class (or module level) → (is a class, its lines)."""
     hidden = _launch_statements(program, launches)
@@ -281,7 +139,7 @@ class _Hide(ast.NodeTransformer):
 
 
 def _launch_statements(
-    program: ParsedProgram, launches: list[_Launch]
+    program: ParsedProgram, launches: list[LaunchForm]
 ) -> dict[tuple[int, int, type], str | None]:
     """Statements that are launches (→ a mark), grids or serve only them (→ None)."""
     hidden: dict[tuple[int, int, type], str | None] = {}
