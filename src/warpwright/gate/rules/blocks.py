@@ -5,11 +5,12 @@ from __future__ import annotations
 import ast
 import re
 from collections.abc import Iterable, Mapping
+from dataclasses import replace
 
 from warpwright.gate.configs import KernelConfigs, LaunchConfig, local_constants
 from warpwright.gate.context import KernelPair
 from warpwright.gate.reading import dotted, is_jit_function, parse
-from warpwright.gate.rules.configs import limit, undecidable
+from warpwright.gate.rules.configs import limit, may_be_equal, undecidable
 from warpwright.gate.rules.finding import OBEYED, Finding, Reading, merged, violated
 from warpwright.types.config import MetaValue
 from warpwright.types.program import Kernel, ProgramView
@@ -76,16 +77,13 @@ def _unknown_tile(config: LaunchConfig, originals: Iterable[LaunchConfig]) -> se
 
 
 def _may_be_equal(config: LaunchConfig, originals: Iterable[LaunchConfig]) -> bool:
-    """Some original agrees on all that is known, and something is unknown."""
-    new = dict(config.tile)
-    for original in originals:
-        open_names = config.unknown | original.unknown
-        old = dict(original.tile)
-        if open_names and all(
-            old.get(name) == new.get(name) for name in (old.keys() | new.keys()) - open_names
-        ):
-            return True
-    return False
+    """Some original's tile may be this one: what differs is chosen by host code."""
+    plain = replace(config, num_warps=4, num_stages=3, num_ctas=1, maxnreg=None)
+    return any(
+        may_be_equal(plain, replace(o, num_warps=4, num_stages=3, num_ctas=1, maxnreg=None))
+        for o in originals
+        if config.unknown | o.unknown
+    )
 
 
 def _kernel_constants(rule: Rule, reading: Reading, pair: KernelPair) -> Finding:

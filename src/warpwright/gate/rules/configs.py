@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 from warpwright.gate.configs import KernelConfigs, LaunchConfig
+from warpwright.gate.expressions import expression_names
 from warpwright.gate.rules.evidence import child_evidence, is_active, parent_evidence
 from warpwright.gate.rules.finding import OBEYED, Finding, Reading, merged, violated
+from warpwright.types.config import MetaValue
 from warpwright.types.stage import Rule
 
 
@@ -133,13 +137,12 @@ def _kept(rule: Rule, reading: Reading, configs: KernelConfigs) -> Finding:
     told = _never_launching_dropped(reading, configs)
     if not lost:
         return told
-    open_values = [c for members in lost for c in members if c.unknown] or [
-        c for c in configs.candidates or () if c.unknown
-    ]
-    if open_values:
-        names = sorted(set().union(*(config.unknown for config in open_values)))
+    unclear = [members for members in lost if _may_stay(configs, members)]
+    if unclear:
+        names = sorted({n for m in unclear for c in m for n in c.unknown} | _open_names(configs))
         why = f"{configs.kernel}: {', '.join(names)} is chosen by host code at run time"
-        return told + Finding(undecided=(f"{rule.id}: {why}",))
+        told += Finding(undecided=(f"{rule.id}: {why}",))
+        lost = [members for members in lost if members not in unclear]
     highest = limit(reading.context.stage.rule("configs.count"), "max")
     if highest is None or len(classes) <= highest:
         return told + merged(_lost(rule, configs, members) for members in lost)
@@ -155,6 +158,43 @@ def _stays(reading: Reading, configs: KernelConfigs, members: tuple[LaunchConfig
     cubins = {parent_evidence(context, configs, config).cubin for config in members}
     found = {child_evidence(context, configs, config).cubin for config in candidates}
     return bool((cubins & found) - {None})
+
+
+def _open_names(configs: KernelConfigs) -> set[str]:
+    return {name for config in configs.candidates or () for name in config.unknown}
+
+
+def _may_stay(configs: KernelConfigs, members: tuple[LaunchConfig, ...]) -> bool:
+    """A listed config may be one of the group: it differs only in what reading cannot tell."""
+    return any(
+        may_be_equal(member, config)
+        for member in members
+        for config in configs.candidates or ()
+        if member.unknown | config.unknown
+    )
+
+
+def may_be_equal(one: LaunchConfig, other: LaunchConfig) -> bool:
+    """True unless something that is known of both differs."""
+    unknown = one.unknown | other.unknown
+    for option in ("num_warps", "num_stages", "num_ctas", "maxnreg"):
+        if option not in unknown and getattr(one, option) != getattr(other, option):
+            return False
+    ours, theirs = dict(one.tile), dict(other.tile)
+    return all(
+        ours.get(name) == theirs.get(name)
+        or (name in unknown and not _rewritten(ours, theirs, name))
+        for name in ours.keys() | theirs.keys()
+    )
+
+
+def _rewritten(ours: Mapping[str, MetaValue], theirs: Mapping[str, MetaValue], name: str) -> bool:
+    """Both values are expressions over the same names, and they differ: it was changed."""
+    old, new = ours.get(name), theirs.get(name)
+    if not isinstance(old, str) or not isinstance(new, str) or old == new:
+        return False
+    old_names, new_names = expression_names(old), expression_names(new)
+    return bool(old_names) and old_names == new_names
 
 
 def _never_launching_dropped(reading: Reading, configs: KernelConfigs) -> Finding:
