@@ -37,13 +37,12 @@ def perform(payload: Mapping[str, Any], job_dir: Path) -> dict[str, Any]:
     """Compile what is left of `payload["items"]`; the results are in the exchange directory."""
     sys.dont_write_bytecode = True  # the guard would take it for a write outside the job
     resource.setrlimit(resource.RLIMIT_FSIZE, (FILE_BYTES, FILE_BYTES))
-    program = payload["program"]
+    import torch  # noqa: F401  (before the program runs: outside its guard and its deadline)
+
+    from warpwright.sandbox import child_triton
+
     with _deadline(payload["import_deadline_s"]):
-        import torch  # noqa: F401  (before the program runs, and outside the guard)
-
-        from warpwright.sandbox import child_triton
-
-        module = child_program.load_module(program, "program", job_dir)
+        module = child_program.load_module(payload["program"], "program", job_dir)
     compiler = child_triton.Compiler(module, tuple(payload["compute_capability"]))
     exchange = Path(payload["exchange"])
     done = 0

@@ -20,6 +20,7 @@ from warpwright.types.sandbox import JobLimits, JobOutcome, JobResult
 
 POLL_S = 0.05
 CHILD_BYTES = 1024**3  # what a child usually needs at most; bounds how many run at a time
+START_S = 60.0  # for torch and Triton to load, before any deadline of the program's
 LOG_BYTES = 64 * 1024
 # Without line information equal code gives equal cubins, wherever it stands in a file.
 ENVIRONMENT = {"TRITON_DISABLE_LINE_INFO": "1", "TRITON_DUMP_PTXAS_LOG": "1"}
@@ -119,7 +120,7 @@ class CompilePool:
             limits=JobLimits(
                 # the child keeps each config's own deadline; this one is for a child that
                 # switched it off
-                deadline_s=limits.import_deadline_s + limits.deadline_s * (left + 1),
+                deadline_s=START_S + limits.import_deadline_s + limits.deadline_s * (left + 1),
                 memory_bytes=limits.memory_bytes,
             ),
             environment=ENVIRONMENT,
