@@ -19,7 +19,7 @@ EXAMPLE := examples/01-conv2d-stride4
 DEMO := build/demo
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test lint format clean
+.PHONY: help setup demo test lint format examples clean
 
 help:  ## show this list
 	@sed -n 's/^\([a-z]*\):.*##  *\(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 16
@@ -38,9 +38,10 @@ $(STAMP): pyproject.toml constraints.txt
 	@touch $@
 
 demo: $(STAMP)  ## answer example 01 (no GPU needed)
-	@mkdir -p $(DEMO)
-	$(BIN)/warpwright answer $(EXAMPLE)/request.txt --problem $(EXAMPLE)/problem.py > $(DEMO)/answer.py
-	@echo "The answer is $(DEMO)/answer.py"
+	$(BIN)/warpwright answer $(EXAMPLE)/request.txt --problem $(EXAMPLE)/problem.py --out $(DEMO)/answer.py
+	@echo "program:     $(DEMO)/answer.py"
+	@echo "explanation: $(DEMO)/answer.explanation.md"
+	@echo "record:      $(DEMO)/answer.record.json"
 
 test: $(STAMP)  ## run the tests that need no GPU
 	$(BIN)/python -m pytest -m "not gpu"
@@ -52,6 +53,12 @@ lint: $(STAMP)  ## ruff and mypy, as CI runs them
 
 format: $(STAMP)  ## let ruff format the code
 	$(BIN)/ruff format .
+
+examples: $(STAMP)  ## write the examples' answers, records and explanations anew
+	for folder in examples/*/; do \
+		$(BIN)/warpwright answer $${folder}request.txt --problem $${folder}problem.py \
+			--out $${folder}answer.py --no-cache || exit; \
+	done
 
 clean:  ## remove .venv and everything else that was made here
 	rm -rf $(VENV) build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis
