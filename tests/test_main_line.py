@@ -200,11 +200,14 @@ WRONG = {
         "linear",
     ),
     "other tiles": ('"TILE_M": 32, "TILE_N": 32', '"TILE_M": 16, "TILE_N": 32', "TILE_M"),
-    "five stages": ("num_warps=4, num_stages=2),\n        # the", "num_warps=4, num_stages=5),\n        # the",
-                    "num_stages"),
+    "five stages": (
+        'TILE_M": 32, "TILE_N": 32, "TILE_K": 32}, num_warps=4, num_stages=2',
+        'TILE_M": 32, "TILE_N": 32, "TILE_K": 32}, num_warps=4, num_stages=5',
+        "num_stages",
+    ),
     "a missing import": ("import triton.language as tl\n", "", "tl"),
     "test code": ("class ModelNew", 'print("hello")\n\n\nclass ModelNew', "format"),
-}  # fmt: skip
+}
 
 
 @pytest.mark.parametrize("name", WRONG)
@@ -226,7 +229,8 @@ def test_lines_of_violations_are_those_of_the_reply() -> None:
 
 def test_a_subtle_error_that_reading_allows_is_caught_by_running() -> None:
     """Swapped strides keep every operation, mask and bound."""
-    wrong = PROGRAM.replace("rows[:, None] * n + columns[None, :], total", "columns[None, :] * m + rows[:, None], total")  # fmt: skip
+    right = "rows[:, None] * n + columns[None, :], total"
+    wrong = PROGRAM.replace(right, "columns[None, :] * m + rows[:, None], total")
     assert wrong != PROGRAM
     gate = api.check(document(), wrong)
     failed = [result.check for result in gate.results if result.status is Status.FAIL]

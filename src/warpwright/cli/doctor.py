@@ -5,7 +5,6 @@ from __future__ import annotations
 from dataclasses import asdict
 
 from rich.table import Table
-from rich.text import Text
 
 from warpwright import api
 from warpwright.cli.options import JsonOption

@@ -214,13 +214,13 @@ def profile_reading(kernel: str, profile: KernelProfile | None) -> list[Finding]
 
 def spills(study: KernelStudy) -> list[Finding]:
     """Registers spilled to local memory by a config that may be active."""
-    worst = [(config, view) for config, view in _active_views(study) if _local_bytes(view)]
+    worst = [(config, view) for config, view in _active_views(study) if view.spill_bytes]
     return [
         Finding(
             "spills",
             study.kernel,
-            f"{config.config} keeps {_local_bytes(view)} B a thread in local memory (spills or "
-            "local arrays); each access goes through L1.",
+            f"{config.config} spills {view.spill_bytes} B a thread from registers; each "
+            "access goes through L1.",
             Origin.COMPILED,
             weight=65,
         )
@@ -250,10 +250,6 @@ def dots_without_tensor_cores(source: Kernel, study: KernelStudy) -> list[Findin
 
 def _active_views(study: KernelStudy) -> list[tuple[ConfigStudy, CompiledView]]:
     return [(config, view) for config in study.active for view in config.compiled]
-
-
-def _local_bytes(view: CompiledView) -> int:
-    return view.result.resources.local_bytes if isinstance(view.result, Compiled) else 0
 
 
 def _count(number: int, noun: str) -> str:

@@ -73,7 +73,7 @@ def _kernel_section(kernel: KernelStudy) -> str:
 def _config_table(kernel: KernelStudy) -> list[str]:
     """One row a config and specialisation class, as compiled."""
     rows = [
-        "| config | active | grid | registers | local B | shared B | occupancy | binary |",
+        "| config | active | grid | registers | spill B | shared B | occupancy | binary |",
         "| --- | --- | --- | --- | --- | --- | --- | --- |",
     ]
     for config in kernel.configs:
@@ -100,7 +100,7 @@ def _config_row(study: ConfigStudy, index: int) -> str:
         occupancy = "?"
     group = "?" if study.cubin_class is None else f"#{study.cubin_class + 1}"
     return (
-        f"{head}| {resources.registers_per_thread} | {resources.local_bytes} | "
+        f"{head}| {resources.registers_per_thread} | {view.spill_bytes} | "
         f"{resources.shared_bytes:,} | {occupancy} | {group} |"
     )
 

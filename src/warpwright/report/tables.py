@@ -67,7 +67,7 @@ def kernel_table(kernel: KernelStudy, sm_count: int) -> Table:
         "stages",
         "grid",
         "regs",
-        "local B",
+        "spill B",
         "shared B",
         "blocks/SM",
         "occup.",
@@ -109,7 +109,7 @@ def _row(config: ConfigStudy, index: int, sm_count: int) -> tuple[Text | str, ..
     return (
         *head,
         str(resources.registers_per_thread),
-        str(resources.local_bytes),
+        "–" if view.spill_bytes is None else str(view.spill_bytes),
         f"{resources.shared_bytes:,}",
         "–" if occupancy is None else str(occupancy.blocks_per_sm),
         "–" if occupancy is None else f"{occupancy.occupancy_pct:.1f} %",

@@ -25,6 +25,8 @@ def main() -> None:
     job_dir = Path.cwd()
     pid = os.getpid()
     job = json.loads((job_dir / "job.json").read_text())
+    # a module compiled during a guarded import would be a write outside the directory
+    sys.dont_write_bytecode = True
     child_guard.set_limits(FILE_BYTES)
     child_guard.cut_network()
     child_guard.install(job_dir)

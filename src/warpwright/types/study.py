@@ -42,6 +42,14 @@ class CompiledView:
     def cubin(self) -> str | None:
         return self.result.cubin_sha256 if isinstance(self.result, Compiled) else None
 
+    @property
+    def spill_bytes(self) -> int | None:
+        """Bytes that a thread spills from registers, or None if the config did not compile."""
+        if not isinstance(self.result, Compiled):
+            return None
+        spilled = self.result.facts.get("spill_store_bytes")
+        return spilled if isinstance(spilled, int) else self.result.resources.local_bytes
+
 
 @dataclass(frozen=True, slots=True)
 class ConfigStudy:
@@ -73,9 +81,8 @@ class ConfigStudy:
 
     @property
     def spill_bytes(self) -> int | None:
-        """Local memory per thread in the first class, or None if it did not compile."""
-        result = self.compiled[0].result if self.compiled else None
-        return result.resources.local_bytes if isinstance(result, Compiled) else None
+        """Spilled bytes per thread in the first class, or None if it did not compile."""
+        return self.compiled[0].spill_bytes if self.compiled else None
 
 
 @dataclass(frozen=True, slots=True)
