@@ -34,3 +34,11 @@ def test_a_mask_given_by_position_passes(lab: ModuleType) -> None:
         lab.SCALE, "tl.load(x_ptr + offsets, mask=mask)", "tl.load(x_ptr + offsets, mask)"
     )
     assert lab.refusals(lab.SCALE, child) == []
+
+
+def test_a_mask_is_missed_even_where_the_pointer_cannot_be_told(lab: ModuleType) -> None:
+    parent = lab.replaced(
+        lab.SCALE, "tl.load(x_ptr + offsets, mask=mask)", "tl.load(pick(x_ptr, offsets), mask=mask)"
+    )
+    child = lab.replaced(parent, "offsets), mask=mask)", "offsets))")
+    assert any("mask dropped" in reason for reason in lab.refusals(parent, child))

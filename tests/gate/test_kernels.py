@@ -66,3 +66,13 @@ def test_masks_are_compared_by_their_parts() -> None:
 
 def test_source_that_does_not_parse_reads_as_empty() -> None:
     assert read_body("def broken(:", "broken").accesses == ()
+
+
+def test_a_padding_that_is_only_added_is_no_pointer() -> None:
+    text = "row = tl.arange(0, B) * n - K\ninside = row >= 0\nv = tl.load(x_ptr + row, mask=inside)"
+    assert read_body(kernel(text), "k").pointers("load") == {"x_ptr"}
+
+
+def test_a_pointer_that_may_be_none_is_still_a_pointer() -> None:
+    text = "if y_ptr is not None:\n    v = tl.load(y_ptr + tl.arange(0, B))"
+    assert read_body(kernel(text), "k").pointers("load") == {"y_ptr"}

@@ -77,17 +77,30 @@ def _arguments(node: ast.FunctionDef) -> list[ast.arg]:
 
 
 def _scalars(node: ast.FunctionDef) -> set[str]:
-    """Names that are multiplied, divided or compared: sizes and strides, no pointers."""
-    found: set[str] = set()
+    """Parameters that are sizes, strides or paddings, since no pointer is used that way.
+
+    A pointer is never multiplied, divided, subtracted or compared (except with None), so
+    whatever such an operand is summed from is a number.
+    """
+    names = {argument.arg for argument in _arguments(node)}
+    assigned = _all_assignments(node)
     products = (ast.Mult, ast.Div, ast.FloorDiv, ast.Mod)
+    found: set[str] = set()
     for inner in ast.walk(node):
         sides: list[ast.expr] = []
         if isinstance(inner, ast.BinOp) and isinstance(inner.op, products):
             sides = [inner.left, inner.right]
-        elif isinstance(inner, ast.Compare):
+        elif isinstance(inner, ast.BinOp) and isinstance(inner.op, ast.Sub):
+            sides = [inner.right]
+        elif isinstance(inner, ast.Compare) and not _with_none(inner):
             sides = [inner.left, *inner.comparators]
-        found.update(side.id for side in sides if isinstance(side, ast.Name))
+        for side in sides:
+            found |= _roots(side, assigned, names, frozenset())
     return found
+
+
+def _with_none(node: ast.Compare) -> bool:
+    return any(isinstance(c, ast.Constant) and c.value is None for c in node.comparators)
 
 
 def _all_assignments(node: ast.FunctionDef) -> dict[str, list[ast.expr]]:

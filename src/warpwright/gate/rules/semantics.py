@@ -102,13 +102,15 @@ def _masks(pair: KernelPair, before: KernelBody, after: KernelBody) -> Finding:
     """
     findings = []
     for kind in ("load", "store"):
-        for pointer in sorted(before.pointers(kind) & after.pointers(kind)):
+        keys = {a.pointer for a in before.accesses if a.kind == kind}
+        keys &= {a.pointer for a in after.accesses if a.kind == kind}
+        for pointer in sorted(keys, key=str):  # None: the parameter cannot be told
             old = [a.mask for a in before.accesses if (a.kind, a.pointer) == (kind, pointer)]
             new = [a for a in after.accesses if (a.kind, a.pointer) == (kind, pointer)]
             if None in old:
                 continue
             for access in new:
-                what = f"tl.{kind} of {pointer} in {pair.child.name}"
+                what = f"tl.{kind} of {pointer or access.address[:60]} in {pair.child.name}"
                 if access.mask is None:
                     findings.append(
                         violated(RULE, access.line, f"{what} with its mask", "mask dropped")
