@@ -22,15 +22,22 @@ from warpwright.sandbox.child_trace_driver import use_stand_in_driver
 from warpwright.sandbox.child_trace_launch import Recorder
 from warpwright.sandbox.child_trace_torch import StandIns, hardware, stand_in_cuda
 
-# Free dimensions of a call take these values in turn: distinct, so that equal values in two
-# calls mean something. The last row has sizes that programs with divisibility checks accept.
+# In each call the free dimensions a to e take one of these rows. Values differ within a row,
+# and rows in magnitude, because programs choose tiles and ways by size. Some rows are for
+# programs that check divisibility, some for networks that insist on usual images.
 FREE_SIZES = (
     (37, 41, 43, 47, 53),
-    (59, 61, 67, 71, 73),
-    (48, 64, 80, 96, 112),
-    (227, 229, 233, 239, 241),
-    (224, 256, 288, 320, 352),
+    (1031, 2053, 257, 131, 67),
+    (67, 263, 1033, 4099, 131),
+    (4096, 512, 1024, 256, 128),
+    (65536, 8192, 2048, 4096, 512),
+    (131, 65539, 521, 269, 37),
+    (10, 5, 224, 224, 224),
+    (3, 6, 224, 224, 224),
+    (6, 16, 32, 32, 32),
+    (2, 48, 32, 32, 32),
 )
+MAX_CALLS = 6  # of one family
 MAX_WIDTHS = 4
 MAX_FAMILIES = 60
 
@@ -47,8 +54,7 @@ class Family:
 
     def shapes(self, free: Sequence[int], width: int | None = None) -> list[list[int]]:
         """Concrete shapes; `width` replaces the one taken from a parameter."""
-        names = sorted({d for t in self.templates for d in t if isinstance(d, str)})
-        values: dict[int | str, int] = dict(zip(names, free, strict=False))
+        values: dict[int | str, int] = dict(zip("abcde", free, strict=True))
         if width is not None and self.width is not None:
             values[self.width] = width
         return [[values.get(d, d if isinstance(d, int) else 0) for d in t] for t in self.templates]
@@ -126,19 +132,17 @@ def _calls_of(
         error = failed or error
         if launches:
             calls.append(_described(family, shapes, launches, True))
-        elif free is FREE_SIZES[2] and not calls:
-            # small sizes do not run; the large ones may (a deep network pools often)
-            continue
-        if len(calls) >= 3:
+        if len(calls) >= MAX_CALLS:
             break
     if len(calls) < 2:
         return [], error
     if family.width is not None:
         other = family.width + 16
-        shapes = family.shapes(FREE_SIZES[0], other)
-        launches, _ = _call(model, shapes, recorder)
-        if launches:
-            calls.append(_described(family, shapes, launches, False))
+        for free in FREE_SIZES[1], FREE_SIZES[6]:
+            shapes = family.shapes(free, other)
+            launches, _ = _call(model, shapes, recorder)
+            if launches:
+                calls.append(_described(family, shapes, launches, False))
     return calls, error
 
 
@@ -201,13 +205,15 @@ def _one_input(widths: Sequence[int]) -> Iterator[Family]:
 
 
 # Two inputs that share dimensions, as the operands of a matrix product do.
-PRODUCTS = ("ab bc", "ba bc", "ab cb", "ba cb", "a ab", "ab b", "dab dbc", "dab bc")
+PRODUCTS = ("ab bc", "ba bc", "ab cb", "ba cb", "a ab", "ab b", "dab dbc", "dab bc", "ab b1")
 
 
 def _several_inputs(inputs: int, widths: Sequence[int]) -> Iterator[Family]:
     if inputs == 2:
         for product in PRODUCTS:
-            yield Family(tuple(tuple(names) for names in product.split()))
+            yield Family(
+                tuple(tuple(1 if d == "1" else d for d in names) for names in product.split())
+            )
     for width in widths:
         yield Family((("a", width),) * inputs, width)
         yield Family((("a", width, "c", "d"),) * inputs, width)

@@ -110,7 +110,8 @@ def read_calls(calls: Sequence[Mapping[str, Any]]) -> SymbolicTrace:
         if all(any(launch.kernel == kernel for launch in call.launches) for call in every):
             found.append(_common(kernel, every))
     families = dict.fromkeys(call.family for call in every)
-    return SymbolicTrace(tuple(found), tuple(families))
+    reason = None if found else "which kernels are launched depends on the sizes"
+    return SymbolicTrace(tuple(found), tuple(families), reason=reason)
 
 
 @dataclass(frozen=True, slots=True)

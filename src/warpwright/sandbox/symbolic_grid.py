@@ -145,8 +145,13 @@ def _blocks(samples: Sequence[Sample]) -> list[str | None]:
 def _quotients(names: Sequence[str], blocks: Sequence[str | None], most: int) -> Iterator[Quotient]:
     for count in range(1, most + 1):
         for chosen in itertools.combinations(names, count):
-            for block in blocks:
+            # of blocks that are always equal, the one that is named after the argument
+            for block in sorted(blocks, key=lambda block: not _named_alike(block, chosen)):
                 yield Quotient(chosen, block)
+
+
+def _named_alike(block: str | None, names: Sequence[str]) -> bool:
+    return block is not None and any(block.lower().endswith(name.lower()) for name in names)
 
 
 def _fits(quotients: Sequence[Quotient], samples: Sequence[Sample]) -> bool:
