@@ -45,6 +45,7 @@ class Run:
 @dataclass(frozen=True)
 class Event:
     access: str
+    text: str = "x = tl.load(p)"
 
     def __str__(self) -> str:
         return f"1 {self.access}s out of bounds"
@@ -303,6 +304,20 @@ class TestSideEffects:
         parent = Run([Tensor(output)], memory_events=events)
         case = judge(output, right_of(data), parent, memory_events=events)
         assert case.status is Status.PASS
+
+    def test_a_load_that_stands_in_the_parent_is_noted_and_does_not_fail(self):
+        data = values()
+        run = Run([Tensor(noisy(data, 0))], memory_events=[Event("read")])
+        good = Run([Tensor(noisy(data, 0))])
+        (case,) = judge_outputs(
+            [run],
+            [good],
+            [right_of(data)],
+            required_kernels=KERNELS,
+            parent_source="def f():\n    x = tl.load(p)\n",
+        )
+        assert case.status is Status.PASS
+        assert "1 reads out of bounds" in case.notes
 
     def test_changing_an_input_fails_unless_the_reference_does_it(self):
         data = values()

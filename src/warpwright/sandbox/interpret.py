@@ -46,12 +46,16 @@ class InterpretRun:
 
 @dataclass(frozen=True, slots=True)
 class MemoryEvent:
-    """Accesses outside of all tensors of a launch: `access` is `read` or `write`."""
+    """Accesses outside of all tensors of a launch: `access` is `read` or `write`.
+
+    `text` is the source line that made them.
+    """
 
     kernel: str
     line: int | None
     access: str
     count: int
+    text: str = ""
 
     def __str__(self) -> str:
         where = f", line {self.line}" if self.line is not None else ""
@@ -168,7 +172,7 @@ def _in_one_child(
         output = Path(name)
         result = run_cached(settings.job(runs, limits, output), cache)
         if result.value is not None:
-            return _decode_all(runs, result.value, output)
+            return _decode_all(runs, result.value, output, settings.source)
         if len(runs) > 1 and result.outcome not in (JobOutcome.FAILED, JobOutcome.EXITED):
             return None
     failure = _from_job(runs[0], result.outcome, result.reason)
@@ -189,15 +193,26 @@ def _from_job(run: InterpretRun, outcome: JobOutcome, reason: str | None) -> Int
 
 
 def _decode_all(
-    runs: Sequence[InterpretRun], value: Mapping[str, Any], directory: Path
+    runs: Sequence[InterpretRun], value: Mapping[str, Any], directory: Path, source: str
 ) -> tuple[Interpretation, ...]:
     entries = value.get("runs")
     if not isinstance(entries, list) or len(entries) != len(runs):
         raise SandboxError("the interpreting child's result does not list its runs")
-    return tuple(_decode(run, entry, directory) for run, entry in zip(runs, entries, strict=True))
+    return tuple(
+        _decode(run, entry, directory, source) for run, entry in zip(runs, entries, strict=True)
+    )
 
 
-def _decode(run: InterpretRun, entry: Mapping[str, Any], directory: Path) -> Interpretation:
+def _event(event: Mapping[str, Any], source: str) -> MemoryEvent:
+    lines = source.splitlines()
+    line = event["line"]
+    known = isinstance(line, int) and 0 < line <= len(lines)
+    return MemoryEvent(**event, text=lines[line - 1].strip() if known else "")
+
+
+def _decode(
+    run: InterpretRun, entry: Mapping[str, Any], directory: Path, source: str
+) -> Interpretation:
     try:
         outcome = RunOutcome(entry["outcome"])
         outputs = None
@@ -213,7 +228,7 @@ def _decode(run: InterpretRun, entry: Mapping[str, Any], directory: Path) -> Int
         outputs=outputs,
         launches=entry["launches"],
         changed_inputs=tuple(entry.get("changed_inputs", ())),
-        memory_events=tuple(MemoryEvent(**event) for event in entry["memory_events"]),
+        memory_events=tuple(_event(event, source) for event in entry["memory_events"]),
         parameters=state.get("note", ""),
         parameters_matched=state.get("matched", True),
         wall_s=entry["wall_s"],
