@@ -7,7 +7,6 @@ meta-parameters runs once.
 
 from __future__ import annotations
 
-import os
 import tempfile
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -15,11 +14,14 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from warpwright.gate.accuracy import CHECK, NO_SHAPES, conclude, judge_outputs
+from warpwright.sandbox.compile_pool import usable_workers
 from warpwright.sandbox.interpret import Interpretation, InterpretRun, interpret
 from warpwright.sandbox.reference import Reference, Unavailable, make_reference
 from warpwright.sandbox.shrink import ShrunkenInputs, plan_shrunken_inputs
+from warpwright.sandbox.trace import device_facts
 from warpwright.study import Workbench
 from warpwright.types.config import Config
+from warpwright.types.gpu import GpuSheet
 from warpwright.types.program import ProgramView
 from warpwright.types.study import KernelStudy, Study
 from warpwright.types.verdict import AccuracyCase, CheckResult, Status
@@ -46,13 +48,6 @@ class PinnedRun:
     pins: Mapping[str, Config]
     kernel: str | None = None
     members: tuple[Config, ...] = ()
-
-
-def usable_cores() -> int:
-    """Cores that this process may use."""
-    if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1
 
 
 def not_verified(reason: str) -> CheckResult:
@@ -106,13 +101,19 @@ def _judge(
         (child.source, pinned[:1], cases),
         (child.source, pinned[1:], cases[:1]),
     ]
-    with ThreadPoolExecutor(max_workers=usable_cores()) as pool:
+    with ThreadPoolExecutor(max_workers=usable_workers()) as pool:
         theirs, *ours_by_task = pool.map(
-            lambda task: _interpret(task[0], reference, task[1], task[2], bench), tasks
+            lambda task: _interpret(*task, reference, parent.gpu.sheet, bench), tasks
         )
     ours = [run for runs in ours_by_task for run in runs]
     required = () if parent.trace is None else parent.trace.kernels
-    judged = judge_outputs(ours, theirs, reference.cases, required_kernels=required)
+    judged = judge_outputs(
+        ours,
+        theirs,
+        reference.cases,
+        required_kernels=required,
+        parent_source=parent.view.source,
+    )
     failed = {case.config for case in judged if case.gating and case.status is Status.FAIL}
     failing: dict[str, set[Config]] = {}
     for run in pinned:
@@ -173,10 +174,19 @@ def _label(pins: Mapping[str, Config]) -> str:
 
 def _interpret(
     source: str,
-    reference: Reference,
     pinned: Sequence[PinnedRun],
     cases: Sequence[str],
+    reference: Reference,
+    sheet: GpuSheet,
     bench: Workbench,
 ) -> tuple[Interpretation, ...]:
-    runs = [InterpretRun(case, run.pins, run.label) for run in pinned for case in cases]
-    return interpret(source, reference, runs, cache=bench.cache)
+    """Run a program with each set of pins on each kind of data, as on the target card."""
+    major, minor = sheet.compute_capability
+    return interpret(
+        source,
+        reference,
+        [InterpretRun(case, run.pins, run.label) for run in pinned for case in cases],
+        compute_capability=10 * major + minor,
+        facts=device_facts(sheet),
+        cache=bench.cache,
+    )
