@@ -96,7 +96,7 @@ def _judge(
     )  # fmt: skip
     # The first config sees every kind of data, the others the problem's own; parent and
     # candidate run side by side, each in processes of its own.
-    tasks = [
+    tasks: list[tuple[str, Sequence[PinnedRun], Sequence[str]]] = [
         (parent.view.source, [PinnedRun("parent", base)], cases),
         (child.source, pinned[:1], cases),
         (child.source, pinned[1:], cases[:1]),
