@@ -42,3 +42,18 @@ def test_a_mask_is_missed_even_where_the_pointer_cannot_be_told(lab: ModuleType)
     )
     child = lab.replaced(parent, "offsets), mask=mask)", "offsets))")
     assert any("mask dropped" in reason for reason in lab.refusals(parent, child))
+
+
+def test_a_mask_is_missed_in_a_function_that_the_kernel_calls(lab: ModuleType) -> None:
+    helper = (
+        "@triton.jit\ndef put(y_ptr, value, offsets, n):\n"
+        "    tl.store(y_ptr + offsets, value, mask=offsets < n)\n\n\n"
+    )
+    parent = lab.replaced(lab.SCALE, "@triton.jit", helper + "@triton.jit")
+    parent = lab.replaced(
+        parent,
+        "tl.store(y_ptr + offsets, x * factor, mask=mask)",
+        "put(y_ptr, x * factor, offsets, n)",
+    )
+    child = lab.replaced(parent, "value, mask=offsets < n)", "value)")
+    assert any("mask dropped" in reason for reason in lab.refusals(parent, child))

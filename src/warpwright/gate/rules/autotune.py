@@ -70,6 +70,10 @@ def _unsafe(view: ProgramView, kernel: Kernel) -> Iterable[tuple[str, str]]:
         return  # a hook may restore them; the comparison of outputs decides
     for pointer in sorted(body.pointers("atomic") - reset):
         yield pointer, f"it uses atomics on {pointer}"
+    for name in kernel.calls:
+        helper = view.kernel(name)
+        if helper is not None and not reset and read_body(view.source, name).pointers("atomic"):
+            yield "what it adds to", f"it calls {name}, which uses atomics"
     loaded, stored = body.pointers("load"), body.pointers("store")
     for pointer in sorted((loaded & stored) - reset):
         yield pointer, f"it reads and writes {pointer}"

@@ -30,7 +30,7 @@ def check_semantics(reading: Reading) -> Finding:
     if reading.context.stage.id is not StageId.TUNING:
         return OBEYED
     findings = []
-    for pair in reading.match.pairs:
+    for pair in (*reading.match.pairs, *_helpers(reading)):
         before = read_body(reading.context.parent.source, pair.parent.name)
         after = read_body(reading.context.child.source, pair.child.name)
         findings += [
@@ -41,6 +41,16 @@ def check_semantics(reading: Reading) -> Finding:
             _sizes(reading, pair, before, after),
         ]
     return merged(findings)
+
+
+def _helpers(reading: Reading) -> list[KernelPair]:
+    """Functions that only kernels call, by name: work may stand in them as well."""
+    found = []
+    for kernel in reading.context.parent.kernels:
+        same = reading.context.child.kernel(kernel.name)
+        if kernel.is_helper and same is not None and same.is_helper:
+            found.append(KernelPair(kernel, same))
+    return found
 
 
 def _total(view: ProgramView, kernel: Kernel) -> Counter[str]:
@@ -102,12 +112,14 @@ def _masks(pair: KernelPair, before: KernelBody, after: KernelBody) -> Finding:
     """
     findings = []
     for kind in ("load", "store"):
-        keys = {a.pointer for a in before.accesses if a.kind == kind}
-        keys &= {a.pointer for a in after.accesses if a.kind == kind}
+        ours = [access for access in before.accesses if access.kind == kind]
+        keys = {access.pointer for access in ours} | {None}
+        keys &= {access.pointer for access in after.accesses if access.kind == kind}
         for pointer in sorted(keys, key=str):  # None: the parameter cannot be told
-            old = [a.mask for a in before.accesses if (a.kind, a.pointer) == (kind, pointer)]
+            # Where the candidate's pointer cannot be told, it may be any of the parent's.
+            old = [a.mask for a in ours if pointer is None or a.pointer == pointer]
             new = [a for a in after.accesses if (a.kind, a.pointer) == (kind, pointer)]
-            if None in old:
+            if None in old or not old:
                 continue
             for access in new:
                 what = f"tl.{kind} of {pointer or access.address[:60]} in {pair.child.name}"
