@@ -31,6 +31,10 @@ SEED = 20_231
 PROBLEM = "problem"
 
 
+Task = tuple[str, Sequence["PinnedRun"], Sequence[str]]
+"""A program's source, its pinned runs, the kinds of data to run each on."""
+
+
 @dataclass(frozen=True, slots=True)
 class AccuracyRun:
     """The verdict, each case, and the configs that failed, by kernel."""
@@ -96,15 +100,18 @@ def _judge(
     )  # fmt: skip
     # The first config sees every kind of data, the others the problem's own; parent and
     # candidate run side by side, each in processes of its own.
-    tasks: list[tuple[str, Sequence[PinnedRun], Sequence[str]]] = [
+    tasks: list[Task] = [
         (parent.view.source, [PinnedRun("parent", base)], cases),
         (child.source, pinned[:1], cases),
         (child.source, pinned[1:], cases[:1]),
     ]
+
+    def run(task: Task) -> tuple[Interpretation, ...]:
+        source, runs, kinds = task
+        return _interpret(source, runs, kinds, reference, parent.gpu.sheet, bench)
+
     with ThreadPoolExecutor(max_workers=usable_workers()) as pool:
-        theirs, *ours_by_task = pool.map(
-            lambda task: _interpret(*task, reference, parent.gpu.sheet, bench), tasks
-        )
+        theirs, *ours_by_task = pool.map(run, tasks)
     ours = [run for runs in ours_by_task for run in runs]
     required = () if parent.trace is None else parent.trace.kernels
     judged = judge_outputs(
