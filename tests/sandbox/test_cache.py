@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+
 from warpwright.sandbox import cache as cache_module
 from warpwright.sandbox.cache import ResultCache, content_key, default_cache_dir, run_cached
 from warpwright.sandbox.run import Job

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import psutil
 import pytest
+
 from warpwright.sandbox import run
 from warpwright.sandbox.run import Job, run_job
 from warpwright.sandbox.trace import problem_payload
