@@ -106,12 +106,12 @@ def _judge(
         (child.source, pinned[1:], cases[:1]),
     ]
 
-    def run(task: Task) -> tuple[Interpretation, ...]:
+    def perform(task: Task) -> tuple[Interpretation, ...]:
         source, runs, kinds = task
         return _interpret(source, runs, kinds, reference, parent.gpu.sheet, bench)
 
     with ThreadPoolExecutor(max_workers=usable_workers()) as pool:
-        theirs, *ours_by_task = pool.map(run, tasks)
+        theirs, *ours_by_task = pool.map(perform, tasks)
     ours = [run for runs in ours_by_task for run in runs]
     required = () if parent.trace is None else parent.trace.kernels
     judged = judge_outputs(

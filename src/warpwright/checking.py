@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import replace
 
 from warpwright.accuracy import not_verified
@@ -9,10 +10,17 @@ from warpwright.calls import find_calls
 from warpwright.errors import InputError, MissingToolError, Place
 from warpwright.formats.reply import Reply
 from warpwright.judging import judge_candidate
+from warpwright.proposers.configs import TuningRules
 from warpwright.resources.gpus import resolve_gpu
 from warpwright.sandbox.trace import TraceFailed, trace_program
 from warpwright.source.view import read_program
-from warpwright.specialist import GPU_SECTION, study_request, with_accuracy
+from warpwright.specialist import (
+    GPU_SECTION,
+    exhausted,
+    propose,
+    study_request,
+    with_accuracy,
+)
 from warpwright.study import Subject, Workbench, study_kernel
 from warpwright.types.compiled import Compiled
 from warpwright.types.program import ProgramView
@@ -39,7 +47,8 @@ def check_reply(
         results = (*gate.results, not_verified(f"{error.what}: nothing was run"))
         return _in_reply_lines(replace(gate, results=results), reply)
     kernels, resources = _study_child(child, parent, bench, problem)
-    gate = judge_candidate(request, parent, child, kernels)
+    short = _exhausted(request, parent, kernels, bench)
+    gate = judge_candidate(request, parent, child, kernels, short)
     gate = replace(gate, results=(*gate.results, resources))
     gate, _ = with_accuracy(gate, parent, child, kernels, bench)
     return _in_reply_lines(gate, reply)
@@ -85,6 +94,17 @@ def _study_child(
     violations = tuple(v for kernel in kernels.values() for v in unrunnable(kernel, parent))
     status = Status.FAIL if violations else Status.PASS
     return kernels, CheckResult("resources", status, violations, notes=unknown)
+
+
+def _exhausted(
+    request: Request, parent: Study, kernels: Mapping[str, KernelStudy], bench: Workbench
+) -> frozenset[str]:
+    """Kernels of a short config list for which the rules allow no further distinct config."""
+    least = TuningRules.of(request.stage.rules).count_min or 0
+    if all(len(kernel.configs) >= least or not kernel.autotuned for kernel in kernels.values()):
+        return frozenset()
+    calls, _ = find_calls(parent.view, parent.trace)
+    return exhausted(request, propose(request, parent, calls, bench)[0])
 
 
 def unrunnable(kernel: KernelStudy, parent: Study) -> list[Violation]:

@@ -76,7 +76,11 @@ def active_configs(study: Study) -> dict[str, frozenset[Config]]:
 
 
 def rule_context(
-    request: Request, parent: Study, child: ProgramView, child_kernels: Mapping[str, KernelStudy]
+    request: Request,
+    parent: Study,
+    child: ProgramView,
+    child_kernels: Mapping[str, KernelStudy],
+    exhausted: frozenset[str],
 ) -> RuleContext:
     """All that the pure checks of a candidate read."""
     return RuleContext(
@@ -90,11 +94,19 @@ def rule_context(
         active=active_configs(parent),
         parent_evidence=evidence_of(parent.view, {k.kernel: k for k in parent.kernels}),
         child_evidence=evidence_of(child, child_kernels),
+        exhausted=exhausted,
     )
 
 
 def judge_candidate(
-    request: Request, parent: Study, child: ProgramView, child_kernels: Mapping[str, KernelStudy]
+    request: Request,
+    parent: Study,
+    child: ProgramView,
+    child_kernels: Mapping[str, KernelStudy],
+    exhausted: frozenset[str] = frozenset(),
 ) -> GateReport:
-    """Format, names, rules and integrity of a candidate. Accuracy is added by the caller."""
-    return judge(rule_context(request, parent, child, child_kernels))
+    """Format, names, rules and integrity of a candidate. Accuracy is added by the caller.
+
+    `exhausted`: kernels for which the rules allow no further distinct config.
+    """
+    return judge(rule_context(request, parent, child, child_kernels, exhausted))

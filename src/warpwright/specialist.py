@@ -57,7 +57,7 @@ def answer_request(request: Request, bench: Workbench, problem: Problem | None =
             return _kept(request, study, bench, plans, "nothing better can be shown")
         child = read_program(program)
         kernels = _candidate_kernels(study, candidates)
-        gate = judge_candidate(request, study, child, kernels)
+        gate = judge_candidate(request, study, child, kernels, exhausted(request, plans))
         gate, failing = with_accuracy(gate, study, child, kernels, bench)
         if not failing:
             break
@@ -131,6 +131,15 @@ def propose(
         measured = None if profile is None else profile.metric(WARPS_ACTIVE)
         plans.append(choose(kernel, new.configs, rules, measured_warps_active_pct=measured))
     return tuple(plans), studied
+
+
+def exhausted(request: Request, plans: Sequence[ConfigPlan]) -> frozenset[str]:
+    """Kernels that cannot have as many distinct configs as the request asks for.
+
+    All that the rules allow were compiled, and the plan keeps every distinct one.
+    """
+    least = TuningRules.of(request.stage.rules).count_min or 0
+    return frozenset(p.kernel for p in plans if not p.left_alone and len(p.kept) < least)
 
 
 def _candidate_kernels(study: Study, studied: Mapping[str, KernelStudy]) -> dict[str, KernelStudy]:
