@@ -108,16 +108,21 @@ def _explore(program: ModuleType, recorder: Recorder, deadline: float) -> dict[s
         return {"failed": f"ModelNew() raises {type(error).__name__}: {_first_line(error)}"}
     inputs = len(_required(inspect.signature(getattr(model, "forward", model.__call__))))
     calls: list[dict[str, Any]] = []
-    last_error = ""
+    first_error = ""
+    fitting: int | None = None  # the first width that runs: a likely one comes first
     for family in families(inputs, widths_of(model)):
         if time.monotonic() > deadline:
             break
         found, said = _calls_of(family, model, recorder)
         calls += found
-        last_error = said or last_error
+        first_error = first_error or said or ""
+        if found and fitting is None:
+            fitting = family.width
     if not calls:
-        return {"failed": f"no made-up input runs; the last one: {last_error}"}
-    return {"calls": calls, "widths": widths_of(model)}
+        return {"failed": f"no made-up input runs; the likeliest: {first_error}"}
+    for call in calls:
+        call["fits"] = fitting is None or call["width"] == fitting
+    return {"calls": calls}
 
 
 def _calls_of(
@@ -129,9 +134,9 @@ def _calls_of(
     for free in FREE_SIZES:
         shapes = family.shapes(free)
         launches, failed = _call(model, shapes, recorder)
-        error = failed or error
+        error = error or failed
         if launches:
-            calls.append(_described(family, shapes, launches, True))
+            calls.append(_described(family, shapes, launches, family.width))
         if len(calls) >= MAX_CALLS:
             break
     if len(calls) < 2:
@@ -142,14 +147,14 @@ def _calls_of(
             shapes = family.shapes(free, other)
             launches, _ = _call(model, shapes, recorder)
             if launches:
-                calls.append(_described(family, shapes, launches, False))
+                calls.append(_described(family, shapes, launches, other))
     return calls, error
 
 
 def _described(
-    family: Family, shapes: list[list[int]], launches: list[dict[str, Any]], fits: bool
+    family: Family, shapes: list[list[int]], launches: list[dict[str, Any]], width: int | None
 ) -> dict[str, Any]:
-    return {"family": str(family), "shapes": shapes, "fits": fits, "launches": launches}
+    return {"family": str(family), "shapes": shapes, "width": width, "launches": launches}
 
 
 def _call(

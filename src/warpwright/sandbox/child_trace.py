@@ -11,8 +11,9 @@ import torch
 from warpwright.sandbox import child_guard
 from warpwright.sandbox.child_main import describe
 from warpwright.sandbox.child_program import load_module
+from warpwright.sandbox.child_trace_arguments import encode_tensor
 from warpwright.sandbox.child_trace_driver import use_stand_in_driver
-from warpwright.sandbox.child_trace_launch import Recorder, encode_tensor
+from warpwright.sandbox.child_trace_launch import Recorder
 from warpwright.sandbox.child_trace_problem import LoadedProblem, ProblemError, load_problem
 from warpwright.sandbox.child_trace_torch import StandIns, hardware, stand_in_cuda
 

@@ -3,7 +3,7 @@
 Triton compiles a kernel anew for each class of arguments; which class a call falls into depends
 on its sizes. What the source tells is used: constants at the launch, defaults, the last stride
 of a contiguous tensor. The rest gives classes: sizes all divisible by 16 or none, each branch
-flag on or off.
+flag on or off. Window sizes, strides and paddings (by their usual names) count as not divisible.
 """
 
 from __future__ import annotations
@@ -20,6 +20,12 @@ from warpwright.types.config import MetaValue
 from warpwright.types.program import Kernel, LaunchSite, ProgramView
 
 MAX_FLAGS = 3  # 2³ branches × 2 size classes is the most that is worth compiling
+# Sizes of windows and their steps: small numbers, which 16 hardly ever divides.
+_WINDOW = re.compile(
+    r"^((kernel|pad|padding|dil|dilation|group|stride|step)s?(_?(size|[dhw]|[0-2]))?"
+    r"|[ksp]_?([dhw]|size))$",
+    re.IGNORECASE,
+)
 _STRIDE = re.compile(r"^(?P<tensor>[\w.]+)\.stride\((?P<axis>-?\d+)\)$")
 
 
@@ -104,7 +110,7 @@ def _class(
                 by_16.append(name)
         else:
             signature[name] = "fp32" if kind is ParameterKind.FLOAT else "i32"
-            if divisible and kind is ParameterKind.INTEGER:
+            if divisible and kind is ParameterKind.INTEGER and not _WINDOW.match(name):
                 by_16.append(name)
     return Specialization(kernel.name, signature, constants, tuple(by_16), label)
 

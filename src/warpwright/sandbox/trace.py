@@ -19,6 +19,10 @@ from warpwright.types.shapes import Problem, TensorSpec
 from warpwright.types.trace import Trace
 
 TRACE_LIMITS = JobLimits(deadline_s=60.0)
+# Errors of the child's own, whose message is a sentence.
+OWN_ERRORS = frozenset({
+    "ArgumentError", "DataDependentError", "LaunchError", "ProblemError", "UnknownHardwareError",
+})  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,11 +86,10 @@ def _failed(failed: Mapping[str, Any]) -> TraceFailed:
     message = str(failed.get("message", "")).strip()
     first = (message.splitlines() or [""])[0]
     kind = str(failed.get("type", ""))
-    own = {"DataDependentError", "LaunchError", "ProblemError", "UnknownHardwareError"}
     line = failed.get("line")
     return TraceFailed(
         JobOutcome.FAILED,
-        reason=first if kind in own else f"{kind}: {first}",
+        reason=first if kind in OWN_ERRORS else f"{kind}: {first}",
         line=line if isinstance(line, int) else None,
         detail=str(failed.get("detail", "")),
         stage=str(failed.get("stage", "forward")),

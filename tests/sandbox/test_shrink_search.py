@@ -1,0 +1,106 @@
+"""The search for small sizes: as small as runs, then large enough to cover what matters."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from warpwright.sandbox.shrink_search import Attempt, Limits, Search, Sizes
+
+ROWS, INNER, COLUMNS = 4096, 2048, 1024
+TILE = 32
+
+
+def product(sizes: Sizes) -> Attempt:
+    """A matrix product with tiles of 32: a grid of two axes and one loop."""
+    rows, inner, columns = (-(-sizes.get(n, n) // TILE) for n in (ROWS, INNER, COLUMNS))
+    covered = {("product", 0, "grid", 0)} if rows > 1 else set()
+    covered |= {("product", 0, "grid", 1)} if columns > 1 else set()
+    covered |= {("product", 0, "loop", 0)} if inner > 1 else set()
+    blocks = rows * columns
+    return Attempt(frozenset({"product"}), blocks, blocks * inner, frozenset(covered))
+
+
+def search(
+    evaluate: Callable[[Sizes], Attempt | None], limits: Limits | None = None
+) -> tuple[Sizes, Attempt]:
+    goal = evaluate({})
+    assert goal is not None
+    found = Search(evaluate, goal, limits or Limits()).run((ROWS, INNER, COLUMNS))
+    assert found is not None
+    return found
+
+
+def test_every_dimension_gets_two_tiles_and_a_partial_last_one() -> None:
+    sizes, attempt = search(product)
+    assert attempt.covered == product({}).covered
+    assert 4 <= attempt.blocks <= 8
+    assert all(size > TILE and size % TILE for size in sizes.values())
+
+
+def test_different_sizes_stay_different() -> None:
+    sizes, _ = search(product)
+    assert len(set(sizes.values())) == 3
+
+
+def test_a_size_that_the_constructor_fixes_stays() -> None:
+    sizes, _ = search(lambda sizes: product(sizes) if INNER not in sizes else None)
+    assert set(sizes) == {ROWS, COLUMNS}
+
+
+def test_a_size_with_a_divisor_gets_a_multiple_of_it() -> None:
+    sizes, attempt = search(
+        lambda sizes: product(sizes) if sizes.get(INNER, INNER) % 16 == 0 else None
+    )
+    assert sizes[INNER] % 16 == 0
+    assert attempt.covered == product({}).covered
+
+
+def test_sizes_on_which_another_kernel_runs_are_not_taken() -> None:
+    def evaluate(sizes: Sizes) -> Attempt | None:
+        attempt = product(sizes)
+        small = sizes.get(ROWS, ROWS) * sizes.get(INNER, INNER) < 100_000
+        kernels = frozenset({"other"}) if small else attempt.kernels
+        return Attempt(kernels, attempt.blocks, attempt.steps, attempt.covered)
+
+    sizes, attempt = search(evaluate)
+    assert attempt.kernels == {"product"}
+    assert sizes.get(ROWS, ROWS) * sizes.get(INNER, INNER) >= 100_000
+
+
+def test_the_budget_of_steps_bounds_the_growth() -> None:
+    def costly(sizes: Sizes) -> Attempt:
+        attempt = product(sizes)
+        return Attempt(attempt.kernels, attempt.blocks, attempt.steps * 900, attempt.covered)
+
+    _, attempt = search(costly, Limits(steps=1000, stretch=2))
+    assert attempt.steps <= 2000
+    assert attempt.covered < product({}).covered
+
+
+def test_nothing_smaller_is_no_result() -> None:
+    goal = product({})
+    assert Search(lambda sizes: None if sizes else goal, goal).run((ROWS,)) is None
+
+
+def test_time_ends_the_search_with_the_best_so_far() -> None:
+    tries = 0
+
+    def evaluate(sizes: Sizes) -> Attempt:
+        nonlocal tries
+        tries += 1
+        return product(sizes)
+
+    found = Search(evaluate, product({}), Limits(), lambda: tries > 2).run((ROWS, INNER, COLUMNS))
+    assert found is not None
+    assert tries == 3
+
+
+def test_no_choice_of_sizes_is_tried_twice() -> None:
+    seen: list[tuple[tuple[int, int], ...]] = []
+
+    def evaluate(sizes: Sizes) -> Attempt:
+        seen.append(tuple(sorted(sizes.items())))
+        return product(sizes)
+
+    Search(evaluate, product({}), Limits()).run((ROWS, INNER, COLUMNS))
+    assert len(seen) == len(set(seen))
