@@ -13,7 +13,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from warpwright.gate.accuracy import CHECK, NO_SHAPES, conclude, judge_outputs
+from warpwright.gate.accuracy import CHECK, NO_SHAPES, WRONG_L2, conclude, judge_outputs
 from warpwright.sandbox.compile_pool import usable_workers
 from warpwright.sandbox.interpret import Interpretation, InterpretRun, interpret
 from warpwright.sandbox.reference import Reference, Unavailable, make_reference
@@ -114,19 +114,52 @@ def _judge(
         theirs, *ours_by_task = pool.map(perform, tasks)
     ours = [run for runs in ours_by_task for run in runs]
     required = () if parent.trace is None else parent.trace.kernels
-    judged = judge_outputs(
-        ours,
-        theirs,
-        reference.cases,
-        required_kernels=required,
-        parent_source=parent.view.source,
-    )
-    failed = {case.config for case in judged if case.gating and case.status is Status.FAIL}
+
+    def verdicts(of_parent: Sequence[Interpretation]) -> tuple[AccuracyCase, ...]:
+        return judge_outputs(
+            ours,
+            of_parent,
+            reference.cases,
+            required_kernels=required,
+            parent_source=parent.view.source,
+        )
+
+    judged = verdicts(theirs)
+    suspects = [run for run in pinned if run.label in _failed(judged)]
+    originals = [run for run in suspects if _is_original(run, parent)]
+    if originals:
+        # An original may be wrong in the parent already: run the parent with the same pins.
+        judged = verdicts((*theirs, *perform((parent.view.source, originals, cases))))
+    failed = _failed(judged) | _wrong_as_the_parent(judged)
     failing: dict[str, set[Config]] = {}
     for run in pinned:
         if run.label in failed and run.kernel is not None:
             failing.setdefault(run.kernel, set()).update(run.members)
     return AccuracyRun(conclude(judged), judged, failing)
+
+
+def _failed(cases: Sequence[AccuracyCase]) -> set[str]:
+    return {case.config for case in cases if case.gating and case.status is Status.FAIL}
+
+
+def _wrong_as_the_parent(cases: Sequence[AccuracyCase]) -> set[str]:
+    """Configs whose output is wrong by the reference, although the parent's is wrong alike."""
+    return {
+        case.config
+        for case in cases
+        if case.gating
+        and case.policy_error is not None
+        and case.error is not None
+        and case.error.relative_l2 > WRONG_L2
+        and case.parent_error is not None
+        and case.parent_error.relative_l2 > WRONG_L2
+    }
+
+
+def _is_original(run: PinnedRun, parent: Study) -> bool:
+    study = None if run.kernel is None else parent.kernel(run.kernel)
+    metas = set() if study is None else {config.config.meta for config in study.configs}
+    return any(member.meta in metas for member in run.members)
 
 
 def _usual(kernel: KernelStudy) -> Config:

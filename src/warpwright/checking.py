@@ -88,7 +88,7 @@ def _study_child(
             )  # fmt: skip
             return {}, CheckResult("resources", Status.FAIL, (violation,))
         trace = traced
-    calls, unknown = find_calls(child, trace)
+    calls, unknown = find_calls(child, trace, parent.known)
     subject = Subject(child.source)
     kernels = {c.name: study_kernel(c, c.configs, subject, parent.gpu.sheet, bench) for c in calls}
     violations = tuple(v for kernel in kernels.values() for v in unrunnable(kernel, parent))
@@ -103,8 +103,7 @@ def _exhausted(
     least = TuningRules.of(request.stage.rules).count_min or 0
     if all(len(kernel.configs) >= least or not kernel.autotuned for kernel in kernels.values()):
         return frozenset()
-    calls, _ = find_calls(parent.view, parent.trace)
-    return exhausted(request, propose(request, parent, calls, bench)[0])
+    return exhausted(request, propose(request, parent, bench)[0])
 
 
 def unrunnable(kernel: KernelStudy, parent: Study) -> list[Violation]:

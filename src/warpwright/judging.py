@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Mapping
+from collections.abc import Set as AbstractSet
 from dataclasses import replace
 
 from warpwright.gate.configs import launch_configs
@@ -18,11 +19,16 @@ from warpwright.types.study import ConfigStudy, KernelStudy, Study
 from warpwright.types.verdict import GateReport
 
 
-def evidence_of(view: ProgramView, kernels: Mapping[str, KernelStudy]) -> CompileEvidence:
+def evidence_of(
+    view: ProgramView,
+    kernels: Mapping[str, KernelStudy],
+    wrong: Mapping[str, AbstractSet[Config]] | None = None,
+) -> CompileEvidence:
     """Compile evidence in the gate's terms, one entry a kernel and config as written.
 
     Where a config was compiled for several specialisation classes, the entry is the first
-    class's, with an identity over all of them: equal only if equal in each.
+    class's, with an identity over all of them: equal only if equal in each. `wrong`: kernel →
+    configs whose output was shown to be wrong.
     """
     results: dict[ConfigKey, CompileResult] = {}
     occupancies: dict[ConfigKey, Occupancy] = {}
@@ -38,7 +44,12 @@ def evidence_of(view: ProgramView, kernels: Mapping[str, KernelStudy]) -> Compil
                 occupancies[key] = first.occupancy
             if first.unlaunchable and not config.launchable:
                 never[key] = first.unlaunchable[0]
-    return CompileEvidence(results, occupancies, never)
+    reasons = {
+        (kernel, config): "its output is wrong"
+        for kernel, configs in (wrong or {}).items()
+        for config in configs
+    }
+    return CompileEvidence(results, occupancies, never, reasons)
 
 
 def _keys(view: ProgramView, study: KernelStudy) -> list[tuple[ConfigStudy, ConfigKey]]:
@@ -81,6 +92,7 @@ def rule_context(
     child: ProgramView,
     child_kernels: Mapping[str, KernelStudy],
     exhausted: frozenset[str],
+    wrong: Mapping[str, AbstractSet[Config]],
 ) -> RuleContext:
     """All that the pure checks of a candidate read."""
     return RuleContext(
@@ -92,7 +104,7 @@ def rule_context(
         sheet=parent.gpu.sheet,
         profile=request.profile,
         active=active_configs(parent),
-        parent_evidence=evidence_of(parent.view, {k.kernel: k for k in parent.kernels}),
+        parent_evidence=evidence_of(parent.view, {k.kernel: k for k in parent.kernels}, wrong),
         child_evidence=evidence_of(child, child_kernels),
         exhausted=exhausted,
     )
@@ -104,9 +116,11 @@ def judge_candidate(
     child: ProgramView,
     child_kernels: Mapping[str, KernelStudy],
     exhausted: frozenset[str] = frozenset(),
+    wrong: Mapping[str, AbstractSet[Config]] | None = None,
 ) -> GateReport:
     """Format, names, rules and integrity of a candidate. Accuracy is added by the caller.
 
-    `exhausted`: kernels for which the rules allow no further distinct config.
+    `exhausted`: kernels for which the rules allow no further distinct config. `wrong`: kernel →
+    configs of the parent whose output was shown to be wrong; they need not stay.
     """
-    return judge(rule_context(request, parent, child, child_kernels, exhausted))
+    return judge(rule_context(request, parent, child, child_kernels, exhausted, wrong or {}))

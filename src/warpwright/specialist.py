@@ -12,7 +12,6 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
 from warpwright.accuracy import verify_accuracy
-from warpwright.calls import find_calls
 from warpwright.data.stages import left_open
 from warpwright.errors import Place
 from warpwright.formats.nsight import check_profile_kernels, retired_metrics
@@ -34,6 +33,7 @@ from warpwright.types.study import Finding, KernelStudy, Study
 from warpwright.types.verdict import GateReport, Status
 
 GPU_SECTION = "# Target GPU"
+WRONG_OUTPUT = "refused: its output is wrong (see accuracy)"
 WARPS_ACTIVE = "sm__warps_active.avg.pct_of_peak_sustained_active"
 
 
@@ -44,26 +44,26 @@ def answer_request(request: Request, bench: Workbench, problem: Problem | None =
     is used, and without that accuracy stays unverified. Raises InputError and MissingToolError.
     """
     study, problem = study_request(request, bench, problem)
-    calls, _ = find_calls(study.view, study.trace)
     if request.stage.id is not StageId.TUNING:
         stage = request.stage.id or "the request's stage"
         reason = f"no proposer of ours makes candidates for {stage} yet"
         return _kept(request, study, bench, (), reason)
-    plans, candidates = propose(request, study, calls, bench)
+    plans, candidates = propose(request, study, bench)
     rejected: dict[str, set[Config]] = {}
     for _ in range(2):  # a second time without the configs that failed accuracy
-        program = emit_plans(request.program, list(zip(plans, calls, strict=True)))
+        program = emit_plans(request.program, list(zip(plans, study.calls, strict=True)))
         if program == request.program:
             return _kept(request, study, bench, plans, "nothing better can be shown")
         child = read_program(program)
         kernels = _candidate_kernels(study, candidates)
-        gate = judge_candidate(request, study, child, kernels, exhausted(request, plans))
+        gate = judge_candidate(request, study, child, kernels, exhausted(request, plans), rejected)
         gate, failing = with_accuracy(gate, study, child, kernels, bench)
         if not failing:
             break
         for kernel, configs in failing.items():
             rejected.setdefault(kernel, set()).update(configs)
         plans = tuple(_without(plan, rejected.get(plan.kernel, set())) for plan in plans)
+    plans = tuple(_with_wrong_told(plan) for plan in plans)
     if gate.status is Status.FAIL:
         broken = "; ".join(str(violation) for violation in gate.violations[:3])
         return _kept(request, study, bench, plans, f"the candidate was refused: {broken}")
@@ -71,7 +71,7 @@ def answer_request(request: Request, bench: Workbench, problem: Problem | None =
         request=request,
         program=program,
         decision=Decision.CHANGED,
-        reason=_what_changed(plans, calls),
+        reason=_what_changed(plans, study.calls),
         study=study,
         plans=plans,
         gate=gate,
@@ -108,7 +108,7 @@ def retired_metric_findings(request: Request) -> tuple[Finding, ...]:
 
 
 def propose(
-    request: Request, study: Study, calls: Sequence[KernelCalls], bench: Workbench
+    request: Request, study: Study, bench: Workbench
 ) -> tuple[tuple[ConfigPlan, ...], dict[str, KernelStudy]]:
     """A plan a kernel, and what its new configs compile to."""
     # our own table fills what the request leaves open
@@ -116,7 +116,7 @@ def propose(
     subject = Subject(request.program, request.document, request.program_line)
     plans = []
     studied: dict[str, KernelStudy] = {}
-    for kernel, call in zip(study.kernels, calls, strict=True):
+    for kernel, call in zip(study.kernels, study.calls, strict=True):
         untouchable = reason_to_leave_alone(call)
         if untouchable is not None:
             plans.append(ConfigPlan(kernel.kernel, (), left_alone=untouchable))
@@ -172,12 +172,24 @@ def with_accuracy(
 
 def _without(plan: ConfigPlan, rejected: set[Config]) -> ConfigPlan:
     choices = tuple(
-        replace(choice, kept=False, reason="refused: its output is wrong (see accuracy)")
+        replace(choice, kept=False, reason=WRONG_OUTPUT)
         if choice.config in rejected and choice.kept
         else choice
         for choice in plan.choices
     )
     return replace(plan, choices=choices)
+
+
+def _with_wrong_told(plan: ConfigPlan) -> ConfigPlan:
+    """Originals that compute something wrong are a conflict: the rules ask to keep them."""
+    wrong = [c.config for c in plan.choices if not c.proposed and c.reason == WRONG_OUTPUT]
+    if not wrong:
+        return plan
+    told = (
+        f"{plan.kernel}: the program's own {'; '.join(map(str, wrong))} computes something else "
+        "than the reference; the rules ask to keep originals, and a wrong one is not handed out"
+    )
+    return replace(plan, conflicts=(*plan.conflicts, told))
 
 
 def _kept(

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from warpwright.calls import find_calls, specializations_of
-from warpwright.diagnosis.active_config import infer_active
+from warpwright.diagnosis.active_config import GRID_SIZE, infer_active
 from warpwright.diagnosis.findings import by_weight, kernel_findings, profile_disagreements
 from warpwright.errors import InputError, Place
 from warpwright.resources.launchability import unlaunchable
@@ -19,6 +19,8 @@ from warpwright.resources.roofline import RateClass, RooflineFloor, floor
 from warpwright.sandbox.cache import ResultCache
 from warpwright.sandbox.compile import CompileRequest, compile_configs
 from warpwright.sandbox.cost import problem_cost
+from warpwright.sandbox.importing import import_program
+from warpwright.sandbox.symbolic import SymbolicLaunch, SymbolicTrace, trace_symbolic
 from warpwright.sandbox.toolchain import toolchain
 from warpwright.sandbox.trace import TraceFailed, trace_program
 from warpwright.source.view import read_program
@@ -77,7 +79,11 @@ def study_program(
     if problem is not None:
         bench.listener("trace", "tracing the program's launches on the problem's inputs")
         trace = traced(subject, problem, gpu.sheet, bench)
-    calls, unknown = find_calls(view, trace)
+    symbolic = None if trace is not None else without_shapes(subject, gpu.sheet, bench)
+    known = symbolic.known if symbolic is not None else {}
+    calls, unknown = find_calls(view, trace, known)
+    if symbolic is not None:
+        unknown = (*unknown, *told_without_shapes(symbolic, calls, profile))
     kernels = tuple(
         _completed(
             study_kernel(call, call.configs, subject, gpu.sheet, bench),
@@ -101,7 +107,64 @@ def study_program(
         floor_bound=None if roof is None else roof.bound,
         toolchain=tools,
         unknown=unknown,
+        calls=calls,
+        known=known,
     )
+
+
+def without_shapes(subject: Subject, sheet: GpuSheet, bench: Workbench) -> SymbolicTrace:
+    """What is certain of the launches although no shapes are given.
+
+    Raises InputError for a program that cannot be imported.
+    """
+    bench.listener("trace", "no input shapes: finding out what does not depend on them")
+    imported = import_program(subject.source, bench.cache)
+    if not imported.ok:
+        raise InputError(
+            f"the program fails when it is imported: {imported.reason}",
+            place=Place(subject.document, line=subject.first_line),
+            hint="nothing of it can be compiled or traced; correct the program",
+        )
+    return trace_symbolic(subject.source, gpu=sheet, cache=bench.cache)
+
+
+def told_without_shapes(
+    symbolic: SymbolicTrace, calls: Sequence[KernelCalls], profile: Profile | None
+) -> tuple[str, ...]:
+    """What the source determines, what the profile's grid then says, and what stays open."""
+    if symbolic.reason is not None:
+        return (symbolic.reason,)
+    told = []
+    for call in calls:
+        launch = symbolic.launch(call.name)
+        if launch is None:
+            continue
+        values = {**launch.known, **launch.assumed}
+        if values:
+            listed = ", ".join(f"{name} = {value}" for name, value in sorted(values.items()))
+            told.append(f"{call.name}: the source settles {listed}")
+        if launch.unknown:
+            told.append(f"{call.name}: {', '.join(launch.unknown)} depend on the input shapes")
+        told += _grid_constraints(call, launch, profile)
+    return tuple(told)
+
+
+def _grid_constraints(
+    call: KernelCalls, launch: SymbolicLaunch, profile: Profile | None
+) -> list[str]:
+    """The profile's grid size as a condition on the sizes, for each config that it could be."""
+    metrics = None if profile is None else profile.kernel(call.name)
+    size = None if metrics is None else metrics.metric(GRID_SIZE)
+    if size is None:
+        return []
+    by_text: dict[str, list[Config]] = {}
+    for config in call.configs:
+        by_text.setdefault(str(launch.constraint(config, int(size))), []).append(config)
+    return [
+        f"{call.name}: a grid of {int(size):,} blocks, {launch.grid_text()}, means {text} "
+        f"under {'; '.join(map(str, configs))}"
+        for text, configs in by_text.items()
+    ]
 
 
 def read_view(subject: Subject) -> ProgramView:

@@ -129,21 +129,31 @@ def occupancy_cap(study: KernelStudy, gpu_name: str) -> list[Finding]:
     """What caps the occupancy of the active config, or of each binary where it is not known."""
     found = []
     for config in study.active or one_per_binary(study.configs):
+        alike: dict[object, list[CompiledView]] = {}
         for view in config.compiled:
-            if view.occupancy is None or not isinstance(view.result, Compiled):
-                continue
-            label = "" if len(config.compiled) == 1 else f" ({view.result.specialization})"
-            found.append(
-                Finding(
-                    "occupancy-cap",
-                    study.kernel,
-                    f"{config.config}{label}: "
-                    + describe_occupancy(view.occupancy, view.result.resources, gpu_name),
-                    Origin.COMPILED,
-                    weight=60,
-                )
-            )
+            if view.occupancy is not None:
+                fits = (view.occupancy.occupancy_pct, view.occupancy.limiters)
+                alike.setdefault(fits, []).append(view)
+        found += [
+            _occupancy_finding(study.kernel, config, views, gpu_name) for views in alike.values()
+        ]
     return found
+
+
+def _occupancy_finding(
+    kernel: str, config: ConfigStudy, views: Sequence[CompiledView], gpu_name: str
+) -> Finding:
+    """One finding for the classes of arguments that come to the same occupancy."""
+    first = views[0]
+    assert isinstance(first.result, Compiled)
+    assert first.occupancy is not None
+    label = ""
+    if len(config.compiled) > 1:
+        names = [view.result.specialization for view in views]
+        every = len(views) == len(config.compiled)
+        label = f" ({'whatever the sizes' if every else ' or '.join(names)})"
+    text = describe_occupancy(first.occupancy, first.result.resources, gpu_name)
+    return Finding("occupancy-cap", kernel, f"{config.config}{label}: {text}", Origin.COMPILED, 60)
 
 
 def one_per_binary(configs: Sequence[ConfigStudy]) -> tuple[ConfigStudy, ...]:

@@ -19,7 +19,7 @@ ConfigKey = tuple[str, Config]
 
 @dataclass(frozen=True, slots=True)
 class CompileEvidence:
-    """What compiling one program's configs told. Empty where Triton is absent.
+    """What compiling and running one program's configs told. Empty where Triton is absent.
 
     Keys are `(kernel, config)` with the config as `read_program` gives it; for a kernel
     without autotune, the config of its launch.
@@ -28,6 +28,7 @@ class CompileEvidence:
     results: Mapping[ConfigKey, CompileResult] = field(default_factory=dict)
     occupancy: Mapping[ConfigKey, Occupancy] = field(default_factory=dict)
     unlaunchable: Mapping[ConfigKey, Unlaunchable] = field(default_factory=dict)
+    wrong: Mapping[ConfigKey, str] = field(default_factory=dict)  # its output: why
 
 
 @dataclass(frozen=True, slots=True)

@@ -18,6 +18,7 @@ from warpwright.types.config import Config
 from warpwright.types.stage import Rule
 from warpwright.types.study import Activity, ConfigStudy, KernelStudy
 
+LEAST_LOOKED_AT = 3
 SANE_WARPS = (1, 2, 4, 8, 16)
 
 
@@ -91,7 +92,15 @@ def neighbours(kernel: KernelStudy, rules: TuningRules) -> tuple[Config, ...]:
         for warps in (base.num_warps * 2, base.num_warps // 2):
             if warps in (rules.warps or SANE_WARPS):
                 found[replace(base, num_warps=warps, explicit=(), line=None)] = None
-    return tuple(c for c in found if c not in known and rules.in_domain(c))
+    new = [c for c in found if c not in known and rules.in_domain(c)]
+    return tuple(new if rules.count_max is None else new[: worth_compiling(kernel, rules)])
+
+
+def worth_compiling(kernel: KernelStudy, rules: TuningRules) -> int:
+    """How many new configs to look at: about twice as many as there is room for."""
+    assert rules.count_max is not None
+    room = rules.count_max - len(_representatives(kernel, rules))
+    return max(LEAST_LOOKED_AT, 2 * room)
 
 
 def _bases(kernel: KernelStudy, rules: TuningRules) -> tuple[ConfigStudy, ...]:

@@ -57,6 +57,12 @@ class Compiled:
     facts: Mapping[str, int | float | str | bool] = field(default_factory=dict)
     """Counts read off the assembly: `mma`, `cp_async`, `ldmatrix`, `bar`, `code_bytes`."""
 
+    @property
+    def spill_bytes(self) -> int:
+        """Bytes a thread spills from registers, as the assembler reports; else local memory."""
+        spilled = self.facts.get("spill_store_bytes")
+        return spilled if isinstance(spilled, int) else self.resources.local_bytes
+
 
 @dataclass(frozen=True, slots=True)
 class CompileFailed:

@@ -5,11 +5,13 @@ Nothing in here was measured by us; resources are *compiled*, profile numbers *s
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 
+from warpwright.types.calls import KernelCalls
 from warpwright.types.compiled import Compiled, CompileResult, Occupancy, Toolchain, Unlaunchable
-from warpwright.types.config import Config
+from warpwright.types.config import Config, MetaValue
 from warpwright.types.evidence import Origin
 from warpwright.types.gpu import ResolvedGpu
 from warpwright.types.program import ProgramView
@@ -45,10 +47,7 @@ class CompiledView:
     @property
     def spill_bytes(self) -> int | None:
         """Bytes that a thread spills from registers, or None if the config did not compile."""
-        if not isinstance(self.result, Compiled):
-            return None
-        spilled = self.result.facts.get("spill_store_bytes")
-        return spilled if isinstance(spilled, int) else self.result.resources.local_bytes
+        return self.result.spill_bytes if isinstance(self.result, Compiled) else None
 
 
 @dataclass(frozen=True, slots=True)
@@ -134,7 +133,10 @@ class ProblemCost:
 
 @dataclass(frozen=True, slots=True)
 class Study:
-    """What is known of a program on a GPU."""
+    """What is known of a program on a GPU.
+
+    `known`: kernel → arguments that are certain where no shapes are given.
+    """
 
     gpu: ResolvedGpu
     view: ProgramView
@@ -146,7 +148,9 @@ class Study:
     floor_bound: str | None = None
     toolchain: Toolchain | None = None
     findings: tuple[Finding, ...] = ()
-    unknown: tuple[str, ...] = field(default=())
+    unknown: tuple[str, ...] = ()
+    calls: tuple[KernelCalls, ...] = ()  # one entry a kernel, as in `kernels`
+    known: Mapping[str, Mapping[str, MetaValue]] = field(default_factory=dict)
 
     def kernel(self, name: str) -> KernelStudy | None:
         return next((kernel for kernel in self.kernels if kernel.kernel == name), None)

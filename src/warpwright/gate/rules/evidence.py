@@ -39,7 +39,7 @@ class ConfigEvidence:
 
     @property
     def spill_bytes(self) -> int | None:
-        return None if self.result is None else self.result.resources.local_bytes
+        return None if self.result is None else self.result.spill_bytes
 
     @property
     def occupancy(self) -> Occupancy | None:
@@ -51,14 +51,14 @@ class ConfigEvidence:
 
     @property
     def why_never(self) -> Unlaunchable | str | None:
-        """Why it can never run on the target: a limit, or that it does not compile for it."""
+        """Why it is no choice: a limit it breaks, no binary for the target, a wrong output."""
         limit = self._evidence.unlaunchable.get(self._key)
         if limit is not None:
             return limit
         result = self._evidence.results.get(self._key)
         if isinstance(result, CompileFailed) and result.kind == "error":
             return f"it does not compile: {result.reason}"
-        return None
+        return self._evidence.wrong.get(self._key)
 
     @property
     def is_known(self) -> bool:

@@ -1,0 +1,18 @@
+"""Inside a child: import the program and nothing more."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import torch  # noqa: F401
+import triton  # noqa: F401
+
+from warpwright.sandbox.child_program import load_module
+
+
+def perform(payload: Mapping[str, Any], job_dir: Path) -> dict[str, Any]:
+    """Load `payload["source"]`; whatever it raises is the job's failure."""
+    load_module(payload["source"], "program", job_dir)
+    return {}
