@@ -91,6 +91,7 @@ def study_program(
             profile,
             tools,
             gpu.sheet.name,
+            fits_grid_size(symbolic, call, profile),
         )
         for call in calls
     )
@@ -153,18 +154,35 @@ def _grid_constraints(
     call: KernelCalls, launch: SymbolicLaunch, profile: Profile | None
 ) -> list[str]:
     """The profile's grid size as a condition on the sizes, for each config that it could be."""
-    metrics = None if profile is None else profile.kernel(call.name)
-    size = None if metrics is None else metrics.metric(GRID_SIZE)
+    size = _grid_size(call.name, profile)
     if size is None:
         return []
     by_text: dict[str, list[Config]] = {}
     for config in call.configs:
-        by_text.setdefault(str(launch.constraint(config, int(size))), []).append(config)
+        by_text.setdefault(launch.constraint(config, size).text, []).append(config)
     return [
-        f"{call.name}: a grid of {int(size):,} blocks, {launch.grid_text()}, means {text} "
-        f"under {'; '.join(map(str, configs))}"
+        f"{call.name}: the profile's {size:,} blocks, a grid of {launch.grid_text()}, mean "
+        f"{text} under {'; '.join(map(str, configs))}"
         for text, configs in by_text.items()
     ]
+
+
+def _grid_size(kernel: str, profile: Profile | None) -> int | None:
+    """The profile's number of blocks, where all profiled launches agree."""
+    metrics = None if profile is None else profile.kernel(kernel)
+    size = None if metrics is None else metrics.metric(GRID_SIZE)
+    return None if size is None else int(size)
+
+
+def fits_grid_size(
+    symbolic: SymbolicTrace | None, call: KernelCalls, profile: Profile | None
+) -> dict[Config, bool] | None:
+    """Whether each config can give the profile's grid size at all; None: nothing to tell by."""
+    launch = None if symbolic is None else symbolic.launch(call.name)
+    size = _grid_size(call.name, profile)
+    if launch is None or size is None:
+        return None
+    return {config: launch.constraint(config, size).possible for config in call.configs}
 
 
 def read_view(subject: Subject) -> ProgramView:
@@ -293,10 +311,11 @@ def _completed(
     profile: Profile | None,
     tools: Toolchain,
     gpu_name: str,
+    possible: dict[Config, bool] | None,
 ) -> KernelStudy:
     """The study with the active config told, and findings."""
     metrics = None if profile is None else profile.kernel(study.kernel)
-    inference = infer_active(study, calls.launches, metrics)
+    inference = infer_active(study, calls.launches, metrics, possible)
     configs = tuple(
         replace(config, activity=inference.activity(config.config)) for config in study.configs
     )

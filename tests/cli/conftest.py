@@ -13,7 +13,6 @@ import pytest
 Command = Callable[..., "subprocess.CompletedProcess[str]"]
 
 REQUEST = Path(__file__).parents[2] / "examples" / "02-conv2d-dilated" / "request.txt"
-PROBLEM = Path(__file__).parents[2] / "examples" / "02-conv2d-dilated" / "problem.py"
 
 
 @pytest.fixture(scope="session")

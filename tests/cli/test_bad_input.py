@@ -14,6 +14,9 @@ Command = Callable[..., CompletedProcess[str]]
 Change = Callable[[str], str]
 
 
+PROBLEM = Path(__file__).parents[2] / "examples" / "02-conv2d-dilated" / "problem.py"
+
+
 def refused(done: CompletedProcess[str], *words: str) -> None:
     """One error and no more: exit code 2, nothing on stdout, no traceback."""
     assert done.returncode == 2, done.stderr
@@ -129,13 +132,11 @@ def test_a_program_that_misbehaves_at_import_is_told_apart(
 ) -> None:
     changed = request_text.replace("import torch\n", f"import torch\n{HOSTILE[name]}", 1)
     (tmp_path / "request.txt").write_text(changed)
-    problem = Path(__file__).parents[2] / "examples" / "02-conv2d-dilated" / "problem.py"
-    for extra in ([], ["--problem", str(problem)]):
+    # the child's deadline is the cost of a loop, so it is paid once
+    for extra in [[]] if name == "loops" else [[], ["--problem", str(PROBLEM)]]:
         done = warpwright("answer", "request.txt", "--out", "better.py", *extra)
-        assert done.returncode == 2, done.stderr
-        assert "Traceback" not in done.stderr
         expected = {"loops": "still", "exits": "ended early", "forks": "fork"}[name]
-        assert expected in done.stderr
+        refused(done, "request.txt", expected)
         assert not (tmp_path / "better.py").exists()
 
 

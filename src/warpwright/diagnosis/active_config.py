@@ -94,7 +94,8 @@ def infer_active(
         text = "the grid of a config is not known without input shapes"
         state = replace(state, evidence=(*state.evidence, text))
     before = state.candidates
-    state = _by_warps(state, profile)
+    if launches:  # without shapes each config has several occupancies, one a class
+        state = _by_warps(state, profile)
     told = len(state.candidates) < len(study.configs) or len(study.configs) == 1
     return ActiveInference(
         candidates=tuple(candidate.config for candidate in state.candidates),

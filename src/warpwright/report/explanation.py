@@ -171,7 +171,7 @@ def _accuracy_table(cases: tuple[AccuracyCase, ...]) -> list[str]:
 
 
 def _unknown(study: Study) -> str:
-    return _bulleted("## Not known", study.unknown)
+    return _bulleted("## Not known, and what is certain all the same", study.unknown)
 
 
 def _origin(answer: Answer) -> str:

@@ -37,7 +37,7 @@ def print_study(study: Study, console: Console) -> None:
             f"- {finding.subject}: {finding.text} ({finding.origin})", markup=False, soft_wrap=True
         )
     if study.unknown:
-        console.print("\nNot known", style="bold")
+        console.print("\nNot known, and what is certain all the same", style="bold")
     for text in study.unknown:
         console.print(f"- {text}", markup=False, soft_wrap=True)
 
