@@ -267,10 +267,11 @@ def test_a_forked_copy_cannot_answer_for_the_job() -> None:
 def test_a_process_with_another_environment_is_found_by_its_directory() -> None:
     result = run_program(
         """
-        import ctypes
-        ctypes.CDLL(None).system(b"env -i setsid sh -c 'echo pid $$; exec sleep 1000' &")
-        import time
-        time.sleep(1)
+        import ctypes, os, time
+        line = b"env -i setsid sh -c 'echo pid $$; : > started; exec sleep 1000' &"
+        ctypes.CDLL(None).system(line)
+        while not os.path.exists("started"):
+            time.sleep(0.05)
         raise SystemExit
         """
     )

@@ -172,24 +172,32 @@ def kill_job(pid: int, mark: str, job_dir: Path) -> None:
     """Kill the child's process group, and whatever left it but has its mark or directory."""
     with contextlib.suppress(ProcessLookupError, PermissionError):
         os.killpg(pid, signal.SIGKILL)
+    empty_looks = 0
     for _ in range(20):  # a forking process may be a step ahead: look until none is left
         survivors = [p for p in psutil.process_iter() if _belongs(p, mark, job_dir)]
-        if not survivors:
+        empty_looks = 0 if survivors else empty_looks + 1
+        if empty_looks == 2:
             return
         for process in survivors:
-            try:
+            with contextlib.suppress(psutil.Error):
                 process.kill()
-            except psutil.Error:
-                continue
+        psutil.wait_procs(survivors, timeout=0.5)
 
 
 def _belongs(process: psutil.Process, mark: str, job_dir: Path) -> bool:
-    try:
+    """Whether a process has the job's mark in its environment, or works in its directory.
+
+    Each fact alone: a process that is just starting another program may hide one of them.
+    """
+    with contextlib.suppress(psutil.Error):
         if process.status() == psutil.STATUS_ZOMBIE:
             return False
-        return process.environ().get(JOB_MARK) == mark or Path(process.cwd()) == job_dir
-    except (psutil.Error, OSError):
-        return False
+    with contextlib.suppress(psutil.Error, OSError):
+        if process.environ().get(JOB_MARK) == mark:
+            return True
+    with contextlib.suppress(psutil.Error, OSError):
+        return Path(process.cwd()) == job_dir
+    return False
 
 
 def _read_result(
