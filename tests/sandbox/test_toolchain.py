@@ -76,6 +76,8 @@ def test_supported_versions_are_those_that_were_tried(version: str, supported: b
 def test_without_triton_the_error_says_how_to_get_it(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sys, "path", [])
     monkeypatch.setattr(sys, "meta_path", [])
+    for name in ("torch", "triton"):  # another test of this process may have imported them
+        monkeypatch.delitem(sys.modules, name, raising=False)
     assert find_triton() is None
     with pytest.raises(MissingToolError, match="pip install") as caught:
         toolchain()

@@ -52,7 +52,7 @@ def unpipelined_loops(source: Kernel, study: KernelStudy) -> list[Finding]:
         return []
     stages = {config.config.num_stages for config in study.configs}
     evidence = ""
-    if _stages_do_nothing(study):
+    if stages_do_nothing(study):
         evidence = (
             " The compiler agrees: configs that differ in num_stages alone are byte-equal binaries."
         )
@@ -74,7 +74,8 @@ def unpipelined_loops(source: Kernel, study: KernelStudy) -> list[Finding]:
     ]
 
 
-def _stages_do_nothing(study: KernelStudy) -> bool:
+def stages_do_nothing(study: KernelStudy) -> bool:
+    """True when configs that differ in num_stages alone exist and all are equal binaries."""
     by_rest: dict[object, set[tuple[str, ...]]] = {}
     stages: dict[object, int] = {}
     for config in study.configs:

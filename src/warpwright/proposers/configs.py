@@ -11,6 +11,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
+from warpwright.diagnosis.findings import stages_do_nothing
 from warpwright.resources.predicates import LOW_OCCUPANCY_PCT, occupancy_suggests_warps
 from warpwright.types.answer import ConfigChoice, ConfigPlan
 from warpwright.types.compiled import Compiled
@@ -18,7 +19,7 @@ from warpwright.types.config import Config
 from warpwright.types.stage import Rule
 from warpwright.types.study import Activity, ConfigStudy, KernelStudy
 
-LEAST_LOOKED_AT = 3
+LEAST_LOOKED_AT = 2
 SANE_WARPS = (1, 2, 4, 8, 16)
 
 
@@ -77,7 +78,8 @@ def _values(rule: Rule | None) -> tuple[int, ...] | None:
 def neighbours(kernel: KernelStudy, rules: TuningRules) -> tuple[Config, ...]:
     """New configs near those that may be active: one step in stages, or a factor 2 in warps.
 
-    Order: around the first possible active config first; stages before warps.
+    Order: around the first possible active config first; stages before warps. Where the compiled
+    originals show that num_stages does nothing, it is left alone.
     """
     bases = [study.config for study in _bases(kernel, rules)]
     known = {study.config for study in kernel.configs}
@@ -85,7 +87,7 @@ def neighbours(kernel: KernelStudy, rules: TuningRules) -> tuple[Config, ...]:
     for include in rules.include:
         for base in bases:
             found[replace(base, num_warps=include.num_warps, num_stages=include.num_stages)] = None
-    for base in bases:
+    for base in [] if stages_do_nothing(kernel) else bases:
         for stages in _steps(base.num_stages, rules.stage_step):
             found[replace(base, num_stages=stages, explicit=(), line=None)] = None
     for base in bases:
