@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
-from warpwright.calls import find_calls, specializations_of
+from warpwright.calls import find_calls, launch_options, specializations_of
 from warpwright.diagnosis.active_config import GRID_SIZE, infer_active
 from warpwright.diagnosis.findings import by_weight, kernel_findings, profile_disagreements
 from warpwright.errors import InputError, Place
@@ -238,7 +238,7 @@ def study_kernel(
 ) -> KernelStudy:
     """Compile configs of a kernel for each way it is called, with what follows from that."""
     requests = [
-        CompileRequest(specialization, config)
+        CompileRequest(specialization, config, launch_options(calls))
         for config in configs
         for specialization in specializations_of(calls, config)
     ]
