@@ -87,7 +87,7 @@ def _launched_config(site: LaunchSite) -> Config:
 def launch_options(calls: KernelCalls) -> dict[str, MetaValue]:
     """Compiler options that the launches pass beside warps and stages (`enable_fp_fusion`)."""
     return {
-        name: option.value
+        name: option
         for launch in calls.launches
         for name, option in launch.options.items()
         if name not in ("num_warps", "num_stages", "num_ctas", "maxnreg")
