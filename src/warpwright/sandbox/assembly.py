@@ -5,6 +5,7 @@ Counts are static: how often an instruction stands in the code, not how often it
 
 from __future__ import annotations
 
+import hashlib
 import re
 import struct
 from collections import Counter
@@ -108,18 +109,41 @@ def pipeline_buffers(ttgir: str) -> int:
     return max((int(buffers) for buffers in _BUFFERS.findall(ttgir)), default=0)
 
 
+# What a launch loads and runs. Debug sections (lines, file names) and symbol tables are not.
+EXECUTABLE_SECTIONS = (b".text.", b".nv.constant", b".nv.shared", b".nv.info", b".nv.global")
+
+
 def code_bytes(cubin: bytes) -> int:
     """Bytes of machine code: the `.text.*` sections of a 64-bit little-endian ELF file."""
+    return sum(size for name, _, size in _sections(cubin) if name.startswith(b".text."))
+
+
+def executable_digest(cubin: bytes) -> str:
+    """sha256 over the sections that are loaded and run.
+
+    Compiling with line information, as users do by default, puts line numbers and file names
+    into other sections; the same code at another place of a file has the same digest.
+    """
+    digest = hashlib.sha256()
+    for name, offset, size in sorted(_sections(cubin)):
+        if name.startswith(EXECUTABLE_SECTIONS):
+            kept = b"" if name.startswith(b".nv.shared") else cubin[offset : offset + size]
+            digest.update(struct.pack("<QQ", len(name), size) + name + kept)
+    return digest.hexdigest()
+
+
+def _sections(cubin: bytes) -> list[tuple[bytes, int, int]]:
+    """Name, offset and size of each section. Raises ValueError for what is no ELF file."""
     if cubin[:6] != b"\x7fELF\x02\x01" or len(cubin) < 64:
         raise ValueError("not a 64-bit ELF file")
     (table,) = struct.unpack_from("<Q", cubin, 0x28)
     entry_bytes, entries, names_index = struct.unpack_from("<HHH", cubin, 0x3A)
-    sections = [
+    headers = [
         struct.unpack_from("<IIQQQQ", cubin, table + i * entry_bytes) for i in range(entries)
     ]
-    names_offset = sections[names_index][4]
-    total = 0
-    for name, _, _, _, _, size in sections:
-        if cubin.startswith(b".text.", names_offset + name):
-            total += size
-    return total
+    names_offset = headers[names_index][4]
+    found = []
+    for name, _, _, _, offset, size in headers:
+        start = names_offset + name
+        found.append((cubin[start : cubin.index(b"\0", start)], offset, size))
+    return found

@@ -12,7 +12,6 @@ only itself. Files in the exchange directory:
 from __future__ import annotations
 
 import contextlib
-import hashlib
 import json
 import os
 import resource
@@ -130,7 +129,7 @@ def describe(
     target = (int(payload["compute_capability"][0]), int(payload["compute_capability"][1]))
     static = usage.static_shared_bytes(target)
     return {
-        "cubin_sha256": hashlib.sha256(binary.cubin).hexdigest(),
+        "cubin_sha256": assembly.executable_digest(binary.cubin),
         "resources": {
             "registers_per_thread": usage.registers,
             "stack_bytes": usage.stack_bytes,

@@ -22,8 +22,8 @@ POLL_S = 0.05
 CHILD_BYTES = 1024**3  # what a child usually needs at most; bounds how many run at a time
 START_S = 60.0  # for torch and Triton to load, before any deadline of the program's
 LOG_BYTES = 64 * 1024
-# Without line information equal code gives equal cubins, wherever it stands in a file.
-ENVIRONMENT = {"TRITON_DISABLE_LINE_INFO": "1", "TRITON_DUMP_PTXAS_LOG": "1"}
+# Line information stays on, as it is for users: it can change the code that comes out.
+ENVIRONMENT = {"TRITON_DUMP_PTXAS_LOG": "1"}
 
 
 @dataclass(frozen=True, slots=True)
