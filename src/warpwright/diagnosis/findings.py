@@ -127,9 +127,9 @@ def never_launching(study: KernelStudy, gpu_name: str) -> list[Finding]:
 
 
 def occupancy_cap(study: KernelStudy, gpu_name: str) -> list[Finding]:
-    """What caps the occupancy of the active config, or of each binary where it is not known."""
+    """What caps the occupancy of each binary that may be active, or of all where none is known."""
     found = []
-    for config in study.active or one_per_binary(study.configs):
+    for config in one_per_binary(study.active or study.configs):
         alike: dict[object, list[CompiledView]] = {}
         for view in config.compiled:
             if view.occupancy is not None:
