@@ -32,6 +32,7 @@ from warpwright.types.stage import StageId
 from warpwright.types.study import Finding, KernelStudy, Study
 from warpwright.types.verdict import GateReport, Status
 
+ATTEMPTS = 3
 GPU_SECTION = "# Target GPU"
 WRONG_OUTPUT = "refused: its output is wrong (see accuracy)"
 WARPS_ACTIVE = "sm__warps_active.avg.pct_of_peak_sustained_active"
@@ -50,7 +51,7 @@ def answer_request(request: Request, bench: Workbench, problem: Problem | None =
         return _kept(request, study, bench, (), reason)
     plans, candidates = propose(request, study, bench)
     rejected: dict[str, set[Config]] = {}
-    for _ in range(2):  # a second time without the configs that failed accuracy
+    for _ in range(ATTEMPTS):  # again without the configs that failed accuracy
         program = emit_plans(request.program, list(zip(plans, study.calls, strict=True)))
         if program == request.program:
             return _kept(request, study, bench, plans, "nothing better can be shown")
@@ -63,6 +64,8 @@ def answer_request(request: Request, bench: Workbench, problem: Problem | None =
         for kernel, configs in failing.items():
             rejected.setdefault(kernel, set()).update(configs)
         plans = tuple(_without(plan, rejected.get(plan.kernel, set())) for plan in plans)
+    else:
+        return _kept(request, study, bench, plans, "configs kept failing accuracy (see there)")
     plans = tuple(_with_wrong_told(plan) for plan in plans)
     if gate.status is Status.FAIL:
         broken = "; ".join(str(violation) for violation in gate.violations[:3])
