@@ -135,7 +135,13 @@ def _judge(
     for run in pinned:
         if run.label in failed and run.kernel is not None:
             failing.setdefault(run.kernel, set()).update(run.members)
-    return AccuracyRun(conclude(judged), judged, failing)
+    result = conclude(judged)
+    told = tuple(
+        f"{run.label}: the parent's own config gives another output than its usual one"
+        for run in originals
+        if run.label not in _failed(judged)
+    )
+    return AccuracyRun(replace(result, notes=(*result.notes, *told)), judged, failing)
 
 
 def _failed(cases: Sequence[AccuracyCase]) -> set[str]:
