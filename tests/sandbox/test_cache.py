@@ -88,8 +88,23 @@ def test_another_toolchain_makes_another_key(monkeypatch: pytest.MonkeyPatch) ->
 
 def test_a_changed_child_module_makes_another_key(monkeypatch: pytest.MonkeyPatch) -> None:
     before = content_key("trace", {}, {})
-    monkeypatch.setattr(cache_module, "_children_digest", lambda: "changed")
+    monkeypatch.setattr(cache_module, "_children_digest", lambda kind: f"changed {kind}")
     assert content_key("trace", {}, {}) != before
+
+
+def test_a_key_depends_on_what_its_child_imports_and_on_nothing_else() -> None:
+    names = {path.name for path in cache_module.own_modules("warpwright.sandbox.child_trace")}
+    assert {"child_trace.py", "child_main.py", "child_guard.py"} <= names
+    assert "child_trace_launch.py" in names  # imported by a name from a module
+    assert names.isdisjoint({"run.py", "cache.py", "child_reference.py"})
+
+
+def test_every_kind_of_child_depends_on_its_own_module_and_the_guard() -> None:
+    for path in Path(cache_module.__file__).parent.glob("child_*.py"):
+        names = {
+            found.name for found in cache_module.own_modules(f"warpwright.sandbox.{path.stem}")
+        }
+        assert {path.name, "child_main.py", "child_guard.py"} <= names
 
 
 @pytest.mark.parametrize("damage", [b"", b"{", b"[]", b"\xff\xfe"])

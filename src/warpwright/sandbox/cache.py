@@ -7,6 +7,7 @@ timeout or a crash may be the machine's doing.
 
 from __future__ import annotations
 
+import ast
 import hashlib
 import importlib.metadata
 import json
@@ -25,6 +26,7 @@ from warpwright.types.sandbox import JobOutcome, JobResult
 
 TOOLS = ("triton", "torch", "numpy")
 CACHE_VERSION = 1
+PACKAGE = Path(__file__).parent.parent
 
 
 def default_cache_dir() -> Path:
@@ -48,13 +50,39 @@ def toolchain_versions() -> Mapping[str, str | None]:
 
 
 @cache
-def _children_digest() -> str:
-    """Of everything of ours that runs in children: they use this package and `source`."""
+def _children_digest(kind: str) -> str:
+    """Of what runs in a child of this kind: its module and all of ours that these import."""
     digest = hashlib.sha256()
-    here = Path(__file__).parent
-    for path in sorted([*here.glob("*.py"), *(here.parent / "source").glob("*.py")]):
+    for path in sorted(own_modules(f"warpwright.sandbox.child_{kind}")):
         digest.update(path.read_bytes())
     return digest.hexdigest()
+
+
+def own_modules(module: str) -> set[Path]:
+    """The files of a child's module, of the entry point, and of all of ours they import.
+
+    Read off the source, since importing a child's module would import torch.
+    """
+    found: set[Path] = set()
+    waiting = [module, "warpwright.sandbox.child_main"]
+    while waiting:
+        path = _file_of(waiting.pop())
+        if path is None or path in found:
+            continue
+        found.add(path)
+        for node in ast.walk(ast.parse(path.read_bytes())):
+            if isinstance(node, ast.Import):
+                waiting += [alias.name for alias in node.names]
+            elif isinstance(node, ast.ImportFrom) and node.module is not None:
+                waiting += [node.module, *(f"{node.module}.{alias.name}" for alias in node.names)]
+    return found
+
+
+def _file_of(module: str) -> Path | None:
+    """The file of one of our modules; None for foreign ones, packages and plain names."""
+    root, *rest = module.split(".")
+    path = PACKAGE.joinpath(*rest).with_suffix(".py")
+    return path if root == PACKAGE.name and rest and path.is_file() else None
 
 
 def content_key(kind: str, payload: Mapping[str, Any], files: Mapping[str, Path]) -> str:
@@ -65,7 +93,7 @@ def content_key(kind: str, payload: Mapping[str, Any], files: Mapping[str, Path]
         "payload": payload,
         "files": {name: _file_digest(path) for name, path in sorted(files.items())},
         "tools": dict(toolchain_versions()),
-        "children": _children_digest(),
+        "children": _children_digest(kind),
     }
     return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()
 
