@@ -26,14 +26,23 @@ from typing import IO, Any
 import psutil
 
 from warpwright.errors import SandboxError
+from warpwright.sandbox.child_nursery import JOB_MARK
+from warpwright.sandbox.nursery import ForkedChild, NurseryError, nurseries
 from warpwright.types.sandbox import JobLimits, JobOutcome, JobResult
 
 POLL_S = 0.05
 TAIL_BYTES = 8192
-JOB_MARK = "WARPWRIGHT_JOB"
 # What a child may inherit. Everything else (tokens, proxies, home, Python's own variables) stays
 # outside. CUDA finds its driver through the first two.
 INHERITED = ("PATH", "LD_LIBRARY_PATH", "LANG", "LC_ALL", "SYSTEMROOT", "OPENBLAS_CORETYPE")
+# What counts while torch is loaded, which the nursery does once for all jobs.
+FIXED = (
+    *INHERITED,
+    "PYTHONHASHSEED",
+    "PYTHONUNBUFFERED",
+    "CUDA_VISIBLE_DEVICES",
+    "OMP_NUM_THREADS",
+)
 RESULT_BYTES = 256 * 1024**2
 
 
@@ -102,27 +111,16 @@ def _command() -> list[str]:
 def _watch(job_dir: Path, job: Job) -> JobResult:
     mark = secrets.token_hex(8)
     started = time.monotonic()
-    try:
-        process = subprocess.Popen(
-            _command(),
-            cwd=job_dir,
-            env=child_environment(job_dir, mark, job.environment),
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            start_new_session=True,
-        )
-    except OSError as error:
-        raise SandboxError(f"cannot start a child process: {error}") from error
+    process = _start(job_dir, child_environment(job_dir, mark, job.environment))
     assert process.stdout is not None
     output = _OutputReader(process.stdout, job.limits.output_bytes)
     try:
         stopped, peak = _wait(process, output, job.limits, started)
     finally:
         kill_job(process.pid, mark, job_dir)
-        process.wait()
+        returncode = process.wait()
         output.finish()
-    result = _read_result(job_dir, process.returncode, stopped, job.limits)
+    result = _read_result(job_dir, returncode, stopped, job.limits)
     if result.ok and job.keep_output is not None:
         _move_output(job_dir / "out", job.keep_output)
     return JobResult(
@@ -135,8 +133,33 @@ def _watch(job_dir: Path, job: Job) -> JobResult:
     )
 
 
+def _start(job_dir: Path, environment: Mapping[str, str]) -> subprocess.Popen[bytes] | ForkedChild:
+    """The job's child: a fork of the nursery, or started anew where there is none."""
+    nursery = nurseries.prepare(environment, FIXED)
+    if nursery is not None:
+        try:
+            return nursery.start(job_dir, environment)
+        except NurseryError:
+            pass  # it is gone: this job starts a process of its own, the next one a new nursery
+    try:
+        return subprocess.Popen(
+            _command(),
+            cwd=job_dir,
+            env=dict(environment),
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            start_new_session=True,
+        )
+    except OSError as error:
+        raise SandboxError(f"cannot start a child process: {error}") from error
+
+
 def _wait(
-    process: subprocess.Popen[bytes], output: _OutputReader, limits: JobLimits, started: float
+    process: subprocess.Popen[bytes] | ForkedChild,
+    output: _OutputReader,
+    limits: JobLimits,
+    started: float,
 ) -> tuple[JobOutcome | None, int]:
     """Poll until the child ends or breaks a limit; which limit, and its peak memory."""
     peak = 0

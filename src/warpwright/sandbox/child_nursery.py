@@ -1,0 +1,109 @@
+"""Inside the nursery: load torch, then fork a child for each request that comes.
+
+For each job two forks: a keeper, which waits for the job's child and tells how it ended, and the
+child. So the nursery waits for nobody, and requests are served one after the other at once.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import ctypes
+import gc
+import importlib
+import json
+import os
+import random
+import signal
+import socket
+import sys
+import traceback
+from collections.abc import Mapping
+
+JOB_MARK = "WARPWRIGHT_JOB"
+MARK_BYTES = 16
+REQUEST_BYTES = 64 * 1024
+HIGHEST_DESCRIPTOR = 4096
+
+
+def main(descriptor: int) -> None:
+    """Serve requests from the socket `descriptor` until its other end is closed."""
+    requests = socket.socket(fileno=descriptor)
+    with contextlib.suppress(ImportError):  # commands that need no torch run without it
+        importlib.import_module("torch")
+    gc.freeze()  # a collection in a child need not touch, and so copy, what is loaded
+    signal.signal(signal.SIGCHLD, signal.SIG_IGN)  # keepers are nobody's to wait for
+    while True:
+        try:
+            message, descriptors, _, _ = socket.recv_fds(requests, REQUEST_BYTES + 1, 2)
+        except OSError:
+            return
+        if not message:
+            return
+        output, status = descriptors
+        if os.fork() == 0:
+            requests.close()
+            _keep(json.loads(message), output, status)
+        os.close(output)
+        os.close(status)
+
+
+def _keep(request: Mapping[str, Mapping[str, str]], output: int, status: int) -> None:
+    """The keeper: fork the job's child, wait for it, tell its exit code. Does not return."""
+    signal.signal(signal.SIGCHLD, signal.SIG_DFL)
+    pid = os.fork()
+    if pid == 0:
+        _become_child(request, output, status)
+    os.close(output)
+    _, ended = os.waitpid(pid, 0)
+    with contextlib.suppress(OSError):  # the parent is gone
+        os.write(status, f"{os.waitstatus_to_exitcode(ended)}\n".encode())
+    os._exit(0)
+
+
+def _become_child(request: Mapping[str, Mapping[str, str]], output: int, status: int) -> None:
+    """Take the place of a newly started child. Does not return."""
+    code = 1
+    try:
+        os.setsid()
+        os.chdir(str(request["directory"]))
+        _set_environment(request["environment"])
+        _connect(output)
+        os.write(status, f"{os.getpid()}\n".encode())
+        os.closerange(3, HIGHEST_DESCRIPTOR)
+        signal.set_wakeup_fd(-1)
+        random.seed()
+        from warpwright.sandbox import child_main
+
+        child_main.main()
+    except BaseException:
+        traceback.print_exc()
+        sys.stderr.flush()
+    finally:
+        os._exit(code)
+
+
+def _set_environment(environment: Mapping[str, str]) -> None:
+    _write_mark(environment.get(JOB_MARK, ""))
+    os.environ.clear()
+    os.environ.update(environment)
+
+
+def _write_mark(mark: str) -> None:
+    """Put the job's mark where `/proc/PID/environ` shows it: over the nursery's own.
+
+    Setting a variable makes a new string elsewhere; what the kernel shows of a process is the
+    memory that it was started with.
+    """
+    libc = ctypes.CDLL(None)
+    libc.getenv.restype = ctypes.c_void_p
+    place = libc.getenv(JOB_MARK.encode())
+    if place and len(mark) == MARK_BYTES:
+        ctypes.memmove(place, mark.encode(), MARK_BYTES)
+
+
+def _connect(output: int) -> None:
+    """Standard input from nowhere, standard output and error to the job's pipe."""
+    nowhere = os.open(os.devnull, os.O_RDONLY)
+    os.dup2(nowhere, 0)
+    os.dup2(output, 1)
+    os.dup2(output, 2)

@@ -1,0 +1,184 @@
+"""Children that have torch loaded before they start: a process that forks one for each job.
+
+Loading torch takes over a second of processor time, and an answer runs about a dozen jobs. The
+nursery loads it once; a job's child is a fork of it, with an environment, a directory, a process
+group and output of its own, as a newly started one has. It shares nothing that a job could
+change: memory is copied on write, and all descriptors are closed. The nursery itself never runs
+foreign code. Only on Linux; elsewhere, and where it cannot be started, children are started anew.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import select
+import signal
+import socket
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import IO
+
+from warpwright.sandbox.child_nursery import JOB_MARK, MARK_BYTES, REQUEST_BYTES
+
+START_S = 60.0  # until torch is loaded, on a busy machine
+
+
+class NurseryError(Exception):
+    """The nursery could not be started, or is gone."""
+
+
+class ForkedChild:
+    """A job's child, with the part of `subprocess.Popen` that the runner uses.
+
+    It is a child of the nursery, so its end is told through a pipe: first the pid, then the
+    exit code as `os.waitstatus_to_exitcode` gives it.
+    """
+
+    def __init__(self, stdout: IO[bytes], status: int, deadline_s: float) -> None:
+        self.stdout = stdout
+        self.returncode: int | None = None
+        self._status = status
+        self._told = b""
+        self.pid = self._read_pid(deadline_s)
+
+    def _read_pid(self, deadline_s: float) -> int:
+        ends = time.monotonic() + deadline_s
+        while b"\n" not in self._told:
+            if not self._read(max(0.0, ends - time.monotonic())) or self.returncode is not None:
+                os.close(self._status)
+                raise NurseryError("no child was started")
+        return int(self._told.split(b"\n")[0])
+
+    def _read(self, timeout_s: float) -> bool:
+        """Take in what the nursery has told; False where nothing came in time."""
+        if not select.select([self._status], [], [], timeout_s)[0]:
+            return False
+        told = os.read(self._status, 64)
+        self._told += told
+        lines = self._told.split(b"\n")
+        if len(lines) > 2:
+            self.returncode = int(lines[1])
+        elif not told:  # its keeper was killed with it
+            self.returncode = -signal.SIGKILL
+        return True
+
+    def poll(self) -> int | None:
+        """The exit code, or None while it runs."""
+        if self.returncode is None:
+            self._read(0)
+        return self.returncode
+
+    def wait(self) -> int:
+        """Wait for its end, and let go of it."""
+        while self.returncode is None:
+            self._read(1.0)
+        os.close(self._status)
+        return self.returncode
+
+
+class Nursery:
+    """One forking process for this process and these variables of its environment."""
+
+    def __init__(self, environment: Mapping[str, str], directory: Path) -> None:
+        ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        self._owner = os.getpid()
+        self._socket = ours
+        path = [entry for entry in sys.path if entry]
+        code = (
+            f"import sys; sys.path[:] = {path!r}\n"
+            f"from warpwright.sandbox.child_nursery import main; main({theirs.fileno()})"
+        )
+        try:
+            self._process = subprocess.Popen(
+                [sys.executable, "-I", "-c", code],
+                cwd=directory,
+                env=dict(environment),
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.DEVNULL,
+                stderr=subprocess.DEVNULL,
+                pass_fds=[theirs.fileno()],
+                start_new_session=True,
+            )
+        except OSError as error:
+            ours.close()
+            raise NurseryError(str(error)) from error
+        finally:
+            theirs.close()
+
+    @property
+    def usable(self) -> bool:
+        """Whether it runs, and belongs to this process rather than to one that forked it."""
+        return os.getpid() == self._owner and self._process.poll() is None
+
+    def start(self, job_dir: Path, environment: Mapping[str, str]) -> ForkedChild:
+        """A new child in `job_dir`. Raises NurseryError where the nursery does not answer."""
+        read_output, write_output = os.pipe()
+        read_status, write_status = os.pipe()
+        request = json.dumps({"directory": str(job_dir), "environment": dict(environment)})
+        try:
+            if len(request) > REQUEST_BYTES:
+                raise NurseryError("the environment is too large")
+            socket.send_fds(self._socket, [request.encode()], [write_output, write_status])
+        except (OSError, NurseryError) as error:
+            os.close(read_output)
+            os.close(read_status)
+            raise NurseryError(str(error)) from error
+        finally:
+            os.close(write_output)
+            os.close(write_status)
+        stdout = os.fdopen(read_output, "rb")
+        try:
+            return ForkedChild(stdout, read_status, START_S)
+        except NurseryError:
+            stdout.close()
+            raise
+
+    def close(self) -> None:
+        """Let it end; children that it started are not touched."""
+        self._socket.close()
+        if os.getpid() == self._owner:
+            self._process.wait()
+
+
+class Nurseries:
+    """The nursery of this process, started when it is first needed."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._nursery: Nursery | None = None
+        self._fixed: tuple[object, ...] = ()
+        self._failed = False
+
+    def prepare(self, environment: Mapping[str, str], fixed: Sequence[str]) -> Nursery | None:
+        """The nursery for such an environment; None where there can be none.
+
+        `fixed` names the variables that count while torch is loaded: where their values differ
+        from those of the nursery that is there, another takes its place.
+        """
+        if not sys.platform.startswith("linux"):
+            return None
+        wanted = (*((name, environment.get(name)) for name in fixed), *sys.path)
+        with self._lock:
+            if self._nursery is not None and self._nursery.usable and self._fixed == wanted:
+                return self._nursery
+            if self._failed:
+                return None
+            if self._nursery is not None:
+                self._nursery.close()
+            base = {n: environment[n] for n in fixed if n in environment}
+            try:
+                self._nursery = Nursery({**base, **MARKLESS}, Path("/"))
+            except NurseryError:
+                self._failed = True
+                return None
+            self._fixed = wanted
+            return self._nursery
+
+
+# A place for each child's own mark, which is written over it: others find a child by it.
+MARKLESS = {JOB_MARK: "0" * MARK_BYTES}
+nurseries = Nurseries()

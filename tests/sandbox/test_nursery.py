@@ -1,0 +1,167 @@
+"""Children that are forked with torch loaded are as separate as newly started ones."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import psutil
+import pytest
+
+from warpwright.sandbox import nursery as nursery_module
+from warpwright.sandbox.child_nursery import JOB_MARK
+from warpwright.sandbox.nursery import Nurseries, Nursery, NurseryError
+from warpwright.sandbox.run import FIXED, Job, child_environment, run_job
+from warpwright.types.sandbox import JobLimits, JobOutcome
+
+pytestmark = [
+    pytest.mark.triton,
+    pytest.mark.skipif(not sys.platform.startswith("linux"), reason="the nursery forks on Linux"),
+]
+
+TELL = """
+import os, sys
+print("torch loaded:", "torch" in sys.modules)
+print(open(f"/proc/{os.getpid()}/environ").read().replace(chr(0), " "))
+print("group:", os.getpgid(0) == os.getpid())
+sys.stdout.flush()
+os._exit(5)
+"""
+
+
+@pytest.fixture
+def nurseries() -> Iterator[Nurseries]:
+    """Nurseries of this test's own, which end with it."""
+    own = Nurseries()
+    yield own
+    if own._nursery is not None:
+        own._nursery.close()
+
+
+def environment(tmp_path: Path, mark: str = "0123456789abcdef") -> dict[str, str]:
+    return child_environment(tmp_path, mark, {})
+
+
+def prepared(nurseries: Nurseries, tmp_path: Path) -> Nursery:
+    nursery = nurseries.prepare(environment(tmp_path), FIXED)
+    assert nursery is not None
+    return nursery
+
+
+def test_a_child_has_torch_and_its_own_mark_and_process_group() -> None:
+    result = run_job(Job("import", {"source": TELL}, JobLimits(deadline_s=60)))
+    assert result.outcome is JobOutcome.EXITED
+    assert "torch loaded: True" in result.detail
+    assert "group: True" in result.detail
+    marks = [w for w in result.detail.split() if w.startswith(f"{JOB_MARK}=")]
+    assert len(marks) == 1
+    assert marks[0] != f"{JOB_MARK}={'0' * 16}"
+
+
+def test_a_child_holds_no_descriptor_of_the_nursery() -> None:
+    source = "import os, sys\n" + (
+        "for name in os.listdir('/proc/self/fd'):\n"
+        "    try:\n"
+        "        print('open', name, os.readlink(f'/proc/self/fd/{name}'))\n"
+        "    except OSError:\n"
+        "        pass\n"
+        "sys.stdout.flush()\nos._exit(5)\n"
+    )
+    detail = run_job(Job("import", {"source": source}, JobLimits(deadline_s=60))).detail
+    lines = [line.split(maxsplit=2) for line in detail.splitlines() if line.startswith("open ")]
+    assert {line[1] for line in lines} >= {"0", "1", "2"}
+    assert not [line for line in lines if "socket:" in line[2]]
+
+
+def test_children_do_not_share_their_random_numbers() -> None:
+    source = (
+        "import os, random, sys\nprint('drew', random.random())\nsys.stdout.flush()\nos._exit(5)"
+    )
+    job = Job("import", {"source": source}, JobLimits(deadline_s=60))
+    drawn = [run_job(job).detail for _ in range(2)]
+    assert all("drew 0." in text for text in drawn)
+    assert drawn[0] != drawn[1]
+
+
+def test_what_a_child_changes_stays_with_it() -> None:
+    spoil = "import torch\ntorch.ones = None\n"
+    look = "import torch\nassert torch.ones(2).sum() == 2\n"
+    assert run_job(Job("import", {"source": spoil}, JobLimits(deadline_s=60))).ok
+    assert run_job(Job("import", {"source": look}, JobLimits(deadline_s=60))).ok
+
+
+def test_a_job_runs_although_the_nursery_was_killed() -> None:
+    job = Job("import", {"source": "value = 1"}, JobLimits(deadline_s=60))
+    assert run_job(job).ok
+    there = nursery_module.nurseries._nursery
+    assert there is not None
+    os.killpg(there._process.pid, signal.SIGKILL)
+    there._process.wait()
+    assert run_job(job).ok
+
+
+def test_a_nursery_that_dies_while_it_is_asked_is_told(
+    tmp_path: Path, nurseries: Nurseries
+) -> None:
+    nursery = prepared(nurseries, tmp_path)
+    nursery._process.kill()
+    nursery._process.wait()
+    with pytest.raises(NurseryError):
+        nursery.start(tmp_path, environment(tmp_path))
+
+
+def test_another_variable_that_counts_at_the_start_means_another_nursery(
+    tmp_path: Path, nurseries: Nurseries
+) -> None:
+    first = prepared(nurseries, tmp_path)
+    again = nurseries.prepare(environment(tmp_path, mark="f" * 16), FIXED)
+    other = nurseries.prepare({**environment(tmp_path), "LANG": "C"}, FIXED)
+    assert again is first
+    assert other is not None
+    assert other is not first
+
+
+def test_a_child_that_ends_is_told_with_its_exit_code(tmp_path: Path, nurseries: Nurseries) -> None:
+    nursery = prepared(nurseries, tmp_path)
+    child = nursery.start(tmp_path, environment(tmp_path))  # a directory without a job
+    assert child.wait() == 1
+    assert b"job.json" in child.stdout.read()
+    child.stdout.close()
+
+
+def test_a_child_killed_by_a_signal_is_told_so(tmp_path: Path, nurseries: Nurseries) -> None:
+    os.mkfifo(tmp_path / "job.json")  # it waits for its job
+    child = prepared(nurseries, tmp_path).start(tmp_path, environment(tmp_path))
+    assert child.poll() is None
+    os.killpg(child.pid, signal.SIGKILL)
+    assert child.wait() == -signal.SIGKILL
+    child.stdout.close()
+
+
+def test_the_nursery_ends_with_the_process_that_started_it() -> None:
+    code = (
+        "import os\n"
+        "from pathlib import Path\n"
+        "from warpwright.sandbox.nursery import Nursery\n"
+        "from warpwright.sandbox.run import child_environment\n"
+        "nursery = Nursery(child_environment(Path('/tmp'), '0' * 16, {}), Path('/'))\n"
+        "print(nursery._process.pid, flush=True)\n"
+        "os._exit(0)\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code],
+        capture_output=True,
+        text=True,
+        check=True,
+        env=os.environ | {"PYTHONPATH": os.pathsep.join(sys.path)},
+    )
+    pid = int(done.stdout)
+    ends = time.monotonic() + 30
+    while psutil.pid_exists(pid) and time.monotonic() < ends:
+        time.sleep(0.1)
+    assert not psutil.pid_exists(pid) or psutil.Process(pid).status() == psutil.STATUS_ZOMBIE
