@@ -88,15 +88,12 @@ def child_environment(job_dir: Path, mark: str, extra: Mapping[str, str]) -> dic
     return environment | dict(extra)
 
 
-def _command() -> list[str]:
+def child_command(statement: str) -> list[str]:
+    """The command of a child process that executes one line of Python."""
     # -I keeps the user's environment and working directory out of sys.path; the parent's own
     # path goes in, so that a source checkout works as an installed package does.
     path = [entry for entry in sys.path if entry]
-    code = (
-        f"import sys; sys.path[:] = {path!r}\n"
-        "from warpwright.sandbox.child_main import main; main()"
-    )
-    return [sys.executable, "-I", "-c", code]
+    return [sys.executable, "-I", "-c", f"import sys; sys.path[:] = {path!r}\n{statement}"]
 
 
 def _watch(job_dir: Path, job: Job) -> JobResult:
@@ -104,7 +101,7 @@ def _watch(job_dir: Path, job: Job) -> JobResult:
     started = time.monotonic()
     try:
         process = subprocess.Popen(
-            _command(),
+            child_command("from warpwright.sandbox.child_main import main; main()"),
             cwd=job_dir,
             env=child_environment(job_dir, mark, job.environment),
             stdin=subprocess.DEVNULL,
@@ -115,7 +112,7 @@ def _watch(job_dir: Path, job: Job) -> JobResult:
     except OSError as error:
         raise SandboxError(f"cannot start a child process: {error}") from error
     assert process.stdout is not None
-    output = _OutputReader(process.stdout, job.limits.output_bytes)
+    output = OutputReader(process.stdout, job.limits.output_bytes)
     try:
         stopped, peak = _wait(process, output, job.limits, started)
     finally:
@@ -136,7 +133,7 @@ def _watch(job_dir: Path, job: Job) -> JobResult:
 
 
 def _wait(
-    process: subprocess.Popen[bytes], output: _OutputReader, limits: JobLimits, started: float
+    process: subprocess.Popen[bytes], output: OutputReader, limits: JobLimits, started: float
 ) -> tuple[JobOutcome | None, int]:
     """Poll until the child ends or breaks a limit; which limit, and its peak memory."""
     peak = 0
@@ -261,7 +258,7 @@ def _move_output(source: Path, target: Path) -> None:
             shutil.move(path, target / path.name)
 
 
-class _OutputReader:
+class OutputReader:
     """Drains the child's output in a thread, keeps its tail, notices when it is too much."""
 
     def __init__(self, stream: IO[bytes], limit_bytes: int) -> None:
