@@ -121,7 +121,7 @@ def judge_case(
     parent_ok = parent is not None and parent.outputs is not None
     stopped = (
         _outcome(case, run, parent)
-        or _launched(case, run, required_kernels)
+        or launched_all(case, run.launches, required_kernels)
         or _memory(case, run, parent, parent_lines)
         or _inputs(case, run, parent, reference)
     )
@@ -162,10 +162,13 @@ def _outcome(case: AccuracyCase, run: RunLike, parent: RunLike | None) -> Accura
     return _fail(case, reason)
 
 
-def _launched(case: AccuracyCase, run: RunLike, required: Sequence[str]) -> AccuracyCase | None:
+def launched_all(
+    case: AccuracyCase, launches: Mapping[str, int], required: Sequence[str]
+) -> AccuracyCase | None:
+    """The open verdict of a run that did not launch every required kernel; None: it did."""
     if not required:
         return replace(case, reason="no kernel is known that must be launched")
-    missing = [kernel for kernel in required if not run.launches.get(kernel)]
+    missing = [kernel for kernel in required if not launches.get(kernel)]
     if not missing:
         return None
     return replace(case, reason=f"not launched: {', '.join(missing)}")
@@ -219,6 +222,11 @@ def _against_reference(
             run.outputs, others, reference.outputs, reference.policy, strict=True
         )
     ]
+    return judged_case(case, judged)
+
+
+def judged_case(case: AccuracyCase, judged: Sequence[JudgedOutput]) -> AccuracyCase:
+    """The verdict on a case from its judged outputs: the worst one decides."""
     failed = [item for item in judged if item.failure is not None]
     worst = failed[0] if failed else max(judged, key=lambda item: item.strain)
     case = replace(

@@ -76,17 +76,32 @@ def _degenerate(reference: ReferenceLike) -> str | None:
 def _degenerate_output(right: TensorLike, policy: TensorLike, conditioning: float) -> str | None:
     kept = (precision.kinds(right.data) == 0) & (precision.kinds(policy.data) == 0)
     values = right.data[kept]
-    if values.size == 0:
+    exact = precision.is_exact(policy.dtype)
+    return degenerate_reason(
+        finite=values.size,
+        largest=float(np.abs(values).max()) if values.size else 0.0,
+        constant=values.size > 1 and bool((values == values.reshape(-1)[0]).all()),
+        eager_l2=0.0 if exact else precision.measure(policy.data, right.data, kept).relative_l2,
+        conditioning=0.0 if exact else conditioning,
+    )
+
+
+def degenerate_reason(
+    *, finite: int, largest: float, constant: bool, eager_l2: float, conditioning: float
+) -> str | None:
+    """Why one output of a reference cannot tell right from wrong; None: it can.
+
+    `finite` counts the elements that reference and eager PyTorch both have finite, `largest` is
+    the largest magnitude among these, `constant` whether they are all one value.
+    """
+    if finite == 0:
         return "the reference has no finite value"
-    if float(np.abs(values).max()) < NEGLIGIBLE:
+    if largest < NEGLIGIBLE:
         return "the reference is zero everywhere"
-    if values.size > 1 and bool((values == values.reshape(-1)[0]).all()):
+    if constant:
         return "the reference is one constant"
-    if precision.is_exact(policy.dtype):
-        return None
-    eager = precision.measure(policy.data, right.data, kept).relative_l2
     noise = precision.ACCUMULATOR_ROUNDOFF * precision.CONDITIONING_FACTOR * conditioning
-    if max(eager, noise) > DROWNED_L2:
+    if max(eager_l2, noise) > DROWNED_L2:
         return "the reference drowns in rounding: eager PyTorch's own error is as large"
     return None
 
@@ -136,24 +151,51 @@ def judge_output(
     policy: TensorLike,
     reference: ReferenceLike,
 ) -> JudgedOutput:
+    """Measure one output's arrays, then judge the errors."""
     measure: Callable[[Values], ErrorMeasure]
     kept = (precision.kinds(right.data) == 0) & (precision.kinds(policy.data) == 0)
     if precision.is_exact(policy.dtype):
-        floor = ErrorMeasure(0.0, 0.0)
         measure = lambda data: precision.measure_exact(data, right.data)  # noqa: E731
     else:
-        conditioning = reference.conditioning.get(right.name, 0.0)
-        floor = precision.rounding_floor(policy.dtype, reference.summands, conditioning)
         measure = lambda data: precision.measure(data, right.data, kept)  # noqa: E731
-    policy_error = measure(policy.data)
+    return judge_errors(
+        got.name,
+        policy.dtype,
+        error=measure(got.data),
+        parent_error=None if parent is None else measure(parent.data),
+        policy_error=measure(policy.data),
+        summands=reference.summands,
+        conditioning=reference.conditioning.get(right.name, 0.0),
+        nonfinite=nonfinite_differs(got, right, policy),
+    )
+
+
+def judge_errors(
+    name: str,
+    dtype: str,
+    *,
+    error: ErrorMeasure,
+    parent_error: ErrorMeasure | None,
+    policy_error: ErrorMeasure,
+    summands: int,
+    conditioning: float,
+    nonfinite: str | None,
+) -> JudgedOutput:
+    """Judge one output by its errors, wherever they were measured.
+
+    All errors are against the float64 reference; `dtype` is eager PyTorch's. `nonfinite` says
+    where NaN and Inf stand wrong (None: nowhere).
+    """
+    floor = ErrorMeasure(0.0, 0.0)
+    if not precision.is_exact(dtype):
+        floor = precision.rounding_floor(dtype, summands, conditioning)
     policy_bound = precision.policy_bound(policy_error, floor)
-    parent_error = None if parent is None else _finite_error(measure(parent.data))
-    bound = precision.with_parent(policy_bound, parent_error)
-    error = measure(got.data)
-    failure = nonfinite_differs(got, right, policy)
+    excused = None if parent_error is None else _finite_error(parent_error)
+    bound = precision.with_parent(policy_bound, excused)
+    failure = nonfinite
     if failure is None and not precision.within(error, bound):
-        failure = _too_large(got.name, error, bound)
-    return JudgedOutput(error, policy_error, policy_bound, bound, parent_error, failure)
+        failure = _too_large(name, error, bound)
+    return JudgedOutput(error, policy_error, policy_bound, bound, excused, failure)
 
 
 def _finite_error(error: ErrorMeasure) -> ErrorMeasure | None:
@@ -183,9 +225,14 @@ def nonfinite_differs(got: TensorLike, right: TensorLike, policy: TensorLike) ->
     if count == 0:
         return None
     place = tuple(int(index) for index in np.argwhere(wrong)[0])
+    return nonfinite_text(got.name, count, wrong.size, place)
+
+
+def nonfinite_text(name: str, count: int, size: int, place: Sequence[int]) -> str:
+    """What is said of `count` misplaced NaN and Inf of `size` elements, the first at `place`."""
     return (
-        f"{got.name}: {count} of {wrong.size} elements are NaN or Inf where the reference is not, "
-        f"or the other way round; first at {place}"
+        f"{name}: {count} of {size} elements are NaN or Inf where the reference is not, "
+        f"or the other way round; first at {tuple(place)}"
     )
 
 

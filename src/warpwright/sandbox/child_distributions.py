@@ -19,15 +19,19 @@ NARROW_DECADES = 1.5  # for 16-bit floats, whose sums overflow otherwise
 
 def normal(like: torch.Tensor, generator: torch.Generator) -> torch.Tensor:
     """Standard normal values."""
-    return torch.randn(like.shape, generator=generator, dtype=torch.float64)
+    return torch.randn(like.shape, generator=generator, dtype=torch.float64, device=like.device)
 
 
 def wide(like: torch.Tensor, generator: torch.Generator) -> torch.Tensor:
     """Magnitudes spread evenly over six decades (three for 16-bit floats), random signs."""
     decades = DECADES if like.element_size() >= 4 else NARROW_DECADES
-    uniform = torch.rand(like.shape, generator=generator, dtype=torch.float64)
-    sign = torch.rand(like.shape, generator=generator, dtype=torch.float64) < 0.5
-    return torch.where(sign, -1.0, 1.0) * 10.0 ** ((uniform * 2 - 1) * decades)
+
+    def uniform() -> torch.Tensor:
+        return torch.rand(like.shape, generator=generator, dtype=torch.float64, device=like.device)
+
+    exponent = (uniform() * 2 - 1) * decades
+    sign = uniform() < 0.5
+    return torch.where(sign, -1.0, 1.0) * 10.0**exponent
 
 
 def outliers(like: torch.Tensor, generator: torch.Generator) -> torch.Tensor:
@@ -59,16 +63,24 @@ DISTRIBUTIONS: dict[str, Callable[[torch.Tensor, torch.Generator], torch.Tensor]
 
 def _choose(count: int, share: float, generator: torch.Generator) -> torch.Tensor:
     number = min(count, max(1, round(count * share)))
-    return torch.randperm(count, generator=generator)[:number]
+    return torch.randperm(count, generator=generator, device=generator.device)[:number]
 
 
 def redraw(
     tensors: list[torch.Tensor], name: str, seed: int, *, positive: bool = False
 ) -> list[torch.Tensor]:
-    """New values for the floating-point tensors; `positive` takes their absolute values."""
-    generator = torch.Generator().manual_seed(seed)
+    """New values for the floating-point tensors; `positive` takes their absolute values.
+
+    Drawn on the device of each tensor, so that a seed gives the same values in every process on
+    one kind of device, and other values on another kind.
+    """
+    generators: dict[torch.device, torch.Generator] = {}
     drawn = []
     for tensor in tensors:
+        if tensor.device not in generators:
+            fresh = torch.Generator(device=tensor.device).manual_seed(seed)
+            generators[tensor.device] = fresh
+        generator = generators[tensor.device]
         if not tensor.is_floating_point():
             drawn.append(tensor.clone())
             continue

@@ -10,8 +10,9 @@ from __future__ import annotations
 import ctypes
 import os
 import resource
+import shutil
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -35,6 +36,8 @@ FORBIDDEN_EVENTS = {
     "os.kill": "signal a process",
     "os.killpg": "signal a process group",
 }
+# Of these, the two that start a program by name: a worker on a GPU allows Triton's own tools.
+STARTS = {"subprocess.Popen", "os.posix_spawn"}
 WRITE_FLAGS = os.O_WRONLY | os.O_RDWR | os.O_CREAT | os.O_TRUNC | os.O_APPEND
 
 
@@ -49,12 +52,15 @@ class _Guard:
     def __init__(self, job_dir: Path) -> None:
         self.active = False
         self.tripped: str | None = None
-        self._job_dir = str(job_dir.resolve())
+        self.directories = {str(job_dir.resolve())}
+        self.tools: frozenset[str] = frozenset()
 
     def __call__(self, event: str, args: tuple[Any, ...]) -> None:
         if not self.active:
             return
         action = FORBIDDEN_EVENTS.get(event)
+        if event in STARTS and self._is_tool(args[0]):
+            return
         if action is None and event == "open" and self._writes_outside(args):
             action = f"write a file outside its directory ({args[0]!s})"
         if action is not None:
@@ -68,7 +74,14 @@ class _Guard:
         if not isinstance(path, (str, bytes, os.PathLike)):
             return False  # an open descriptor
         full = os.path.realpath(os.fsdecode(path))
-        return not (full.startswith(self._job_dir) or full == os.devnull)
+        inside = any(full.startswith(directory + os.sep) for directory in self.directories)
+        return not (inside or full == os.devnull)
+
+    def _is_tool(self, program: Any) -> bool:
+        if not self.tools or not isinstance(program, (str, bytes, os.PathLike)):
+            return False
+        found = shutil.which(os.fsdecode(program))
+        return found is not None and os.path.realpath(found) in self.tools
 
 
 _guard: _Guard | None = None
@@ -80,6 +93,25 @@ def install(job_dir: Path) -> None:
     if _guard is None:
         _guard = _Guard(job_dir)
         sys.addaudithook(_guard)
+
+
+def allow_tools(programs: Iterable[str]) -> None:
+    """Let foreign code start exactly these programs (by resolved path), as Triton does."""
+    assert _guard is not None
+    paths = (shutil.which(program) for program in programs)
+    _guard.tools = frozenset(os.path.realpath(path) for path in paths if path is not None)
+
+
+def allow_directories(job_dir: Path, *others: Path) -> None:
+    """From now on foreign code may write in these directories and no other."""
+    assert _guard is not None
+    _guard.directories = {str(directory.resolve()) for directory in (job_dir, *others)}
+
+
+def forgive() -> None:
+    """Forget a forbidden action: the program that tried it is gone."""
+    if _guard is not None:
+        _guard.tripped = None
 
 
 @contextmanager

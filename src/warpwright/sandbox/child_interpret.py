@@ -7,19 +7,16 @@ must be set before Triton is imported; the parent does so.
 from __future__ import annotations
 
 import ast
-import hashlib
 import signal
 import sys
 import time
 import traceback
-from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from types import ModuleType
 from typing import Any
 
-import numpy as np
 import torch
 import triton
 
@@ -27,6 +24,7 @@ from warpwright.sandbox import child_builder, child_executor, child_guard, child
 from warpwright.sandbox.child_builder import UnsupportedInInterpreterError
 from warpwright.sandbox.child_executor import session
 from warpwright.sandbox.child_program import load_module
+from warpwright.sandbox.child_state import copy_state, same_bits
 from warpwright.sandbox.child_trace_driver import use_stand_in_driver
 from warpwright.sandbox.child_trace_torch import hardware, stand_in_cuda
 
@@ -101,7 +99,7 @@ class _Worker:
             output = model(*arguments)
         outputs = child_tensors.flatten(output, "output")
         result["changed_inputs"] = [
-            i for i, (a, b) in enumerate(zip(before, tensors, strict=True)) if not _same_bits(a, b)
+            i for i, (a, b) in enumerate(zip(before, tensors, strict=True)) if not same_bits(a, b)
         ]
         result["outputs"] = [
             child_tensors.save(tensor, self.out, f"run{index}.out{i}.npy", name)
@@ -125,44 +123,7 @@ class _Worker:
             entry["name"]: child_tensors.load(self.inputs_dir, entry)
             for entry in self.payload["states"][state_name]
         }
-        return (model, *_copy_state(model, wanted))
-
-
-def _copy_state(model: Any, wanted: dict[str, torch.Tensor]) -> tuple[str, bool]:
-    """Copy by name. Where names differ, both constructors had the same seed: compare values."""
-    if not wanted:
-        return "", True
-    own = model.state_dict() if isinstance(model, torch.nn.Module) else {}
-    missing = [name for name in wanted if name not in own]
-    shapes = [name for name in wanted if name in own and own[name].shape != wanted[name].shape]
-    if not missing and not shapes:
-        with torch.no_grad():
-            for name, value in wanted.items():
-                own[name].copy_(value)
-        return "", True
-    counts = Counter(_fingerprint(value) for value in own.values())
-    found = Counter(_fingerprint(value) for value in wanted.values()) & counts
-    what = f"no {missing[0]}" if missing else f"{shapes[0]} of another shape"
-    note = (
-        f"the program's parameters have {what}; both constructors were given the same seed, and "
-        f"{found.total()} of {len(wanted)} parameters came out equal"
-    )
-    return note, found.total() == len(wanted)
-
-
-def _fingerprint(tensor: torch.Tensor) -> str:
-    """Equal for tensors of equal values in any order (weights are often laid out anew)."""
-    values = np.sort(tensor.detach().double().reshape(-1).numpy())
-    return hashlib.sha256(values.tobytes()).hexdigest()
-
-
-def _same_bits(a: torch.Tensor, b: torch.Tensor) -> bool:
-    return a.shape == b.shape and a.dtype == b.dtype and _bytes(a) == _bytes(b)
-
-
-def _bytes(tensor: torch.Tensor) -> bytes:
-    flat = tensor.detach().contiguous().reshape(-1)
-    return bytes(flat.view(torch.uint8).numpy().tobytes()) if flat.numel() else b""
+        return (model, *copy_state(model, wanted))
 
 
 @contextmanager

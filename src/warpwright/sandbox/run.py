@@ -97,15 +97,12 @@ def child_environment(job_dir: Path, mark: str, extra: Mapping[str, str]) -> dic
     return environment | dict(extra)
 
 
-def _command() -> list[str]:
+def child_command(statement: str) -> list[str]:
+    """The command of a child process that executes one line of Python."""
     # -I keeps the user's environment and working directory out of sys.path; the parent's own
     # path goes in, so that a source checkout works as an installed package does.
     path = [entry for entry in sys.path if entry]
-    code = (
-        f"import sys; sys.path[:] = {path!r}\n"
-        "from warpwright.sandbox.child_main import main; main()"
-    )
-    return [sys.executable, "-I", "-c", code]
+    return [sys.executable, "-I", "-c", f"import sys; sys.path[:] = {path!r}\n{statement}"]
 
 
 def _watch(job_dir: Path, job: Job) -> JobResult:
@@ -113,7 +110,7 @@ def _watch(job_dir: Path, job: Job) -> JobResult:
     started = time.monotonic()
     process = _start(job_dir, child_environment(job_dir, mark, job.environment))
     assert process.stdout is not None
-    output = _OutputReader(process.stdout, job.limits.output_bytes)
+    output = OutputReader(process.stdout, job.limits.output_bytes)
     try:
         stopped, peak = _wait(process, output, job.limits, started)
     finally:
@@ -143,7 +140,7 @@ def _start(job_dir: Path, environment: Mapping[str, str]) -> subprocess.Popen[by
             pass  # it is gone: this job starts a process of its own, the next one a new nursery
     try:
         return subprocess.Popen(
-            _command(),
+            child_command("from warpwright.sandbox.child_main import main; main()"),
             cwd=job_dir,
             env=dict(environment),
             stdin=subprocess.DEVNULL,
@@ -157,7 +154,7 @@ def _start(job_dir: Path, environment: Mapping[str, str]) -> subprocess.Popen[by
 
 def _wait(
     process: subprocess.Popen[bytes] | ForkedChild,
-    output: _OutputReader,
+    output: OutputReader,
     limits: JobLimits,
     started: float,
 ) -> tuple[JobOutcome | None, int]:
@@ -284,7 +281,7 @@ def _move_output(source: Path, target: Path) -> None:
             shutil.move(path, target / path.name)
 
 
-class _OutputReader:
+class OutputReader:
     """Drains the child's output in a thread, keeps its tail, notices when it is too much."""
 
     def __init__(self, stream: IO[bytes], limit_bytes: int) -> None:

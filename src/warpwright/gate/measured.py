@@ -1,0 +1,238 @@
+"""Is an output right, from numbers that the judge process measured? The policy is the same.
+
+`gate.accuracy` judges arrays of small inputs; this judges full-size outputs, of which only numbers
+reach the main process. Bounds, order of the checks and wording come from there.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import replace
+
+from warpwright.gate import precision
+from warpwright.gate.accuracy import (
+    APART_FROM_PARENT,
+    NO_REFERENCE,
+    NONFINITE,
+    judged_case,
+    launched_all,
+)
+from warpwright.gate.outputs import (
+    REDRAWN,
+    degenerate_reason,
+    judge_errors,
+    nonfinite_text,
+)
+from warpwright.types.accuracy_numbers import (
+    CheckNumbers,
+    OutputNumbers,
+    ReferenceNumbers,
+    ReferenceOutput,
+)
+from warpwright.types.verdict import AccuracyCase, ErrorMeasure, Status
+
+
+def judge_measured(
+    candidate: Sequence[CheckNumbers],
+    parent: Sequence[CheckNumbers],
+    references: Sequence[ReferenceNumbers],
+    *,
+    required_kernels: Iterable[str],
+) -> tuple[AccuracyCase, ...]:
+    """A verdict for each run of the candidate, as `accuracy.judge_outputs` makes them of arrays.
+
+    Runs of cases that have no reference entry are left out. Pass the parent's runs as `candidate`
+    too to judge the parent itself.
+    """
+    by_name = {reference.name: reference for reference in references}
+    degenerate = degenerate_numbers(references)
+    required = tuple(required_kernels)
+    others = {run.case: run for run in parent}
+    return tuple(
+        _judge(run, others.get(run.case), by_name[run.case], required, degenerate.get(run.case))
+        for run in candidate
+        if run.case in by_name
+    )
+
+
+def degenerate_numbers(references: Sequence[ReferenceNumbers]) -> dict[str, str]:
+    """Cases whose reference cannot tell right from wrong, each with the reason."""
+    made = [reference for reference in references if reference.outputs]
+    reasons = {ref.name: reason for ref in made if (reason := _degenerate(ref))}
+    redrawn = [reference for reference in made if reference.name in REDRAWN]
+    if redrawn and all(reference.like_first for reference in redrawn):
+        for reference in made:
+            reasons.setdefault(reference.name, "the output does not depend on the input")
+    return reasons
+
+
+def _degenerate(reference: ReferenceNumbers) -> str | None:
+    found = [
+        degenerate_reason(
+            finite=output.finite,
+            largest=output.largest,
+            constant=output.constant,
+            eager_l2=0.0 if exact else output.policy_error.relative_l2,
+            conditioning=0.0 if exact else output.conditioning,
+        )
+        for output in reference.outputs
+        for exact in (precision.is_exact(output.dtype),)
+    ]
+    return found[0] if all(found) else None
+
+
+def _judge(
+    run: CheckNumbers,
+    parent: CheckNumbers | None,
+    reference: ReferenceNumbers,
+    required: Sequence[str],
+    degenerate: str | None,
+) -> AccuracyCase:
+    case = AccuracyCase(
+        config=run.label,
+        inputs=tuple(map(str, reference.inputs)),
+        distribution=reference.name,
+        status=Status.NOT_VERIFIED,
+        bit_equal_to_parent=run.bit_equal_to_parent,
+        launched=tuple(run.launches),
+        notes=(run.parameters,) if run.parameters else (),
+    )
+    if reference.skipped is not None:
+        return replace(case, reason=reference.skipped, gating=False)
+    stopped = (
+        _ended(case, run, parent)
+        or launched_all(case, run.launches, required)
+        or _inputs(case, run, parent, reference)
+    )
+    if stopped is not None:
+        return stopped
+    if degenerate is not None:
+        return replace(case, reason=degenerate, gating=False)
+    if not reference.outputs:
+        return _against_parent(case, run)
+    judged = _against_reference(case, run, parent, reference)
+    if judged.status is Status.FAIL and not run.parameters_matched:
+        reason = f"{judged.reason}; but {run.parameters}"
+        return replace(judged, status=Status.NOT_VERIFIED, reason=reason)
+    return judged
+
+
+def _fail(case: AccuracyCase, reason: str) -> AccuracyCase:
+    return replace(case, status=Status.FAIL, reason=reason)
+
+
+def _ended(
+    case: AccuracyCase, run: CheckNumbers, parent: CheckNumbers | None
+) -> AccuracyCase | None:
+    if run.outputs is not None:
+        return None
+    reason = run.reason or run.outcome
+    if run.outcome == "skipped":
+        return replace(case, reason=reason, gating=False)
+    if run.outcome != "failed":
+        return replace(case, reason=reason)
+    if parent is not None and parent is not run and parent.outputs is None:
+        return replace(case, reason=f"the parent fails here too: {reason}", gating=False)
+    return _fail(case, reason)
+
+
+def _inputs(
+    case: AccuracyCase,
+    run: CheckNumbers,
+    parent: CheckNumbers | None,
+    reference: ReferenceNumbers,
+) -> AccuracyCase | None:
+    allowed = set(reference.changes_inputs)
+    if parent is not None and parent is not run:
+        allowed |= set(parent.changed_inputs)
+    changed = [index for index in run.changed_inputs if index not in allowed]
+    return _fail(case, f"it changes its input {changed[0]} in place") if changed else None
+
+
+def _against_reference(
+    case: AccuracyCase,
+    run: CheckNumbers,
+    parent: CheckNumbers | None,
+    reference: ReferenceNumbers,
+) -> AccuracyCase:
+    assert run.outputs is not None  # `_ended` stops runs without outputs
+    form = _form_differs(run.outputs, reference.outputs)
+    if form is not None:
+        return _fail(case, form)
+    others = _comparable(parent, reference)
+    if reference.name == NONFINITE and (
+        others is None or any(other.nonfinite is not None for other in others)
+    ):
+        return _ungated(case, run.outputs)
+    judged = [
+        judge_errors(
+            got.name,
+            right.dtype,
+            error=_error(got),
+            parent_error=None if others is None else others[index].error,
+            policy_error=right.policy_error,
+            summands=reference.summands,
+            conditioning=right.conditioning,
+            nonfinite=_nonfinite(got),
+        )
+        for index, (got, right) in enumerate(zip(run.outputs, reference.outputs, strict=True))
+    ]
+    return judged_case(case, judged)
+
+
+def _error(output: OutputNumbers) -> ErrorMeasure:
+    assert output.error is not None  # an output of the right form is measured
+    return output.error
+
+
+def _comparable(
+    parent: CheckNumbers | None, reference: ReferenceNumbers
+) -> Sequence[OutputNumbers] | None:
+    """The parent's outputs, when there are any and they have the right form."""
+    if parent is None or parent.outputs is None:
+        return None
+    return parent.outputs if _form_differs(parent.outputs, reference.outputs) is None else None
+
+
+def _form_differs(got: Sequence[OutputNumbers], wanted: Sequence[ReferenceOutput]) -> str | None:
+    """Number, places, dtypes and shapes of the outputs must agree exactly."""
+    if [item.name for item in got] != [item.name for item in wanted]:
+        names = ", ".join(item.name for item in got) or "nothing"
+        return f"it returns {names} instead of {', '.join(item.name for item in wanted)}"
+    for item, right in zip(got, wanted, strict=True):
+        if item.dtype != right.dtype:
+            return f"{item.name} is {item.dtype} instead of {right.dtype}"
+        if item.shape != right.shape:
+            return f"{item.name} has shape {item.shape} instead of {right.shape}"
+    return None
+
+
+def _nonfinite(output: OutputNumbers) -> str | None:
+    wrong = output.nonfinite
+    return (
+        None if wrong is None else nonfinite_text(output.name, wrong.count, wrong.size, wrong.place)
+    )
+
+
+def _ungated(case: AccuracyCase, outputs: Sequence[OutputNumbers]) -> AccuracyCase:
+    """NaN and Inf among the inputs, where the parent itself does not follow the operator."""
+    differs = [reason for output in outputs if (reason := _nonfinite(output))]
+    found = differs[0] if differs else "NaN and Inf stand where the reference has them"
+    return replace(case, gating=False, reason=f"reported only, the parent differs here: {found}")
+
+
+def _against_parent(case: AccuracyCase, run: CheckNumbers) -> AccuracyCase:
+    """No reference: the distance from the parent's output is all there is."""
+    if run.apart is None:
+        return replace(case, reason=NO_REFERENCE)
+    if run.bit_equal_to_parent:
+        return replace(case, error=run.apart, reason=f"equal to the parent; {NO_REFERENCE}")
+    if run.apart_nonfinite is not None:
+        wrong = run.apart_nonfinite
+        text = nonfinite_text("output", wrong.count, wrong.size, wrong.place)
+        return _fail(case, f"differs from the parent: {text}")
+    case = replace(case, error=run.apart)
+    if not run.apart.relative_l2 <= APART_FROM_PARENT:
+        return _fail(case, f"differs from the parent: relative error {run.apart.relative_l2:.2g}")
+    apart = f"{run.apart.relative_l2:.2g} away from the parent"
+    return replace(case, reason=f"{apart}; {NO_REFERENCE}")

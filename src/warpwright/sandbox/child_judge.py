@@ -1,0 +1,179 @@
+"""The judge: the problem's own model on the device. It never runs a candidate, and never decides.
+
+It makes the inputs of each case from the seed, the float64 reference and what eager PyTorch gives
+on this very device, and measures output files of programs against them. Only numbers leave it.
+"""
+
+from __future__ import annotations
+
+import os
+import traceback
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from warpwright.sandbox import child_distributions, child_files, child_judge_measure, child_tensors
+from warpwright.sandbox.child_cases import PROBLEM, Cases, is_foreign
+from warpwright.sandbox.child_judge_reference import Model, Named, all_finite, equal_outputs
+from warpwright.sandbox.child_worker_device import Device, is_out_of_memory, open_device
+
+RANDOM_SHIFT = 7
+PERTURB_SHIFT = 2
+FREE_SHARE = 0.3  # below this share of free memory the oldest cases are dropped
+REASON_CHARACTERS = 500
+
+
+@dataclass
+class _Case:
+    """What is kept of one case on the device."""
+
+    reference: Named
+    policy: Named
+    numbers: dict[str, Any]
+    parent: Named | None = None
+
+
+@dataclass
+class _Task:
+    """The problem at hand."""
+
+    cases: Cases
+    model: Model
+    seed: int
+    kept: dict[str, _Case] = field(default_factory=dict)
+    first: str | None = None
+
+
+def start(settings: Mapping[str, Any], job_dir: Path) -> _Judge:
+    torch.set_num_threads(max(1, len(os.sched_getaffinity(0))))
+    return _Judge(open_device(settings["device"]), job_dir)
+
+
+class _Judge:
+    def __init__(self, device: Device, job_dir: Path) -> None:
+        self._device = device
+        self._job_dir = job_dir
+        self._loads = 0
+        self._task: _Task | None = None
+
+    def facts(self) -> dict[str, Any]:
+        return self._device.facts()
+
+    def handle(self, command: str, payload: Mapping[str, Any]) -> dict[str, Any]:
+        if command == "load":
+            return self._load(payload)
+        if self._task is None:
+            raise RuntimeError(f"{command}: no problem is loaded")
+        if command == "prepare":
+            return self._prepare(self._task, payload["spec"])
+        if command == "measure":
+            return self._measure(self._task, payload)
+        raise ValueError(f"unknown command {command!r}")
+
+    def explain(self, error: BaseException) -> dict[str, Any]:
+        """The problem's own code may fail; anything else is a fault of ours or of the machine."""
+        detail = "".join(traceback.format_exception(error))[-4000:]
+        text = (str(error).strip().splitlines() or [""])[0]
+        reason = f"{type(error).__name__}: {text}"[:REASON_CHARACTERS]
+        if (broken := self._device.broken()) is not None:
+            how = {"how": "sticky CUDA error", "reason": broken, "blames_program": False}
+            return {"died": {**how, "detail": detail}}
+        expected = is_foreign(error) or is_out_of_memory(error) or isinstance(error, MemoryError)
+        expected = expected or isinstance(error, (child_files.FileError, ValueError, TypeError))
+        if not expected:
+            how = {"how": "the worker's own code failed", "reason": reason, "blames_program": False}
+            return {"died": {**how, "detail": detail}}
+        kind = "out of GPU memory" if is_out_of_memory(error) else "raised"
+        return {"failed": {"kind": kind, "reason": reason, "detail": detail}}
+
+    def _load(self, payload: Mapping[str, Any]) -> dict[str, Any]:
+        """Payload: `problem`, `seed`, `states_dir`. Leaves the parameters there, by name."""
+        self._task = None
+        self._device.release()
+        self._loads += 1
+        cases = Cases(payload["problem"], self._job_dir / f"load{self._loads}", self._device)
+        seed = payload["seed"]
+        model = Model(cases, self._device, seed)
+        self._task = _Task(cases, model, seed)
+        states_dir = Path(payload["states_dir"])
+        states = {}
+        for name, state in model.states(seed + PERTURB_SHIFT).items():
+            states[name] = child_files.save_all(list(state.items()), states_dir, f"state.{name}")
+        return {"states": states, "has_model": model.exists}
+
+    def _prepare(self, task: _Task, spec: dict[str, Any]) -> dict[str, Any]:
+        """Reference and policy outputs of a case, and their numbers."""
+        spec = dict(spec)
+        arguments = task.cases.make(spec)
+        if not task.model.exists:
+            return {"spec": spec, "inputs": _specs(arguments.tensors), "outputs": []}
+        reference, how = task.model.reference(arguments, spec["state"])
+        redrawn = spec["name"] in child_distributions.DISTRIBUTIONS and spec["name"] != "nonfinite"
+        if redrawn and not all_finite(reference):
+            spec["positive"] = True
+            arguments = task.cases.make(spec)
+            reference, how = task.model.reference(arguments, spec["state"])
+            if not all_finite(reference):
+                return {"spec": spec, "skipped": "the operator is not defined for such values"}
+        if task.first is None or spec["name"] == PROBLEM:
+            again, _ = task.model.reference(arguments, spec["state"], task.seed + RANDOM_SHIFT)
+            if not equal_outputs(reference, again):
+                return {"spec": spec, "skipped": "the operator is random"}
+        policy, summands, changed = task.model.policy(arguments, spec["state"])
+        shaken = task.model.shaken(arguments, spec["state"])
+        numbers = {
+            "spec": spec,
+            "inputs": _specs(arguments.tensors),
+            "outputs": child_judge_measure.reference_numbers(reference, policy, shaken),
+            "summands": summands,
+            "changes_inputs": changed,
+            "how": how,
+            "like_first": False,
+        }
+        key = _key(spec)
+        if task.first is not None and task.first in task.kept and task.first != key:
+            numbers["like_first"] = equal_outputs(reference, task.kept[task.first].reference)
+        self._keep(task, key, _Case(reference, policy, numbers))
+        return numbers
+
+    def _keep(self, task: _Task, key: str, case: _Case) -> None:
+        task.first = task.first or key
+        task.kept[key] = case
+        while self._device.free_share() < FREE_SHARE and len(task.kept) > 1:
+            oldest = next(iter(task.kept))
+            del task.kept[oldest]
+            self._device.release()
+
+    def _measure(self, task: _Task, payload: Mapping[str, Any]) -> dict[str, Any]:
+        """Numbers of one program's outputs. Payload: `spec`, `outputs` (manifest), `directory`,
+        `is_parent`."""
+        key = _key(payload["spec"])
+        if key not in task.kept and task.model.exists:
+            prepared = self._prepare(task, payload["spec"])
+            key = _key(prepared["spec"])
+            if key not in task.kept:
+                return {"skipped": prepared.get("skipped", "no reference")}
+        case = task.kept.setdefault(key, _Case([], [], {}))
+        directory, index = Path(payload["directory"]), self._device.index
+        got = [
+            (str(entry["name"]), child_files.load(directory, entry, index))
+            for entry in payload["outputs"]
+        ]
+        value = {
+            "outputs": child_judge_measure.output_numbers(got, case.reference, case.policy),
+            **child_judge_measure.against_parent(got, case.parent),
+        }
+        if payload["is_parent"]:
+            case.parent = got
+        return value
+
+
+def _key(spec: Mapping[str, Any]) -> str:
+    return repr(sorted(spec.items()))
+
+
+def _specs(tensors: Sequence[torch.Tensor]) -> list[dict[str, Any]]:
+    return [{"shape": list(t.shape), "dtype": child_tensors.dtype_name(t.dtype)} for t in tensors]

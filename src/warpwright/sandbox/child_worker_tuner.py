@@ -1,0 +1,110 @@
+"""Inside a GPU worker: Triton's tuner and launcher, with one config pinned or launches counted.
+
+Works with Triton 3.6 to 3.9.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from types import ModuleType
+from typing import Any
+
+import triton
+from triton.compiler.compiler import CompiledKernel
+from triton.compiler.errors import CompileTimeAssertionFailure
+from triton.runtime.autotuner import Autotuner
+from triton.runtime.errors import OutOfResources, PTXASError
+from triton.runtime.jit import JITFunction
+
+OPTIONS = ("num_warps", "num_stages", "num_ctas", "maxnreg")
+
+
+class PinError(Exception):
+    """The program has no tuned kernel of that name."""
+
+
+def tuners(module: ModuleType) -> dict[str, Autotuner]:
+    """The program's autotuned kernels by name, whatever decorators stand around them."""
+    found: dict[str, Autotuner] = {}
+    for value in vars(module).values():
+        inner = value
+        while inner is not None and not isinstance(inner, JITFunction):
+            if isinstance(inner, Autotuner):
+                found[inner.base_fn.__name__] = inner
+            inner = getattr(inner, "fn", None)
+    return found
+
+
+def pin(module: ModuleType, pins: Mapping[str, Mapping[str, Any]]) -> None:
+    """Leave each named kernel one config. Its own hooks stay, where it has that config."""
+    known = tuners(module)
+    for name, wanted in pins.items():
+        if name not in known:
+            raise PinError(f"the program has no autotuned kernel {name!r}")
+        tuner = known[name]
+        options = {key: wanted[key] for key in OPTIONS if wanted.get(key) is not None}
+        hooks = [
+            config.pre_hook
+            for config in tuner.configs
+            if config.kwargs == wanted["meta"] and config.pre_hook is not None
+        ]
+        hook = {"pre_hook": hooks[0]} if hooks else {}
+        tuner.configs = [triton.Config(dict(wanted["meta"]), **options, **hook)]
+        tuner.cache.clear()
+
+
+def chosen(module: ModuleType) -> dict[str, str]:
+    """What each tuner chose, as text; kernels that were not tuned yet are left out."""
+    return {
+        name: str(best)
+        for name, tuner in tuners(module).items()
+        if (best := getattr(tuner, "best_config", None)) is not None
+    }
+
+
+@contextmanager
+def count_launches() -> Iterator[dict[str, int]]:
+    """Count launches by kernel while the block runs; empty grids do not count."""
+    counts: dict[str, int] = {}
+    before = CompiledKernel.run
+
+    def run(kernel: Any) -> Any:
+        launch = before.fget(kernel)
+
+        def counted(grid_x: int, grid_y: int, grid_z: int, *rest: Any, **named: Any) -> Any:
+            result = launch(grid_x, grid_y, grid_z, *rest, **named)
+            if grid_x > 0 and grid_y > 0 and grid_z > 0:
+                counts[kernel.name] = counts.get(kernel.name, 0) + 1
+            return result
+
+        return counted
+
+    CompiledKernel.run = property(run)
+    try:
+        yield counts
+    finally:
+        CompiledKernel.run = before
+
+
+@contextmanager
+def compile_only() -> Iterator[None]:
+    """Launches compile and do not run; tuners compile every config and choose the first."""
+    run, bench = JITFunction.run, Autotuner._bench
+
+    def compiled(kernel: Any, *args: Any, grid: Any, **named: Any) -> Any:
+        named.pop("warmup", None)
+        return run(kernel, *args, grid=grid, warmup=True, **named)
+
+    def compiled_bench(tuner: Any, *args: Any, config: Any, **meta: Any) -> list[float]:
+        try:
+            tuner.fn.run(*args, **{**meta, **config.all_kwargs()})
+        except (OutOfResources, PTXASError, CompileTimeAssertionFailure):
+            return [float("inf")] * 3
+        return [1.0] * 3
+
+    JITFunction.run, Autotuner._bench = compiled, compiled_bench
+    try:
+        yield
+    finally:
+        JITFunction.run, Autotuner._bench = run, bench
