@@ -307,16 +307,17 @@ class _Walker:
         sides = []
         for region in (*regions, IrRegion((), ()))[:2]:
             side = BlockWork()
-            self._yielded = ()
-            self._walk(region.operations, side)
-            ends = [self._held(name) for name in self._yielded]
-            sides.append((side, ends))
+            sides.append((side, self._ends(region, side)))
         work.add_either(sides[0][0], sides[1][0])
         for result, one, other in zip(operation.results, sides[0][1], sides[1][1], strict=False):
             self._set(result, one[0] if one[0] == other[0] else None, one[1] | other[1])
 
-    def _held(self, name: str) -> tuple[int | None, frozenset[str]]:
-        return self.known.get(name), self.bases.get(name, frozenset())
+    def _ends(self, region: IrRegion, work: BlockWork) -> list[tuple[int | None, frozenset[str]]]:
+        """Walk one side of a branch; what it yields, as numbers and pointers."""
+        self._yielded = ()
+        self._walk(region.operations, work)
+        yielded: tuple[str, ...] = self._yielded
+        return [(self.known.get(name), self.bases.get(name, frozenset())) for name in yielded]
 
     def _bind(self, names: Sequence[str], givers: Sequence[str], values: bool = True) -> None:
         """Give names what others hold, all at once: pointers, and with `values` numbers."""
