@@ -35,19 +35,22 @@ def spilled_registers(case: CauseCase) -> Cause | None:
 
 
 def idle_stages(case: CauseCase) -> Cause | None:
-    """num_stages changes nothing: there is no loop that the compiler can pipeline."""
+    """num_stages changes nothing: there is no loop that the compiler can pipeline.
+
+    It accounts for time only where the source has a loop whose loads could be overlapped.
+    """
     evidence = _why_stages_are_idle(case)
     if evidence is None:
         return None
+    loops = [loop for reader in (case.source, *case.helpers) for loop in reader.loops]
+    unrolled = any("static_range" in loop.kind for loop in loops)
     return make_cause(
         "idle-stages",
         case,
         "num_stages does nothing in this kernel: no other number of stages is worth a try.",
         evidence,
-        case.unexplained_pct / 2,
-        unknown=("whether a run-time loop in its place would be faster",)
-        if any("static_range" in loop.kind for loop in case.source.loops)
-        else (),
+        case.unexplained_pct / 2 if loops else 0.0,
+        unknown=("whether a run-time loop in its place would be faster",) if unrolled else (),
         against=STAGE_MOVES,
     )
 
@@ -70,7 +73,7 @@ def _why_stages_are_idle(case: CauseCase) -> tuple[Evidence, ...] | None:
         return None
     if any(loop.kind in RUN_TIME_LOOPS for reader in readers for loop in reader.loops):
         return None
-    return (Evidence("its source has no run-time loop", Origin.COMPILED),)
+    return (Evidence("its source leaves the compiler no loop to pipeline", Origin.COMPILED),)
 
 
 def missing_tensor_cores(case: CauseCase) -> Cause | None:

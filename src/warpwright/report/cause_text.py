@@ -8,6 +8,8 @@ from warpwright.types.study import Cause
 
 def headline(cause: Cause) -> str:
     """Its id, and how much of the time it can explain at most."""
+    if not cause.share_pct:
+        return f"{cause.id} (takes no time by itself)"
     measured = any(e.origin in (Origin.STATED, Origin.MEASURED) for e in cause.evidence)
     where = "of the first call" if cause.id == "tuning-waste" else "of the time"
     told = "" if measured else ", nothing measured"

@@ -14,7 +14,7 @@ from warpwright.types.compiled import Compiled, Unlaunchable
 from warpwright.types.study import Activity, CompiledView, ConfigStudy, KernelStudy
 
 MARKS = {Activity.ACTIVE: "●", Activity.POSSIBLE: "◐", Activity.UNKNOWN: "?"}
-MEANINGS = {"●": "active in the profile", "◐": "may be the active one", "?": "unknown"}
+MEANINGS = {"●": "active", "◐": "may be the active one", "?": "unknown"}
 SHORT_LIMITS = {"shared memory": "shared", "registers": "regs"}
 DROPPED_FIRST = ("grid", "occup.", "waves", "launches")
 SPANNED = ("blocks/SM", "occup.", "waves", "capped by", "launches")
@@ -33,7 +33,10 @@ class Row:
 
 @dataclass(frozen=True, slots=True)
 class ConfigTable:
-    """A table laid out for a width: its lines, and which of them are dim or tell a failure."""
+    """A table laid out for a width: its lines, and which of them are dim or tell a failure.
+
+    Where there is no room for a row to tell why it cannot launch, a line below it does.
+    """
 
     header: str
     lines: tuple[tuple[str, str], ...]  # (text, style: "", "dim" or "red")
@@ -47,20 +50,27 @@ def config_table(kernel: KernelStudy, sm_count: int, width: int) -> ConfigTable:
                "blocks/SM", "occup.", "waves", "capped by", "launches", "binary"]  # fmt: skip
     if all(len(config.compiled) < 2 for config in kernel.configs):
         columns.remove("args")
-    gap, dropped = 2, []
-    widths = _widths(columns, rows, gap)
-    if _total(widths, gap) > width:
-        gap = 1
-        widths = _widths(columns, rows, gap)
+    dropped: list[str] = []
+    layouts = ((2, True), (1, True), (2, False), (1, False))  # gap, whether rows tell inside
+    gap, inside = next(
+        (
+            (gap, inside)
+            for gap, inside in layouts
+            if _total(_widths(columns, rows, gap, inside), gap) <= width
+        ),
+        layouts[-1],
+    )
     for name in DROPPED_FIRST:
-        if _total(widths, gap) <= width:
+        if _total(_widths(columns, rows, gap, inside), gap) <= width:
             break
         columns.remove(name)
         dropped.append(name)
-        widths = _widths(columns, rows, gap)
+    widths = _widths(columns, rows, gap, inside)
     separator = " " * gap
     header = separator.join(_cell(name, name, widths[name]) for name in columns).rstrip()
-    return ConfigTable(header, _lines(rows, widths, separator), _notes(kernel, rows, dropped))
+    return ConfigTable(
+        header, _lines(rows, widths, separator, inside), _notes(kernel, rows, dropped)
+    )
 
 
 def tile_names(kernel: KernelStudy) -> tuple[str, ...]:
@@ -153,15 +163,15 @@ def _cut(text: str, most: int) -> str:
     return text if len(text) <= most else text[: most - 1] + "…"
 
 
-def _widths(columns: Sequence[str], rows: Sequence[Row], gap: int) -> dict[str, int]:
-    """Width of each column; the last spanned one grows where a told row needs more room."""
+def _widths(columns: Sequence[str], rows: Sequence[Row], gap: int, inside: bool) -> dict[str, int]:
+    """Width of each column; with `inside` the last spanned one makes room for what rows tell."""
     widths = {
         name: max([len(name), *(len(row.cells.get(name, "")) for row in rows)]) for name in columns
     }
     spanned = [name for name in SPANNED if name in widths]
     room = sum(widths[name] for name in spanned) + gap * (len(spanned) - 1)
     needed = max((len(row.told) for row in rows if row.told), default=0)
-    if needed > room and spanned:
+    if inside and needed > room:
         widths[spanned[-1]] += needed - room
     return widths
 
@@ -171,7 +181,7 @@ def _total(widths: dict[str, int], gap: int) -> int:
 
 
 def _lines(
-    rows: Sequence[Row], widths: dict[str, int], separator: str
+    rows: Sequence[Row], widths: dict[str, int], separator: str, inside: bool
 ) -> tuple[tuple[str, str], ...]:
     grouped = any(row.repeats for row in rows)
     lines: list[tuple[str, str]] = []
@@ -180,16 +190,20 @@ def _lines(
         if position and grouped and rows[position - 1].group != row.group:
             lines.append((rule, "dim"))
         style = "red" if row.told else ("dim" if row.repeats else "")
-        lines.append((_line(row, widths, separator), style))
+        lines.append((_line(row, widths, separator, inside), style))
+        if row.told and not inside:
+            lines.append((f"  └ {row.told}", style))
     return tuple(lines)
 
 
-def _line(row: Row, widths: dict[str, int], separator: str) -> str:
+def _line(row: Row, widths: dict[str, int], separator: str, inside: bool) -> str:
     spanned = [name for name in SPANNED if name in widths]
     cells = []
     for name, width in widths.items():
         if row.told is None or name not in spanned:
             cells.append(_cell(name, row.cells.get(name, ""), width))
+        elif not inside:
+            cells.append(_cell(name, "never" if name == "launches" else "", width))
         elif name == spanned[0]:
             room = sum(widths[n] for n in spanned) + len(separator) * (len(spanned) - 1)
             cells.append(row.told.ljust(room))

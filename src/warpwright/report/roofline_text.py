@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from warpwright.types.study import ConfigStudy, KernelStudy, Study
 from warpwright.types.work import LaunchWork
 
+PROBLEM = "the problem"
 MEANING = (
     "A floor is a lower bound from the card's sheet, not a prediction of the time: no program that "
     "does this work can be faster. A kernel's floor is that of its launches as they are, masked "
@@ -30,7 +31,7 @@ def floor_lines(study: Study) -> tuple[FloorLine, ...]:
     if study.cost is not None:
         moved = study.cost.read_bytes + study.cost.written_bytes
         work = f"{operations_text({study.cost.compute_class: study.cost.flops})}, {size(moved)}"
-        lines.append(FloorLine("the problem", work, _floor(study.floor_us, study.floor_bound)))
+        lines.append(FloorLine(PROBLEM, work, _floor(study.floor_us, study.floor_bound)))
     floors = [_kernel_line(kernel, study.floor_us) for kernel in study.kernels]
     lines += [line for line in floors if line is not None]
     times = [kernel.floor_us for kernel in study.kernels]

@@ -11,7 +11,7 @@ from rich.text import Text
 from warpwright.report.cause_text import details, headline
 from warpwright.report.config_table import config_table, tile_names
 from warpwright.report.roofline_text import MEANING, floor_lines
-from warpwright.types.study import KernelStudy, Study
+from warpwright.types.study import Finding, KernelStudy, Study
 from warpwright.types.verdict import GateReport, Status
 
 LEAST_WIDTH = 60
@@ -33,9 +33,14 @@ def print_study(study: Study, console: Console) -> None:
     _print_roofline(study, console)
     for kernel in study.kernels:
         _print_causes(kernel, console)
-    findings = [*study.findings, *(f for kernel in study.kernels for f in kernel.findings)]
+    findings = [*study.findings, *(f for kernel in study.kernels for f in _worth_telling(kernel))]
     _print_list("Findings", [f"{f.subject}: {f.text} ({f.origin})" for f in findings], console)
     _print_list("Not known, and what is certain all the same", study.unknown, console)
+
+
+def _worth_telling(kernel: KernelStudy) -> tuple[Finding, ...]:
+    """Without a known active config the table alone tells the occupancy of each."""
+    return tuple(f for f in kernel.findings if kernel.active or f.id != "occupancy-cap")
 
 
 def _line(console: Console, text: str, style: str = "") -> None:
