@@ -14,6 +14,7 @@ from warpwright.diagnosis.active_config import GRID_SIZE, infer_active
 from warpwright.diagnosis.cause_case import CauseCase
 from warpwright.diagnosis.causes import kernel_causes
 from warpwright.diagnosis.findings import by_weight, kernel_findings, profile_disagreements
+from warpwright.diagnosis.profile_check import resource_disagreements
 from warpwright.errors import InputError, Place
 from warpwright.launch_floors import with_floors
 from warpwright.resources.launchability import unlaunchable
@@ -323,7 +324,8 @@ def _completed(
         replace(config, activity=inference.activity(config.config)) for config in study.configs
     )
     study = replace(study, configs=configs, active_reason=inference.reason)
-    disagreements = profile_disagreements(study.kernel, inference.findings, tools)
+    differing = resource_disagreements(study, metrics, sheet)
+    disagreements = profile_disagreements(study.kernel, (*inference.findings, *differing), tools)
     findings = kernel_findings(calls.source, study, metrics, sheet.name)
     helpers = tuple(kernel for kernel in view.kernels if kernel.is_helper)
     causes = kernel_causes(CauseCase(calls.source, study, sheet, metrics, helpers))

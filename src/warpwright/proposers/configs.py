@@ -96,11 +96,13 @@ def neighbours(kernel: KernelStudy, rules: TuningRules) -> tuple[Config, ...]:
 
 
 def led_by(kernel: KernelStudy, config: Config) -> Cause | None:
-    """The highest cause that speaks for what a proposed config changes; None without any."""
-    base = _base_of(kernel, config)
-    if base is None:
-        return None
-    found = [cause_for(kernel.causes, move) for move in moves_between(base.config, config)]
+    """The highest cause that speaks for the one step from an original to a proposed config.
+
+    Only steps from what may be the active config count, where that is known; None without any.
+    """
+    bases = [c.config for c in kernel.active or kernel.configs if c.config.meta == config.meta]
+    steps = [moves for base in bases if len(moves := moves_between(base, config)) == 1]
+    found = [cause_for(kernel.causes, move) for (move,) in steps]
     return max((c for c in found if c is not None), key=lambda c: c.score, default=None)
 
 
