@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from warpwright.errors import InputError
 from warpwright.formats.attempts import parse_attempts, render_attempt
-from warpwright.formats.documents import document_lines, fence_end, fence_of
+from warpwright.formats.documents import document_lines
 from warpwright.formats.gpu_section import parse_gpu
 from warpwright.formats.kernelbench import read_problem
 from warpwright.formats.nsight import parse_metrics
@@ -43,11 +43,6 @@ def _attempts(kind: SectionKind) -> Parser:
     return lambda text: parse_attempts(_section(text, kind))
 
 
-def _fences(text: str) -> object:
-    lines = document_lines(text)
-    return [fence_end(lines, at) for at, line in enumerate(lines) if fence_of(line.text)]
-
-
 PARSERS: dict[str, Parser] = {
     "request": parse_request,
     "reply": parse_reply,
@@ -63,7 +58,6 @@ PARSERS: dict[str, Parser] = {
     "attempt": _attempts(SectionKind.ATTEMPT),
     "history": _attempts(SectionKind.HISTORY),
     "sections": lambda text: split_sections(document_lines(text)),
-    "fences": _fences,
     "bullet": read_bullet,
     "rule": read_rule,
     "python": parse_python,
@@ -155,7 +149,9 @@ SAID = st.text("abc xyz`#-:", max_size=30).map(str.strip)
 def test_an_attempt_rendered_and_read_again_loses_none_of_its_words(
     outcome: str, code: str | None, error: str | None
 ) -> None:
-    attempt = Attempt(outcome.lstrip("#-:` ") or "failed", code and f"x = 1  # {code}\n", error)
+    attempt = Attempt(
+        outcome.lstrip("#-:` ") or "failed", code if code is None else f"x = 1  # {code}\n", error
+    )
     text = render_attempt(attempt).split("\n", 1)[1]
     (found,) = parse_attempts(_section(text, SectionKind.ATTEMPT))
     assert found.code == attempt.code
