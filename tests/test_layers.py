@@ -23,6 +23,7 @@ ROWS = (
     ("source", "formats", "resources"),
     ("sandbox", "gate", "diagnosis", "journal", "report"),
     ("proposers", "calls", "machine"),
+    ("launch_floors",),
     ("study",),
     ("accuracy", "judging"),
     ("specialist",),

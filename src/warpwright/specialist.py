@@ -13,6 +13,7 @@ from dataclasses import replace
 
 from warpwright.accuracy import verify_accuracy
 from warpwright.data.stages import left_open
+from warpwright.diagnosis.profile_check import toolchain_finding
 from warpwright.errors import Place
 from warpwright.formats.nsight import check_profile_kernels, retired_metrics
 from warpwright.judging import judge_candidate
@@ -92,7 +93,10 @@ def study_request(
     subject = Subject(request.program, request.document, request.program_line)
     check_profile_kernels(request, [kernel.name for kernel in read_view(subject).kernels])
     study = study_program(subject, gpu, bench, problem=problem, profile=request.profile)
-    return replace(study, findings=(*study.findings, *retired_metric_findings(request))), problem
+    texts = (request.task, *request.constraints, *request.gpu.unknown)
+    named = toolchain_finding(texts, study.toolchain)
+    told = (*retired_metric_findings(request), *([] if named is None else [named]))
+    return replace(study, findings=(*study.findings, *told)), problem
 
 
 def retired_metric_findings(request: Request) -> tuple[Finding, ...]:

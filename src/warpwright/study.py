@@ -11,8 +11,12 @@ from dataclasses import dataclass, replace
 
 from warpwright.calls import find_calls, launch_options, specializations_of
 from warpwright.diagnosis.active_config import GRID_SIZE, infer_active
+from warpwright.diagnosis.cause_case import CauseCase
+from warpwright.diagnosis.causes import kernel_causes
 from warpwright.diagnosis.findings import by_weight, kernel_findings, profile_disagreements
+from warpwright.diagnosis.profile_check import resource_disagreements
 from warpwright.errors import InputError, Place
+from warpwright.launch_floors import with_floors
 from warpwright.resources.launchability import unlaunchable
 from warpwright.resources.occupancy import occupancy
 from warpwright.resources.roofline import RateClass, RooflineFloor, floor
@@ -84,16 +88,15 @@ def study_program(
     calls, unknown = find_calls(view, trace, known)
     if symbolic is not None:
         unknown = (*unknown, *told_without_shapes(symbolic, calls, profile))
+    compiled = [study_kernel(call, call.configs, subject, gpu.sheet, bench) for call in calls]
+    if trace is not None:
+        bench.listener("roofline", "counting the work of each launch")
+        compiled = list(with_floors(compiled, calls, subject.source, gpu.sheet, bench.cache))
     kernels = tuple(
         _completed(
-            study_kernel(call, call.configs, subject, gpu.sheet, bench),
-            call,
-            profile,
-            tools,
-            gpu.sheet.name,
-            fits_grid_size(symbolic, call, profile),
+            study, call, view, profile, tools, gpu.sheet, fits_grid_size(symbolic, call, profile)
         )
-        for call in calls
+        for study, call in zip(compiled, calls, strict=True)
     )
     cost = None if problem is None else problem_cost(problem, bench.cache)
     roof = None if cost is None else roofline_floor(cost, gpu.sheet)
@@ -308,21 +311,25 @@ def _classified(studies: Sequence[ConfigStudy]) -> tuple[ConfigStudy, ...]:
 def _completed(
     study: KernelStudy,
     calls: KernelCalls,
+    view: ProgramView,
     profile: Profile | None,
     tools: Toolchain,
-    gpu_name: str,
+    sheet: GpuSheet,
     possible: dict[Config, bool] | None,
 ) -> KernelStudy:
-    """The study with the active config told, and findings."""
+    """The study with the active config told, findings and causes."""
     metrics = None if profile is None else profile.kernel(study.kernel)
     inference = infer_active(study, calls.launches, metrics, possible)
     configs = tuple(
         replace(config, activity=inference.activity(config.config)) for config in study.configs
     )
     study = replace(study, configs=configs, active_reason=inference.reason)
-    disagreements = profile_disagreements(study.kernel, inference.findings, tools)
-    findings = kernel_findings(calls.source, study, metrics, gpu_name)
-    return replace(study, findings=by_weight((*findings, *disagreements)))
+    differing = resource_disagreements(study, metrics, sheet)
+    disagreements = profile_disagreements(study.kernel, (*inference.findings, *differing), tools)
+    findings = kernel_findings(calls.source, study, metrics, sheet.name)
+    helpers = tuple(kernel for kernel in view.kernels if kernel.is_helper)
+    causes = kernel_causes(CauseCase(calls.source, study, sheet, metrics, helpers))
+    return replace(study, findings=by_weight((*findings, *disagreements)), causes=causes)
 
 
 def roofline_floor(cost: ProblemCost, sheet: GpuSheet) -> RooflineFloor:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 
-from warpwright.formats.documents import Line, fence_end, fence_of, fenced
+from warpwright.formats.documents import Fence, Line, fence_end, fence_of, fenced
 from warpwright.formats.sections import Section, SectionKind
 from warpwright.types.request import Attempt
 
@@ -32,9 +32,13 @@ def _parse_attempt(lines: Sequence[Line], title: str) -> Attempt:
     """Plain text is the outcome, up to an `Error:` label; Python blocks are the code."""
     outcome, error, code = list[str](), list[str](), None
     target, index = outcome, 0
+    endless = set[Fence]()  # nothing below closes these: not to be looked for again
     while index < len(lines):
         text = lines[index].text
-        fence, end = fence_of(text), fence_end(lines, index)
+        fence = fence_of(text)
+        end = None if fence is None or fence in endless else fence_end(lines, index)
+        if fence is not None and end is None:
+            endless.add(fence)
         if fence is not None and end is not None:
             content = "\n".join(line.text for line in lines[index + 1 : end])
             if code is None and _is_program(fence.info, content):

@@ -11,16 +11,16 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
-from warpwright.diagnosis.findings import stages_do_nothing
+from warpwright.diagnosis.causes import cause_for
+from warpwright.proposers.steps import moves_between, steps_around
 from warpwright.resources.predicates import LOW_OCCUPANCY_PCT, occupancy_suggests_warps
 from warpwright.types.answer import ConfigChoice, ConfigPlan
 from warpwright.types.compiled import Compiled
 from warpwright.types.config import Config
 from warpwright.types.stage import Rule
-from warpwright.types.study import Activity, ConfigStudy, KernelStudy
+from warpwright.types.study import Activity, Cause, ConfigStudy, KernelStudy
 
 LEAST_LOOKED_AT = 2
-SANE_WARPS = (1, 2, 4, 8, 16)
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,8 +78,10 @@ def _values(rule: Rule | None) -> tuple[int, ...] | None:
 def neighbours(kernel: KernelStudy, rules: TuningRules) -> tuple[Config, ...]:
     """New configs near those that may be active: one step in stages, or a factor 2 in warps.
 
-    Order: around the first possible active config first; stages before warps. Where the compiled
-    originals show that num_stages does nothing, it is left alone.
+    Order: what the rules ask for by name; then by the highest cause that speaks for the step;
+    steps that no cause speaks for last, stages before warps. Around the first possible active
+    config first. A step that a cause rules out is not made: where nothing is pipelined,
+    num_stages is left alone.
     """
     bases = [study.config for study in _bases(kernel, rules)]
     known = {study.config for study in kernel.configs}
@@ -87,15 +89,21 @@ def neighbours(kernel: KernelStudy, rules: TuningRules) -> tuple[Config, ...]:
     for include in rules.include:
         for base in bases:
             found[replace(base, num_warps=include.num_warps, num_stages=include.num_stages)] = None
-    for base in [] if stages_do_nothing(kernel) else bases:
-        for stages in _steps(base.num_stages, rules.stage_step):
-            found[replace(base, num_stages=stages, explicit=(), line=None)] = None
-    for base in bases:
-        for warps in (base.num_warps * 2, base.num_warps // 2):
-            if warps in (rules.warps or SANE_WARPS):
-                found[replace(base, num_warps=warps, explicit=(), line=None)] = None
+    for config in steps_around(kernel, bases, rules.stage_step, rules.warps):
+        found[config] = None
     new = [c for c in found if c not in known and rules.in_domain(c)]
     return tuple(new if rules.count_max is None else new[: worth_compiling(kernel, rules)])
+
+
+def led_by(kernel: KernelStudy, config: Config) -> Cause | None:
+    """The highest cause that speaks for the one step from an original to a proposed config.
+
+    Only steps from what may be the active config count, where that is known; None without any.
+    """
+    bases = [c.config for c in kernel.active or kernel.configs if c.config.meta == config.meta]
+    steps = [moves for base in bases if len(moves := moves_between(base, config)) == 1]
+    found = [cause_for(kernel.causes, move) for (move,) in steps]
+    return max((c for c in found if c is not None), key=lambda c: c.score, default=None)
 
 
 def worth_compiling(kernel: KernelStudy, rules: TuningRules) -> int:
@@ -114,10 +122,6 @@ def _bases(kernel: KernelStudy, rules: TuningRules) -> tuple[ConfigStudy, ...]:
         for study in _representatives(kernel, rules)
         if (study.identity or study.config) in wanted
     )
-
-
-def _steps(stages: int, step: int) -> tuple[int, ...]:
-    return tuple(s for d in range(1, step + 1) for s in (stages + d, stages - d) if s >= 1)
 
 
 def choose(
@@ -281,7 +285,17 @@ def _judge_candidates(
             room = None if room is None else room - 1
             if study.identity:
                 seen[study.identity] = study.config
-        choices.append(ConfigChoice(study.config, True, kept, reason or _merit(study, base), study))
+        cause = led_by(kernel, study.config)
+        choices.append(
+            ConfigChoice(
+                study.config,
+                True,
+                kept,
+                reason or _merit(study, base, cause),
+                study,
+                None if cause is None else cause.id,
+            )
+        )
     return choices
 
 
@@ -344,8 +358,8 @@ def _why_not_suggested(
     return f"occupancy would fall from {theirs:.1f} to {ours:.1f} %"
 
 
-def _merit(study: ConfigStudy, base: ConfigStudy | None) -> str:
-    """What speaks for trying a candidate, in compiled facts only."""
+def _merit(study: ConfigStudy, base: ConfigStudy | None, cause: Cause | None) -> str:
+    """What speaks for trying a candidate: compiled facts, and the cause that it may help."""
     if base is None:
         return "asked for by the request"
     parts = []
@@ -355,4 +369,5 @@ def _merit(study: ConfigStudy, base: ConfigStudy | None) -> str:
         parts.append(f"num_warps {base.config.num_warps} → {study.config.num_warps}")
     if study.occupancy_pct is not None and base.occupancy_pct is not None:
         parts.append(f"occupancy {base.occupancy_pct:.1f} → {study.occupancy_pct:.1f} %")
-    return "new, a binary of its own, worth a try: " + ", ".join(parts)
+    why = "" if cause is None else f"; it may help against {cause.id}"
+    return "new, a binary of its own, worth a try: " + ", ".join(parts) + why

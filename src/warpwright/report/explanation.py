@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
+from warpwright.report.cause_text import details, headline
+from warpwright.report.roofline_text import PROBLEM, floor_lines
 from warpwright.types.answer import Answer, ConfigChoice, ConfigPlan, Decision
 from warpwright.types.compiled import Compiled
 from warpwright.types.study import Activity, ConfigStudy, KernelStudy, Study
@@ -52,6 +54,11 @@ def _program_section(study: Study) -> str:
             f"- No program can be faster than {study.floor_us / 1000:.2f} ms on this card by its "
             f"sheet{bound} (predicted from the sheet's rates)."
         )
+    lines += [
+        f"- `{line.subject}` as it is launched: {line.work}; {line.floor} (predicted)."
+        for line in floor_lines(study)
+        if line.work and line.subject != PROBLEM
+    ]
     lines += [f"- {finding.text} ({finding.origin})" for finding in study.findings]
     lines += [
         f"- The request states {d.field} = {d.stated}; our sheet has {d.ours} ({d.source}). The "
@@ -66,8 +73,19 @@ def _kernel_section(kernel: KernelStudy) -> str:
     lines += [f"- {finding.text} ({finding.origin})" for finding in kernel.findings]
     if kernel.active_reason:
         lines.append(f"- Active config: {kernel.active_reason}")
-    lines += ["", *_config_table(kernel)]
+    lines += ["", *_config_table(kernel), *_causes(kernel)]
     return "\n".join(lines)
+
+
+def _causes(kernel: KernelStudy) -> list[str]:
+    """The ranked causes; what is told of each stands below it."""
+    if not kernel.causes:
+        return []
+    lines = ["", "Causes, by how much of its time each could explain:", ""]
+    for number, cause in enumerate(kernel.causes, 1):
+        lines.append(f"{number}. **{headline(cause)}**: {cause.claim}")
+        lines += [f"   - {detail}" for detail in details(cause)]
+    return lines
 
 
 def _config_table(kernel: KernelStudy) -> list[str]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from warpwright.report.schema import (
     AnswerRecord,
+    CauseRecord,
     CheckReportRecord,
     ChoiceRecord,
     CompiledRecord,
@@ -16,6 +17,7 @@ from warpwright.report.schema import (
     GpuRecord,
     InspectRecord,
     KernelRecord,
+    LaunchFloorRecord,
     OccupancyRecord,
     PlanRecord,
     StudyRecord,
@@ -66,6 +68,8 @@ def _config_study(study: ConfigStudy) -> ConfigStudyRecord:
         cubin_class=study.cubin_class,
         launchable=study.launchable,
         grid=None if study.grid is None else list(study.grid),
+        floor_us=study.floor_us,
+        floors=[LaunchFloorRecord.model_validate(floor) for floor in study.floors],
         compiled=[_compiled(view) for view in study.compiled],
     )
 
@@ -79,6 +83,8 @@ def _kernel(kernel: KernelStudy) -> KernelRecord:
         kernel=kernel.kernel,
         autotuned=kernel.autotuned,
         active_reason=kernel.active_reason,
+        floor_us=kernel.floor_us,
+        causes=[CauseRecord.model_validate(cause) for cause in kernel.causes],
         configs=[_config_study(config) for config in kernel.configs],
         findings=_findings(kernel.findings),
     )
@@ -90,6 +96,7 @@ def _choice(choice: ConfigChoice) -> ChoiceRecord:
         source="proposed" if choice.proposed else "original",
         kept=choice.kept,
         reason=choice.reason,
+        cause=choice.cause,
         compiled=[_compiled(view) for view in choice.study.compiled] if choice.study else [],
     )
 

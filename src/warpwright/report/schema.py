@@ -52,22 +52,55 @@ class CompiledRecord(_Record):
     error: str | None = None
 
 
+class WorkRecord(_Record):
+    """Work of one launch; null: not known, see `lacks`. Operations are floating-point ones."""
+
+    operations: dict[str, float] | None
+    read_bytes: int | None
+    written_bytes: int | None
+    loaded_bytes: float | None
+    loops: int | None
+    read: list[str]
+    written: list[str]
+    lacks: list[str]
+
+
+class LaunchFloorRecord(_Record):
+    """Roofline floor of `launches` equal launches, each; a lower bound, predicted."""
+
+    launches: int
+    work: WorkRecord
+    compute_us: float | None
+    memory_us: float | None
+    floor_us: float | None
+    bound: str | None
+    lacks: list[str]
+
+
 class ConfigStudyRecord(_Record):
+    """`floor_us`: the least time of all its launches in a forward pass (predicted)."""
+
     config: ConfigRecord
     activity: Text
     cubin_class: int | None
     launchable: bool
     grid: list[int] | None
+    floor_us: float | None
+    floors: list[LaunchFloorRecord]
     compiled: list[CompiledRecord]
 
 
 class ChoiceRecord(_Record):
-    """What became of one config; `source` is "original" or "proposed"."""
+    """What became of one config; `source` is "original" or "proposed".
+
+    `cause`: the id of the cause that led to a proposed one, if any did.
+    """
 
     config: ConfigRecord
     source: str
     kept: bool
     reason: str
+    cause: str | None
     compiled: list[CompiledRecord]
 
 
@@ -78,10 +111,36 @@ class FindingRecord(_Record):
     origin: Text
 
 
+class EvidenceRecord(_Record):
+    text: str
+    origin: Text
+
+
+class CauseRecord(_Record):
+    """Why a kernel may take its time: `score` ranks, `share_pct` bounds what it explains."""
+
+    id: str
+    kernel: str
+    claim: str
+    evidence: list[EvidenceRecord]
+    unknown: list[str]
+    share_pct: float
+    score: float
+    moves: list[Text]
+    against: list[Text]
+
+
 class KernelRecord(_Record):
+    """`floor_us`: of the config that may be active, else of the best that can run (predicted).
+
+    `causes`: the highest score first.
+    """
+
     kernel: str
     autotuned: bool
     active_reason: str
+    floor_us: float | None
+    causes: list[CauseRecord]
     configs: list[ConfigStudyRecord]
     findings: list[FindingRecord]
 

@@ -2,122 +2,120 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import textwrap
+from collections.abc import Iterator, Sequence
 
 from rich.console import Console
-from rich.table import Table
 from rich.text import Text
 
-from warpwright.types.compiled import Compiled
-from warpwright.types.study import Activity, ConfigStudy, KernelStudy, Study
+from warpwright.report.cause_text import details, headline
+from warpwright.report.config_table import config_table, tile_names
+from warpwright.report.roofline_text import MEANING, floor_lines
+from warpwright.types.study import Finding, KernelStudy, Study
 from warpwright.types.verdict import GateReport, Status
 
-ACTIVITY_MARK = {Activity.ACTIVE: "●", Activity.POSSIBLE: "◐", Activity.UNKNOWN: "?"}
+LEAST_WIDTH = 60
 
 
 def print_study(study: Study, console: Console) -> None:
-    """First line: compiled, for which card, not measured. Then one table a kernel, findings."""
+    """First line: compiled, for which card, not measured. Then one table a kernel, the roofline,
+    causes, findings."""
     toolchain = study.toolchain
     with_what = f", with Triton {toolchain.triton} and ptxas {toolchain.ptxas}" if toolchain else ""
-    console.print(
+    _paragraph(
+        console,
         f"Compiled for {study.gpu.sheet.name} ({study.gpu.sheet.target}){with_what}. "
         "Not measured: nothing ran on a GPU.",
         style="bold",
-        soft_wrap=True,
     )
     for kernel in study.kernels:
-        console.print()
-        console.print(kernel_table(kernel, study.gpu.sheet.sm_count))
-    _print_floor(study, console)
-    findings = [*study.findings, *(f for kernel in study.kernels for f in kernel.findings)]
-    if findings:
-        console.print("\nFindings", style="bold")
-    for finding in findings:
-        console.print(
-            f"- {finding.subject}: {finding.text} ({finding.origin})", markup=False, soft_wrap=True
-        )
-    if study.unknown:
-        console.print("\nNot known, and what is certain all the same", style="bold")
-    for text in study.unknown:
-        console.print(f"- {text}", markup=False, soft_wrap=True)
+        _print_kernel(kernel, study.gpu.sheet.sm_count, console)
+    _print_roofline(study, console)
+    for kernel in study.kernels:
+        _print_causes(kernel, console)
+    findings = [*study.findings, *(f for kernel in study.kernels for f in _worth_telling(kernel))]
+    _print_list("Findings", [f"{f.subject}: {f.text} ({f.origin})" for f in findings], console)
+    _print_list("Not known, and what is certain all the same", study.unknown, console)
 
 
-def _print_floor(study: Study, console: Console) -> None:
-    if study.cost is None:
+def _worth_telling(kernel: KernelStudy) -> tuple[Finding, ...]:
+    """Without a known active config the table alone tells the occupancy of each."""
+    return tuple(f for f in kernel.findings if kernel.active or f.id != "occupancy-cap")
+
+
+def _line(console: Console, text: str, style: str = "") -> None:
+    """One line as it is: never wrapped, cut or read as markup."""
+    console.print(Text(text, style=style), soft_wrap=True)
+
+
+def _paragraph(
+    console: Console, text: str, first: str = "", rest: str = "", style: str = ""
+) -> None:
+    """Text wrapped at words, with hanging indents; words longer than a line stay whole."""
+    lines = textwrap.wrap(
+        text,
+        max(console.width, LEAST_WIDTH),
+        initial_indent=first,
+        subsequent_indent=rest,
+        break_long_words=False,
+        break_on_hyphens=False,
+    )
+    for line in lines:
+        _line(console, line, style)
+
+
+def _print_list(title: str, items: Sequence[str], console: Console) -> None:
+    if items:
+        _line(console, f"\n{title}", "bold")
+    for item in items:
+        _paragraph(console, item, "- ", "  ")
+
+
+def _print_kernel(kernel: KernelStudy, sm_count: int, console: Console) -> None:
+    table = config_table(kernel, sm_count, max(console.width, LEAST_WIDTH))
+    binaries = len({c.cubin_class for c in kernel.configs if c.cubin_class is not None})
+    count = len(kernel.configs)
+    title = f"{kernel.kernel}: " + (
+        f"{count} config{'s' if count != 1 else ''}, {binaries} "
+        f"{'binary' if binaries == 1 else 'binaries'}"
+        if kernel.autotuned
+        else "no autotune, one config"
+    )
+    console.print()
+    _paragraph(console, title, rest="  ", style="bold")
+    names = tile_names(kernel)
+    if names:
+        _paragraph(console, f"tile = {'×'.join(names)}", rest="  ")
+    _line(console, table.header, "bold")
+    for text, style in table.lines:
+        _line(console, text, style)
+    for note in table.notes:
+        _paragraph(console, note, rest="  ", style="dim")
+    if kernel.active_reason:
+        _paragraph(console, f"Active config: {kernel.active_reason}.", rest="  ")
+
+
+def _print_roofline(study: Study, console: Console) -> None:
+    lines = floor_lines(study)
+    if not lines:
         return
-    moved = (study.cost.read_bytes + study.cost.written_bytes) / 1e6
-    line = f"\nRoofline: {study.cost.flops / 1e9:.1f} GFLOP, at least {moved:.0f} MB"
-    if study.floor_us is not None:
-        bound = f", bound by {study.floor_bound}" if study.floor_bound else ""
-        line += (
-            f"; the floor is {study.floor_us / 1000:.3f} ms at the sheet's "
-            f"{study.cost.compute_class} rate and bandwidth{bound} (predicted)"
-        )
-    console.print(line, markup=False, soft_wrap=True)
+    _line(console, "\nRoofline (predicted)", "bold")
+    for line in lines:
+        work = f" {line.work};" if line.work else ""
+        _paragraph(console, f"{line.subject}:{work} {line.floor}", "- ", "  ")
+    _paragraph(console, MEANING, "  ", "  ", "dim")
 
 
-def kernel_table(kernel: KernelStudy, sm_count: int) -> Table:
-    """One row a config and specialisation class."""
-    title = kernel.kernel + ("" if kernel.autotuned else " (no autotune: one config)")
-    table = Table(title=title, title_justify="left", title_style="bold")
-    table.add_column("", justify="center")
-    table.add_column("meta-parameters")
-    for name in (
-        "warps",
-        "stages",
-        "grid",
-        "regs",
-        "spill B",
-        "shared B",
-        "blocks/SM",
-        "occup.",
-        "waves",
-    ):
-        table.add_column(name, justify="right")
-    for name in ("capped by", "binary", "launches"):
-        table.add_column(name)
-    for config in kernel.configs:
-        for index in range(len(config.compiled)):
-            table.add_row(*_row(config, index, sm_count))
-    table.caption = "● active  ◐ may be active  ? unknown.  Equal binary numbers: equal binaries."
-    return table
-
-
-def _row(config: ConfigStudy, index: int, sm_count: int) -> tuple[Text | str, ...]:
-    view = config.compiled[index]
-    label = " ".join(f"{name}={value}" for name, value in config.config.meta) or "as launched"
-    if len(config.compiled) > 1:
-        label += f"\n  {view.result.specialization}"
-    head = (
-        ACTIVITY_MARK.get(config.activity, ""),
-        label,
-        str(config.config.num_warps),
-        str(config.config.num_stages),
-        "×".join(map(str, config.grid)) if config.grid else "?",
-    )
-    if not isinstance(view.result, Compiled):
-        reason = Text(f"does not compile: {view.result.reason}", style="red")
-        return (*head, "", "", "", "", "", "", "", "", reason)
-    resources = view.result.resources
-    occupancy = view.occupancy
-    waves = "?"
-    if config.blocks is not None and occupancy is not None and occupancy.blocks_per_sm:
-        waves = f"{config.blocks / (occupancy.blocks_per_sm * sm_count):.1f}"
-    launches = (
-        Text(f"never: {view.unlaunchable[0]}", style="red") if view.unlaunchable else Text("yes")
-    )
-    return (
-        *head,
-        str(resources.registers_per_thread),
-        "–" if view.spill_bytes is None else str(view.spill_bytes),
-        f"{resources.shared_bytes:,}",
-        "–" if occupancy is None else str(occupancy.blocks_per_sm),
-        "–" if occupancy is None else f"{occupancy.occupancy_pct:.1f} %",
-        waves,
-        "–" if occupancy is None else ", ".join(occupancy.limiters),
-        "?" if config.cubin_class is None else f"#{config.cubin_class + 1}",
-        launches,
-    )
+def _print_causes(kernel: KernelStudy, console: Console) -> None:
+    if not kernel.causes:
+        return
+    title = f"Causes in {kernel.kernel}, by how much of its time each could explain"
+    console.print()
+    _paragraph(console, title, rest="  ", style="bold")
+    for number, cause in enumerate(kernel.causes, 1):
+        _paragraph(console, f"{headline(cause)}: {cause.claim}", f"{number}. ", "   ")
+        for detail in details(cause):
+            _paragraph(console, detail, "   - ", "     ")
 
 
 def gate_lines(gate: GateReport) -> Iterator[str]:

@@ -25,6 +25,7 @@ class ConfigChoice:
     kept: bool
     reason: str
     study: ConfigStudy | None = None
+    cause: str | None = None  # the id of the cause that led to a proposed config
 
 
 @dataclass(frozen=True, slots=True)

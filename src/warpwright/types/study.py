@@ -17,6 +17,7 @@ from warpwright.types.gpu import ResolvedGpu
 from warpwright.types.program import ProgramView
 from warpwright.types.shapes import Problem
 from warpwright.types.trace import Trace
+from warpwright.types.work import LaunchFloor
 
 
 class Activity(StrEnum):
@@ -60,6 +61,15 @@ class ConfigStudy:
     grid: tuple[int, ...] | None = None
     blocks: int | None = None
     activity: Activity = Activity.UNKNOWN
+    floors: tuple[LaunchFloor, ...] = ()
+    """One entry for each different launch of a forward pass; empty where shapes are unknown."""
+
+    @property
+    def floor_us(self) -> float | None:
+        """The least time of all its launches in a forward pass, one after another; predicted."""
+        times = [None if f.floor_us is None else f.floor_us * f.launches for f in self.floors]
+        known = [time for time in times if time is not None]
+        return sum(known) if known and len(known) == len(times) else None
 
     @property
     def launchable(self) -> bool:
@@ -95,6 +105,46 @@ class Finding:
     weight: int = 0  # larger: said earlier
 
 
+class Move(StrEnum):
+    """A change of a config that a cause speaks for or against."""
+
+    MORE_WARPS = "more warps"
+    FEWER_WARPS = "fewer warps"
+    MORE_STAGES = "more stages"
+    FEWER_STAGES = "fewer stages"
+    SMALLER_TILE = "a smaller tile"
+    LARGER_TILE = "a larger tile"
+
+
+@dataclass(frozen=True, slots=True)
+class Evidence:
+    """One fact that speaks for a cause, and where it comes from."""
+
+    text: str
+    origin: Origin
+
+
+@dataclass(frozen=True, slots=True)
+class Cause:
+    """Why a kernel may take the time that it takes, as far as it can be told.
+
+    `share_pct`: at most so much of the time can be laid to it, by its evidence. `score` orders
+    causes: the share, halved where nothing measured stands behind it (docs/diagnosis.md).
+    `unknown`: what the evidence cannot tell. `moves` may help, `against` are ruled out; neither
+    holds a move where the config has nothing to do with it.
+    """
+
+    id: str
+    kernel: str
+    claim: str
+    evidence: tuple[Evidence, ...]
+    unknown: tuple[str, ...]
+    share_pct: float
+    score: float
+    moves: tuple[Move, ...] = ()
+    against: tuple[Move, ...] = ()
+
+
 @dataclass(frozen=True, slots=True)
 class KernelStudy:
     """One kernel: its configs in source order, and what is known of its active one."""
@@ -105,6 +155,14 @@ class KernelStudy:
     active_reason: str = ""
     specializations: tuple[str, ...] = ()
     findings: tuple[Finding, ...] = ()
+    causes: tuple[Cause, ...] = ()
+
+    @property
+    def floor_us(self) -> float | None:
+        """Its floor under the config that may be active, else under the best that can run."""
+        active = [c.floor_us for c in self.active if c.floor_us is not None]
+        able = [c.floor_us for c in self.configs if c.launchable and c.floor_us is not None]
+        return min(active or able, default=None)
 
     @property
     def active(self) -> tuple[ConfigStudy, ...]:
