@@ -6,8 +6,9 @@ from textwrap import dedent
 
 import pytest
 
-from warpwright.proposers.emit import reason_to_leave_alone
+from warpwright.proposers.emit import emit_plans, reason_to_leave_alone
 from warpwright.source.view import read_program
+from warpwright.types.answer import ConfigChoice, ConfigPlan
 from warpwright.types.calls import KernelCalls
 from warpwright.types.config import Config
 from warpwright.types.trace import Launch, TensorArgument, TracedConfig
@@ -118,3 +119,12 @@ def test_a_list_of_one_config_is_not_tried_so_that_a_longer_one_begins_the_tunin
     assert reason(one) is not None
     more = ", triton.Config({'TILE': 256}, num_warps=8)"
     assert reason(changed("@triton.jit", TUNED.format(more=more), launched)) is None
+
+
+def test_a_plan_of_which_nothing_is_left_changes_nothing() -> None:
+    tuned = changed("@triton.jit", TUNED.format(more=""), changed(", TILE=256)", ")"))
+    kernel = read_program(tuned).kernel("shift")
+    assert kernel is not None and kernel.autotune is not None
+    config = Config.of({"TILE": 256}, 4, 3)
+    gone = ConfigPlan("shift", (ConfigChoice(config, False, False, "can never run"),))
+    assert emit_plans(tuned, [(gone, KernelCalls(kernel, (config,)))]) == tuned

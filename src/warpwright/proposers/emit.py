@@ -25,7 +25,8 @@ def emit_plans(source: str, plans: Sequence[tuple[ConfigPlan, KernelCalls]]) -> 
 
 
 def _changes_nothing(plan: ConfigPlan, calls: KernelCalls) -> bool:
-    return plan.kept == calls.configs
+    # A list of which nothing is left cannot be written; the gate's report tells what is wrong.
+    return plan.kept == calls.configs or not plan.kept
 
 
 def tuning_key(calls: KernelCalls) -> tuple[str, ...]:
