@@ -38,7 +38,7 @@ from pathlib import Path
 from typing import Any
 
 from warpwright.checking import check_reply
-from warpwright.errors import InputError
+from warpwright.errors import InputError, InternalError
 from warpwright.formats.reply import parse_reply
 from warpwright.formats.request import parse_request
 from warpwright.gate.accuracy import NO_REFERENCE
@@ -150,7 +150,7 @@ def narrowing(case: Case, cache: ResultCache) -> list[Row]:
     for kernel in study.kernels:
         if not kernel.autotuned or len(kernel.configs) < 2:
             continue
-        classes = {c.cubin_class for c in kernel.active}
+        classes = {c.cubin_class if c.identity else c.config for c in kernel.active}
         profile = request.profile.kernel(kernel.kernel)
         rows.append(
             {
@@ -358,7 +358,10 @@ def main() -> None:
             break
         with tempfile.TemporaryDirectory(prefix="warpwright-") as name:
             cache = FreshCache(Path(name)) if options.fresh == "yes" else ResultCache()
-            found = run_of(options, cache)(recorded[number]) or [{"result": "nothing to tell"}]
+            try:
+                found = run_of(options, cache)(recorded[number]) or [{"result": "nothing to tell"}]
+            except InternalError as error:  # a bug of ours is a result too; the others go on
+                found = [{"result": "internal error", "why": str(error)}]
         found = [{"case": number, **row} for row in found]
         rows += found
         print("\n".join(map(json.dumps, found)), file=out, flush=True)

@@ -90,7 +90,7 @@ def study_program(
             call,
             profile,
             tools,
-            gpu.sheet.name,
+            gpu.sheet,
             fits_grid_size(symbolic, call, profile),
         )
         for call in calls
@@ -310,18 +310,18 @@ def _completed(
     calls: KernelCalls,
     profile: Profile | None,
     tools: Toolchain,
-    gpu_name: str,
+    sheet: GpuSheet,
     possible: dict[Config, bool] | None,
 ) -> KernelStudy:
     """The study with the active config told, and findings."""
     metrics = None if profile is None else profile.kernel(study.kernel)
-    inference = infer_active(study, calls.launches, metrics, possible)
+    inference = infer_active(study, calls.launches, metrics, possible, sheet)
     configs = tuple(
         replace(config, activity=inference.activity(config.config)) for config in study.configs
     )
     study = replace(study, configs=configs, active_reason=inference.reason)
     disagreements = profile_disagreements(study.kernel, inference.findings, tools)
-    findings = kernel_findings(calls.source, study, metrics, gpu_name)
+    findings = kernel_findings(calls.source, study, metrics, sheet.name)
     return replace(study, findings=by_weight((*findings, *disagreements)))
 
 
