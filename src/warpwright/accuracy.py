@@ -77,7 +77,13 @@ def verify_accuracy(
     with tempfile.TemporaryDirectory(prefix="warpwright-") as name:
         bench.listener("accuracy", "computing the fp64 reference")
         reference = make_reference(
-            parent.problem, plan.inputs, Path(name), seed=SEED, init=plan.init, cache=bench.cache
+            parent.problem,
+            plan.inputs,
+            Path(name),
+            seed=SEED,
+            init=plan.init,
+            evaluation_mode=parent.trace.evaluation_mode,
+            cache=bench.cache,
         )
         if isinstance(reference, Unavailable):
             return AccuracyRun(not_verified(reference.reason))

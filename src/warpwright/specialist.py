@@ -124,7 +124,7 @@ def propose(
     plans = []
     studied: dict[str, KernelStudy] = {}
     for kernel, call in zip(study.kernels, study.calls, strict=True):
-        untouchable = reason_to_leave_alone(call)
+        untouchable = reason_to_leave_alone(study.view, call)
         if untouchable is not None:
             plans.append(ConfigPlan(kernel.kernel, (), left_alone=untouchable))
             continue

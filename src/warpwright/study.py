@@ -319,7 +319,7 @@ def _completed(
 ) -> KernelStudy:
     """The study with the active config told, findings and causes."""
     metrics = None if profile is None else profile.kernel(study.kernel)
-    inference = infer_active(study, calls.launches, metrics, possible)
+    inference = infer_active(study, calls.launches, metrics, possible, sheet)
     configs = tuple(
         replace(config, activity=inference.activity(config.config)) for config in study.configs
     )

@@ -2,8 +2,25 @@
 
 from __future__ import annotations
 
-from warpwright.diagnosis.active_config import GRID_SIZE, WARPS_ACTIVE, infer_active
-from warpwright.types.compiled import Compiled, Occupancy, Resources, Toolchain, Unlaunchable
+from dataclasses import replace
+
+import pytest
+
+from warpwright.data.gpus import find_gpu
+from warpwright.diagnosis.active_config import (
+    GRID_SIZE,
+    WARPS_ACTIVE,
+    ActiveInference,
+    infer_active,
+)
+from warpwright.types.compiled import (
+    Compiled,
+    CompileFailed,
+    Occupancy,
+    Resources,
+    Toolchain,
+    Unlaunchable,
+)
 from warpwright.types.config import Config
 from warpwright.types.request import KernelProfile
 from warpwright.types.study import Activity, CompiledView, ConfigStudy, KernelStudy
@@ -28,6 +45,10 @@ def config_study(
 
 def kernel(*configs: ConfigStudy) -> KernelStudy:
     return KernelStudy("kernel", True, configs)
+
+
+def with_blocks(study: ConfigStudy, blocks: int) -> ConfigStudy:
+    return replace(study, blocks=blocks, grid=(blocks,))
 
 
 def launch(**blocks: int) -> Launch:
@@ -110,6 +131,72 @@ def test_a_config_that_cannot_be_launched_was_not_active() -> None:
     found = infer_active(study, [launch(LARGE=100, HUGE=100)], profile(100))
     assert found.candidates == (LARGE,)
     assert "1 of 2 configs cannot be launched" in found.reason
+
+
+def test_a_config_whose_compile_took_too_long_may_have_been_active() -> None:
+    late = CompileFailed(HUGE, "as called", "still compiling after 45 s", "timeout")
+    study = kernel(config_study(LARGE, 0), ConfigStudy(HUGE, (CompiledView(late),)))
+    found = infer_active(study, [launch(LARGE=100, HUGE=100)], profile(100))
+    assert found.candidates == (LARGE, HUGE)
+    assert not found.certain
+
+
+def test_a_config_that_the_compiler_refuses_was_not_active() -> None:
+    refused = CompileFailed(HUGE, "as called", "out of range", "error")
+    study = kernel(config_study(LARGE, 0), ConfigStudy(HUGE, (CompiledView(refused),)))
+    assert infer_active(study, [launch(LARGE=100, HUGE=100)], profile(100)).candidates == (LARGE,)
+
+
+class TestActiveWarps:
+    """On an RTX 4090: 128 SMs of 48 warps."""
+
+    SHEET = find_gpu("RTX 4090")
+    TWO_WARPS = Config.of({"TILE": 16}, 2, 2)
+    FOUR_WARPS = Config.of({"TILE": 32}, 4, 2)
+    EIGHT_WARPS = Config.of({"TILE": 64}, 8, 2)
+
+    def infer(self, blocks: int, warps: float, *studies: ConfigStudy) -> ActiveInference:
+        traced = tuple(TracedConfig(study.config, (blocks,)) for study in studies)
+        found = kernel(*(with_blocks(study, blocks) for study in studies))
+        launches = [Launch("kernel", 0, {}, traced, True)]
+        return infer_active(found, launches, profile(blocks, warps=warps), sheet=self.SHEET)
+
+    def test_a_short_grid_bounds_the_warps_of_small_blocks(self) -> None:
+        # 1,024 blocks are 8 an SM: 16 of 48 warps with two a block, 32 with four
+        found = self.infer(
+            1024, 87.0, config_study(self.TWO_WARPS, 0, 24), config_study(self.FOUR_WARPS, 1, 12),
+            config_study(self.EIGHT_WARPS, 2, 6),
+        )  # fmt: skip
+        assert found.candidates == (self.EIGHT_WARPS,)
+        assert "more than 2 of 3 can have" in found.reason
+        assert "tie" not in found.reason
+
+    def test_occupancy_counts_only_as_far_as_the_grid_fills_it(self) -> None:
+        # 16 blocks are one an SM, though three would fit
+        found = self.infer(
+            16, 8.33, config_study(self.FOUR_WARPS, 0, 3), config_study(self.EIGHT_WARPS, 1, 3)
+        )
+        assert found.candidates == (self.FOUR_WARPS,)
+        assert "a tie is broken" in found.reason
+
+    def test_a_last_round_that_is_short_leaves_the_tie(self) -> None:
+        # 8 warps: 6 blocks an SM, 1,024 are 1.33 rounds, from 66.7 % on; 4 warps: 66.7 % at most
+        found = self.infer(
+            1024, 64.5, config_study(self.FOUR_WARPS, 0, 12), config_study(self.EIGHT_WARPS, 1, 6)
+        )
+        assert found.candidates == (self.FOUR_WARPS, self.EIGHT_WARPS)
+
+    @pytest.mark.parametrize(("measured", "certain"), [(41.55, True), (37.4, False)])
+    def test_whole_blocks_tell_where_no_binary_of_ours_fits(
+        self, measured: float, certain: bool
+    ) -> None:
+        # 41.67 % is five blocks of four warps, and two and a half of eight
+        found = self.infer(
+            76_296, measured, config_study(self.FOUR_WARPS, 0, 3), config_study(self.EIGHT_WARPS, 1)
+        )
+        assert found.certain is certain
+        assert ("whole number of blocks" in found.reason) is certain
+        assert found.findings  # and the toolchains disagree
 
 
 def test_a_grid_that_no_config_gives_is_a_finding() -> None:

@@ -205,3 +205,27 @@ def test_whatever_the_program_has_the_active_config_or_its_twin_stays(
     assert chosen.identity in kept
     assert len(plan.kept) <= 6
     assert len(plan.choices) == len(studies)
+
+
+def late(of: Config) -> ConfigStudy:
+    """A config whose compile was given up."""
+    failed = CompileFailed(of, "as called", "still compiling after 45 s", "timeout")
+    return ConfigStudy(of, (CompiledView(failed),))
+
+
+def test_an_original_that_took_too_long_to_compile_stays() -> None:
+    plan = choose(kernel(study(config(64), "a"), late(config(256))), [], RULES)
+    assert plan.kept == (config(64), config(256))
+    (choice,) = [c for c in plan.choices if c.config == config(256)]
+    assert "not known to be impossible (still compiling after 45 s)" in choice.reason
+
+
+def test_nothing_is_tried_around_an_original_that_took_too_long_to_compile() -> None:
+    assert neighbours(kernel(late(config(256)), late(config(128))), RULES) == ()
+
+
+def test_an_original_that_the_compiler_refuses_goes() -> None:
+    refused = CompileFailed(config(256), "as called", "out of range", "error")
+    known = study(config(64), "a", activity=Activity.ACTIVE)
+    plan = choose(kernel(known, ConfigStudy(config(256), (CompiledView(refused),))), [], RULES)
+    assert plan.kept == (config(64),)

@@ -448,6 +448,38 @@ class TestBadPrograms:
         assert any("inline assembly" in note for note in result.notes)
 
 
+class TestEvaluationMode:
+    PROGRAM = MATMUL.replace(
+        "        rows, inner = left.shape\n",
+        "        if self.training:\n            return left @ right\n"
+        "        rows, inner = left.shape\n",
+    )
+
+    @pytest.mark.parametrize("evaluation_mode", [True, False])
+    def test_a_kernel_for_evaluation_runs_only_after_eval(self, tmp_path, evaluation_mode):
+        made = make_reference(
+            Problem(source=MATMUL_PROBLEM), MATMUL_SHAPES, tmp_path, seed=SEED,
+            evaluation_mode=evaluation_mode, distributions=["problem"],
+        )  # fmt: skip
+        runs = [InterpretRun("problem", {"product": MATMUL_CONFIGS[0]})]
+        (run,) = interpret(self.PROGRAM, made, runs)
+        assert run.launches == ({"product": 1} if evaluation_mode else {})
+
+    def test_the_reference_is_computed_in_the_same_mode(self, tmp_path):
+        doubling = changed(
+            MATMUL_PROBLEM, "return left @ right",
+            "return left @ right * (1.0 if self.training else 2.0)",
+        )  # fmt: skip
+        outputs = []
+        for mode in (True, False):
+            made = make_reference(
+                Problem(source=doubling), MATMUL_SHAPES, tmp_path / str(mode), seed=SEED,
+                evaluation_mode=mode, distributions=["problem"],
+            )  # fmt: skip
+            outputs.append(made.cases[0].outputs[0].data)
+        assert (outputs[0] == 2.0 * outputs[1]).all()
+
+
 class TestWithoutReference:
     def test_equal_to_the_parent_is_said_and_is_no_pass(self, tmp_path):
         problem = Problem(inputs=MATMUL_SHAPES, origin="command line")

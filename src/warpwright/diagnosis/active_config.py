@@ -1,10 +1,12 @@
 """Which config ran when the profile was taken.
 
-A profile names kernels, not configs. Three facts narrow the choice, in this order: a config
+A profile names kernels, not configs. Four facts narrow the choice, in this order: a config
 that cannot be launched did not run; the grid of the active one has as many blocks as
-`launch__grid_size` says; equal binaries are one. Where several binaries remain, the active
-warps that were measured are compared with each one's occupancy. That is a weak fact (it holds
-for the toolchain that the profile was taken with), so it only breaks ties, and says so.
+`launch__grid_size` says; a grid of few blocks cannot keep more warps active than those blocks
+have; equal binaries are one. Where several binaries remain, the active warps that were measured
+are compared with each one's occupancy; where they fit none, with whole numbers of blocks. These
+are weak (the first holds for the toolchain that the profile was taken with, the second where
+blocks follow each other without gaps), so they only break ties, and say so.
 """
 
 from __future__ import annotations
@@ -12,8 +14,10 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
+from warpwright.diagnosis.active_warps import expected, most_by_launch_pct, whole_blocks
 from warpwright.types.compiled import Occupancy
 from warpwright.types.config import Config
+from warpwright.types.gpu import GpuSheet
 from warpwright.types.request import KernelProfile
 from warpwright.types.study import Activity, ConfigStudy, KernelStudy
 from warpwright.types.trace import Launch
@@ -75,13 +79,14 @@ def infer_active(
     launches: Sequence[Launch] = (),
     profile: KernelProfile | None = None,
     possible: Mapping[Config, bool] | None = None,
+    sheet: GpuSheet | None = None,
 ) -> ActiveInference:
     """Which of a kernel's configs the profile was taken with.
 
     `launches` are those of this kernel, with the grid of each config; empty where shapes are
     unknown. Then `possible` may say for each config whether the profile's grid size can come
-    from it, by the grid's formula. The answer is a set: more than one candidate means that they
-    cannot be told apart.
+    from it, by the grid's formula. `sheet` is the board of the profile. The answer is a set: more
+    than one candidate means that they cannot be told apart.
     """
     state = _launchable(_State(study.configs))
     if profile is None:
@@ -95,7 +100,8 @@ def infer_active(
         state = replace(state, evidence=(*state.evidence, text))
     before = state.candidates
     if launches:  # without shapes each config has several occupancies, one a class
-        state = _by_warps(state, profile)
+        state = _by_launch(state, profile, sheet)
+        state = _by_warps(state, profile, sheet)
     told = len(state.candidates) < len(study.configs) or len(study.configs) == 1
     return ActiveInference(
         candidates=tuple(candidate.config for candidate in state.candidates),
@@ -121,7 +127,7 @@ def _without_profile(state: _State, study: KernelStudy) -> ActiveInference:
 
 def _launchable(state: _State) -> _State:
     """Drop configs that were compiled and cannot run on this GPU."""
-    kept = tuple(c for c in state.candidates if c.launchable or not c.compiled)
+    kept = tuple(c for c in state.candidates if not c.ruled_out)
     dropped = len(state.candidates) - len(kept)
     if not kept:
         text = "none of the configs can be launched on this GPU, as compiled here"
@@ -178,37 +184,81 @@ def _block_counts(launches: Sequence[Launch], config: Config) -> set[int]:
     }
 
 
-def _by_warps(state: _State, profile: KernelProfile) -> _State:
-    """Compare active warps with occupancy: break a tie if it is clear, tell a disagreement."""
+def _by_launch(state: _State, profile: KernelProfile, sheet: GpuSheet | None) -> _State:
+    """Drop configs whose grid is too small for as many active warps as were measured."""
     measured = profile.values(WARPS_ACTIVE)
-    fits = {c.config: _occupancy(c) for c in state.candidates}
-    if not measured or any(fit is None for fit in fits.values()):
+    if sheet is None or not measured or len(state.candidates) < 2:
         return state
     active = max(measured)
-    possible = [c for c in state.candidates if active <= (_percent(fits[c.config]) + ABOVE_PCT)]
+    most = {c.config: most_by_launch_pct(c, sheet) for c in state.candidates}
+    kept = tuple(
+        c
+        for c in state.candidates
+        if (bound := most[c.config]) is None or active <= bound + ABOVE_PCT
+    )
+    if not kept or len(kept) == len(state.candidates):
+        return state
+    text = (
+        f"{active:.1f} % active warps are more than {len(state.candidates) - len(kept)} of "
+        f"{len(state.candidates)} can have with a grid of this size"
+    )
+    return _State(kept, (*state.evidence, text), state.findings)
+
+
+def _by_warps(state: _State, profile: KernelProfile, sheet: GpuSheet | None) -> _State:
+    """Compare active warps with occupancy: break a tie if it is clear, tell a disagreement."""
+    measured = profile.values(WARPS_ACTIVE)
+    if not measured:
+        return state
+    active = max(measured)
+    warps = {c.config: expected(c, sheet) for c in state.candidates}
+    known = {config: found for config, found in warps.items() if found is not None}
+    if len(known) < len(state.candidates):
+        return state
+    possible = [c for c in state.candidates if active <= known[c.config].high_pct + ABOVE_PCT]
     if not possible:
-        return _disagreement(state, active, fits[state.candidates[0].config])
+        first = state.candidates[0]
+        if not state.one_binary and sheet is not None:
+            state = _by_whole_blocks(state, active, sheet)
+            first = state.candidates[0]
+        return _disagreement(state, active, _occupancy(first))
+    distance = {config: found.distance_pct(active) for config, found in known.items()}
     if not state.one_binary:
-        state = _break_tie(state, possible, active)
-    nearest = min(state.candidates, key=lambda c: _percent(fits[c.config]) - active)
-    if active < LOW_SHARE * _percent(fits[nearest.config]):
-        return _disagreement(state, active, fits[nearest.config])
+        state = _break_tie(state, possible, active, distance)
+    nearest = min(state.candidates, key=lambda c: distance[c.config])
+    if active < LOW_SHARE * known[nearest.config].low_pct:
+        return _disagreement(state, active, _occupancy(nearest))
     return state
 
 
-def _break_tie(state: _State, possible: Sequence[ConfigStudy], active: float) -> _State:
-    """Keep the binaries whose occupancy lies clearly nearest above the active warps."""
-    distance = {c.config: abs(_percent(_occupancy(c)) - active) for c in possible}
-    least = min(distance.values())
+def _break_tie(
+    state: _State,
+    possible: Sequence[ConfigStudy],
+    active: float,
+    distance: Mapping[Config, float],
+) -> _State:
+    """Keep the binaries whose active warps are clearly nearest to what was measured."""
+    least = min(distance[c.config] for c in possible)
     kept = tuple(c for c in possible if distance[c.config] <= least + CLEAR_PCT / 2)
     rest = [c for c in state.candidates if c not in kept]
-    margins = [abs(_percent(_occupancy(c)) - active) - least for c in rest]
-    low = active < LOW_SHARE * _percent(_occupancy(kept[0]))
-    if not rest or low or min(margins) < CLEAR_PCT:
+    margins = [distance[c.config] - least for c in rest]
+    if not rest or least > (1 / LOW_SHARE - 1) * active or min(margins) < CLEAR_PCT:
         return state
     text = (
         f"a tie is broken by {active:.1f} % active warps, nearest to the occupancy of "
         f"{len(kept)} of {len(state.candidates)} (it holds only for the profile's toolchain)"
+    )
+    return _State(kept, (*state.evidence, text), state.findings)
+
+
+def _by_whole_blocks(state: _State, active: float, sheet: GpuSheet) -> _State:
+    """No binary of ours has so many active warps: which could in whole blocks?"""
+    kept = whole_blocks(state.candidates, active, sheet)
+    if not kept:
+        return state
+    text = (
+        f"a tie is broken by {active:.1f} % active warps, a whole number of blocks on an SM for "
+        f"{len(kept)} of {len(state.candidates)} (their occupancy as compiled here is lower)"
     )
     return _State(kept, (*state.evidence, text), state.findings)
 
@@ -239,10 +289,6 @@ def _disagreement(state: _State, active: float, fit: Occupancy | None) -> _State
 def _occupancy(study: ConfigStudy) -> Occupancy | None:
     """Occupancy in the first class that compiled and can be launched."""
     return next((view.occupancy for view in study.compiled if view.launchable), None)
-
-
-def _percent(fit: Occupancy | None) -> float:
-    return 0.0 if fit is None else fit.occupancy_pct
 
 
 def _reason(state: _State, broken_tie: bool) -> str:

@@ -15,7 +15,7 @@ from warpwright.diagnosis.causes import cause_for
 from warpwright.proposers.steps import moves_between, steps_around
 from warpwright.resources.predicates import LOW_OCCUPANCY_PCT, occupancy_suggests_warps
 from warpwright.types.answer import ConfigChoice, ConfigPlan
-from warpwright.types.compiled import Compiled
+from warpwright.types.compiled import Compiled, CompileFailed
 from warpwright.types.config import Config
 from warpwright.types.stage import Rule
 from warpwright.types.study import Activity, Cause, ConfigStudy, KernelStudy
@@ -114,13 +114,16 @@ def worth_compiling(kernel: KernelStudy, rules: TuningRules) -> int:
 
 
 def _bases(kernel: KernelStudy, rules: TuningRules) -> tuple[ConfigStudy, ...]:
-    """What to look around: what represents the possible active configs, one per binary."""
+    """What to look around: what represents the possible active configs, one per binary.
+
+    Not those that could not be compiled here for want of time: their neighbours take as long.
+    """
     candidates = kernel.active or tuple(c for c in kernel.configs if c.launchable)
     wanted = {study.identity or study.config for study in candidates}
     return tuple(
         study
         for study in _representatives(kernel, rules)
-        if (study.identity or study.config) in wanted
+        if (study.identity or study.config) in wanted and (study.launchable or study.ruled_out)
     )
 
 
@@ -159,8 +162,10 @@ def _judge_originals(kernel: KernelStudy, rules: TuningRules) -> list[ConfigChoi
     choices = []
     for study in kernel.configs:
         active = study.activity is Activity.ACTIVE
-        if not study.launchable and not active:
+        if study.ruled_out and not active:
             choices.append(ConfigChoice(study.config, False, False, never_runs(study), study))
+        elif not study.launchable and not active:
+            choices.append(ConfigChoice(study.config, False, True, _not_known(study), study))
         elif id(study) in keepers:
             reason = {
                 Activity.ACTIVE: "original, active in the profile: always stays",
@@ -178,13 +183,20 @@ def _judge_originals(kernel: KernelStudy, rules: TuningRules) -> list[ConfigChoi
     return choices
 
 
+def _not_known(study: ConfigStudy) -> str:
+    failed = (v.result for v in study.compiled if isinstance(v.result, CompileFailed))
+    reason = next((result.reason for result in failed), "it was not compiled")
+    return f"original, not known to be impossible ({reason}): stays"
+
+
 def never_runs(study: ConfigStudy) -> str:
     """Why a config can never run, with the number that rules it out."""
     for view in study.compiled:
         if view.unlaunchable:
             return f"can never run on the target: {view.unlaunchable[0]}"
         if not isinstance(view.result, Compiled):
-            return f"does not compile for the target: {view.result.reason}"
+            told = "does not compile for the target" if view.ruled_out else "could not be compiled"
+            return f"{told}: {view.result.reason}"
     return "was not compiled"
 
 
@@ -196,7 +208,7 @@ def _representatives(kernel: KernelStudy, rules: TuningRules) -> tuple[ConfigStu
     """
     best: dict[object, ConfigStudy] = {}
     for study in kernel.configs:
-        if not study.launchable and study.activity is not Activity.ACTIVE:
+        if study.ruled_out and study.activity is not Activity.ACTIVE:
             continue
         key = study.identity or study.config
         held = best.get(key)

@@ -4,14 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from warpwright.gate.rules.autotune import changed_by_running, is_tuned
 from warpwright.source.edit import add_autotune, set_configs
 from warpwright.types.answer import ConfigPlan
 from warpwright.types.calls import KernelCalls
-from warpwright.types.program import Kernel
-from warpwright.types.trace import ScalarArgument, TensorArgument
-
-ACCUMULATING = ("atomic_add", "atomic_max", "atomic_min", "atomic_and", "atomic_or",
-                "atomic_xor", "atomic_xchg", "atomic_cas")  # fmt: skip
+from warpwright.types.program import Kernel, ProgramView
+from warpwright.types.trace import ScalarArgument
 
 
 def emit_plans(source: str, plans: Sequence[tuple[ConfigPlan, KernelCalls]]) -> str:
@@ -27,7 +25,8 @@ def emit_plans(source: str, plans: Sequence[tuple[ConfigPlan, KernelCalls]]) -> 
 
 
 def _changes_nothing(plan: ConfigPlan, calls: KernelCalls) -> bool:
-    return plan.kept == calls.configs
+    # A list of which nothing is left cannot be written; the gate's report tells what is wrong.
+    return plan.kept == calls.configs or not plan.kept
 
 
 def tuning_key(calls: KernelCalls) -> tuple[str, ...]:
@@ -62,41 +61,15 @@ def _touches_memory(name: str) -> bool:
     return name in ("load", "store") or name.startswith("atomic")
 
 
-def reason_to_leave_alone(calls: KernelCalls) -> str | None:
-    """Why autotune must not be added to a kernel, or None.
+def reason_to_leave_alone(view: ProgramView, calls: KernelCalls) -> str | None:
+    """Why a kernel must not begin to be tuned, or None.
 
     Every config that the tuner tries runs on the live output, so a kernel that adds to what is
-    there, or reads what it writes, would compute something else.
+    there, or reads what it writes, would compute something else. Whether `reset_to_zero` is right
+    depends on what the host put there, so it is not added.
     """
-    if calls.source.autotune is not None:
+    if is_tuned(calls.source):
         return None
-    if calls.source.operations_named(*ACCUMULATING):
-        return "it uses atomics, and tuning would run it several times on the live output"
-    loads = {_base(op.arguments) for op in calls.source.operations_named("load")}
-    stores = {_base(op.arguments) for op in calls.source.operations_named("store")}
-    both = sorted(name for name in loads & stores if name)
-    if both:
-        return f"it reads and writes {both[0]}, and tuning would run it several times on it"
-    for launch in calls.launches:
-        written = {n for n, a in launch.arguments.items() if n in stores}
-        storages = [
-            argument.storage
-            for name, argument in launch.arguments.items()
-            if isinstance(argument, TensorArgument) and (name in loads or name in written)
-        ]
-        if len(storages) != len(set(storages)) and written:
-            return "it is launched in place: one tensor is read and written"
+    for _, why in changed_by_running(view, calls.source, calls.launches):
+        return f"{why}, and tuning would run it several times on the live output"
     return None
-
-
-def _base(arguments: tuple[str, ...]) -> str:
-    """The first name in an address: the pointer, in the usual `ptr + offsets`."""
-    if not arguments:
-        return ""
-    text = arguments[0].strip("( ")
-    name = ""
-    for character in text:
-        if not (character.isalnum() or character == "_"):
-            break
-        name += character
-    return name

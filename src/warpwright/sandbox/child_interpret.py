@@ -37,7 +37,7 @@ class DeadlineError(BaseException):
 
 def perform(payload: dict[str, Any], job_dir: Path) -> dict[str, Any]:
     """Payload: `source`, `init`, `seed`, `cases`, `states`, `runs`, `deadline_s`, `facts`,
-    `compute_capability`. Result: `runs`, one outcome each, in order."""
+    `compute_capability`, `evaluation_mode`. Result: `runs`, one outcome each, in order."""
     if not triton.knobs.runtime.interpret:
         raise RuntimeError("Triton is not in interpreter mode")
     torch.set_num_threads(1)
@@ -117,6 +117,8 @@ class _Worker:
         torch.manual_seed(self.payload["seed"])
         with self._foreign():
             model = self.module.ModelNew(*args, **kwargs)
+            if self.payload["evaluation_mode"]:
+                model.eval()
         if state_name is None:
             return model, "", True
         wanted = {

@@ -34,7 +34,7 @@ Forward = Callable[[Sequence[Any]], Any]
 
 def perform(payload: dict[str, Any], job_dir: Path) -> dict[str, Any]:
     """Payload: `problem` (source or None), `inputs` (shape, dtype), `init` (text of
-    (args, kwargs), or None), `distributions`, `seed`."""
+    (args, kwargs), or None), `distributions`, `evaluation_mode`, `seed`."""
     torch.set_num_threads(1)
     out = job_dir / "out"
     if payload["problem"] is None:
@@ -79,6 +79,8 @@ class _Reference:
         torch.manual_seed(self.seed)
         with child_guard.foreign_code():
             self.model = self.module.Model(*args, **kwargs)
+        if self.payload["evaluation_mode"]:
+            self.model.eval()
         arguments, made_by = child_inputs.small_inputs(
             self.module.get_inputs, self.payload["inputs"], self.seed + 1
         )

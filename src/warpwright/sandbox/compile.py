@@ -33,6 +33,9 @@ from warpwright.types.config import Config, MetaValue
 
 COMPILE_VERSION = 2  # raise it when results of older versions are no longer right
 KINDS = ("error", "timeout", "crash", "out of memory")
+# What a child says where it cannot find a kernel, e.g. one that a function defines: the compiler
+# was never asked.
+NOT_FOUND = "KernelLookupError: the program has no kernel"
 OWN_MODULES = ("assembly.py", "child_compile.py", "child_triton.py")
 
 
@@ -294,7 +297,9 @@ def decode_result(
         if "failed" in value:
             failed = value["failed"]
             kind = failed["kind"] if failed["kind"] in KINDS else "crash"
-            return CompileFailed(request.config, label, str(failed["reason"]), kind)
+            reason = str(failed["reason"])
+            kind = "lookup" if reason.startswith(NOT_FOUND) else kind
+            return CompileFailed(request.config, label, reason, kind)
         compiled = value["compiled"]
         resources = {name: int(compiled["resources"][name]) for name in Resources.__slots__}
         facts = {str(name): int(count) for name, count in compiled["facts"].items()}

@@ -133,6 +133,7 @@ class _Settings:
             "source": self.source,
             "init": self.reference.init,
             "seed": self.reference.seed,
+            "evaluation_mode": self.reference.evaluation_mode,
             "cases": wanted,
             "states": states,
             "runs": [{"case": run.case, "pins": _encode_pins(run.pins)} for run in runs],

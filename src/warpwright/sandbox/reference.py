@@ -40,7 +40,8 @@ class ReferenceCase:
 @dataclass(frozen=True, slots=True)
 class Reference:
     """All cases of a problem. `skipped`: case → why it was not made; `init`: text of
-    (args, kwargs); `states`: manifests of the parameters; `directory` holds all files."""
+    (args, kwargs); `states`: manifests of the parameters; `directory` holds all files.
+    `evaluation_mode`: the model was put into `eval()`, and a program has to be as well."""
 
     directory: Path
     init: str
@@ -49,6 +50,7 @@ class Reference:
     cases: tuple[ReferenceCase, ...]
     states: Mapping[str, Sequence[Mapping[str, str]]]
     skipped: Mapping[str, str]
+    evaluation_mode: bool = False
 
     def case(self, name: str) -> ReferenceCase | None:
         """The case of this name, or None."""
@@ -70,14 +72,16 @@ def make_reference(
     *,
     seed: int,
     init: tuple[Sequence[Any], Mapping[str, Any]] | None = None,
+    evaluation_mode: bool = False,
     distributions: Sequence[str] = DISTRIBUTIONS,
     cache: ResultCache | None = None,
     limits: JobLimits = LIMITS,
 ) -> Reference | Unavailable:
     """Compute the reference of `problem` on inputs of `shapes` (one per input tensor, in order).
 
-    `init` replaces the problem's constructor arguments where the shapes ask for it. Files go to
-    `directory`. A problem without a source has inputs only: its cases have no outputs.
+    `init` replaces the problem's constructor arguments where the shapes ask for it;
+    `evaluation_mode` computes it as after `eval()`. Files go to `directory`. A problem without a
+    source has inputs only: its cases have no outputs.
     """
     if not shapes:
         return Unavailable("no input shapes")
@@ -89,13 +93,14 @@ def make_reference(
         "inputs": [{"shape": list(spec.shape), "dtype": spec.dtype} for spec in shapes],
         "init": None if arguments is None else repr((list(arguments[0]), dict(arguments[1]))),
         "distributions": list(distributions),
+        "evaluation_mode": evaluation_mode,
         "seed": seed,
     }
     result = run_cached(Job("reference", payload, limits, keep_output=directory), cache)
     if result.value is None:
         reason = f"the reference could not be computed: {result.reason or result.outcome}"
         return Unavailable(reason, result.detail)
-    return _decode(result.value, directory, seed)
+    return replace(_decode(result.value, directory, seed), evaluation_mode=evaluation_mode)
 
 
 def _decode(value: Mapping[str, Any], directory: Path, seed: int) -> Reference:

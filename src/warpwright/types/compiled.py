@@ -71,7 +71,12 @@ class CompileFailed:
     config: Config
     specialization: str
     reason: str
-    kind: str = "error"  # "error", "timeout", "crash", "out of memory"
+    kind: str = "error"  # "error", "timeout", "crash", "out of memory", "lookup"
+
+    @property
+    def refused(self) -> bool:
+        """Whether the compiler refused the config; else nothing is known of it."""
+        return self.kind == "error"
 
 
 CompileResult = Compiled | CompileFailed

@@ -10,7 +10,14 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 
 from warpwright.types.calls import KernelCalls
-from warpwright.types.compiled import Compiled, CompileResult, Occupancy, Toolchain, Unlaunchable
+from warpwright.types.compiled import (
+    Compiled,
+    CompileFailed,
+    CompileResult,
+    Occupancy,
+    Toolchain,
+    Unlaunchable,
+)
 from warpwright.types.config import Config, MetaValue
 from warpwright.types.evidence import Origin
 from warpwright.types.gpu import ResolvedGpu
@@ -40,6 +47,12 @@ class CompiledView:
     @property
     def launchable(self) -> bool:
         return isinstance(self.result, Compiled) and not self.unlaunchable
+
+    @property
+    def ruled_out(self) -> bool:
+        """Shown to be unable to run. A compile that took too long or crashed shows nothing."""
+        failed = isinstance(self.result, CompileFailed) and self.result.refused
+        return failed or bool(self.unlaunchable)
 
     @property
     def cubin(self) -> str | None:
@@ -75,6 +88,11 @@ class ConfigStudy:
     def launchable(self) -> bool:
         """Launchable in at least one specialisation class."""
         return any(view.launchable for view in self.compiled)
+
+    @property
+    def ruled_out(self) -> bool:
+        """Shown to be unable to run in every specialisation class."""
+        return bool(self.compiled) and all(view.ruled_out for view in self.compiled)
 
     @property
     def identity(self) -> tuple[str, ...] | None:

@@ -7,13 +7,15 @@ result is wrong on the first call.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Set as AbstractSet
 
 from warpwright.gate.configs import LAUNCH_OPTIONS
 from warpwright.gate.kernels import read_body
 from warpwright.gate.rules.finding import Finding, Reading, merged, violated
 from warpwright.gate.rules.grid import sites_of
-from warpwright.types.program import Kernel, LaunchSite, ProgramView
+from warpwright.types.program import Autotune, Kernel, LaunchSite, ProgramView
+from warpwright.types.trace import Launch, TensorArgument
 from warpwright.types.verdict import Violation
 
 SAFE_RULE = "autotune.safe"
@@ -31,12 +33,13 @@ def check_autotune_safe(reading: Reading) -> Finding:
     context = reading.context
     findings = []
     inherited = {
-        kernel.name: set(_unsafe(context.parent, kernel)) for kernel in _tuned(context.parent)
+        kernel.name: set(changed_by_running(context.parent, kernel))
+        for kernel in _tuned(context.parent)
     }
     old_names = {pair.child.name: pair.parent.name for pair in reading.match.pairs}
     for kernel in _tuned(context.child):
         known = inherited.get(old_names.get(kernel.name, ""), set())
-        for pointer, why in _unsafe(context.child, kernel):
+        for pointer, why in changed_by_running(context.child, kernel):
             expected = (
                 f"reset_to_zero or restore_value for {pointer}, or no autotune on {kernel.name}"
             )
@@ -52,24 +55,35 @@ def check_autotune_safe(reading: Reading) -> Finding:
 
 def _tuned(view: ProgramView) -> Iterable[Kernel]:
     """Kernels whose autotune tries more than one config (one is launched without trying)."""
-    for kernel in view.kernels:
-        if kernel.autotune is not None:
-            configs = kernel.autotune.configs
-            if configs is None or len(configs) > 1:
-                yield kernel
+    return (kernel for kernel in view.kernels if is_tuned(kernel))
 
 
-def _unsafe(view: ProgramView, kernel: Kernel) -> Iterable[tuple[str, str]]:
-    """Pointers that a second run would find changed, and that nothing restores."""
+def is_tuned(kernel: Kernel) -> bool:
+    """Whether a kernel's autotune tries configs, of which there may be too many to read."""
     autotune = kernel.autotune
-    assert autotune is not None
+    return autotune is not None and (autotune.configs is None or len(autotune.configs) > 1)
+
+
+def changed_by_running(
+    view: ProgramView, kernel: Kernel, launches: Sequence[Launch] = ()
+) -> Iterator[tuple[str, str]]:
+    """Pointers that a second run of a kernel finds changed, and that no autotune restores.
+
+    Each with why. A kernel without autotune is read as if one without `reset_to_zero` and
+    `restore_value` were added. `launches`: the traced ones, which tell tensors of one storage
+    that have different names in the source. Parts of a storage that do not overlap are not told
+    apart there, so that only one who may err to the safe side passes them.
+    """
     body = read_body(view.source, kernel.name)
-    restored = {*autotune.restore_value}
-    reset = {*autotune.reset_to_zero, *restored}
-    if "pre_hook" in autotune.other_arguments or any(c.pre_hook for c in autotune.configs or ()):
+    restored, reset = _restored(kernel.autotune)
+    if _has_hook(kernel.autotune):
         return  # a hook may restore them; the comparison of outputs decides
     for pointer in sorted(body.pointers("atomic") - reset):
         yield pointer, f"it uses atomics on {pointer}"
+    if not reset and any(
+        access.pointer is None and access.kind.startswith("atomic_") for access in body.accesses
+    ):
+        yield "what it adds to", "it uses atomics on an address that cannot be read"
     for name in kernel.calls:
         helper = view.kernel(name)
         if helper is not None and not reset and read_body(view.source, name).pointers("atomic"):
@@ -85,6 +99,40 @@ def _unsafe(view: ProgramView, kernel: Kernel) -> Iterable[tuple[str, str]]:
                 if texts.get(output) is not None and texts.get(output) == texts.get(source):
                     text = texts[output]
                     yield output, f"it updates {text} in place (as {source} and {output})"
+    for output, source in _of_one_storage(launches, stored - restored, loaded - restored):
+        yield output, f"{source} and {output} are launched on one tensor, read and written"
+
+
+def _restored(autotune: Autotune | None) -> tuple[set[str], set[str]]:
+    """Pointers whose values the tuner puts back, and those that it puts back or zeroes."""
+    if autotune is None:
+        return set(), set()
+    restored = {*autotune.restore_value}
+    return restored, {*autotune.reset_to_zero, *restored}
+
+
+def _has_hook(autotune: Autotune | None) -> bool:
+    return autotune is not None and (
+        "pre_hook" in autotune.other_arguments or any(c.pre_hook for c in autotune.configs or ())
+    )
+
+
+def _of_one_storage(
+    launches: Sequence[Launch], outputs: AbstractSet[str], sources: AbstractSet[str]
+) -> list[tuple[str, str]]:
+    """(written, read) pointers that were launched on tensors of one storage."""
+    found: dict[tuple[str, str], None] = {}
+    for launch in launches:
+        storage = {
+            name: argument.storage
+            for name, argument in launch.arguments.items()
+            if isinstance(argument, TensorArgument)
+        }
+        for output in sorted(outputs & storage.keys()):
+            for source in sorted((sources & storage.keys()) - {output}):
+                if storage[output] == storage[source]:
+                    found[output, source] = None
+    return list(found)
 
 
 def check_launches(reading: Reading) -> Finding:

@@ -56,7 +56,7 @@ class ConfigEvidence:
         if limit is not None:
             return limit
         result = self._evidence.results.get(self._key)
-        if isinstance(result, CompileFailed) and result.kind == "error":
+        if isinstance(result, CompileFailed) and result.refused:
             return f"it does not compile: {result.reason}"
         return self._evidence.wrong.get(self._key)
 
