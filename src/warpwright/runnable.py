@@ -6,7 +6,9 @@ toolchain or a trace cannot do is "not verified".
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from enum import Enum, auto
 
 from warpwright.resources.launchability import unlaunchable_grid
@@ -25,6 +27,7 @@ CONFIGS = "configs.launchable"
 GRID = "grid.launchable"
 
 # In Triton 3.3 and gone since: a reply for that version may use them.
+_LINE = re.compile(r"line (?P<line>\d+): (?P<words>.*)", re.DOTALL)  # the compiler's place
 OTHER_TRITON = ("_experimental_", "nv_tma_desc_type")
 
 
@@ -91,8 +94,8 @@ def _sorted_out(
     child: ProgramView, kernel: KernelStudy, parent: Study, *, traced: bool
 ) -> tuple[list[Violation], list[str], list[str]]:
     """A kernel's configs that end the program, that its tuner skips, that nothing is known of."""
-    skipped: list[Violation] = []
-    broken: list[Violation] = []
+    skipped: list[tuple[Config, Reason]] = []
+    broken: list[tuple[Config, Reason]] = []
     unknown: list[str] = []
     source = child.kernel(kernel.kernel)
     before = _ends_in_parent(kernel.kernel, parent, traced=traced)
@@ -100,22 +103,33 @@ def _sorted_out(
         view = _failure(config, traced=traced)
         if view is None:
             continue
-        end = _end(view, child, source)
-        text = f"{config.config}: {_reason(view)}"
-        expected = f"a config that can run on {parent.gpu.sheet.name}"
-        violation = Violation(CONFIGS, config.config.line, expected, text)
+        end, reason = _end(view, child, source), _reason(view)
         if end is End.UNKNOWN:
-            unknown.append(f"not verified: {kernel.kernel} {text}")
-        elif before.get(config.config) in (end, End.PROGRAM):
-            continue
-        elif end is End.SKIPPED:
-            skipped.append(violation)
-        else:
-            broken.append(violation)
-    if kernel.autotuned and len(skipped) < len(kernel.configs) > 1:
-        told = [f"{kernel.kernel} {v.found}: the tuner passes over this config" for v in skipped]
-        return broken, told, unknown
-    return [*broken, *skipped], [], unknown
+            unknown.append(f"not verified: {kernel.kernel} {config.config}: {reason.text}")
+        elif before.get(config.config) not in (end, End.PROGRAM):
+            (skipped if end is End.SKIPPED else broken).append((config.config, reason))
+    if not (kernel.autotuned and len(skipped) < len(kernel.configs) > 1):
+        return _told(kernel, [*broken, *skipped], parent), [], unknown
+    told = [
+        f"{kernel.kernel} {config}: {reason.text}: the tuner passes over this config"
+        for config, reason in skipped
+    ]
+    return _told(kernel, broken, parent), told, unknown
+
+
+def _told(
+    kernel: KernelStudy, failed: Sequence[tuple[Config, Reason]], parent: Study
+) -> list[Violation]:
+    """A violation for each reason, with the first config that has it."""
+    expected = f"a config that can run on {parent.gpu.sheet.name}"
+    found = []
+    for reason in dict.fromkeys(reason for _, reason in failed):
+        first, *others = [config for config, other in failed if other == reason]
+        more = f", and {len(others)} more" if others else ""
+        text = f"{kernel.kernel} {first}{more}: {reason.text}"
+        line = reason.line if reason.line is not None else first.line
+        found.append(Violation(CONFIGS, line, expected, text))
+    return found
 
 
 def _ends_in_parent(name: str, parent: Study, *, traced: bool) -> dict[Config, End]:
@@ -131,10 +145,21 @@ def _failure(config: ConfigStudy, *, traced: bool) -> CompiledView | None:
     return failing[0] if failing and (traced or len(failing) == len(config.compiled)) else None
 
 
-def _reason(view: CompiledView) -> str:
-    if isinstance(view.result, CompileFailed):
-        return f"does not compile: {view.result.reason}"
-    return str(view.unlaunchable[0])
+@dataclass(frozen=True, slots=True)
+class Reason:
+    """Why a config cannot run; `line` of the program, where the compiler names one."""
+
+    text: str
+    line: int | None = None
+
+
+def _reason(view: CompiledView) -> Reason:
+    if not isinstance(view.result, CompileFailed):
+        return Reason(str(view.unlaunchable[0]))
+    said = _LINE.fullmatch(view.result.reason)
+    if said is None:
+        return Reason(f"does not compile: {view.result.reason}")
+    return Reason(f"does not compile: {said['words']}", int(said["line"]))
 
 
 def _end(view: CompiledView, program: ProgramView, kernel: Kernel | None) -> End:
@@ -148,15 +173,13 @@ def _end(view: CompiledView, program: ProgramView, kernel: Kernel | None) -> End
         return End.SKIPPED
     if result.kind != "error" or any(name in result.reason for name in OTHER_TRITON):
         return End.UNKNOWN
-    asserted = kernel is not None and _at_static_assert(result, program, kernel)
+    asserted = kernel is not None and _at_static_assert(view, program, kernel)
     return End.SKIPPED if asserted or result.reason.startswith("ptxas ") else End.PROGRAM
 
 
-def _at_static_assert(failed: CompileFailed, program: ProgramView, kernel: Kernel) -> bool:
+def _at_static_assert(view: CompiledView, program: ProgramView, kernel: Kernel) -> bool:
     """The failure is a `tl.static_assert` of the kernel itself, not of a function it calls."""
-    head, _, _ = failed.reason.partition(":")
-    number = head.removeprefix("line ")
-    lines = lines_of(program.source)
-    if not number.isdecimal() or not kernel.line <= int(number) <= min(kernel.end_line, len(lines)):
+    line, lines = _reason(view).line, lines_of(program.source)
+    if line is None or not kernel.line <= line <= min(kernel.end_line, len(lines)):
         return False
-    return "static_assert(" in lines[int(number) - 1]
+    return "static_assert(" in lines[line - 1]
