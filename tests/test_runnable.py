@@ -7,11 +7,14 @@ from pathlib import Path
 import pytest
 
 from warpwright import api
+from warpwright.accuracy import pinned_runs
 from warpwright.checking import check_reply
 from warpwright.data.gpus import find_gpu
 from warpwright.data.stages import find_stage
 from warpwright.formats.reply import parse_reply
 from warpwright.sandbox.cache import ResultCache
+from warpwright.source.view import read_program
+from warpwright.specialist import study_request
 from warpwright.study import Workbench
 from warpwright.types.request import Request
 from warpwright.types.shapes import Problem, TensorSpec
@@ -167,3 +170,29 @@ def test_host_code_that_times_its_launches_is_followed_and_told(bench: Workbench
     result = resources(bench, reply)
     assert result.status is Status.PASS
     assert any("times its launches" in note for note in result.notes)
+
+
+def test_a_kernel_that_host_code_defines_as_it_runs_is_not_verified(bench: Workbench) -> None:
+    start, end = PROGRAM.index("@triton.jit"), PROGRAM.index("\n\ndef gram(")
+    inner = "".join(f"    {line}\n" if line else "\n" for line in PROGRAM[start:end].splitlines())
+    reply = (PROGRAM[:start] + PROGRAM[end:].lstrip()).replace(
+        "    SIZE = 32\n", f"{inner}    SIZE = 32\n"
+    )
+    result = resources(bench, reply)
+    assert result.status is Status.NOT_VERIFIED
+    assert any("gram_kernel" in note for note in result.notes)
+
+
+def test_a_config_that_never_runs_on_the_target_is_not_judged_by_its_output(
+    bench: Workbench,
+) -> None:
+    child = read_program(TUNED)
+    request = Request(
+        gpu=api.stated_gpu(find_gpu("4090")), stage=find_stage("memory"), program=TUNED
+    )
+    study, _ = study_request(request, bench, PROBLEM)
+    kernels = {kernel.kernel: kernel for kernel in study.kernels}
+    assert len(kernels["gram_kernel"].configs) == 2
+    runs = pinned_runs(child, kernels, {})
+    sizes = [run.pins["gram_kernel"].meta_dict["SIZE"] for run in runs]
+    assert sizes == [32]

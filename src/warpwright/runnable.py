@@ -27,8 +27,10 @@ CONFIGS = "configs.launchable"
 GRID = "grid.launchable"
 
 # In Triton 3.3 and gone since: a reply for that version may use them.
-_LINE = re.compile(r"line (?P<line>\d+): (?P<words>.*)", re.DOTALL)  # the compiler's place
 OTHER_TRITON = ("_experimental_", "nv_tma_desc_type")
+# Kernels that host code defines as it runs are not there when the module is only imported.
+NOT_FOUND_HERE = "KernelLookupError: the program has no kernel named"
+_LINE = re.compile(r"line (?P<line>\d+): (?P<words>.*)", re.DOTALL)  # the compiler's place
 
 
 class End(Enum):
@@ -171,7 +173,8 @@ def _end(view: CompiledView, program: ProgramView, kernel: Kernel | None) -> End
     result = view.result
     if not isinstance(result, CompileFailed):
         return End.SKIPPED
-    if result.kind != "error" or any(name in result.reason for name in OTHER_TRITON):
+    not_here = any(words in result.reason for words in (NOT_FOUND_HERE, *OTHER_TRITON))
+    if result.kind != "error" or not_here:
         return End.UNKNOWN
     asserted = kernel is not None and _at_static_assert(view, program, kernel)
     return End.SKIPPED if asserted or result.reason.startswith("ptxas ") else End.PROGRAM
