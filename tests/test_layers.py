@@ -25,7 +25,7 @@ ROWS = (
     ("proposers", "calls", "machine"),
     ("launch_floors",),
     ("study",),
-    ("accuracy", "judging"),
+    ("accuracy", "judging", "runnable"),
     ("specialist",),
     ("checking",),
     ("api",),

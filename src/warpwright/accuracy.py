@@ -203,12 +203,17 @@ def pinned_runs(
 def _listed(
     name: str, child: ProgramView, kernels: Mapping[str, KernelStudy]
 ) -> tuple[Config, ...]:
-    """The configs that the program lists for a kernel: as written, else as studied."""
-    kernel = child.kernel(name)
+    """The configs that the program lists for a kernel: as written, else as studied.
+
+    Those that can never run on the target compute nothing there, and are left out.
+    """
+    kernel, study = child.kernel(name), kernels.get(name)
+    studied = () if study is None else study.configs
+    listed = tuple(config.config for config in studied)
     if kernel is not None and kernel.autotune is not None and kernel.autotune.configs:
-        return kernel.autotune.configs
-    study = kernels.get(name)
-    return () if study is None else tuple(config.config for config in study.configs)
+        listed = kernel.autotune.configs
+    never = {config.config for config in studied if not config.launchable}
+    return tuple(config for config in listed if config not in never) or listed
 
 
 def _closest(wanted: Config | None, configs: Sequence[Config]) -> Config:

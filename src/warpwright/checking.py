@@ -12,6 +12,7 @@ from warpwright.formats.reply import Reply
 from warpwright.judging import judge_candidate
 from warpwright.proposers.configs import TuningRules
 from warpwright.resources.gpus import resolve_gpu
+from warpwright.runnable import configs_run, host_code_failed
 from warpwright.sandbox.trace import TraceFailed, trace_program
 from warpwright.source.view import read_program
 from warpwright.specialist import (
@@ -22,20 +23,26 @@ from warpwright.specialist import (
     with_accuracy,
 )
 from warpwright.study import Subject, Workbench, study_kernel
-from warpwright.types.compiled import Compiled
 from warpwright.types.program import ProgramView
 from warpwright.types.request import Request
 from warpwright.types.shapes import Problem
 from warpwright.types.study import KernelStudy, Study
+from warpwright.types.trace import Trace
 from warpwright.types.verdict import CheckResult, GateReport, Status, Violation
 
 
 def check_reply(
-    request: Request, reply: Reply, bench: Workbench, problem: Problem | None = None
+    request: Request,
+    reply: Reply,
+    bench: Workbench,
+    problem: Problem | None = None,
+    *,
+    accuracy: bool = True,
 ) -> GateReport:
     """Every check on a reply. Where Triton is missing, what needs it is "not verified".
 
-    Lines of violations are those of the reply as given.
+    Lines of violations are those of the reply as given. `accuracy=False` interprets nothing,
+    which is most of the time that a check takes.
     """
     child, broken = _read(reply)
     if child is None:
@@ -46,11 +53,12 @@ def check_reply(
         gate = judge_candidate(request, bare_study(request), child, {})
         results = (*gate.results, not_verified(f"{error.what}: nothing was run"))
         return _in_reply_lines(replace(gate, results=results), reply)
-    kernels, resources = _study_child(child, parent, bench, problem)
+    kernels, resources, trace = _study_child(child, parent, bench, problem)
     short = _exhausted(request, parent, kernels, bench)
-    gate = judge_candidate(request, parent, child, kernels, short)
+    gate = judge_candidate(request, parent, child, kernels, short, trace=trace)
     gate = replace(gate, results=(*gate.results, resources))
-    gate, _ = with_accuracy(gate, parent, child, kernels, bench)
+    if accuracy:
+        gate, _ = with_accuracy(gate, parent, child, kernels, bench)
     return _in_reply_lines(gate, reply)
 
 
@@ -60,9 +68,8 @@ def _read(reply: Reply) -> tuple[ProgramView | None, CheckResult]:
         return read_program(reply.program), CheckResult("format", Status.PASS)
     except InputError as error:
         line = None if error.place.line is None else error.place.line + reply.program_line - 1
-        violation = Violation(
-            "format.syntax", line, error.expected or "a Python program", error.got or error.what
-        )
+        found = error.what if error.got is None else f"{error.what}: {error.got}"
+        violation = Violation("format.syntax", line, error.expected or "a Python program", found)
         return None, CheckResult("format", Status.FAIL, (violation,))
 
 
@@ -75,25 +82,30 @@ def bare_study(request: Request) -> Study:
 
 def _study_child(
     child: ProgramView, parent: Study, bench: Workbench, problem: Problem | None
-) -> tuple[dict[str, KernelStudy], CheckResult]:
-    """The reply's configs compiled, and the check that each can run on the target."""
-    trace = None
+) -> tuple[dict[str, KernelStudy], CheckResult, Trace | None]:
+    """The reply's configs compiled, the check that each can run on the target, and the trace."""
+    trace, traced = None, None
     if problem is not None:
         bench.listener("trace", "tracing the reply's launches")
-        traced = trace_program(child.source, problem, gpu=parent.gpu.sheet, cache=bench.cache)
-        if isinstance(traced, TraceFailed):
-            violation = Violation(
-                "program.runs", traced.line, "host code that runs on the problem's inputs",
-                traced.reason,
-            )  # fmt: skip
-            return {}, CheckResult("resources", Status.FAIL, (violation,))
-        trace = traced
+        made = trace_program(child.source, problem, gpu=parent.gpu.sheet, cache=bench.cache)
+        if isinstance(made, TraceFailed):
+            traced = host_code_failed(made)
+            if traced.status is Status.FAIL:
+                return {}, traced, None
+        else:
+            trace = made
     calls, unknown = find_calls(child, trace, parent.known)
     subject = Subject(child.source)
     kernels = {c.name: study_kernel(c, c.configs, subject, parent.gpu.sheet, bench) for c in calls}
-    violations = tuple(v for kernel in kernels.values() for v in unrunnable(kernel, parent))
-    status = Status.FAIL if violations else Status.PASS
-    return kernels, CheckResult("resources", status, violations, notes=unknown)
+    resources = configs_run(child, kernels, parent, trace)
+    resources = replace(resources, notes=(*unknown, *resources.notes))
+    return kernels, resources if traced is None else _joined(traced, resources), trace
+
+
+def _joined(traced: CheckResult, compiled: CheckResult) -> CheckResult:
+    """A trace that says nothing, and what compiling by the source alone tells all the same."""
+    status = Status.FAIL if compiled.status is Status.FAIL else traced.status
+    return replace(compiled, status=status, notes=(*traced.notes, *compiled.notes))
 
 
 def _exhausted(
@@ -104,34 +116,6 @@ def _exhausted(
     if all(len(kernel.configs) >= least or not kernel.autotuned for kernel in kernels.values()):
         return frozenset()
     return exhausted(request, propose(request, parent, bench)[0])
-
-
-def unrunnable(kernel: KernelStudy, parent: Study) -> list[Violation]:
-    """Configs that do not compile for the target or can never launch there.
-
-    Those that the parent has too are its own affair; the rules say whether they must stay.
-    """
-    before = parent.kernel(kernel.kernel)
-    inherited = set() if before is None else {config.config for config in before.configs}
-    found = []
-    for config in kernel.configs:
-        if config.launchable or config.config in inherited:
-            continue
-        view = config.compiled[0]
-        failed = (
-            str(view.unlaunchable[0])
-            if isinstance(view.result, Compiled)
-            else f"does not compile: {view.result.reason}"
-        )
-        found.append(
-            Violation(
-                "configs.launchable",
-                config.config.line,
-                f"a config that can run on {parent.gpu.sheet.name}",
-                f"{config.config}: {failed}",
-            )
-        )
-    return found
 
 
 def _in_reply_lines(gate: GateReport, reply: Reply) -> GateReport:

@@ -16,6 +16,7 @@ from warpwright.types.config import Config
 from warpwright.types.program import ProgramView
 from warpwright.types.request import Request
 from warpwright.types.study import ConfigStudy, KernelStudy, Study
+from warpwright.types.trace import Trace
 from warpwright.types.verdict import GateReport
 
 
@@ -93,6 +94,7 @@ def rule_context(
     child_kernels: Mapping[str, KernelStudy],
     exhausted: frozenset[str],
     wrong: Mapping[str, AbstractSet[Config]],
+    trace: Trace | None = None,
 ) -> RuleContext:
     """All that the pure checks of a candidate read."""
     return RuleContext(
@@ -107,6 +109,7 @@ def rule_context(
         parent_evidence=evidence_of(parent.view, {k.kernel: k for k in parent.kernels}, wrong),
         child_evidence=evidence_of(child, child_kernels),
         exhausted=exhausted,
+        child_trace=trace,
     )
 
 
@@ -117,10 +120,13 @@ def judge_candidate(
     child_kernels: Mapping[str, KernelStudy],
     exhausted: frozenset[str] = frozenset(),
     wrong: Mapping[str, AbstractSet[Config]] | None = None,
+    trace: Trace | None = None,
 ) -> GateReport:
     """Format, names, rules and integrity of a candidate. Accuracy is added by the caller.
 
     `exhausted`: kernels for which the rules allow no further distinct config. `wrong`: kernel →
-    configs of the parent whose output was shown to be wrong; they need not stay.
+    configs of the parent whose output was shown to be wrong; they need not stay. `trace`: the
+    candidate's on the problem's inputs.
     """
-    return judge(rule_context(request, parent, child, child_kernels, exhausted, wrong or {}))
+    context = rule_context(request, parent, child, child_kernels, exhausted, wrong or {}, trace)
+    return judge(context)

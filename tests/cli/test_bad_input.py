@@ -10,6 +10,8 @@ from subprocess import CompletedProcess
 
 import pytest
 
+from warpwright.formats.request import parse_request
+
 Command = Callable[..., CompletedProcess[str]]
 Change = Callable[[str], str]
 
@@ -98,6 +100,31 @@ def test_a_syntax_error_is_told_in_the_documents_lines(
     (tmp_path / "request.txt").write_text(changed)
     line = program_line(changed, "acc == = tl.zeros")
     refused(warpwright("answer", "request.txt"), f"request.txt:{line}")
+
+
+@pytest.mark.parametrize("fence", ["", "```python\n"])
+def test_a_reply_with_a_syntax_error_is_a_violation_that_says_so(
+    fence: str, warpwright: Command, request_text: str, tmp_path: Path
+) -> None:
+    """Fenced or not, in the terminal and as JSON: the error, on the line of the reply."""
+    program = parse_request(request_text).program
+    broken = program.replace("def forward(self, maps: torch.Tensor)", "def forward(self, maps", 1)
+    assert broken != program
+    reply = f"Here it is.\n\n{fence}{broken}" + ("```\n" if fence else "\nIt is faster.\n")
+    line = reply[: reply.index("def forward(self, maps")].count("\n") + 1
+    (tmp_path / "request.txt").write_text(request_text)
+    (tmp_path / "reply.md").write_text(reply)
+    shown = warpwright("check", "request.txt", "reply.md")
+    assert shown.returncode == 1, shown.stderr
+    assert f"line {line}: format.syntax" in shown.stdout
+    assert "invalid syntax" in shown.stdout
+    done = warpwright("check", "request.txt", "reply.md", "--json")
+    assert done.returncode == 1
+    (violation,) = json.loads(done.stdout)["violations"]
+    assert violation["rule"] == "format.syntax"
+    assert violation["line"] == line
+    assert "invalid syntax" in violation["found"]
+    assert violation["expected"]
 
 
 def test_fifty_megabytes_are_refused_before_they_are_read(

@@ -57,9 +57,28 @@ def test_prose_around_a_bare_program_is_cut_off(program: str) -> None:
     assert not reply.is_fenced
 
 
-def test_a_bare_program_with_a_syntax_error_is_still_the_program(program: str) -> None:
-    broken = program.replace("def forward(self, x):", "def forward(self, x:")
-    assert parse_reply(f"Here:\n{broken}").program.startswith("import torch\n")
+BROKEN = {
+    "in the signature of the last method": ("def forward(self, x):", "def forward(self, x:"),
+    "in a kernel": ("import triton.language as tl\n", "import triton.language as tl\nX = = 1\n"),
+    "in the header of the model": ("class ModelNew(nn.Module):", "class ModelNew(nn.Module)"),
+}
+
+
+@pytest.mark.parametrize("where", BROKEN)
+@pytest.mark.parametrize("after", ["", "\nThis should be faster!\n\n- It is: num_warps = 8.\n"])
+def test_a_bare_program_with_a_syntax_error_keeps_all_of_its_lines(
+    where: str, after: str, program: str
+) -> None:
+    broken = program.replace(*BROKEN[where], 1)
+    assert broken != program
+    reply = parse_reply(f"Here:\n{broken}{after}")
+    assert reply.program.startswith(broken)
+    assert reply.program_line == 2
+
+
+def test_the_error_in_a_last_line_after_a_blank_one_is_not_cut_off(program: str) -> None:
+    broken = program.rstrip("\n") + "\n\n        return (\n"
+    assert parse_reply(broken).program == broken
 
 
 @pytest.mark.parametrize(

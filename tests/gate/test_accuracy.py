@@ -258,6 +258,18 @@ class TestWhatProvesNothing:
         assert [same.status, near.status] == [Status.NOT_VERIFIED] * 2
         assert far.status is Status.FAIL
 
+    def test_nor_does_it_say_which_of_two_is_right_about_a_nan(self):
+        data = values()
+        data[3] = np.nan
+        finite = noisy(np.nan_to_num(data), 1e-7)
+        nothing = Right([], [], name="nonfinite")
+        parent = Run([Tensor(noisy(data, 1e-7))], Asked("nonfinite"))
+        case = judge(finite, nothing, parent)
+        assert (case.status, case.gating) == (Status.NOT_VERIFIED, False)
+        usual = Right([], [])
+        case = judge(finite, usual, Run(parent.outputs, Asked(usual.name)))
+        assert (case.status, case.gating) == (Status.FAIL, True)
+
     def test_parameters_that_cannot_be_matched_make_no_failure(self):
         data = values()
         case = judge(

@@ -21,11 +21,22 @@ def test_a_program_in_order_passes(lab: ModuleType) -> None:
     assert checked(lab.MATMUL, lab.MATMUL).status is Status.PASS
 
 
-def test_a_wrapper_before_the_kernel_is_out_of_order(lab: ModuleType) -> None:
-    child = lab.replaced(lab.MATMUL, "@triton.autotune", HELPER + "@triton.autotune")
-    result = checked(lab.MATMUL, child)
-    assert lab.rule_ids(result.violations) == {"format.order"}
-    assert result.violations[0].line is not None
+@pytest.mark.parametrize(
+    ("old", "new"),
+    [
+        ("@triton.autotune", HELPER + "@triton.autotune"),
+        ("class ModelNew", "import math\n\n\nclass ModelNew"),
+    ],
+)
+def test_sections_out_of_order_are_told_and_not_refused(
+    lab: ModuleType, old: str, new: str
+) -> None:
+    assert checked(lab.MATMUL, lab.MATMUL).notes == ()
+    result = checked(lab.MATMUL, lab.replaced(lab.MATMUL, old, new))
+    assert result.status is Status.PASS
+    assert len(result.notes) == 1
+    assert "format.order" in result.notes[0]
+    assert "line " in result.notes[0]
 
 
 def test_an_order_that_the_parent_breaks_too_is_told_only(lab: ModuleType) -> None:

@@ -34,7 +34,11 @@ READ_BY_HAND: dict[str, set[str]] = {
     "21_Sigmoid": {"configs.keep_original", "configs.nearby", "num_warps.only_if"},
     "26_GELU_": set(),
     "28_HardSigmoid": {"configs.keep_original", "configs.nearby", "num_warps.only_if"},
-    "30_Softsign": {"configs.keep_original", "launch.arguments"},
+    # A new kernel for the two of the parent: nine configs, some of 32 warps, and num_warps given
+    # by the launch as well.
+    "30_Softsign": {
+        "configs.keep_original", "launch.arguments", "configs.count", "num_warps.domain",
+    },
     "33_BatchNorm": {"configs.count", "configs.keep_original", "configs.nearby"},
     "34_InstanceNorm": {"configs.nearby", "num_warps.only_if"},
     "37_FrobeniusNorm_": {
@@ -64,6 +68,25 @@ READ_BY_HAND: dict[str, set[str]] = {
     "85_conv_depthwise_2D_asymmetric_input_asymmetric_kernel": set(),
     "93_masked_cumsum": {"configs.count", "names.undefined"},
 }  # fmt: skip
+
+READ_BY_HAND_LEVEL_2: dict[str, set[str]] = {
+    "29_Matmul_Mish_Mish": {"names.undefined"},  # its import of math is gone, math is used
+    # Loops over tiles rewritten in all three kernels, in a stage for warps and stages.
+    "44_ConvTranspose2d_Multiply_GlobalAvgPool_GlobalAvgPool_Mean": {"stage.semantics"},
+    # Launches of (4, 1) became (8, 2); at 33 % active warps only the lost original is wrong.
+    "45_Gemm_Sigmoid_LogSumExp": {"configs.keep_original"},
+    # 16 warps from 4, at a high occupancy; BLOCK_SIZE from the configs and from the launch.
+    "47_Conv3d_Mish_Tanh": {"configs.nearby", "launch.arguments", "num_warps.only_if"},
+    # Both kernels renamed; one has three configs that are all the same as launched.
+    "4_Conv2d_Mish_Mish": {"configs.keep_original", "configs.count", "launch.arguments"},
+    "50_ConvTranspose3d_Scaling_AvgPool_BiasAdd_Scaling": {"launch.arguments"},
+    # A grid of four dimensions and another kernel; its tiles come from both sides.
+    "74_ConvTranspose3d_LeakyReLU_Multiply_LeakyReLU_Max": {"launch.arguments", "stage.semantics"},
+    # A tuner of its own, which passes over what fails; the kernel is rewritten for vectors.
+    "7_Conv3d_ReLU_LeakyReLU_GELU_Sigmoid_BiasAdd": {"integrity.fallback", "stage.semantics"},
+    # Six configs whose options stand in the dictionary: one as launched.
+    "82_Conv2d_Tanh_Scaling_BiasAdd_Max": {"configs.count"},
+}
 
 ALLOWED_FOR_WORKING_REPLIES = ("names.", "configs.", "num_", "block_sizes.", "grid.", "autotune.")
 
@@ -96,14 +119,19 @@ def judged(row: dict[str, Any]) -> GateReport:
     )
 
 
-def test_the_gate_finds_what_a_person_found(cases_dir: Path) -> None:
+@pytest.mark.parametrize(
+    ("level", "read"), [("level1", READ_BY_HAND), ("level2", READ_BY_HAND_LEVEL_2)]
+)
+def test_the_gate_finds_what_a_person_found(
+    level: str, read: dict[str, set[str]], cases_dir: Path
+) -> None:
     seen = set()
     for row in rows(cases_dir, TUNING):
-        if row["level"] == "level1" and row["task"] in READ_BY_HAND:
+        if row["level"] == level and row["task"] in read:
             found = {violation.rule for violation in judged(row).violations}
-            assert found == READ_BY_HAND[row["task"]], row["task"]
+            assert found == read[row["task"]], row["task"]
             seen.add(row["task"])
-    assert len(seen) == len(READ_BY_HAND)
+    assert len(seen) == len(read)
 
 
 def test_about_half_of_the_tuning_replies_obey_their_rules(cases_dir: Path) -> None:

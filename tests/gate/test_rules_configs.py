@@ -187,3 +187,31 @@ def test_options_inside_the_dictionary_count_as_what_triton_makes_of_them(
     result = checked(lab, [A, B], child)
     assert any("has no effect" in note for note in result.notes)
     assert "configs.count" in lab.rule_ids(result.violations)
+
+
+def test_the_list_of_a_kernel_that_answers_none_of_the_parents_is_held_to_count_and_domains(
+    lab: ModuleType,
+) -> None:
+    """Two kernels gone for one new one: there is no original, the request's limits hold."""
+    spare = "def spare(x):\n    scale_kernel[(1,)](x, x, 4, 2.0, BLOCK=4)\n\n\nclass ModelNew"
+    start, end = lab.SCALE.index("@triton.jit"), lab.SCALE.index("def scale(")
+    parent = lab.replaced(lab.MATMUL, "class ModelNew", lab.SCALE[start:end] + spare)
+    parent = parent.replace(
+        "return project(x, self.weight)", "return project(spare(x), self.weight)"
+    )
+
+    def child(*configs: Config) -> str:
+        source = lab.with_configs(lab.MATMUL, *configs).replace("project_kernel", "gemm")
+        return str(
+            source.replace("x_ptr", "left").replace("w_ptr", "right").replace("y_ptr", "out")
+        )
+
+    def broken(*configs: Config) -> set[str]:
+        context = lab.context_of(parent, child(*configs), lab.tuning_stage())
+        return set(lab.rule_ids(check_rules(context).violations)) - {"configs.keep_original"}
+
+    assert broken(A, B, tile(128)) == set()
+    assert broken(A, B) == {"configs.count"}
+    assert broken(A, A, A) == {"configs.count"}
+    assert broken(A, B, tile(warps=32)) == {"num_warps.domain"}
+    assert broken(A, B, tile(stages=6)) == {"num_stages.domain"}

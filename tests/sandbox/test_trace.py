@@ -521,6 +521,42 @@ class TestMistakes:
     def test_each_stage_is_told(self, source: str, stage: str) -> None:
         assert failed(source).stage == stage
 
+    @pytest.mark.parametrize(
+        ("source", "of_the_program"),
+        [
+            ("x = 1 / 0", True),
+            ("raise SystemExit(3)", True),
+            ("import subprocess\nsubprocess.run(['true'])", True),
+            (forward("return undefined_thing(x)"), True),
+            (forward("return x.view(7, 999)"), True),
+            (forward("return x if x.sum() > 0 else -x"), False),
+            (forward("return torch.cuda.get_device_properties(0).ecc_enabled"), False),
+            (forward("return torch.ops.aten._foobar_no_such(x)"), True),
+        ],
+    )
+    def test_a_failure_is_the_programs_own_or_the_traces(
+        self, source: str, of_the_program: bool
+    ) -> None:
+        assert failed(source).is_of_the_program is of_the_program
+
+    def test_time_and_memory_limits_say_nothing_of_the_program(self) -> None:
+        for outcome in (JobOutcome.TIMEOUT, JobOutcome.OUT_OF_MEMORY, JobOutcome.CRASHED):
+            assert not TraceFailed(outcome, "stopped").is_of_the_program
+        assert not TraceFailed(JobOutcome.FAILED, "no", stage="problem").is_of_the_program
+
+    def test_a_timer_answers_and_is_noted(self) -> None:
+        body = """
+        start, end = torch.cuda.Event(enable_timing=True), torch.cuda.Event(enable_timing=True)
+        start.record()
+        copy[(1,)](x, x, 8, BLOCK=64)
+        end.record()
+        torch.cuda.synchronize()
+        return x if start.elapsed_time(end) > 0 else copy[(2,)](x, x, 8, BLOCK=64)
+        """
+        trace = traced(forward(body))
+        assert grids(trace) == [[(1,)]]
+        assert any("times its launches" in note for note in trace.notes)
+
     def test_a_program_without_the_model_class_is_told_so(self) -> None:
         assert "no class ModelNew" in failed(PRELUDE).reason
 

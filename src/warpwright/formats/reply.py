@@ -13,6 +13,10 @@ from warpwright.formats.python_text import is_python
 _PYTHON = frozenset({"", "python", "py", "python3", "triton"})
 _IMPORT = re.compile(r"(?:import [\w.]+(?: as \w+)?(?:, .*)?|from [\w.]+ import .+)\s*")
 _CODE_LINE = re.compile(r"(?:@\w[\w.]*(?:\(.*)?|(?:def|class) \w+.*)\s*")
+_STATEMENT = re.compile(
+    r"\s*(?:@\w|(?:async )?def \w+\s*\(|class \w+\s*[(:]|import \w[\w.]*\s*$|return\b.*[\w)\]]$"
+    r"|from \w[\w.]* import \w|[\w.\[\], ]*\w[\])]?\s*[-+*/|&]?=(?!=)\s*\S)"
+)
 _MODEL = re.compile(r"^class ModelNew\b", re.MULTILINE)
 _TRITON = re.compile(r"^(?:import triton|from triton)\b|@triton\.jit", re.MULTILINE)
 _MAX_TRIMS = 20
@@ -84,18 +88,29 @@ def _blocks(lines: Sequence[Line]) -> Iterator[_Block | Line]:
 
 
 def _without_trailing_prose(lines: Sequence[Line]) -> Sequence[Line]:
-    """The lines up to the last blank line before which they are Python; all, if none is."""
+    """The lines up to the last blank line before which they are Python; all, if none is.
+
+    Only what reads as prose is cut off: a program with a syntax error must not lose its rest,
+    or the error would go untold.
+    """
     kept = list(lines)
     for _ in range(_MAX_TRIMS):
         if is_python(_text(kept)):
             return kept
         while kept and kept[-1].text.strip():
             kept.pop()
+        rest = lines[len(kept) :]
         while kept and not kept[-1].text.strip():
             kept.pop()
-        if not kept:
+        if not kept or not _is_prose(rest):
             break
     return lines
+
+
+def _is_prose(lines: Sequence[Line]) -> bool:
+    """Text that begins in the first column and has no line of code."""
+    indented = bool(lines) and lines[0].text[:1].isspace()
+    return not indented and not any(_STATEMENT.match(line.text) for line in lines)
 
 
 def _bare_program(lines: Sequence[Line]) -> Reply | None:

@@ -91,18 +91,8 @@ class KernelConfigs:
 def kernel_configs(context: RuleContext, pair: KernelPair) -> KernelConfigs:
     """What one kernel launches with before and after; see `LaunchConfig`."""
     names = tile_names(pair)
-    notes: list[str] = []
     originals = launch_configs(context.parent, pair.parent, names)
     candidates = launch_configs(context.child, pair.child, names)
-    for config in pair.child.autotune.configs or () if pair.child.autotune else ():
-        ignored = [name for name, _ in config.meta if name in LAUNCH_OPTIONS]
-        if ignored:
-            notes.append(
-                f"{pair.child.name}: {', '.join(ignored)} inside the dictionary of a "
-                "triton.Config has no effect: Triton overwrites it with the config's own "
-                "argument (4 warps, 3 stages where none is given)"
-            )
-            break
     return KernelConfigs(
         kernel=pair.child.name,
         originals=originals,
@@ -110,9 +100,37 @@ def kernel_configs(context: RuleContext, pair: KernelPair) -> KernelConfigs:
         parent_autotuned=pair.parent.autotune is not None,
         child_autotuned=pair.child.autotune is not None,
         parent_name=pair.parent.name,
-        notes=tuple(notes),
+        notes=_without_effect(pair.child),
         line=pair.child.autotune.line if pair.child.autotune else pair.child.line,
     )
+
+
+def new_kernel_configs(context: RuleContext, kernel: Kernel) -> KernelConfigs:
+    """What a kernel launches with that answers none of the parent's: no originals."""
+    names = tile_names(KernelPair(kernel, kernel))
+    return KernelConfigs(
+        kernel=kernel.name,
+        originals=(),
+        candidates=launch_configs(context.child, kernel, names),
+        parent_autotuned=False,
+        child_autotuned=kernel.autotune is not None,
+        parent_name=kernel.name,
+        notes=_without_effect(kernel),
+        line=kernel.autotune.line if kernel.autotune else kernel.line,
+    )
+
+
+def _without_effect(kernel: Kernel) -> tuple[str, ...]:
+    """What is told of launch options that stand in the dictionary of a config."""
+    for config in (kernel.autotune.configs or ()) if kernel.autotune else ():
+        ignored = [name for name, _ in config.meta if name in LAUNCH_OPTIONS]
+        if ignored:
+            return (
+                f"{kernel.name}: {', '.join(ignored)} inside the dictionary of a "
+                "triton.Config has no effect: Triton overwrites it with the config's own "
+                "argument (4 warps, 3 stages where none is given)",
+            )
+    return ()
 
 
 def tile_names(pair: KernelPair) -> frozenset[str]:

@@ -12,6 +12,7 @@ from warpwright.types.gpu import GpuSheet
 from warpwright.types.program import Kernel, ProgramView
 from warpwright.types.request import OutputRules, Profile
 from warpwright.types.stage import Stage
+from warpwright.types.trace import Trace
 
 ConfigKey = tuple[str, Config]
 """A kernel's name, and one of its configs as the source shows it."""
@@ -39,6 +40,7 @@ class RuleContext:
     taken: one, several where the profile does not tell them apart; a kernel that is absent
     is unknown. `exhausted` names kernels of the candidate for which compiling every config
     that the rules allow has found no further distinct one; only who compiled them knows.
+    `child_trace`: the candidate's launches and host operations on the problem's inputs.
     """
 
     stage: Stage
@@ -52,6 +54,7 @@ class RuleContext:
     parent_evidence: CompileEvidence = field(default_factory=CompileEvidence)
     child_evidence: CompileEvidence = field(default_factory=CompileEvidence)
     exhausted: frozenset[str] = frozenset()
+    child_trace: Trace | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,6 +10,7 @@ from warpwright.types.program import ProgramView, TopLevel
 from warpwright.types.request import OutputRules
 from warpwright.types.verdict import CheckResult, Status, Violation
 
+ORDER = "format.order"
 _ORDER = {"imports": 0, "constants": 1, "kernels": 2, "wrappers": 3, "model": 4}
 _WORDS = {
     "imports": "imports",
@@ -37,7 +38,8 @@ def check_format(
     What the parent already breaks in the same place (the same thing, the same rule) is told
     as a note and not blamed on the candidate. Module-level constants may stand anywhere before
     the model: literals, arithmetic on them, dtypes and lists of `triton.Config`. Anything else
-    that runs when the module is loaded is a violation.
+    that runs when the module is loaded is a violation. Sections out of order are told: that
+    changes nothing of what runs.
     """
     rules = rules or OutputRules()
     inherited = {finding.place for finding in _findings(parent, rules)}
@@ -46,6 +48,8 @@ def check_format(
     for finding in _findings(child, rules):
         if finding.place in inherited:
             notes.append(f"inherited from the parent: {finding.violation}")
+        elif finding.violation.rule == ORDER:
+            notes.append(f"told, not refused: {finding.violation}")
         else:
             violations.append(finding.violation)
     status = Status.FAIL if violations else Status.PASS
@@ -76,10 +80,10 @@ def _order(view: ProgramView) -> list[_Finding]:
         if rank is None or item.section == "constants" or is_class:
             continue  # a class may serve the model and stand beside it
         if highest is not None and rank < _ORDER[highest.section]:
-            place = ("format.order", f"{item.section} {item.name}")
+            place = (ORDER, f"{item.section} {item.name}")
             expected = f"{_WORDS[item.section]} before {_WORDS[highest.section]}"
             what = f"{item.name or item.section} after {highest.name or highest.section}"
-            found.append(_Finding(place, Violation("format.order", item.line, expected, what)))
+            found.append(_Finding(place, Violation(ORDER, item.line, expected, what)))
         else:
             highest = item
     return found

@@ -26,6 +26,7 @@ from warpwright.gate.state import kept_between_calls
 from warpwright.gate.torch_work import torch_work
 from warpwright.types.program import ProgramView
 from warpwright.types.request import OutputRules
+from warpwright.types.trace import Trace
 from warpwright.types.verdict import CheckResult, Status, Violation
 
 _HOOKS = frozenset(
@@ -49,12 +50,18 @@ class _Finding:
 
 
 def check_integrity(
-    parent: ProgramView, child: ProgramView, rules: OutputRules | None = None
+    parent: ProgramView,
+    child: ProgramView,
+    rules: OutputRules | None = None,
+    trace: Trace | None = None,
 ) -> CheckResult:
-    """Does the candidate do the work in its kernels, in every call, by itself?"""
+    """Does the candidate do the work in its kernels, in every call, by itself?
+
+    `trace`: the candidate's on the problem's inputs, where they are known.
+    """
     model = (rules or OutputRules()).model_class
     inherited = {finding.place for finding in _findings(parent, model)}
-    violations, notes = torch_work(parent, child)
+    violations, notes = torch_work(parent, child, trace)
     idle, told = _kernels_not_launched(parent, child, model)
     violations += idle
     notes += told

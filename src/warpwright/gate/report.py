@@ -27,7 +27,7 @@ def judge(context: RuleContext) -> GateReport:
             check_format(parent, child, output),
             check_names(parent, child, output),
             rules,
-            check_integrity(parent, child, output),
+            check_integrity(parent, child, output, context.child_trace),
         ),
         edits=context.edits,
         beyond_stage=beyond,

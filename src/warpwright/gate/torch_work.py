@@ -6,17 +6,24 @@ import ast
 from collections import Counter
 
 from warpwright.gate.reading import aliases, dotted, parse, resolve
+from warpwright.gate.untaken import untaken
 from warpwright.source.integrity import HostCall, host_calls
 from warpwright.types.program import ProgramView
+from warpwright.types.trace import Trace
 from warpwright.types.verdict import Violation
 
 
-def torch_work(parent: ProgramView, child: ProgramView) -> tuple[list[Violation], list[str]]:
+def torch_work(
+    parent: ProgramView, child: ProgramView, trace: Trace | None = None
+) -> tuple[list[Violation], list[str]]:
     """Host calls that compute what a kernel should: `F.conv2d`, `x @ w`, a submodule.
 
     Each call answers one of the parent's: the same operator in the same function under the
-    same conditions, or anywhere where the function was renamed. A submodule that the parent
-    calls inside a container answers too. What answers none is new.
+    same conditions or under none there, or anywhere where the function was renamed. A submodule
+    that the parent calls inside a container answers too. What answers none is new.
+
+    `trace`, of the candidate on the problem's inputs, clears a way for tensors of another kind
+    (`if not x.is_cuda`) that was not taken: it is told.
     """
     before = [call for call in host_calls(parent.source) if call.computes]
     after = [call for call in host_calls(child.source) if call.computes]
@@ -30,6 +37,9 @@ def torch_work(parent: ProgramView, child: ProgramView) -> tuple[list[Violation]
         if exact[place] > 0:
             exact[place] -= 1
             notes.append(f"inherited from the parent: {_told(call)}")
+        elif exact[call.function, _operator(call), None] > 0:
+            exact[call.function, _operator(call), None] -= 1
+            notes.append(f"inherited from the parent, which does it always: {_told(call)}")
         elif _on_host_numbers(call):
             notes.append(f"{_told(call)}, on numbers of the host")
         else:
@@ -52,6 +62,9 @@ def torch_work(parent: ProgramView, child: ProgramView) -> tuple[list[Violation]
         if call.function not in old_functions and moved[_operator(call), call.guard] > 0:
             moved[_operator(call), call.guard] -= 1
             notes.append(f"inherited from the parent: {_told(call)}")
+            continue
+        if trace is not None and untaken(call, child.source, trace):
+            notes.append(f"for tensors of another kind than the problem's: {_told(call)}")
             continue
         expected = "the work done by the program's own kernels"
         violations.append(Violation("integrity.torch_work", call.line, expected, _told(call)))

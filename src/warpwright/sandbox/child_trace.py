@@ -81,7 +81,7 @@ def _trace(device: str, payload: Mapping[str, Any], job_dir: Path, stage: Stage)
     mode = StandIns(device, job_dir)
     recorder = Recorder(mode)
     recorder.install()
-    with stand_in_cuda(mode, hardware(payload["facts"])):
+    with stand_in_cuda(mode, hardware(payload["facts"]), recorder.note):
         stage.name = "problem"
         problem = load_problem(payload["problem"], job_dir)
         if device == "cpu":

@@ -21,6 +21,7 @@ from torch.overrides import TorchFunctionMode, resolve_name
 from warpwright.sandbox.child_trace_values import READERS, DataDependentError, KnownValues
 
 CUDA = torch.device("cuda", 0)
+TIMED = "the host code times its launches: this follows a run in which all take equally long"
 TENSOR_ALIGNMENT = 512  # bytes; torch's CUDA allocator rounds every block to this
 
 
@@ -196,14 +197,18 @@ class _Idle:
         return True
 
     def elapsed_time(self, *_: Any) -> float:
-        raise DataDependentError("the host code reads a timer: what it does next depends on it")
+        self.note(TIMED)
+        return 1.0
+
+    def note(self, text: str) -> None:
+        """Told when what the host code does next depends on what an answer here made up."""
 
 
 def _refuse_graph(*_: Any, **__: Any) -> Any:
     raise DataDependentError("the host code records a CUDA graph, which a trace cannot follow")
 
 
-def cuda_functions(facts: HardwareFacts) -> dict[str, Any]:
+def cuda_functions(facts: HardwareFacts, note: Callable[[str], None]) -> dict[str, Any]:
     """What stands in `torch.cuda` while a program is traced.
 
     Each entry is an object of its own: torch keeps rules for these functions by identity.
@@ -241,7 +246,9 @@ def cuda_functions(facts: HardwareFacts) -> dict[str, Any]:
         "manual_seed_all": nothing,
     }
     return {
-        name: type(name, (_Idle,), {}) if isinstance(entry, type) else _copy(entry)
+        name: type(name, (_Idle,), {"note": staticmethod(note)})
+        if isinstance(entry, type)
+        else _copy(entry)
         for name, entry in shared.items()
     }
 
@@ -251,9 +258,14 @@ def _copy(function: Callable[..., Any]) -> Callable[..., Any]:
 
 
 @contextmanager
-def stand_in_cuda(mode: StandIns, facts: HardwareFacts) -> Iterator[None]:
-    """Everything in the block sees a CUDA machine; new tensors are stand-ins."""
-    functions = cuda_functions(facts)
+def stand_in_cuda(
+    mode: StandIns, facts: HardwareFacts, note: Callable[[str], None] = lambda _: None
+) -> Iterator[None]:
+    """Everything in the block sees a CUDA machine; new tensors are stand-ins.
+
+    `note` is told what of the answers the code may act on although nothing decides it here.
+    """
+    functions = cuda_functions(facts, note)
     before = {name: getattr(torch.cuda, name) for name in functions if hasattr(torch.cuda, name)}
     compile_before = torch.compile
     for name in before:

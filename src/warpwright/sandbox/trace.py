@@ -18,6 +18,13 @@ from warpwright.types.sandbox import JobLimits, JobOutcome, JobResult
 from warpwright.types.shapes import Problem, TensorSpec
 from warpwright.types.trace import Trace
 
+# What a trace lacks; the program may run all the same where it has a GPU and data.
+LIMITS_OF_A_TRACE = frozenset({
+    "ArgumentError", "DataDependentError", "LaunchError", "NotImplementedError", "ProblemError",
+    "TooLargeError", "UnknownHardwareError",
+})  # fmt: skip
+FORBIDDEN = "the code tried to"  # as the child's guard words it
+NO_GPU_HERE = ("'meta'", "meta tensor", "not compiled with CUDA", "NVIDIA driver")
 TRACE_LIMITS = JobLimits(deadline_s=60.0)
 # Errors of the child's own, whose message is a sentence.
 OWN_ERRORS = frozenset({
@@ -45,6 +52,19 @@ class TraceFailed:
     def depends_on_data(self) -> bool:
         """The host code reads values of tensors, so that no trace can tell what it does."""
         return self.kind == "DataDependentError"
+
+    @property
+    def is_of_the_program(self) -> bool:
+        """Whether the program fails by itself, on a GPU too.
+
+        False where the problem, this machine or what a trace can follow is to blame: a time
+        limit, memory, values of data, an operator that has no stand-in.
+        """
+        if self.stage == "process":
+            return self.outcome is JobOutcome.EXITED or self.reason.startswith(FORBIDDEN)
+        if self.stage == "problem" or self.kind in LIMITS_OF_A_TRACE:
+            return False
+        return not any(words in self.reason for words in NO_GPU_HERE)
 
 
 def trace_program(

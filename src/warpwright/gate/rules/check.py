@@ -82,7 +82,9 @@ def check_rules(context: RuleContext) -> CheckResult:
         elif kind is not CheckedBy.ADVICE:
             unchecked.append(_text(rule))
     findings += [check_semantics(reading), check_autotune_safe(reading), check_launches(reading)]
-    findings.append(Finding(notes=tuple(n for c in reading.configs for n in c.notes)))
+    findings.append(
+        Finding(notes=tuple(n for c in (*reading.configs, *reading.new_configs) for n in c.notes))
+    )
     total = merged(findings)
     return CheckResult(
         "rules",

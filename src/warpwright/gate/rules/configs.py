@@ -29,7 +29,8 @@ def undecidable(configs: KernelConfigs) -> str | None:
 
 def check_count(rule: Rule, reading: Reading) -> Finding:
     """`configs.count {min, max}`: as many configs as the request allows, for each kernel."""
-    return merged(_count_of(rule, reading, configs) for configs in reading.configs)
+    lists = (*reading.configs, *reading.new_configs)
+    return merged(_count_of(rule, reading, configs) for configs in lists)
 
 
 def _count_of(rule: Rule, reading: Reading, configs: KernelConfigs) -> Finding:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
-from warpwright.gate.configs import KernelConfigs, kernel_configs
+from warpwright.gate.configs import KernelConfigs, kernel_configs, new_kernel_configs
 from warpwright.gate.context import KernelMatch, RuleContext, match_kernels
 from warpwright.types.stage import Rule
 from warpwright.types.verdict import Violation
@@ -49,17 +49,23 @@ def violated(rule: str, line: int | None, expected: str, found: str) -> Finding:
 
 @dataclass(frozen=True, slots=True)
 class Reading:
-    """A context with what every checker needs from it, read once."""
+    """A context with what every checker needs from it, read once.
+
+    `configs`: of the kernels that answer one of the parent's. `new_configs`: of those that
+    answer none, where there are no originals to compare with.
+    """
 
     context: RuleContext
     match: KernelMatch
     configs: tuple[KernelConfigs, ...]
+    new_configs: tuple[KernelConfigs, ...] = ()
 
     @classmethod
     def of(cls, context: RuleContext) -> Reading:
         match = match_kernels(context.parent, context.child)
         configs = tuple(kernel_configs(context, pair) for pair in match.pairs)
-        return cls(context, match, configs)
+        new = tuple(new_kernel_configs(context, kernel) for kernel in match.added)
+        return cls(context, match, configs, new)
 
 
 Checker = Callable[[Rule, Reading], Finding]

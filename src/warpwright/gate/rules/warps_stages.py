@@ -15,9 +15,14 @@ from warpwright.resources.predicates import is_nearby
 from warpwright.types.stage import Rule
 
 
-def each(rule: Rule, reading: Reading) -> Iterator[tuple[KernelConfigs, Finding]]:
-    """Kernels with their config lists; the finding says why one cannot be compared."""
-    for configs in reading.configs:
+def each(
+    rule: Rule, reading: Reading, *, new: bool = False
+) -> Iterator[tuple[KernelConfigs, Finding]]:
+    """Kernels with their config lists; the finding says why one cannot be compared.
+
+    `new`: the kernels that answer none of the parent's, instead of those that do.
+    """
+    for configs in reading.new_configs if new else reading.configs:
         reason = undecidable(configs)
         if reason is None or (configs.candidates is None and _same_text(reading, configs)):
             yield configs, OBEYED
@@ -36,12 +41,17 @@ def _same_text(reading: Reading, configs: KernelConfigs) -> bool:
 
 def check_num_warps_domain(rule: Rule, reading: Reading) -> Finding:
     """`num_warps.domain {values}`."""
-    return merged(_in_domain(rule, c, "num_warps") + f for c, f in each(rule, reading))
+    return _domain(rule, reading, "num_warps")
 
 
 def check_num_stages_domain(rule: Rule, reading: Reading) -> Finding:
     """`num_stages.domain {values}`."""
-    return merged(_in_domain(rule, c, "num_stages") + f for c, f in each(rule, reading))
+    return _domain(rule, reading, "num_stages")
+
+
+def _domain(rule: Rule, reading: Reading, option: str) -> Finding:
+    lists = (*each(rule, reading), *each(rule, reading, new=True))
+    return merged(_in_domain(rule, configs, option) + found for configs, found in lists)
 
 
 def _in_domain(rule: Rule, configs: KernelConfigs, option: str) -> Finding:
