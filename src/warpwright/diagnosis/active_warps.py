@@ -16,7 +16,7 @@ from warpwright.types.study import ConfigStudy
 
 # Where blocks follow each other without gaps, measured active warps are at least this share of a
 # whole number of resident blocks. Of 37 recorded kernels whose config the grid alone fixes, 29
-# are; 4 (three that stream memory, one with a short grid) lie under BROKEN_SHARE.
+# are, and 4 lie under BROKEN_SHARE: evidence that may break a tie, no more.
 WHOLE_SHARE = 0.98
 # A number of blocks that is further from whole than this is none.
 BROKEN_SHARE = 0.93
