@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from warpwright.gate.accuracy import conclude, judge_outputs
+from warpwright.sandbox.cache import ResultCache
 from warpwright.sandbox.interpret import Interpretation, InterpretRun, RunOutcome, interpret
 from warpwright.sandbox.reference import Reference, Unavailable, make_reference
 from warpwright.types.config import Config
@@ -435,6 +436,29 @@ class TestBadPrograms:
         first, second = interpret(deadly, matmul, runs, deadline_s=20)
         assert (first.outcome, second.outcome) == (RunOutcome.FAILED, RunOutcome.OK)
         assert "SIGSEGV" in first.reason
+
+    def test_a_pin_is_found_among_configs_that_name_warps_as_a_meta_parameter(self, matmul):
+        named = changed(MATMUL, '"TILE_I": 32}, num_warps=4', '"TILE_I": 32, "num_warps": 4}')
+        (run,) = interpret(named, matmul, [InterpretRun("problem", {"product": MATMUL_CONFIGS[1]})])
+        assert run.outcome is RunOutcome.OK, run.reason
+
+    def test_no_run_begins_after_the_budget_is_spent_and_nothing_is_kept(
+        self, matmul, monkeypatch, tmp_path
+    ):
+        monkeypatch.setattr("warpwright.sandbox.interpret.BUDGET_S", 1.0)
+        endless = changed(
+            MATMUL,
+            "        columns = right.shape[1]\n",
+            "        columns = right.shape[1]\n"
+            "        while float(left.min()) < 0:\n            pass\n",
+        )
+        runs = [InterpretRun("normal"), InterpretRun("problem")]
+        first, second = interpret(
+            endless, matmul, runs, deadline_s=2, cache=ResultCache(tmp_path / "cache")
+        )
+        assert (first.outcome, second.outcome) == (RunOutcome.TIMEOUT, RunOutcome.TIMEOUT)
+        assert "still running" in first.reason and "not run" in second.reason
+        assert not (tmp_path / "cache").exists()
 
     def test_inline_assembly_is_not_verified_rather_than_wrong(self, check_conv):
         source = changed(

@@ -251,3 +251,14 @@ def test_any_text_gives_a_view_or_an_input_error(source: str) -> None:
         assert error.place.line is not None
     else:
         assert view.source == source
+
+
+def test_warps_among_the_meta_parameters_have_no_effect() -> None:
+    source = (
+        "import triton\nimport triton.language as tl\n\n\n"
+        "@triton.autotune(configs=[triton.Config({'TILE': 64, 'num_warps': 8}, num_stages=2)], "
+        "key=[])\n@triton.jit\ndef copy(source, TILE: tl.constexpr):\n    pass\n"
+    )
+    kernel = read_program(source).kernel("copy")
+    assert kernel is not None and kernel.autotune is not None
+    assert kernel.autotune.configs == (Config.of({"TILE": 64}, 4, 2),)

@@ -187,14 +187,12 @@ def _block_counts(launches: Sequence[Launch], config: Config) -> set[int]:
 def _by_launch(state: _State, profile: KernelProfile, sheet: GpuSheet | None) -> _State:
     """Drop configs whose grid is too small for as many active warps as were measured."""
     measured = profile.values(WARPS_ACTIVE)
-    if sheet is None or not measured or len(state.candidates) < 2:
+    blocks = _most_blocks(profile)
+    if sheet is None or not measured or not blocks or len(state.candidates) < 2:
         return state
     active = max(measured)
-    most = {c.config: most_by_launch_pct(c, sheet) for c in state.candidates}
     kept = tuple(
-        c
-        for c in state.candidates
-        if (bound := most[c.config]) is None or active <= bound + ABOVE_PCT
+        c for c in state.candidates if active <= most_by_launch_pct(c, sheet, blocks) + ABOVE_PCT
     )
     if not kept or len(kept) == len(state.candidates):
         return state
@@ -205,13 +203,18 @@ def _by_launch(state: _State, profile: KernelProfile, sheet: GpuSheet | None) ->
     return _State(kept, (*state.evidence, text), state.findings)
 
 
+def _most_blocks(profile: KernelProfile) -> int | None:
+    """Blocks of the largest profiled launch: a program may launch a kernel several times."""
+    return max((int(size) for size in profile.values(GRID_SIZE)), default=None)
+
+
 def _by_warps(state: _State, profile: KernelProfile, sheet: GpuSheet | None) -> _State:
     """Compare active warps with occupancy: break a tie if it is clear, tell a disagreement."""
     measured = profile.values(WARPS_ACTIVE)
     if not measured:
         return state
     active = max(measured)
-    warps = {c.config: expected(c, sheet) for c in state.candidates}
+    warps = {c.config: expected(c, sheet, _most_blocks(profile)) for c in state.candidates}
     known = {config: found for config, found in warps.items() if found is not None}
     if len(known) < len(state.candidates):
         return state

@@ -16,7 +16,7 @@ from warpwright.types.study import ConfigStudy
 
 # Where blocks follow each other without gaps, measured active warps are at least this share of a
 # whole number of resident blocks. Of 37 recorded kernels whose config the grid alone fixes, 29
-# are; 4 (three that stream memory, one with a short grid) lie under BROKEN_SHARE.
+# are, and 4 lie under BROKEN_SHARE: evidence that may break a tie, no more.
 WHOLE_SHARE = 0.98
 # A number of blocks that is further from whole than this is none.
 BROKEN_SHARE = 0.93
@@ -40,14 +40,12 @@ class ActiveWarps:
         return max(self.low_pct - measured_pct, measured_pct - self.high_pct, 0.0)
 
 
-def most_by_launch_pct(study: ConfigStudy, sheet: GpuSheet) -> float | None:
+def most_by_launch_pct(study: ConfigStudy, sheet: GpuSheet, blocks: int) -> float:
     """The most active warps that a launch of so many blocks allows, whatever the binary is.
 
-    Blocks are dealt out evenly over the SMs as long as there is room. None: no traced grid.
+    Blocks are dealt out evenly over the SMs as long as there is room.
     """
-    if not study.blocks:
-        return None
-    blocks_per_sm = math.ceil(study.blocks / sheet.sm_count)
+    blocks_per_sm = math.ceil(blocks / sheet.sm_count)
     return min(100.0, blocks_per_sm * warp_step_pct(study, sheet))
 
 
@@ -56,20 +54,18 @@ def warp_step_pct(study: ConfigStudy, sheet: GpuSheet) -> float:
     return 100.0 * study.config.num_warps / sheet.limits.warps_per_sm
 
 
-def expected(study: ConfigStudy, sheet: GpuSheet | None) -> ActiveWarps | None:
-    """Active warps as compiled here; None where the config was not compiled."""
+def expected(study: ConfigStudy, sheet: GpuSheet | None, blocks: int | None) -> ActiveWarps | None:
+    """Active warps in a launch of so many blocks, as compiled here; None: not compiled."""
     fit = next((view.occupancy for view in study.compiled if view.launchable), None)
     if fit is None:
         return None
     high_pct = fit.occupancy_pct
-    if sheet is None or not study.blocks or not fit.blocks_per_sm:
+    if sheet is None or not blocks or not fit.blocks_per_sm:
         return ActiveWarps(high_pct, high_pct)
-    working = min(sheet.sm_count, study.blocks)
-    rounds = math.ceil(study.blocks / (sheet.sm_count * fit.blocks_per_sm))
-    by_launch_pct = most_by_launch_pct(study, sheet)
-    if by_launch_pct is not None:
-        high_pct = min(high_pct, by_launch_pct)
-    even_pct = study.blocks / working / rounds * (fit.occupancy_pct / fit.blocks_per_sm)
+    working = min(sheet.sm_count, blocks)
+    rounds = math.ceil(blocks / (sheet.sm_count * fit.blocks_per_sm))
+    high_pct = min(high_pct, most_by_launch_pct(study, sheet, blocks))
+    even_pct = blocks / working / rounds * (fit.occupancy_pct / fit.blocks_per_sm)
     return ActiveWarps(min(even_pct, high_pct), high_pct)
 
 

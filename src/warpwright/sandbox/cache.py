@@ -15,7 +15,7 @@ import os
 import secrets
 import shutil
 import sys
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from functools import cache
 from pathlib import Path
@@ -141,8 +141,14 @@ class ResultCache:
             shutil.rmtree(fresh, ignore_errors=True)
 
 
-def run_cached(job: Job, cache: ResultCache | None) -> JobResult:
+def run_cached(
+    job: Job,
+    cache: ResultCache | None,
+    keep: Callable[[Mapping[str, Any]], bool] = lambda _: True,
+) -> JobResult:
     """`run_job`, unless the same job was done before. `cache` None: always run.
+
+    `keep` tells from a result's value whether it is one to keep.
 
     Files that the job leaves go to `job.keep_output` in both cases.
     """
@@ -156,6 +162,6 @@ def run_cached(job: Job, cache: ResultCache | None) -> JobResult:
             shutil.copytree(cache.output_dir(key), job.keep_output, dirs_exist_ok=True)
         return JobResult(JobOutcome.OK, value=value, from_cache=True)
     result = run_job(job)
-    if result.ok and result.value is not None:
+    if result.ok and result.value is not None and keep(result.value):
         cache.store(key, result.value, job.keep_output)
     return replace(result, from_cache=False)

@@ -33,6 +33,8 @@ LAUNCH_OPTIONS = {
     "allow_fp8e4nv", "cluster_dims", "kpack", "enable_warp_specialization", "minRegAutoWS",
     "maxRegAutoWS", "pingpongAutoWS",
 }  # fmt: skip
+# A config has these of its own, so that they have no effect among its meta-parameters.
+ALWAYS_SET = {"num_warps", "num_stages", "num_ctas"}
 
 
 class ConfigError(Exception):
@@ -254,7 +256,8 @@ def _pinned(tuner: Autotuner, pin: Mapping[str, Any] | None) -> triton.Config:
     if pin is None:
         return tuner.configs[0]
     for config in tuner.configs:
-        same = (config.kwargs, config.num_warps, config.num_stages)
+        meta = {name: value for name, value in config.kwargs.items() if name not in ALWAYS_SET}
+        same = (meta, config.num_warps, config.num_stages)
         if same == (pin["meta"], pin["num_warps"], pin["num_stages"]):
             return config
     raise ConfigError(f"{tuner.base_fn.__name__} has no config {dict(pin)}")

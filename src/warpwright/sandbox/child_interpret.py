@@ -36,8 +36,8 @@ class DeadlineError(BaseException):
 
 
 def perform(payload: dict[str, Any], job_dir: Path) -> dict[str, Any]:
-    """Payload: `source`, `init`, `seed`, `cases`, `states`, `runs`, `deadline_s`, `facts`,
-    `compute_capability`, `evaluation_mode`. Result: `runs`, one outcome each, in order."""
+    """Payload: `source`, `init`, `seed`, `cases`, `states`, `runs`, `deadline_s`, `budget_s`,
+    `facts`, `compute_capability`, `evaluation_mode`. Result: `runs`, one outcome each, in order."""
     if not triton.knobs.runtime.interpret:
         raise RuntimeError("Triton is not in interpreter mode")
     torch.set_num_threads(1)
@@ -49,7 +49,24 @@ def perform(payload: dict[str, Any], job_dir: Path) -> dict[str, Any]:
         module = load_module(payload["source"], "program", job_dir)
     child_executor.adopt(module)
     worker = _Worker(payload, job_dir, module, facts)
-    return {"runs": [worker.run(index, run) for index, run in enumerate(payload["runs"])]}
+    started = time.monotonic()
+    results: list[dict[str, Any]] = []
+    for index, run in enumerate(payload["runs"]):
+        spent = time.monotonic() - started > payload["budget_s"]
+        results.append(_not_begun(payload["budget_s"]) if spent else worker.run(index, run))
+    return {"runs": results}
+
+
+def _not_begun(budget_s: float) -> dict[str, Any]:
+    """The result of a run for which no time was left."""
+    reason = f"not run: the runs before it took all of {budget_s:g} s"
+    return {
+        "outcome": "timeout",
+        "reason": reason,
+        "launches": {},
+        "memory_events": [],
+        "wall_s": 0.0,
+    }
 
 
 class _Worker:

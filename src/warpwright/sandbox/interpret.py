@@ -19,6 +19,7 @@ from warpwright.types.sandbox import JobLimits, JobOutcome
 
 START_UP_S = 30.0  # allowance for importing torch and Triton, and for constructors
 RUN_DEADLINE_S = 60.0
+BUDGET_S = 120.0  # after this no further run of a child begins
 MEMORY_BYTES = 4 * 1024**3
 
 
@@ -97,7 +98,8 @@ def interpret(
     """Run a program's `ModelNew` on the reference's inputs; one result a run, in order.
 
     All runs share one child. When it dies or hangs, each is repeated in a child of its own, so
-    that one bad config costs no other its result. `compute_capability` as 89 for sm_89;
+    that one bad config costs no other its result. A child that has taken `BUDGET_S` begins no
+    further run; the rest are timeouts. `compute_capability` as 89 for sm_89;
     `facts`: what the host code may ask of the GPU, by names of `cudaDeviceProp`.
     """
     if not runs:
@@ -138,6 +140,7 @@ class _Settings:
             "states": states,
             "runs": [{"case": run.case, "pins": _encode_pins(run.pins)} for run in runs],
             "deadline_s": self.deadline_s,
+            "budget_s": BUDGET_S,
             "facts": dict(self.facts),
             "compute_capability": self.compute_capability,
         }
@@ -171,13 +174,19 @@ def _in_one_child(
     """Results of a child that did all runs, or None when a single run must be found out."""
     with tempfile.TemporaryDirectory(prefix="warpwright-") as name:
         output = Path(name)
-        result = run_cached(settings.job(runs, limits, output), cache)
+        result = run_cached(settings.job(runs, limits, output), cache, keep=_no_timeout)
         if result.value is not None:
             return _decode_all(runs, result.value, output, settings.source)
         if len(runs) > 1 and result.outcome not in (JobOutcome.FAILED, JobOutcome.EXITED):
             return None
     failure = _from_job(runs[0], result.outcome, result.reason)
     return tuple(replace(failure, run=run) for run in runs)
+
+
+def _no_timeout(value: Mapping[str, Any]) -> bool:
+    """Whether a result is worth keeping: what took too long by the clock may have had to wait."""
+    runs = value.get("runs")
+    return isinstance(runs, list) and all(run.get("outcome") != "timeout" for run in runs)
 
 
 def _alone(

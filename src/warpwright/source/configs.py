@@ -24,6 +24,9 @@ _DEFAULTS: Mapping[str, int | None] = {
 }  # fmt: skip
 
 
+_ALWAYS_SET = ("num_warps", "num_stages", "num_ctas")
+
+
 def read_config(call: ast.Call, evaluator: Evaluator) -> Config:
     """One `triton.Config(...)`. Raises `Unreadable`."""
     arguments = bind_arguments(call, CONFIG_PARAMETERS)
@@ -37,7 +40,10 @@ def read_config(call: ast.Call, evaluator: Evaluator) -> Config:
     hook = arguments.pop("pre_hook", None)
     options = {name: _option(name, evaluator.value(node)) for name, node in arguments.items()}
     values: dict[str, int | None] = {**_DEFAULTS, **options}
-    pairs: list[tuple[str, MetaValue]] = list(meta.items())
+    # Among the meta-parameters these have no effect: Triton puts the config's own over them.
+    pairs: list[tuple[str, MetaValue]] = [
+        (name, value) for name, value in meta.items() if name not in _ALWAYS_SET
+    ]
     return Config(
         tuple(pairs),
         num_warps=values["num_warps"] or 4,
