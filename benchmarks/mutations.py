@@ -42,6 +42,7 @@ from warpwright.study import Workbench
 from warpwright.types.request import Request
 from warpwright.types.shapes import Problem
 from warpwright.types.study import ConfigStudy, KernelStudy, Study
+from warpwright.types.trace import Trace
 from warpwright.types.verdict import Status
 
 SEED = 3
@@ -68,7 +69,11 @@ def studied(request: Request, problem: Problem, cache: ResultCache) -> Study | s
 
 
 def subject_of(study: Study, plan: ShrunkenInputs) -> Subject:
-    """What the truth is asked about."""
+    """What the truth is asked about.
+
+    Constructor arguments are the recorded ones; those of a problem file are not read here, so a
+    program with such a problem needs defaults.
+    """
     assert study.problem is not None and study.trace is not None
     first = {k.kernel: k.configs[0].config for k in study.kernels if k.configs}
     last = {k.kernel: k.configs[-1].config for k in study.kernels if k.configs}
@@ -77,11 +82,13 @@ def subject_of(study: Study, plan: ShrunkenInputs) -> Subject:
          for name, c in choice.items()}
         for choice in (first, last)
     ]  # fmt: skip
-    init = plan.init or (study.problem.init_args, study.problem.init_kwargs)
+    full = (study.problem.init_args, study.problem.init_kwargs)
+    init = plan.init or full
     major, minor = study.gpu.sheet.compute_capability
     return Subject(
         source=study.view.source,
         problem=problem_payload(study.problem),
+        init=repr((list(full[0]), dict(full[1]))),
         small={
             "inputs": [{"shape": list(s.shape), "dtype": s.dtype} for s in plan.inputs],
             "init": repr((list(init[0]), dict(init[1]))),
@@ -93,7 +100,7 @@ def subject_of(study: Study, plan: ShrunkenInputs) -> Subject:
     )
 
 
-def kernels_of(source: str, study: Study, trace: Any) -> dict[str, KernelStudy]:
+def kernels_of(source: str, trace: Trace) -> dict[str, KernelStudy]:
     calls, _ = find_calls(read_program(source), trace, {})
     return {
         call.name: KernelStudy(
@@ -116,7 +123,7 @@ def judged(
     row["trace"] = "fail" if isinstance(trace, TraceFailed) else "pass"
     accuracy = AccuracyRun(replace(gate.results[0], status=Status.NOT_VERIFIED))
     if not isinstance(trace, TraceFailed):
-        kernels = kernels_of(mutant.source, study, trace)
+        kernels = kernels_of(mutant.source, trace)
         accuracy = verify_accuracy(study, child, kernels, Workbench(cache=cache))
         row["accuracy"] = str(accuracy.result.status)
         row["why"] = sorted({_kind(case.reason) for case in accuracy.cases if case.gating})[:3]

@@ -10,7 +10,7 @@ from mutation.kernel_operators import Operator
 from mutation.syntax import Function, called, grouped, text_of
 
 
-def broken_grid(node: cst.CSTNode, where: Function) -> Iterator[cst.CSTNode]:
+def broken_grid(node: cst.CSTNode, _where: Function) -> Iterator[cst.CSTNode]:
     """`triton.cdiv(n, b)` → `n // b`, `triton.cdiv(n, b) - 1`; `(n + b - 1) // b` → `n // b`."""
     if called(node) == "cdiv":
         assert isinstance(node, cst.Call)
@@ -35,7 +35,7 @@ def _rounded_up(division: cst.BinaryOperation) -> cst.BaseExpression | None:
     return None
 
 
-def swapped_arguments(node: cst.CSTNode, where: Function) -> Iterator[cst.CSTNode]:
+def swapped_arguments(node: cst.CSTNode, _where: Function) -> Iterator[cst.CSTNode]:
     """`kernel[grid](x, w, y)` → `kernel[grid](w, x, y)`: two neighbours change places."""
     if not isinstance(node, cst.Call) or not isinstance(node.func, cst.Subscript):
         return
@@ -48,7 +48,7 @@ def swapped_arguments(node: cst.CSTNode, where: Function) -> Iterator[cst.CSTNod
             yield node.with_changes(args=args)
 
 
-def changed_argument(node: cst.CSTNode, where: Function) -> Iterator[cst.CSTNode]:
+def changed_argument(node: cst.CSTNode, _where: Function) -> Iterator[cst.CSTNode]:
     """`kernel[grid](x, 1e-5)` → `kernel[grid](x, 1.5e-5)`: a number that a launch passes."""
     if not isinstance(node, cst.Call) or not isinstance(node.func, cst.Subscript):
         return
@@ -60,7 +60,7 @@ def changed_argument(node: cst.CSTNode, where: Function) -> Iterator[cst.CSTNode
             yield node.with_changes(args=args)
 
 
-def wrong_dimension(node: cst.CSTNode, where: Function) -> Iterator[cst.CSTNode]:
+def wrong_dimension(node: cst.CSTNode, _where: Function) -> Iterator[cst.CSTNode]:
     """`x.stride(0)` → `x.stride(1)`, `x.shape[1]` → `x.shape[0]`: the neighbour's."""
     if called(node) in ("stride", "size"):
         assert isinstance(node, cst.Call)

@@ -32,7 +32,7 @@ FUNCTIONS = {"exp": "exp2", "exp2": "exp", "sqrt": "rsqrt", "rsqrt": "sqrt", "lo
 NARROWER = {"float32": "float16", "int64": "int16", "int32": "int8"}
 
 
-def dropped_mask(node: cst.CSTNode, where: Function) -> Iterator[cst.CSTNode]:
+def dropped_mask(node: cst.CSTNode, _where: Function) -> Iterator[cst.CSTNode]:
     """`tl.load(p, mask=m, other=0.0)` → `tl.load(p)`; the same for a store."""
     if is_language_call(node, "load", "store"):
         assert isinstance(node, cst.Call)
@@ -41,7 +41,7 @@ def dropped_mask(node: cst.CSTNode, where: Function) -> Iterator[cst.CSTNode]:
             yield without(node, *(a for a in (mask, other) if a is not None))
 
 
-def dropped_condition(node: cst.CSTNode, where: Function) -> Iterator[cst.CSTNode]:
+def dropped_condition(node: cst.CSTNode, _where: Function) -> Iterator[cst.CSTNode]:
     """`a & b` → `a`, `b`: a mask loses one of its conditions."""
     if isinstance(node, cst.BinaryOperation) and isinstance(node.operator, cst.BitAnd):
         yield grouped(node.left)
@@ -76,7 +76,7 @@ def wrong_size(node: cst.CSTNode, where: Function) -> Iterator[cst.CSTNode]:
                     yield node.with_changes(comparator=cst.Name(other))
 
 
-def swapped_operands(node: cst.CSTNode, where: Function) -> Iterator[cst.CSTNode]:
+def swapped_operands(node: cst.CSTNode, _where: Function) -> Iterator[cst.CSTNode]:
     """`a - b` → `b - a`, and so for `/`, `//`, `%`; `tl.dot(a, b)` → `tl.dot(b, a)`."""
     if isinstance(node, cst.BinaryOperation) and isinstance(
         node.operator, (cst.Subtract, cst.Divide, cst.FloorDivide, cst.Modulo)
@@ -94,7 +94,7 @@ def swapped_operands(node: cst.CSTNode, where: Function) -> Iterator[cst.CSTNode
         )
 
 
-def deleted_dot(node: cst.CSTNode, where: Function) -> Iterator[cst.CSTNode]:
+def deleted_dot(node: cst.CSTNode, _where: Function) -> Iterator[cst.CSTNode]:
     """`acc += tl.dot(a, b)` → `pass`; `acc + tl.dot(a, b)`, `tl.dot(a, b, acc)` → `acc`."""
     if isinstance(node, cst.AugAssign) and contains_call(node.value, "dot"):
         yield cst.Pass()
@@ -107,7 +107,7 @@ def deleted_dot(node: cst.CSTNode, where: Function) -> Iterator[cst.CSTNode]:
             yield grouped(accumulator.value)
 
 
-def off_by_one_bound(node: cst.CSTNode, where: Function) -> Iterator[cst.CSTNode]:
+def off_by_one_bound(node: cst.CSTNode, _where: Function) -> Iterator[cst.CSTNode]:
     """`i < n` → `i < n - 1`, `i <= n`; `range(0, n)` → `range(0, n - 1)`."""
     if isinstance(node, cst.ComparisonTarget) and isinstance(node.operator, cst.LessThan):
         bound = grouped(node.comparator)
@@ -124,7 +124,7 @@ def off_by_one_bound(node: cst.CSTNode, where: Function) -> Iterator[cst.CSTNode
             yield with_value(node, end, shorter)
 
 
-def skipped_iteration(node: cst.CSTNode, where: Function) -> Iterator[cst.CSTNode]:
+def skipped_iteration(node: cst.CSTNode, _where: Function) -> Iterator[cst.CSTNode]:
     """`range(0, n, b)` → `range(b, n, b)`; `range(n)` → `range(1, n)`: the first one is lost."""
     if called(node) not in ("range", "static_range"):
         return
@@ -150,7 +150,7 @@ def wrong_pointer(node: cst.CSTNode, where: Function) -> Iterator[cst.CSTNode]:
                     yield node.with_changes(left=cst.Name(other))
 
 
-def removed_accumulation(node: cst.CSTNode, where: Function) -> Iterator[cst.CSTNode]:
+def removed_accumulation(node: cst.CSTNode, _where: Function) -> Iterator[cst.CSTNode]:
     """`acc += v` → `acc = v`; `acc = acc + v` → `acc = v`: only the last term counts."""
     if isinstance(node, cst.AugAssign) and isinstance(
         node.operator, (cst.AddAssign, cst.MultiplyAssign)
@@ -163,7 +163,7 @@ def removed_accumulation(node: cst.CSTNode, where: Function) -> Iterator[cst.CST
                 yield node.with_changes(value=value.right)
 
 
-def dropped_statement(node: cst.CSTNode, where: Function) -> Iterator[cst.CSTNode]:
+def dropped_statement(node: cst.CSTNode, _where: Function) -> Iterator[cst.CSTNode]:
     """`acc += bias[None, :]` → `pass`; also a pointer that no longer moves on."""
     if isinstance(node, cst.AugAssign) and not contains_call(node.value, "dot"):
         yield cst.Pass()
@@ -182,7 +182,7 @@ def _is_bias(name: str) -> bool:
     return any(part in name.lower() for part in ("bias", "beta", "shift")) or name == "b"
 
 
-def wrong_axis(node: cst.CSTNode, where: Function) -> Iterator[cst.CSTNode]:
+def wrong_axis(node: cst.CSTNode, _where: Function) -> Iterator[cst.CSTNode]:
     """`tl.program_id(0)` → `tl.program_id(1)`; `tl.sum(x, axis=1)` → `axis=0`; both ways."""
     if not is_language_call(node, "program_id", "num_programs", *REDUCTIONS):
         return
@@ -194,14 +194,14 @@ def wrong_axis(node: cst.CSTNode, where: Function) -> Iterator[cst.CSTNode]:
         yield with_value(node, place, cst.Integer("1" if place.value.value == "0" else "0"))
 
 
-def changed_reduction(node: cst.CSTNode, where: Function) -> Iterator[cst.CSTNode]:
+def changed_reduction(node: cst.CSTNode, _where: Function) -> Iterator[cst.CSTNode]:
     """`tl.sum(x, axis=0)` → `tl.max(x, axis=0)`, and so on."""
     if is_language_call(node, *REDUCTIONS):
         assert isinstance(node, cst.Call)
         yield renamed(node, REDUCTIONS[called(node) or ""])
 
 
-def changed_other(node: cst.CSTNode, where: Function) -> Iterator[cst.CSTNode]:
+def changed_other(node: cst.CSTNode, _where: Function) -> Iterator[cst.CSTNode]:
     """`other=0.0` → `other=1.0`; any other value → `other=0.0`."""
     if is_language_call(node, "load"):
         assert isinstance(node, cst.Call)
@@ -213,21 +213,21 @@ def changed_other(node: cst.CSTNode, where: Function) -> Iterator[cst.CSTNode]:
             yield with_value(node, other, cst.Float("1.0" if zero else "0.0"))
 
 
-def swapped_extremum(node: cst.CSTNode, where: Function) -> Iterator[cst.CSTNode]:
+def swapped_extremum(node: cst.CSTNode, _where: Function) -> Iterator[cst.CSTNode]:
     """`tl.minimum(a, b)` → `tl.maximum(a, b)`, and back."""
     if is_language_call(node, *EXTREMA):
         assert isinstance(node, cst.Call)
         yield renamed(node, EXTREMA[called(node) or ""])
 
 
-def changed_function(node: cst.CSTNode, where: Function) -> Iterator[cst.CSTNode]:
+def changed_function(node: cst.CSTNode, _where: Function) -> Iterator[cst.CSTNode]:
     """`tl.exp(x)` → `tl.exp2(x)`, `tl.sqrt(x)` → `tl.rsqrt(x)`, and so on."""
     if is_language_call(node, *FUNCTIONS):
         assert isinstance(node, cst.Call)
         yield renamed(node, FUNCTIONS[called(node) or ""])
 
 
-def changed_arithmetic(node: cst.CSTNode, where: Function) -> Iterator[cst.CSTNode]:
+def changed_arithmetic(node: cst.CSTNode, _where: Function) -> Iterator[cst.CSTNode]:
     """`a + b` → `a - b`, `a - b` → `a + b`, `a * b` → `a + b`, `a // b` ↔ `a % b`."""
     swaps: tuple[tuple[type[cst.BaseBinaryOp], cst.BaseBinaryOp], ...] = (
         (cst.Add, cst.Subtract()),
@@ -244,7 +244,7 @@ def changed_arithmetic(node: cst.CSTNode, where: Function) -> Iterator[cst.CSTNo
             yield grouped(cst.BinaryOperation(left, other, right))
 
 
-def changed_constant(node: cst.CSTNode, where: Function) -> Iterator[cst.CSTNode]:
+def changed_constant(node: cst.CSTNode, _where: Function) -> Iterator[cst.CSTNode]:
     """A float literal becomes half as large again (zero: one); `i + 1` → `i + 2`."""
     if isinstance(node, cst.Float):
         value = float(node.value)
@@ -255,7 +255,7 @@ def changed_constant(node: cst.CSTNode, where: Function) -> Iterator[cst.CSTNode
             yield node.with_changes(right=cst.Integer(str(value)))
 
 
-def negated_condition(node: cst.CSTNode, where: Function) -> Iterator[cst.CSTNode]:
+def negated_condition(node: cst.CSTNode, _where: Function) -> Iterator[cst.CSTNode]:
     """`tl.where(c, a, b)` → `tl.where(c, b, a)`; `if c:` → `if not (c):`."""
     if is_language_call(node, "where"):
         assert isinstance(node, cst.Call)
@@ -268,7 +268,7 @@ def negated_condition(node: cst.CSTNode, where: Function) -> Iterator[cst.CSTNod
         yield node.with_changes(test=negated, whitespace_before_test=cst.SimpleWhitespace(" "))
 
 
-def wrong_cast(node: cst.CSTNode, where: Function) -> Iterator[cst.CSTNode]:
+def wrong_cast(node: cst.CSTNode, _where: Function) -> Iterator[cst.CSTNode]:
     """`x.to(tl.float32)` → `x.to(tl.float16)`, also in `dtype=`; `tl.int64` → `tl.int16`."""
     if isinstance(node, cst.Arg) and isinstance(node.value, cst.Attribute):
         name = node.value.attr.value

@@ -19,6 +19,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from warpwright.sandbox.shrink import decode_plain
+
 SEED = 77_003  # the gate has another
 RUN_S = 40.0
 
@@ -42,12 +44,13 @@ class Change:
 class Subject:
     """What `changes` needs of a program: source, shapes as traced, arguments, configs.
 
-    `small`: the shapes and the constructor arguments that the gate uses. `pins`: sets of pinned
-    configs, of which each mutant runs the first on other sizes and the last on the gate's.
+    `init`: text of (args, kwargs). `small`: the shapes and the `init` that the gate uses.
+    `pins`: sets of pinned configs, of which each mutant runs the first on other sizes and the last on the gate's.
     """
 
     source: str
     problem: Mapping[str, Any]
+    init: str
     small: Mapping[str, Any]
     facts: Mapping[str, Any]
     compute_capability: int
@@ -66,7 +69,15 @@ def other_sizes(subject: Subject, search_s: float) -> dict[str, Any] | None:
         "search_s": search_s,
     }
     found = _ask("mutation.truth_sizes", payload, 60 + 2 * search_s)
-    return None if found is None or "failed" in found else found
+    if found is None or "failed" in found:
+        return None
+    init = subject.init if found["init"] is None else _init_text(found["init"])
+    return {"inputs": found["inputs"], "init": init}
+
+
+def _init_text(encoded: Any) -> str:
+    args, kwargs = decode_plain(encoded)
+    return repr((list(args), dict(kwargs)))
 
 
 def changes(
