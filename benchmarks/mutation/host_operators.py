@@ -18,9 +18,9 @@ def broken_grid(node: cst.CSTNode, _where: Function) -> Iterator[cst.CSTNode]:
         yield grouped(cst.BinaryOperation(whole, cst.FloorDivide(), part))
         yield grouped(cst.BinaryOperation(node, cst.Subtract(), cst.Integer("1")))
     if isinstance(node, cst.BinaryOperation) and isinstance(node.operator, cst.FloorDivide):
-        whole = _rounded_up(node)
-        if whole is not None:
-            yield node.with_changes(left=grouped(whole))
+        rounded = _rounded_up(node)
+        if rounded is not None:
+            yield node.with_changes(left=grouped(rounded))
 
 
 def _rounded_up(division: cst.BinaryOperation) -> cst.BaseExpression | None:

@@ -69,10 +69,11 @@ def wrong_size(node: cst.CSTNode, where: Function) -> Iterator[cst.CSTNode]:
             for other in where.sizes:
                 if other != factor.value:
                     yield node.with_changes(right=cst.Name(other))
-    if isinstance(node, cst.ComparisonTarget) and isinstance(node.comparator, cst.Name):
-        if node.comparator.value in where.sizes:
+    if isinstance(node, cst.ComparisonTarget):
+        bound = node.comparator
+        if isinstance(bound, cst.Name) and bound.value in where.sizes:
             for other in where.sizes:
-                if other != node.comparator.value:
+                if other != bound.value:
                     yield node.with_changes(comparator=cst.Name(other))
 
 
@@ -143,10 +144,11 @@ def skipped_iteration(node: cst.CSTNode, _where: Function) -> Iterator[cst.CSTNo
 
 def wrong_pointer(node: cst.CSTNode, where: Function) -> Iterator[cst.CSTNode]:
     """`x_ptr + i` → `w_ptr + i`: another pointer of the same kernel."""
-    if isinstance(node, cst.BinaryOperation) and isinstance(node.left, cst.Name):
-        if node.left.value in where.pointers:
+    if isinstance(node, cst.BinaryOperation):
+        base = node.left
+        if isinstance(base, cst.Name) and base.value in where.pointers:
             for other in where.pointers:
-                if other != node.left.value:
+                if other != base.value:
                     yield node.with_changes(left=cst.Name(other))
 
 
@@ -158,9 +160,10 @@ def removed_accumulation(node: cst.CSTNode, _where: Function) -> Iterator[cst.CS
         yield cst.Assign([cst.AssignTarget(node.target)], node.value)
     if isinstance(node, cst.Assign) and len(node.targets) == 1:
         target, value = node.targets[0].target, node.value
-        if isinstance(value, cst.BinaryOperation) and isinstance(value.operator, cst.Add):
-            if target.deep_equals(value.left):
-                yield node.with_changes(value=value.right)
+        if not isinstance(value, cst.BinaryOperation) or not isinstance(value.operator, cst.Add):
+            return
+        if target.deep_equals(value.left):
+            yield node.with_changes(value=value.right)
 
 
 def dropped_statement(node: cst.CSTNode, _where: Function) -> Iterator[cst.CSTNode]:
@@ -171,11 +174,11 @@ def dropped_statement(node: cst.CSTNode, _where: Function) -> Iterator[cst.CSTNo
 
 def dropped_bias(node: cst.CSTNode, where: Function) -> Iterator[cst.CSTNode]:
     """`y + bias` → `y`, for a term whose names speak of a bias, a shift or beta."""
-    if isinstance(node, cst.BinaryOperation) and isinstance(node.operator, cst.Add):
-        if any(_is_bias(name) for name in names_in(node.right)) and not any(
-            name in where.pointers for name in names_in(node)
-        ):
-            yield grouped(node.left)
+    if not isinstance(node, cst.BinaryOperation) or not isinstance(node.operator, cst.Add):
+        return
+    is_address = any(name in where.pointers for name in names_in(node))
+    if not is_address and any(_is_bias(name) for name in names_in(node.right)):
+        yield grouped(node.left)
 
 
 def _is_bias(name: str) -> bool:
@@ -249,10 +252,10 @@ def changed_constant(node: cst.CSTNode, _where: Function) -> Iterator[cst.CSTNod
     if isinstance(node, cst.Float):
         value = float(node.value)
         yield cst.Float(repr(value * 1.5) if value else "1.0")
-    if isinstance(node, cst.BinaryOperation) and isinstance(node.right, cst.Integer):
-        if isinstance(node.operator, (cst.Add, cst.Subtract)):
-            value = int(node.right.evaluated_value) + 1
-            yield node.with_changes(right=cst.Integer(str(value)))
+    if isinstance(node, cst.BinaryOperation) and isinstance(node.operator, (cst.Add, cst.Subtract)):
+        step = node.right
+        if isinstance(step, cst.Integer):
+            yield node.with_changes(right=cst.Integer(str(int(step.evaluated_value) + 1)))
 
 
 def negated_condition(node: cst.CSTNode, _where: Function) -> Iterator[cst.CSTNode]:
@@ -272,9 +275,9 @@ def wrong_cast(node: cst.CSTNode, _where: Function) -> Iterator[cst.CSTNode]:
     """`x.to(tl.float32)` → `x.to(tl.float16)`, also in `dtype=`; `tl.int64` → `tl.int16`."""
     if isinstance(node, cst.Arg) and isinstance(node.value, cst.Attribute):
         name = node.value.attr.value
-        if isinstance(node.value.value, cst.Name) and node.value.value.value == "tl":
-            if name in NARROWER:
-                yield node.with_changes(value=parsed(f"tl.{NARROWER[name]}"))
+        module = node.value.value
+        if isinstance(module, cst.Name) and module.value == "tl" and name in NARROWER:
+            yield node.with_changes(value=parsed(f"tl.{NARROWER[name]}"))
 
 
 KERNEL_OPERATORS: dict[str, Operator] = {

@@ -45,7 +45,8 @@ class Subject:
     """What `changes` needs of a program: source, shapes as traced, arguments, configs.
 
     `init`: text of (args, kwargs). `small`: the shapes and the `init` that the gate uses.
-    `pins`: sets of pinned configs, of which each mutant runs the first on other sizes and the last on the gate's.
+    `pins`: sets of pinned configs, of which each mutant runs the first on other sizes
+    and the last on the gate's.
     """
 
     source: str
@@ -101,13 +102,13 @@ def changes(
     if answer is None:
         return [Change("unknown")] * len(sources)
     return [
-        Change(
-            row["outcome"],
-            *(math.inf if row[name] == "inf" else row[name] for name in ("l2", "max")),
-            runs=row["runs"],
-        )
+        Change(row["outcome"], _number(row["l2"]), _number(row["max"]), row["runs"])
         for row in answer["changes"]
     ]
+
+
+def _number(value: float | str | None) -> float | None:
+    return math.inf if isinstance(value, str) else value
 
 
 def _ask(
@@ -139,4 +140,7 @@ def _ask(
         except subprocess.TimeoutExpired:
             return None
         answer = directory / "answer.json"
-        return json.loads(answer.read_text()) if answer.exists() else None
+        if not answer.exists():
+            return None
+        found: dict[str, Any] = json.loads(answer.read_text())
+        return found
