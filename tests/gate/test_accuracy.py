@@ -215,6 +215,12 @@ class TestWhatProvesNothing:
         assert case.status is Status.NOT_VERIFIED
         assert case.reason == "not launched: kernel"
 
+    def test_a_wrong_output_without_the_kernels_fails(self):
+        data = values()
+        case = judge(noisy(data, 0.1), right_of(data), launches={"other": 3})
+        assert case.status is Status.FAIL
+        assert "relative error" in case.reason
+
     def test_nor_is_it_when_no_kernel_is_known(self):
         data = values()
         (case,) = judge_outputs(

@@ -118,15 +118,28 @@ def judge_case(
         launched=tuple(run.launches),
         notes=(run.parameters,) if run.parameters else (),
     )
-    parent_ok = parent is not None and parent.outputs is not None
     stopped = (
         _outcome(case, run, parent)
-        or launched_all(case, run.launches, required_kernels)
         or _memory(case, run, parent, parent_lines)
         or _inputs(case, run, parent, reference)
     )
     if stopped is not None:
         return stopped
+    idle = launched_all(case, run.launches, required_kernels)
+    case = _compared(case, run, parent, reference, degenerate)
+    # A kernel that did nothing proves nothing, but a wrong output stays wrong.
+    return case if idle is None or case.status is Status.FAIL else idle
+
+
+def _compared(
+    case: AccuracyCase,
+    run: RunLike,
+    parent: RunLike | None,
+    reference: ReferenceLike,
+    degenerate: str | None,
+) -> AccuracyCase:
+    """The verdict on the outputs of a run that has some."""
+    parent_ok = parent is not None and parent.outputs is not None
     case = replace(case, notes=(*case.notes, *(map(str, run.memory_events))))
     assert run.outputs is not None  # `_outcome` stops runs without outputs
     if parent is not None and parent.outputs is not None:
