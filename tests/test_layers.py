@@ -21,7 +21,7 @@ ROWS = (
     ("types",),
     ("data",),
     ("source", "formats", "resources"),
-    ("sandbox", "gate", "diagnosis", "journal", "report"),
+    ("sandbox", "gate", "diagnosis", "journal", "ledger", "report"),
     ("proposers", "calls", "machine"),
     ("launch_floors",),
     ("study",),

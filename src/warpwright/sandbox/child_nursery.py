@@ -17,11 +17,15 @@ import signal
 import socket
 import sys
 import traceback
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 JOB_MARK = "WARPWRIGHT_JOB"
 MARK_BYTES = 16
 REQUEST_BYTES = 64 * 1024
+MAX_DESCRIPTORS = 8
+FIRST_DESCRIPTOR = 3  # a child's own descriptors are numbered from here on
+SPARE_DESCRIPTOR = 200  # above all that the nursery has open
 HIGHEST_DESCRIPTOR = 4096
 
 
@@ -34,52 +38,66 @@ def main(descriptor: int) -> None:
     signal.signal(signal.SIGCHLD, signal.SIG_IGN)  # keepers are nobody's to wait for
     while True:
         try:
-            message, descriptors, _, _ = socket.recv_fds(requests, REQUEST_BYTES + 1, 2)
+            message, descriptors, _, _ = socket.recv_fds(
+                requests, REQUEST_BYTES + 1, MAX_DESCRIPTORS
+            )
         except OSError:
             return
         if not message:
             return
-        output, status = descriptors
         if os.fork() == 0:
             requests.close()
-            _keep(json.loads(message), output, status)
-        os.close(output)
-        os.close(status)
+            _keep(json.loads(message), descriptors)
+        for descriptor in descriptors:
+            os.close(descriptor)
 
 
-def _keep(request: Mapping[str, Mapping[str, str]], output: int, status: int) -> None:
+def _keep(request: Mapping[str, Any], descriptors: Sequence[int]) -> None:
     """The keeper: fork the job's child, wait for it, tell its exit code. Does not return."""
     signal.signal(signal.SIGCHLD, signal.SIG_DFL)
     pid = os.fork()
     if pid == 0:
-        _become_child(request, output, status)
-    os.close(output)
+        _become_child(request, descriptors)
+    output, status, *others = descriptors
+    for descriptor in (output, *others):
+        os.close(descriptor)
     _, ended = os.waitpid(pid, 0)
     with contextlib.suppress(OSError):  # the parent is gone
         os.write(status, f"{os.waitstatus_to_exitcode(ended)}\n".encode())
     os._exit(0)
 
 
-def _become_child(request: Mapping[str, Mapping[str, str]], output: int, status: int) -> None:
+def _become_child(request: Mapping[str, Any], descriptors: Sequence[int]) -> None:
     """Take the place of a newly started child. Does not return."""
-    code = 1
     try:
         os.setsid()
-        os.chdir(str(request["directory"]))
+        os.chdir(request["directory"])
         _set_environment(request["environment"])
+        output, status, *others = descriptors
         _connect(output)
         os.write(status, f"{os.getpid()}\n".encode())
-        os.closerange(3, HIGHEST_DESCRIPTOR)
-        signal.set_wakeup_fd(-1)
+        own = _renumbered(others)
         random.seed()
-        from warpwright.sandbox import child_main
-
-        child_main.main()
+        entry = importlib.import_module(f"warpwright.sandbox.{request['entry']}")
+        entry.main(*request["arguments"], *own)
     except BaseException:
         traceback.print_exc()
         sys.stderr.flush()
     finally:
-        os._exit(code)
+        os._exit(1)
+
+
+def _renumbered(descriptors: Sequence[int]) -> list[int]:
+    """Close every descriptor but these and the standard ones, and number these from 3 on."""
+    spare = [SPARE_DESCRIPTOR + index for index in range(len(descriptors))]
+    for old, new in zip(descriptors, spare, strict=True):
+        os.dup2(old, new)
+    os.closerange(FIRST_DESCRIPTOR, SPARE_DESCRIPTOR)
+    own = [FIRST_DESCRIPTOR + index for index in range(len(descriptors))]
+    for old, new in zip(spare, own, strict=True):
+        os.dup2(old, new)
+    os.closerange(SPARE_DESCRIPTOR, HIGHEST_DESCRIPTOR)
+    return own
 
 
 def _set_environment(environment: Mapping[str, str]) -> None:

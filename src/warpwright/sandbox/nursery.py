@@ -114,15 +114,35 @@ class Nursery:
         """Whether it runs, and belongs to this process rather than to one that forked it."""
         return os.getpid() == self._owner and self._process.poll() is None
 
-    def start(self, job_dir: Path, environment: Mapping[str, str]) -> ForkedChild:
-        """A new child in `job_dir`. Raises NurseryError where the nursery does not answer."""
+    def start(
+        self,
+        job_dir: Path,
+        environment: Mapping[str, str],
+        *,
+        entry: str = "child_main",
+        arguments: Sequence[str] = (),
+        descriptors: Sequence[int] = (),
+    ) -> ForkedChild:
+        """A new child in `job_dir`, which calls `main` of the module `entry` of this package.
+
+        `main` gets the arguments, and then the numbers that the descriptors have in the child.
+        Raises NurseryError where the nursery does not answer.
+        """
         read_output, write_output = os.pipe()
         read_status, write_status = os.pipe()
-        request = json.dumps({"directory": str(job_dir), "environment": dict(environment)})
+        request = json.dumps(
+            {
+                "directory": str(job_dir),
+                "environment": dict(environment),
+                "entry": entry,
+                "arguments": list(arguments),
+            }
+        ).encode()
         try:
             if len(request) > REQUEST_BYTES:
                 raise NurseryError("the environment is too large")
-            socket.send_fds(self._socket, [request.encode()], [write_output, write_status])
+            passed = [write_output, write_status, *descriptors]
+            socket.send_fds(self._socket, [request], passed)
         except (OSError, NurseryError) as error:
             os.close(read_output)
             os.close(read_status)

@@ -24,11 +24,12 @@ from typing import Any
 import psutil
 
 from warpwright.errors import SandboxError
+from warpwright.sandbox.nursery import ForkedChild
 from warpwright.sandbox.run import (
     OutputReader,
-    child_command,
     child_environment,
     kill_job,
+    start_child,
 )
 from warpwright.types.worker import (
     Answer,
@@ -79,27 +80,24 @@ class PersistentChild:
         except OSError as error:
             shutil.rmtree(self.job_dir, ignore_errors=True)
             raise SandboxError(f"cannot start a {kind} process: {error}") from error
+        except SandboxError:
+            shutil.rmtree(self.job_dir, ignore_errors=True)
+            raise
 
-    def _start(self, environment: Mapping[str, str]) -> subprocess.Popen[bytes]:
+    def _start(self, environment: Mapping[str, str]) -> subprocess.Popen[bytes] | ForkedChild:
         requests, self._requests = os.pipe()
         self._answers, answers = os.pipe()
         lifeline, self._lifeline = os.pipe()
         theirs = (requests, answers, lifeline)
         try:
-            process = subprocess.Popen(
-                child_command(
-                    "from warpwright.sandbox.child_persistent import main; "
-                    f"main({self.kind!r}, {requests}, {answers}, {lifeline})"
-                ),
-                cwd=self.job_dir,
-                env=child_environment(self.job_dir, self._mark, environment),
-                stdin=subprocess.DEVNULL,
-                stdout=subprocess.PIPE,
-                stderr=subprocess.STDOUT,
-                start_new_session=True,
-                pass_fds=theirs,
+            process = start_child(
+                self.job_dir,
+                child_environment(self.job_dir, self._mark, environment),
+                entry="child_persistent",
+                arguments=[self.kind],
+                descriptors=theirs,
             )
-        except OSError:
+        except SandboxError:
             for descriptor in (self._requests, self._answers, self._lifeline):
                 os.close(descriptor)
             raise

@@ -18,7 +18,7 @@ import sys
 import tempfile
 import threading
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import IO, Any
@@ -108,7 +108,7 @@ def child_command(statement: str) -> list[str]:
 def _watch(job_dir: Path, job: Job) -> JobResult:
     mark = secrets.token_hex(8)
     started = time.monotonic()
-    process = _start(job_dir, child_environment(job_dir, mark, job.environment))
+    process = start_child(job_dir, child_environment(job_dir, mark, job.environment))
     assert process.stdout is not None
     output = OutputReader(process.stdout, job.limits.output_bytes)
     try:
@@ -130,23 +130,37 @@ def _watch(job_dir: Path, job: Job) -> JobResult:
     )
 
 
-def _start(job_dir: Path, environment: Mapping[str, str]) -> subprocess.Popen[bytes] | ForkedChild:
-    """The job's child: a fork of the nursery, or started anew where there is none."""
+def start_child(
+    job_dir: Path,
+    environment: Mapping[str, str],
+    *,
+    entry: str = "child_main",
+    arguments: Sequence[str] = (),
+    descriptors: Sequence[int] = (),
+) -> subprocess.Popen[bytes] | ForkedChild:
+    """A child that calls `main(*arguments, *descriptors)` of a module of this package.
+
+    A fork of the nursery, or a process started anew where there is none. Raises SandboxError.
+    """
     nursery = nurseries.prepare(environment, FIXED)
     if nursery is not None:
         try:
-            return nursery.start(job_dir, environment)
+            return nursery.start(
+                job_dir, environment, entry=entry, arguments=arguments, descriptors=descriptors
+            )
         except NurseryError:
             pass  # it is gone: this job starts a process of its own, the next one a new nursery
+    call = ", ".join(map(repr, (*arguments, *descriptors)))
     try:
         return subprocess.Popen(
-            child_command("from warpwright.sandbox.child_main import main; main()"),
+            child_command(f"from warpwright.sandbox.{entry} import main; main({call})"),
             cwd=job_dir,
             env=dict(environment),
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             start_new_session=True,
+            pass_fds=descriptors,
         )
     except OSError as error:
         raise SandboxError(f"cannot start a child process: {error}") from error
