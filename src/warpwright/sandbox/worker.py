@@ -171,8 +171,10 @@ class Worker:
     def load_eager(
         self, program: Program, variant: EagerVariant, *, deadline_s: float = LOAD_S
     ) -> Answer:
-        """Load the problem's own model; the source of `program` is not used."""
+        """Load the problem's own model; the source of `program` is not used. The worker is for
+        opponents from then on."""
         payload = self._loading(program) | {"variant": asdict(variant)}
+        self._spoiled = True  # library settings and torch's compiler stay in the process
         return self._ask("load_eager", payload, deadline_s)
 
     def check(
@@ -232,8 +234,9 @@ class Worker:
     def torch_compile(
         self, *, seed: int, backend: str = "inductor", deadline_s: float = 2 * CALL_S
     ) -> Answer:
-        """Under `torch.compile`. Value: `works`; `reason`, or `whole_graph`, `bit_equal`,
+        """Under `torch.compile`; nothing else should be asked of this worker later. Value: `works`; `reason`, or `whole_graph`, `bit_equal`,
         `relative_difference` to a direct call."""
+        self._spoiled = True
         return self._ask("torch_compile", {"seed": seed, "backend": backend}, deadline_s)
 
     def unload(self, *, deadline_s: float = CALL_S) -> Answer:
