@@ -234,8 +234,11 @@ class Worker:
     def torch_compile(
         self, *, seed: int, backend: str = "inductor", deadline_s: float = 2 * CALL_S
     ) -> Answer:
-        """Under `torch.compile`; nothing else should be asked of this worker later. Value: `works`; `reason`, or `whole_graph`, `bit_equal`,
-        `relative_difference` to a direct call."""
+        """Under `torch.compile`; nothing else should be asked of this worker later.
+
+        Value: `works`; `reason`, or `whole_graph`, `bit_equal`, `relative_difference` to a direct
+        call.
+        """
         self._spoiled = True
         return self._ask("torch_compile", {"seed": seed, "backend": backend}, deadline_s)
 
