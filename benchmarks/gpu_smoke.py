@@ -180,13 +180,15 @@ def kept_output(judge: Judge, worker: Worker) -> str:
     burst = worker.time(5, seed=secrets.randbelow(2**31), keep=keep)
     if not isinstance(burst, Done):
         return repr(burst)[:800]
-    kept = burst.value["kept"]
-    reference = judge.prepare(CaseSpec(**kept["spec"]))
+    kept = worker.kept_output()
+    if not isinstance(kept, Done):
+        return repr(kept)[:800]
+    reference = judge.prepare(CaseSpec(**burst.value["kept"]))
     if not isinstance(reference, ReferenceNumbers):
         return repr(reference)[:800]
-    ran = {"outputs": kept["outputs"], "launches": {}, "changed_inputs": []}
+    ran = {"outputs": kept.value["outputs"], "launches": {}, "changed_inputs": []}
     numbers = judge.measure(reference.spec, ran, worker.out_dir, label="timed call")
-    worker.forget(kept["outputs"])
+    worker.forget(kept.value["outputs"])
     return f"error {numbers.outputs[0].error}, eager {reference.outputs[0].policy_error}"
 
 

@@ -24,7 +24,7 @@ ROWS = (
     ("sandbox", "gate", "diagnosis", "journal", "report"),
     ("proposers", "calls", "machine"),
     ("study",),
-    ("accuracy", "judging"),
+    ("accuracy", "judging", "measuring"),
     ("specialist",),
     ("checking",),
     ("api",),

@@ -95,10 +95,11 @@ def test_an_output_kept_from_the_first_call_is_wrong(
     worker.load(workshop.program(body, judge=judge))
     burst = worker.time(4, seed=70, keep=3)
     assert isinstance(burst, Done)
-    kept = burst.value["kept"]
-    reference = judge.prepare(CaseSpec(**kept["spec"]))
+    reference = judge.prepare(CaseSpec(**burst.value["kept"]))
     assert isinstance(reference, ReferenceNumbers)
-    ran = {"outputs": kept["outputs"], "launches": {workshop.KERNEL: 1}, "changed_inputs": []}
+    kept = worker.kept_output()
+    assert isinstance(kept, Done)
+    ran = {"outputs": kept.value["outputs"], "launches": {workshop.KERNEL: 1}, "changed_inputs": []}
     numbers = judge.measure(reference.spec, ran, worker.out_dir, label="timed call")
     assert isinstance(numbers, CheckNumbers)
     cases = judge_measured([numbers], [], [reference], required_kernels=[workshop.KERNEL])

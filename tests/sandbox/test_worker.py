@@ -65,7 +65,7 @@ def test_an_honest_program_is_loaded_checked_and_timed(
     assert isinstance(burst, Done)
     assert len(burst.value["times_us"]) == 4
     assert sum(burst.value["times_us"]) <= burst.wall_s * 1e6
-    assert burst.value["kept"]["spec"] == {"name": "problem", "seed": 9}
+    assert burst.value["kept"] == {"name": "problem", "seed": 9}
     overhead = worker.host_overhead(seed=1)
     assert isinstance(overhead, Done)
     assert overhead.value["host_us"] > 0
@@ -77,9 +77,10 @@ def test_the_output_of_a_timed_call_is_that_of_the_inputs_it_had(
     worker.load(workshop.program(judge=judge))
     burst = worker.time(5, seed=40, keep=3)
     assert isinstance(burst, Done)
-    kept = burst.value["kept"]
-    reference = judge.prepare(CaseSpec(**kept["spec"]))
-    ran = {"outputs": kept["outputs"], "launches": {}, "changed_inputs": []}
+    reference = judge.prepare(CaseSpec(**burst.value["kept"]))
+    kept = worker.kept_output()
+    assert isinstance(kept, Done)
+    ran = {"outputs": kept.value["outputs"], "launches": {}, "changed_inputs": []}
     numbers = judge.measure(reference.spec, ran, worker.out_dir, label="timed")  # type: ignore[union-attr]
     assert numbers.outputs[0].error.relative_l2 < 1e-6  # type: ignore[union-attr,index]
 
@@ -393,6 +394,6 @@ def test_slow_inputs_are_rotated_and_scaled(worker: Worker, workshop: ModuleType
     assert isinstance(worker.load(program), Done)
     burst = worker.time(5, seed=100, keep=4)
     assert isinstance(burst, Done)
-    spec = burst.value["kept"]["spec"]
+    spec = burst.value["kept"]
     assert spec["seed"] == 101
     assert 0.99 < spec["scale"] < 1

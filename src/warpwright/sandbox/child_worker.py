@@ -19,7 +19,13 @@ from warpwright.sandbox.child_worker_checks import check, compare_graph, compare
 from warpwright.sandbox.child_worker_device import Device, open_device
 from warpwright.sandbox.child_worker_failures import TamperedError, ThreadError
 from warpwright.sandbox.child_worker_program import Program, load_eager, load_program
-from warpwright.sandbox.child_worker_timing import do_bench, first_call, host_overhead, time_burst
+from warpwright.sandbox.child_worker_timing import (
+    do_bench,
+    first_call,
+    host_overhead,
+    kept_output,
+    time_burst,
+)
 from warpwright.sandbox.child_worker_tuning import compile_configs
 
 # What Triton and torch's compiler start; nothing else may be started.
@@ -28,6 +34,7 @@ Command = Callable[[Program, Device, Mapping[str, Any]], dict[str, Any]]
 COMMANDS: dict[str, Command] = {
     "check": check,
     "time": time_burst,
+    "kept_output": kept_output,
     "host_overhead": host_overhead,
     "do_bench": do_bench,
     "graph": compare_graph,

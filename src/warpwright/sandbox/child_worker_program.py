@@ -40,6 +40,7 @@ class Program:
     inputs_s: float = 0.0
     channels_last: bool = False
     pins: Mapping[str, Any] = field(default_factory=dict)
+    kept: Named | None = None
 
     def report(self) -> dict[str, Any]:
         return {

@@ -25,8 +25,9 @@ def time_burst(program: Program, device: Device, payload: Mapping[str, Any]) -> 
     """`calls` timed calls, each with a cold L2 and with inputs of other values at another place.
 
     Payload: `calls`, `seed` (inputs of call j have seed + j), `warm_up_s`, `keep` (the call whose
-    output is written to a file, or None), `prefix` of that file.
+    output stays for `kept_output`, or None). Writing it would distort the parent's own clock.
     """
+    program.kept = None
     fresh = FreshInputs(program.cases, device, payload["seed"], program.inputs_s)
     hold_us = _warm_up(program, device, fresh, payload["warm_up_s"])
     times: list[Timed] = []
@@ -48,9 +49,18 @@ def time_burst(program: Program, device: Device, payload: Mapping[str, Any]) -> 
         "kept": None,
     }
     if kept is not None:
-        files = child_files.save_all(kept, program.out_dir, payload["prefix"])
-        value["kept"] = {"spec": fresh.spec(payload["keep"]), "outputs": files}
+        program.kept = kept
+        value["kept"] = fresh.spec(payload["keep"])
     return value
+
+
+def kept_output(program: Program, _device: Device, payload: Mapping[str, Any]) -> dict[str, Any]:
+    """Write the output that the last burst kept. Payload: `prefix` of the files."""
+    if program.kept is None:
+        raise UnsupportedError("the last burst kept no output")
+    files = child_files.save_all(program.kept, program.out_dir, payload["prefix"])
+    program.kept = None
+    return {"outputs": files}
 
 
 def _warm_up(program: Program, device: Device, fresh: FreshInputs, seconds: float) -> float:

@@ -206,17 +206,15 @@ class Worker:
     ) -> Answer:
         """A burst of timed calls, after calling for `warm_up_s`.
 
-        Value: `times_us`, `host_us`, `tail_us` (one a call), `kept`: spec and manifest of the
-        output of call `keep`. Choose `seed` and `keep` at random and anew for each burst.
+        Value: `times_us`, `host_us`, `tail_us` (one a call), and `kept`: the spec of call `keep`,
+        whose output `kept_output` fetches. Choose `seed` and `keep` at random for each burst.
         """
-        payload = {
-            "calls": calls,
-            "seed": seed,
-            "warm_up_s": warm_up_s,
-            "keep": keep,
-            "prefix": self._prefix(),
-        }
+        payload = {"calls": calls, "seed": seed, "warm_up_s": warm_up_s, "keep": keep}
         return self._ask("time", payload, deadline_s)
+
+    def kept_output(self, *, deadline_s: float = CALL_S) -> Answer:
+        """The output that the last burst kept. Value: `outputs`, the manifest of its files."""
+        return self._ask("kept_output", {"prefix": self._prefix()}, deadline_s)
 
     def host_overhead(self, *, seed: int, deadline_s: float = CALL_S) -> Answer:
         """Host time to issue a call with the device idle. Value: `host_us`, `samples_us`."""
