@@ -82,6 +82,7 @@ class Bench:
             if not isinstance(ready, Done):
                 return ready
             gpu = worker.gpu()
+            self.conditions.uuid = None if gpu is None else gpu.uuid
             self.gpu = None if gpu is None else self.conditions.complete(gpu)
             self.parent_runs, failure = self._runs(worker, self.program(self.parent), True)
             return failure

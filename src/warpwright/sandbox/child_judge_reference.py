@@ -88,9 +88,9 @@ class Model:
         except RuntimeError as error:
             if target.type == "cpu":
                 raise
-            reason = error if is_out_of_memory(error) else None
+            full = is_out_of_memory(error)  # not the error itself: it holds memory
         self._device.release()
-        if reason is not None:
+        if full:
             for parts in (4, 16, 64):
                 try:
                     return self._in_parts(arguments, state, parts, seed), f"{parts} parts"

@@ -34,6 +34,7 @@ def start(settings: Mapping[str, Any], _job_dir: Path) -> _Nvml:
 class _Nvml:
     def __init__(self, uuid: str | None) -> None:
         self._library: Any = None
+        self._uuid = uuid
         self._handle = ctypes.c_void_p()
         try:
             library = ctypes.CDLL("libnvidia-ml.so.1")
@@ -63,12 +64,14 @@ class _Nvml:
             "max_memory_clock_mhz": self._number("nvmlDeviceGetMaxClockInfo", MEMORY_CLOCK),
         }
 
-    def handle(self, command: str, _payload: Mapping[str, Any]) -> dict[str, Any]:
-        """`conditions`: the fields of `types.measurement.Conditions`."""
+    def handle(self, command: str, payload: Mapping[str, Any]) -> dict[str, Any]:
+        """`conditions`: the fields of `types.measurement.Conditions`. Payload: `uuid`."""
         if command != "conditions":
             raise ValueError(f"unknown command {command!r}")
         if self._library is None:
             return {}
+        if payload["uuid"] != self._uuid and self._find(self._library, payload["uuid"]):
+            self._uuid = payload["uuid"]
         power_mw = self._number("nvmlDeviceGetPowerUsage")
         return {
             "sm_clock_mhz": self._number("nvmlDeviceGetClockInfo", SM_CLOCK),

@@ -6,6 +6,7 @@ the judge process compares, and the main process has its own clock.
 
 from __future__ import annotations
 
+import os
 import sys
 import threading
 from collections.abc import Callable, Mapping
@@ -54,7 +55,8 @@ class _Worker:
         self._program: Program | None = None
         self._loads = 0
         if device.name == "cuda":
-            child_guard.allow_tools([*TOOLS, *_ptxas()])
+            own = [os.environ["CC"]] if "CC" in os.environ else []
+            child_guard.allow_tools([*TOOLS, *own, *_ptxas()])
         self._threads = threading.active_count()
         self._picture = child_integrity.Picture()
 
@@ -88,7 +90,10 @@ class _Worker:
             directory.mkdir()
             loader, after = LOADERS[command]
             self._program = loader(payload, directory, self._device)
-            return after(self._program, self._device, payload)
+            value = after(self._program, self._device, payload)
+            if command == "compile":
+                self._program = None  # its tuners believe that they have tuned
+            return value
         if self._program is None:
             raise child_worker_failures.UnsupportedError(f"{command}: no program is loaded")
         return COMMANDS[command](self._program, self._device, payload)
@@ -100,12 +105,14 @@ class _Worker:
     def explain(self, error: BaseException) -> dict[str, Any]:
         """What an exception means for program and worker, as part of an answer."""
         answer = child_worker_failures.explain(error, self._device, self._job_dir)
-        if answer.pop("unload", False):
+        if "died" in answer:
+            return answer  # nothing more can be asked of the device
+        if answer.pop("unload"):
             self._program = None
         child_worker_failures.let_go(error)
         child_guard.forgive()
         self._device.release()
-        if "failed" in answer and child_worker_failures.is_full(self._device):
+        if child_worker_failures.is_full(self._device):
             answer["failed"]["replace_worker"] = True
         return answer
 

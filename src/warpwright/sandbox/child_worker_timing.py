@@ -38,7 +38,7 @@ def time_burst(program: Program, device: Device, payload: Mapping[str, Any]) -> 
         result, timed = device.timed(partial(program.call, arguments), hold_us)
         outputs = program.outputs(result)  # a lazy result is refused in every call
         times.append(timed)
-        hold_us = max(hold_us, _hold(timed.host_us))
+        hold_us = _hold(statistics.median(other.host_us for other in times))
         if call == payload["keep"]:
             kept = [(name, tensor.detach().clone()) for name, tensor in outputs]
         del result, outputs
@@ -64,16 +64,16 @@ def kept_output(program: Program, _device: Device, payload: Mapping[str, Any]) -
 
 
 def _warm_up(program: Program, device: Device, fresh: FreshInputs, seconds: float) -> float:
-    """Call until `seconds` have passed, at least once; how long to hold the device before calls."""
+    """Call until `seconds` have passed, at least twice; how long to hold the device before calls."""
     arguments = program.placed(fresh.make(0))
     started = clock()
     host_us = 0.0
-    for _ in range(MAX_WARM_UP_CALLS):
+    for number in range(MAX_WARM_UP_CALLS):
         result, timed = device.timed(partial(program.call, arguments), 0.0)
         program.outputs(result)
         del result
         host_us = timed.host_us  # of the last call: the first compiles and tunes
-        if clock() - started >= seconds:
+        if number > 0 and clock() - started >= seconds:
             break
     return _hold(host_us)
 

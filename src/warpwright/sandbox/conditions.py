@@ -13,9 +13,13 @@ LIMITS = WorkerLimits(start_s=10.0, memory_bytes=1024**3)
 
 
 class ConditionsReader:
-    """Reads the state of one card; gives None once NVML is missing or hangs."""
+    """Reads the state of one card; gives None once NVML is missing or hangs.
+
+    `uuid`: the card as torch names it, may be set later; None: the first.
+    """
 
     def __init__(self, uuid: str | None = None) -> None:
+        self.uuid = uuid
         self._child = PersistentChild("nvml", settings={"uuid": uuid}, limits=LIMITS)
 
     def __enter__(self) -> ConditionsReader:
@@ -28,7 +32,7 @@ class ConditionsReader:
         """The state now; None where NVML tells nothing."""
         if not self._available():
             return None
-        answer = self._child.call("conditions", {}, deadline_s=ANSWER_S)
+        answer = self._child.call("conditions", {"uuid": self.uuid}, deadline_s=ANSWER_S)
         if not isinstance(answer, Done) or not answer.value:
             return None
         value = dict(answer.value)
