@@ -6,6 +6,7 @@ the judge process compares, and the main process has its own clock.
 
 from __future__ import annotations
 
+import contextlib
 import os
 import sys
 import threading
@@ -135,7 +136,6 @@ def _ptxas() -> list[str]:
     """Triton's own assemblers, wherever it looks for them."""
     found = []
     for name in ("ptxas", "ptxas_blackwell"):
-        tool = getattr(triton.knobs.nvidia, name, None)
-        if tool is not None:
-            found.append(str(tool.path))
+        with contextlib.suppress(AttributeError, RuntimeError):  # this Triton has none
+            found.append(str(getattr(triton.knobs.nvidia, name).path))
     return found

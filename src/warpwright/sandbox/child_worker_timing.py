@@ -64,7 +64,7 @@ def kept_output(program: Program, _device: Device, payload: Mapping[str, Any]) -
 
 
 def _warm_up(program: Program, device: Device, fresh: FreshInputs, seconds: float) -> float:
-    """Call until `seconds` have passed, at least twice; how long to hold the device before calls."""
+    """Call until `seconds` have passed, at least twice; how long to hold the device."""
     arguments = program.placed(fresh.make(0))
     started = clock()
     host_us = 0.0
