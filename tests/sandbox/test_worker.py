@@ -85,6 +85,14 @@ def test_the_output_of_a_timed_call_is_that_of_the_inputs_it_had(
     assert numbers.outputs[0].error.relative_l2 < 1e-6  # type: ignore[union-attr,index]
 
 
+def test_a_state_that_does_not_exist_is_skipped(worker: Worker, workshop: ModuleType) -> None:
+    assert isinstance(worker.load(workshop.program()), Done)
+    answer = worker.check(CaseSpec("problem", 1, state="perturbed"))
+    assert isinstance(answer, Done)
+    assert "skipped" in answer.value
+    goes_on(worker, workshop)
+
+
 def test_one_process_runs_program_after_program(worker: Worker, workshop: ModuleType) -> None:
     pids = set()
     for _ in range(3):
