@@ -25,7 +25,7 @@ ROWS = (
     ("proposers", "calls", "machine"),
     ("launch_floors",),
     ("study",),
-    ("accuracy", "judging", "runnable"),
+    ("accuracy", "judging", "measuring", "runnable"),
     ("specialist",),
     ("checking",),
     ("api",),

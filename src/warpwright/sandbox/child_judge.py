@@ -110,6 +110,8 @@ class _Judge:
         arguments = task.cases.make(spec)
         if not task.model.exists:
             return {"spec": spec, "inputs": _specs(arguments.tensors), "outputs": []}
+        if not task.model.has_state(spec["state"]):
+            return {"spec": spec, "skipped": "the problem has no constant parameters to change"}
         reference, how = task.model.reference(arguments, spec["state"])
         redrawn = spec["name"] in child_distributions.DISTRIBUTIONS and spec["name"] != "nonfinite"
         if redrawn and not all_finite(reference):

@@ -47,6 +47,9 @@ class Model:
     def exists(self) -> bool:
         return self._model is not None
 
+    def has_state(self, name: str) -> bool:
+        return name in self._states
+
     def states(self, seed: int) -> Mapping[str, State]:
         """The model's parameters, and once more with constant ones given other values."""
         if not self.exists:
@@ -85,9 +88,9 @@ class Model:
         except RuntimeError as error:
             if target.type == "cpu":
                 raise
-            reason = error if is_out_of_memory(error) else None
+            full = is_out_of_memory(error)  # not the error itself: it holds memory
         self._device.release()
-        if reason is not None:
+        if full:
             for parts in (4, 16, 64):
                 try:
                     return self._in_parts(arguments, state, parts, seed), f"{parts} parts"

@@ -14,6 +14,7 @@ import json
 import os
 import signal
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -52,6 +53,16 @@ def _die_with_the_parent(lifeline: int) -> None:
     fcntl.fcntl(lifeline, fcntl.F_SETFL, flags | os.O_ASYNC)
 
 
+def _explained(error_of: Callable[[BaseException], dict[str, Any]], error: BaseException) -> Any:
+    """What an exception means; where even that cannot be found out, our own code has failed."""
+    try:
+        return error_of(error)
+    except BaseException as second:
+        reason = f"{type(second).__name__} while explaining {type(error).__name__}"
+        own = "the worker's own code failed"
+        return {"died": {"how": own, "reason": reason, "blames_program": False}}
+
+
 def _serve(server: Any, requests: int, answers: int) -> None:
     pid = os.getpid()
     # Bound now: what is imported later may exchange them.
@@ -72,7 +83,7 @@ def _serve(server: Any, requests: int, answers: int) -> None:
             try:
                 content = {"done": server.handle(request["command"], request["payload"])}
             except BaseException as error:
-                content = error_of(error)
+                content = _explained(error_of, error)
             answer(request["id"], content)
             if "died" in content:
                 os._exit(1)  # not through exit handlers, which a broken CUDA context can block

@@ -6,6 +6,8 @@ the judge process compares, and the main process has its own clock.
 
 from __future__ import annotations
 
+import contextlib
+import os
 import sys
 import threading
 from collections.abc import Callable, Mapping
@@ -19,7 +21,13 @@ from warpwright.sandbox.child_worker_checks import check, compare_graph, compare
 from warpwright.sandbox.child_worker_device import Device, open_device
 from warpwright.sandbox.child_worker_failures import TamperedError, ThreadError
 from warpwright.sandbox.child_worker_program import Program, load_eager, load_program
-from warpwright.sandbox.child_worker_timing import do_bench, first_call, host_overhead, time_burst
+from warpwright.sandbox.child_worker_timing import (
+    do_bench,
+    first_call,
+    host_overhead,
+    kept_output,
+    time_burst,
+)
 from warpwright.sandbox.child_worker_tuning import compile_configs
 
 # What Triton and torch's compiler start; nothing else may be started.
@@ -28,6 +36,7 @@ Command = Callable[[Program, Device, Mapping[str, Any]], dict[str, Any]]
 COMMANDS: dict[str, Command] = {
     "check": check,
     "time": time_burst,
+    "kept_output": kept_output,
     "host_overhead": host_overhead,
     "do_bench": do_bench,
     "graph": compare_graph,
@@ -47,10 +56,10 @@ class _Worker:
         self._program: Program | None = None
         self._loads = 0
         if device.name == "cuda":
-            child_guard.allow_tools([*TOOLS, *_ptxas()])
+            own = [os.environ["CC"]] if "CC" in os.environ else []
+            child_guard.allow_tools([*TOOLS, *own, *_ptxas()])
         self._threads = threading.active_count()
         self._picture = child_integrity.Picture()
-        self._compiler_seen = COMPILER in sys.modules
 
     def facts(self) -> dict[str, Any]:
         return self._device.facts()
@@ -67,15 +76,11 @@ class _Worker:
 
     def _look(self) -> None:
         """Are the libraries as they were, and no thread left? Raises where not."""
-        if not self._compiler_seen and COMPILER in sys.modules:
-            # torch's compiler, when it is first imported, patches torch and starts threads.
-            self._compiler_seen = True
-            self._picture = child_integrity.Picture()
-            self._threads = threading.active_count()
-            return
+        if COMPILER in sys.modules:
+            return  # torch's compiler patches torch and starts threads itself: nothing is told
         if changed := self._picture.changed():
             raise TamperedError(f"the program changed {', '.join(changed[:3])}")
-        if not self._compiler_seen and threading.active_count() > self._threads:
+        if threading.active_count() > self._threads:
             raise ThreadError("the program started a thread")
 
     def _perform(self, command: str, payload: Mapping[str, Any]) -> dict[str, Any]:
@@ -86,7 +91,10 @@ class _Worker:
             directory.mkdir()
             loader, after = LOADERS[command]
             self._program = loader(payload, directory, self._device)
-            return after(self._program, self._device, payload)
+            value = after(self._program, self._device, payload)
+            if command == "compile":
+                self._program = None  # its tuners believe that they have tuned
+            return value
         if self._program is None:
             raise child_worker_failures.UnsupportedError(f"{command}: no program is loaded")
         return COMMANDS[command](self._program, self._device, payload)
@@ -98,12 +106,14 @@ class _Worker:
     def explain(self, error: BaseException) -> dict[str, Any]:
         """What an exception means for program and worker, as part of an answer."""
         answer = child_worker_failures.explain(error, self._device, self._job_dir)
-        if answer.pop("unload", False):
+        if "died" in answer:
+            return answer  # nothing more can be asked of the device
+        if answer.pop("unload"):
             self._program = None
         child_worker_failures.let_go(error)
         child_guard.forgive()
         self._device.release()
-        if "failed" in answer and child_worker_failures.is_full(self._device):
+        if child_worker_failures.is_full(self._device):
             answer["failed"]["replace_worker"] = True
         return answer
 
@@ -126,7 +136,6 @@ def _ptxas() -> list[str]:
     """Triton's own assemblers, wherever it looks for them."""
     found = []
     for name in ("ptxas", "ptxas_blackwell"):
-        tool = getattr(triton.knobs.nvidia, name, None)
-        if tool is not None:
-            found.append(str(tool.path))
+        with contextlib.suppress(AttributeError, RuntimeError):  # this Triton has none
+            found.append(str(getattr(triton.knobs.nvidia, name).path))
     return found

@@ -29,7 +29,7 @@ def check(program: Program, device: Device, payload: Mapping[str, Any]) -> dict[
     """
     spec = payload["spec"]
     if not program.use_state(spec["state"]):
-        reason = "parameters are not matched by name, so they cannot be changed"
+        reason = "there are no such parameters, or they are not matched by name"
         return {"skipped": reason, **program.report()}
     arguments = program.inputs(spec)
     before = [tensor.clone() for tensor in arguments.tensors]

@@ -155,7 +155,8 @@ class CudaDevice:
         self._flush = _empty(max(FLUSH_BYTES, 4 * l2_bytes), dtype=torch.uint8, device=self.index)
         self._warm_up_triton()
         self._synchronize()
-        self._free_at_start = self._memory()[0]
+        self._reserved = torch.cuda.memory_reserved
+        self._reserved_at_start = self._reserved()
 
     def _warm_up_triton(self) -> None:
         """Triton builds its driver module once per process: not in a program's first call."""
@@ -254,8 +255,8 @@ class CudaDevice:
         return None if total == HEALTH_ELEMENTS else "a sum on the device came out wrong"
 
     def leaked_bytes(self) -> int:
-        """Memory that is missing since the start. Other processes on the GPU count too."""
-        return max(0, int(self._free_at_start) - int(self._memory()[0]))
+        """Memory of this process that torch holds beyond what it held at the start."""
+        return max(0, int(self._reserved()) - int(self._reserved_at_start))
 
     def free_share(self) -> float:
         free, total = self._memory()

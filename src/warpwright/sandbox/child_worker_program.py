@@ -40,6 +40,7 @@ class Program:
     inputs_s: float = 0.0
     channels_last: bool = False
     pins: Mapping[str, Any] = field(default_factory=dict)
+    kept: Named | None = None
 
     def report(self) -> dict[str, Any]:
         return {
@@ -83,7 +84,7 @@ class Program:
         """Give the model the parameters of that name; False where they cannot be matched."""
         if name == self.state or self.states_dir is None:
             return self.parameters_matched or name == "own"
-        if not self.parameters_matched:
+        if not self.parameters_matched or name not in self.states:
             return False
         self.parameters, self.parameters_matched = self._copy(name)
         self.state = name

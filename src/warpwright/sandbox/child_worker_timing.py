@@ -18,14 +18,16 @@ HOLD_MARGIN_US = 30.0
 MAX_WARM_UP_CALLS = 10_000
 OVERHEAD_CALLS = 50
 OVERHEAD_WARM_UPS = 5
+OVERHEAD_S = 1.0
 
 
 def time_burst(program: Program, device: Device, payload: Mapping[str, Any]) -> dict[str, Any]:
     """`calls` timed calls, each with a cold L2 and with inputs of other values at another place.
 
     Payload: `calls`, `seed` (inputs of call j have seed + j), `warm_up_s`, `keep` (the call whose
-    output is written to a file, or None), `prefix` of that file.
+    output stays for `kept_output`, or None). Writing it would distort the parent's own clock.
     """
+    program.kept = None
     fresh = FreshInputs(program.cases, device, payload["seed"], program.inputs_s)
     hold_us = _warm_up(program, device, fresh, payload["warm_up_s"])
     times: list[Timed] = []
@@ -36,7 +38,7 @@ def time_burst(program: Program, device: Device, payload: Mapping[str, Any]) -> 
         result, timed = device.timed(partial(program.call, arguments), hold_us)
         outputs = program.outputs(result)  # a lazy result is refused in every call
         times.append(timed)
-        hold_us = max(hold_us, _hold(timed.host_us))
+        hold_us = _hold(statistics.median(other.host_us for other in times))
         if call == payload["keep"]:
             kept = [(name, tensor.detach().clone()) for name, tensor in outputs]
         del result, outputs
@@ -47,22 +49,31 @@ def time_burst(program: Program, device: Device, payload: Mapping[str, Any]) -> 
         "kept": None,
     }
     if kept is not None:
-        files = child_files.save_all(kept, program.out_dir, payload["prefix"])
-        value["kept"] = {"spec": fresh.spec(payload["keep"]), "outputs": files}
+        program.kept = kept
+        value["kept"] = fresh.spec(payload["keep"])
     return value
 
 
+def kept_output(program: Program, _device: Device, payload: Mapping[str, Any]) -> dict[str, Any]:
+    """Write the output that the last burst kept. Payload: `prefix` of the files."""
+    if program.kept is None:
+        raise UnsupportedError("the last burst kept no output")
+    files = child_files.save_all(program.kept, program.out_dir, payload["prefix"])
+    program.kept = None
+    return {"outputs": files}
+
+
 def _warm_up(program: Program, device: Device, fresh: FreshInputs, seconds: float) -> float:
-    """Call until `seconds` have passed, at least once; how long to hold the device before calls."""
+    """Call until `seconds` have passed, at least twice; how long to hold the device."""
     arguments = program.placed(fresh.make(0))
     started = clock()
     host_us = 0.0
-    for _ in range(MAX_WARM_UP_CALLS):
+    for number in range(MAX_WARM_UP_CALLS):
         result, timed = device.timed(partial(program.call, arguments), 0.0)
         program.outputs(result)
         del result
         host_us = timed.host_us  # of the last call: the first compiles and tunes
-        if clock() - started >= seconds:
+        if number > 0 and clock() - started >= seconds:
             break
     return _hold(host_us)
 
@@ -98,7 +109,8 @@ def host_overhead(program: Program, device: Device, payload: Mapping[str, Any]) 
     A program that waits for the device in its call shows its whole time here.
     """
     arguments = program.inputs({"name": PROBLEM, "seed": payload["seed"]})
-    times_us = []
+    times_us: list[float] = []
+    begun = clock()
     for call in range(OVERHEAD_WARM_UPS + OVERHEAD_CALLS):
         device.synchronize()
         started = clock()
@@ -106,6 +118,8 @@ def host_overhead(program: Program, device: Device, payload: Mapping[str, Any]) 
         issued_us = (clock() - started) * 1e6
         if call >= OVERHEAD_WARM_UPS:
             times_us.append(issued_us)
+        if len(times_us) >= OVERHEAD_WARM_UPS and clock() - begun > OVERHEAD_S:
+            break  # a slow program: fewer samples
     device.synchronize()
     return {"host_us": statistics.median(times_us), "samples_us": times_us}
 

@@ -171,8 +171,10 @@ class Worker:
     def load_eager(
         self, program: Program, variant: EagerVariant, *, deadline_s: float = LOAD_S
     ) -> Answer:
-        """Load the problem's own model; the source of `program` is not used."""
+        """Load the problem's own model; the source of `program` is not used. The worker is for
+        opponents from then on."""
         payload = self._loading(program) | {"variant": asdict(variant)}
+        self._spoiled = True  # library settings and torch's compiler stay in the process
         return self._ask("load_eager", payload, deadline_s)
 
     def check(
@@ -204,17 +206,15 @@ class Worker:
     ) -> Answer:
         """A burst of timed calls, after calling for `warm_up_s`.
 
-        Value: `times_us`, `host_us`, `tail_us` (one a call), `kept`: spec and manifest of the
-        output of call `keep`. Choose `seed` and `keep` at random and anew for each burst.
+        Value: `times_us`, `host_us`, `tail_us` (one a call), and `kept`: the spec of call `keep`,
+        whose output `kept_output` fetches. Choose `seed` and `keep` at random for each burst.
         """
-        payload = {
-            "calls": calls,
-            "seed": seed,
-            "warm_up_s": warm_up_s,
-            "keep": keep,
-            "prefix": self._prefix(),
-        }
+        payload = {"calls": calls, "seed": seed, "warm_up_s": warm_up_s, "keep": keep}
         return self._ask("time", payload, deadline_s)
+
+    def kept_output(self, *, deadline_s: float = CALL_S) -> Answer:
+        """The output that the last burst kept. Value: `outputs`, the manifest of its files."""
+        return self._ask("kept_output", {"prefix": self._prefix()}, deadline_s)
 
     def host_overhead(self, *, seed: int, deadline_s: float = CALL_S) -> Answer:
         """Host time to issue a call with the device idle. Value: `host_us`, `samples_us`."""
@@ -232,8 +232,12 @@ class Worker:
     def torch_compile(
         self, *, seed: int, backend: str = "inductor", deadline_s: float = 2 * CALL_S
     ) -> Answer:
-        """Under `torch.compile`. Value: `works`; `reason`, or `whole_graph`, `bit_equal`,
-        `relative_difference` to a direct call."""
+        """Under `torch.compile`; nothing else should be asked of this worker later.
+
+        Value: `works`; `reason`, or `whole_graph`, `bit_equal`, `relative_difference` to a direct
+        call.
+        """
+        self._spoiled = True
         return self._ask("torch_compile", {"seed": seed, "backend": backend}, deadline_s)
 
     def unload(self, *, deadline_s: float = CALL_S) -> Answer:

@@ -19,6 +19,7 @@ class CaseSpec:
 
     `positive`: absolute values, because the operator is undefined for negative ones. `state`:
     which of the judge's parameter sets. `batch`: the leading part of this size; None: all.
+    `scale` multiplies floating-point values: how slow inputs are varied from call to call.
     """
 
     name: str
@@ -26,6 +27,7 @@ class CaseSpec:
     positive: bool = False
     state: str = "own"
     batch: int | None = None
+    scale: float = 1.0
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,0 +1,246 @@
+"""Programs of one problem on the device: full-size accuracy, and bursts of timed calls.
+
+Joins workers, judge and gate. What to run when, and what follows from it, is not decided here.
+"""
+
+from __future__ import annotations
+
+import math
+import secrets
+import tempfile
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from warpwright.gate.accuracy import conclude
+from warpwright.gate.measured import judge_measured
+from warpwright.sandbox.conditions import ConditionsReader
+from warpwright.sandbox.judge import Judge, failed_check
+from warpwright.sandbox.worker import Program, Worker, cache_directory
+from warpwright.sandbox.worker_pool import WorkerPool, split_cores
+from warpwright.types.accuracy_numbers import CaseSpec, CheckNumbers, ReferenceNumbers
+from warpwright.types.config import Config
+from warpwright.types.measurement import Burst, MeasuredGpu
+from warpwright.types.shapes import Problem
+from warpwright.types.verdict import AccuracyCase, CheckResult
+from warpwright.types.worker import Answer, CandidateFailed, Done, WorkerDied
+
+CASES = ("problem", "normal", "wide", "outliers", "nonfinite")
+PERTURBED = "perturbed state"
+# Bytes an element, of a kind of dtype that eager PyTorch gives; enough to poison the memory.
+ELEMENT_BYTES = {"float64": 8, "int64": 8, "float16": 2, "bfloat16": 2, "bool": 1}
+
+Failure = CandidateFailed | WorkerDied
+
+
+@dataclass(frozen=True, slots=True)
+class Checked:
+    """Accuracy of one program at full size. `failure`: what ended it early, if anything did."""
+
+    result: CheckResult
+    cases: tuple[AccuracyCase, ...] = ()
+    failure: Failure | None = None
+
+
+@dataclass
+class Bench:
+    """What measuring one problem needs: judge, workers, references, the parent's outputs.
+
+    `references` and `parent_runs` are filled by `open`; seeds are secret and stand in the specs.
+    """
+
+    problem: Problem
+    parent: str
+    required_kernels: tuple[str, ...]
+    device: str
+    judge: Judge
+    pool: WorkerPool
+    conditions: ConditionsReader
+    caches: Path
+    seed: int
+    references: list[ReferenceNumbers] = field(default_factory=list)
+    parent_runs: list[CheckNumbers] = field(default_factory=list)
+    gpu: MeasuredGpu | None = None
+    _order: int = 0
+    _kept: CaseSpec | None = None
+
+    def open(self) -> Failure | None:
+        """Load the problem, compute the references, run the parent. What failed, or None."""
+        loaded = self.judge.load(self.problem, seed=self.seed)
+        if not isinstance(loaded, Done):
+            return loaded
+        for spec in self._specs():
+            reference = self.judge.prepare(spec)
+            if isinstance(reference, WorkerDied):
+                return reference
+            if isinstance(reference, ReferenceNumbers):
+                self.references.append(reference)
+        worker = self.pool.take()
+        try:
+            ready = worker.ready()
+            if not isinstance(ready, Done):
+                return ready
+            gpu = worker.gpu()
+            self.conditions.uuid = None if gpu is None else gpu.uuid
+            self.gpu = None if gpu is None else self.conditions.complete(gpu)
+            self.parent_runs, failure = self._runs(worker, self.program(self.parent), True)
+            return failure
+        finally:
+            self.pool.give_back(worker)
+
+    def _specs(self) -> list[CaseSpec]:
+        drawn = [CaseSpec(name, secrets.randbelow(2**31)) for name in CASES]
+        return [*drawn, CaseSpec(PERTURBED, secrets.randbelow(2**31), state="perturbed")]
+
+    def program(self, source: str, pins: Mapping[str, Config] | None = None) -> Program:
+        """A program with the problem's parameters and a Triton cache of its own."""
+        return Program(
+            source,
+            self.problem,
+            self.seed,
+            pins=pins or {},
+            states=self.judge.states,
+            cache_dir=cache_directory(self.caches, source),
+        )
+
+    def check(self, worker: Worker, program: Program, label: str = "as launched") -> Checked:
+        """Run a program on every case; the gate's verdict from the judge's numbers."""
+        runs, failure = self._runs(worker, program, False, label)
+        cases = judge_measured(
+            runs, self.parent_runs, self.references, required_kernels=self.required_kernels
+        )
+        return Checked(conclude(cases), cases, failure)
+
+    def _runs(
+        self, worker: Worker, program: Program, is_parent: bool, label: str = "as launched"
+    ) -> tuple[list[CheckNumbers], Failure | None]:
+        loaded = worker.load(program)
+        if not isinstance(loaded, Done):
+            first = self.references[:1]
+            return [failed_check(ref.spec, label, loaded) for ref in first], loaded
+        runs: list[CheckNumbers] = []
+        for reference in self.references:
+            if reference.skipped is not None:
+                continue
+            ran = worker.check(reference.spec, poison_bytes=_sizes(reference))
+            if not isinstance(ran, Done):
+                runs.append(failed_check(reference.spec, label, ran))
+                if isinstance(ran, WorkerDied) or not worker.healthy:
+                    return runs, ran
+                continue
+            numbers = self._measured(worker, reference, ran, label, is_parent)
+            if not isinstance(numbers, CheckNumbers):
+                return runs, numbers
+            runs.append(numbers)
+        return runs, None
+
+    def _measured(
+        self, worker: Worker, reference: ReferenceNumbers, ran: Done, label: str, is_parent: bool
+    ) -> CheckNumbers | Failure:
+        numbers = self.judge.measure(
+            reference.spec, ran.value, worker.out_dir, label=label, is_parent=is_parent
+        )
+        worker.forget(ran.value.get("outputs", ()))
+        if isinstance(numbers, CandidateFailed):  # files that are not what the worker said
+            return failed_check(reference.spec, label, numbers)
+        return numbers
+
+    def warm_up(self, worker: Worker, seconds: float) -> Answer:
+        """Call what is loaded until the time has passed: tuning, clocks, caches."""
+        return worker.time(0, seed=_secret(), warm_up_s=seconds, deadline_s=120.0 + seconds)
+
+    def burst(
+        self, worker: Worker, program: str, number: int, calls: int, *, keep: bool = False
+    ) -> Burst | Failure:
+        """One burst of what is loaded. `program` names it, `number` its worker.
+
+        `keep`: the output of one call, chosen at random, can be judged by `check_kept`.
+        """
+        kept = secrets.randbelow(calls) if keep else None
+        answer = worker.time(calls, seed=_secret(), keep=kept)
+        order, self._order = self._order, self._order + 1
+        if not isinstance(answer, Done):
+            return answer
+        times = _times(answer, calls)
+        if times is None:
+            return CandidateFailed("its times are no times", replace_worker=True)
+        self._kept = (
+            CaseSpec(**answer.value["kept"]) if answer.value.get("kept") is not None else None
+        )
+        wall_us = answer.wall_s * 1e6
+        return Burst(program, number, order, times, wall_us, self.conditions.read())
+
+    def check_kept(self, worker: Worker, label: str) -> AccuracyCase | Failure | None:
+        """Judge the output that the last burst kept; None when there is nothing to judge."""
+        if self._kept is None or not self.judge.has_model:
+            return None
+        kept = worker.kept_output()
+        if not isinstance(kept, Done):
+            return kept
+        reference = self.judge.prepare(self._kept)
+        if not isinstance(reference, ReferenceNumbers):
+            return reference
+        launches = dict.fromkeys(self.required_kernels, 1)  # counted in the checks, not here
+        ran = {**kept.value, "launches": launches, "changed_inputs": ()}
+        numbers = self._measured(worker, reference, Done(ran), label, False)
+        if not isinstance(numbers, CheckNumbers):
+            return numbers
+        (case,) = judge_measured([numbers], [], [reference], required_kernels=self.required_kernels)
+        return case
+
+
+def _secret() -> int:
+    return secrets.randbelow(2**31)
+
+
+def _sizes(reference: ReferenceNumbers) -> list[int]:
+    return [
+        ELEMENT_BYTES.get(output.dtype, 4) * math.prod(output.shape) for output in reference.outputs
+    ]
+
+
+def _times(answer: Done, calls: int) -> tuple[float, ...] | None:
+    """The times of a burst, when they are as many positive numbers as calls were asked for, and
+    no more in sum than the burst took by our own clock."""
+    values = answer.value.get("times_us")
+    if not isinstance(values, list) or len(values) != calls:
+        return None
+    if not all(isinstance(value, (int, float)) and value > 0 for value in values):
+        return None
+    return tuple(map(float, values)) if sum(values) <= answer.wall_s * 1e6 else None
+
+
+@contextmanager
+def open_bench(
+    problem: Problem,
+    parent: str,
+    required_kernels: Sequence[str],
+    *,
+    device: str = "cuda",
+    caches: Path | None = None,
+    spares: int = 2,
+) -> Iterator[Bench]:
+    """Processes for measuring one problem, ended with the block. Call `open` on it first.
+
+    `caches`: where Triton's caches of the programs lie, kept; None: gone with the block.
+    """
+    split = split_cores()
+    with (
+        tempfile.TemporaryDirectory(prefix="warpwright-caches-") as temporary,
+        Judge(device, cores=split.other) as judge,
+        WorkerPool(lambda: Worker(device, cores=split.timing), spares=spares) as pool,
+        ConditionsReader() as conditions,
+    ):
+        place = (caches or Path(temporary)).resolve()
+        yield Bench(
+            problem,
+            parent,
+            tuple(required_kernels),
+            device,
+            judge,
+            pool,
+            conditions,
+            place,
+            secrets.randbelow(2**31),
+        )

@@ -1,0 +1,96 @@
+"""Workers started ahead, so that a new one costs no waiting; cores split by what they are for."""
+
+from __future__ import annotations
+
+import os
+import threading
+from collections import deque
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from warpwright.sandbox.worker import Worker
+
+CORES_PER_TIMING_WORKER = 2
+MIN_CORES_TO_SPLIT = 8
+
+
+@dataclass(frozen=True, slots=True)
+class CoreSplit:
+    """Cores for processes that are timed, and all others. None: too few to split."""
+
+    timing: tuple[int, ...] | None
+    other: tuple[int, ...] | None
+
+
+def split_cores(timed_workers: int = 2, available: frozenset[int] | None = None) -> CoreSplit:
+    """Two cores for each worker that is timed at once, kept from everything else.
+
+    On fewer than 8 cores nothing is split: starving the compilers would cost more.
+    """
+    cores = sorted(available if available is not None else os.sched_getaffinity(0))
+    wanted = CORES_PER_TIMING_WORKER * timed_workers
+    if len(cores) < max(MIN_CORES_TO_SPLIT, 2 * wanted):
+        return CoreSplit(None, None)
+    return CoreSplit(tuple(cores[-wanted:]), tuple(cores[:-wanted]))
+
+
+class WorkerPool:
+    """Hands out workers: used ones that are healthy for another program, or fresh ones.
+
+    `spares` workers are always started ahead. Thread-safe. `start` makes a worker; it must not
+    wait for it.
+    """
+
+    def __init__(self, start: Callable[[], Worker], *, spares: int = 2) -> None:
+        self._start = start
+        self._spares: deque[Worker] = deque()
+        self._used: deque[Worker] = deque()
+        self._wanted = spares
+        self._lock = threading.Lock()
+        self._closing: list[threading.Thread] = []
+        self._closed = False
+        self._fill()
+
+    def __enter__(self) -> WorkerPool:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def _fill(self) -> None:
+        with self._lock:
+            while not self._closed and len(self._spares) < self._wanted:
+                self._spares.append(self._start())
+
+    def take(self, *, fresh: bool = False) -> Worker:
+        """A worker that is healthy. `fresh`: one that never ran a program, as finalists get."""
+        with self._lock:
+            if self._closed:
+                raise ValueError("the pool is closed")
+            if not fresh and self._used:
+                return self._used.popleft()
+            worker = self._spares.popleft() if self._spares else self._start()
+        self._fill()
+        return worker
+
+    def give_back(self, worker: Worker) -> None:
+        """Keep a healthy worker for the next program; get rid of any other without waiting."""
+        with self._lock:
+            if worker.healthy and not self._closed:
+                self._used.append(worker)
+                return
+        thread = threading.Thread(target=worker.close)
+        thread.start()
+        self._closing = [other for other in self._closing if other.is_alive()] + [thread]
+
+    def close(self) -> None:
+        """Kill all workers that are not taken."""
+        with self._lock:
+            self._closed = True
+            workers = [*self._spares, *self._used]
+            self._spares.clear()
+            self._used.clear()
+        for worker in workers:
+            worker.close()
+        for thread in self._closing:
+            thread.join()

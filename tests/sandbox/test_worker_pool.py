@@ -1,0 +1,45 @@
+"""The pool: spares ahead, used workers again, dead ones replaced; cores."""
+
+from __future__ import annotations
+
+import os
+from types import ModuleType
+
+import pytest
+
+from warpwright.sandbox.worker import Worker
+from warpwright.sandbox.worker_pool import CoreSplit, WorkerPool, split_cores
+from warpwright.types.worker import Done, WorkerDied
+
+
+@pytest.mark.triton
+def test_workers_are_used_again_and_dead_ones_replaced(workshop: ModuleType) -> None:
+    started: list[Worker] = []
+
+    def start() -> Worker:
+        started.append(workshop.small_worker())
+        return started[-1]
+
+    with WorkerPool(start, spares=1) as pool:
+        first = pool.take()
+        assert len(started) == 2  # a spare is on its way already
+        assert isinstance(first.load(workshop.program()), Done)
+        pool.give_back(first)
+        assert pool.take() is first
+        assert pool.take(fresh=True) is not first
+        dead = first.load(workshop.program(top="\nimport os; os._exit(1)\n"))
+        assert isinstance(dead, WorkerDied)
+        pool.give_back(first)
+        assert pool.take() is not first
+        for worker in started:
+            worker.close()
+
+
+def test_timing_cores_are_kept_from_all_else() -> None:
+    split = split_cores(2, frozenset(range(16)))
+    assert split == CoreSplit((12, 13, 14, 15), tuple(range(12)))
+
+
+def test_few_cores_are_not_split() -> None:
+    assert split_cores(2, frozenset(range(4))) == CoreSplit(None, None)
+    assert split_cores(2, frozenset(os.sched_getaffinity(0)) & {0, 1}) == CoreSplit(None, None)

@@ -1,0 +1,95 @@
+"""The bench: a problem's programs checked and timed, through real processes."""
+
+from __future__ import annotations
+
+import importlib.util
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from types import ModuleType
+
+import pytest
+
+from warpwright.measuring import Bench, open_bench
+from warpwright.types.measurement import Burst
+from warpwright.types.shapes import Problem
+from warpwright.types.verdict import AccuracyCase, Status
+from warpwright.types.worker import Death, WorkerDied
+
+pytestmark = pytest.mark.triton
+
+
+@pytest.fixture(scope="module")
+def workshop() -> ModuleType:
+    name = "warpwright_workshop"
+    if name not in sys.modules:
+        file = Path(__file__).parent / "sandbox" / "workshop.py"
+        spec = importlib.util.spec_from_file_location(name, file)
+        assert spec is not None and spec.loader is not None
+        sys.modules[name] = module = importlib.util.module_from_spec(spec)
+        spec.loader.exec_module(module)
+    return sys.modules[name]
+
+
+@pytest.fixture(scope="module")
+def bench(workshop: ModuleType) -> Iterator[Bench]:
+    problem = Problem(source=workshop.PROBLEM)
+    with open_bench(problem, workshop.PROGRAM, [workshop.KERNEL], device="cpu", spares=1) as bench:
+        assert bench.open() is None
+        yield bench
+
+
+def test_a_renamed_copy_passes_bit_by_bit(bench: Bench, workshop: ModuleType) -> None:
+    worker = bench.pool.take()
+    checked = bench.check(worker, bench.program(workshop.PROGRAM + "\n# a copy\n"))
+    bench.pool.give_back(worker)
+    assert checked.result.status is Status.PASS, checked
+    assert len(checked.cases) == 6
+    assert all(case.bit_equal_to_parent for case in checked.cases)
+
+
+def test_a_wrong_program_fails(bench: Bench, workshop: ModuleType) -> None:
+    worker = bench.pool.take()
+    checked = bench.check(worker, bench.program(workshop.PROGRAM.replace("x * w + b", "x * w - b")))
+    bench.pool.give_back(worker)
+    assert checked.result.status is Status.FAIL  # zero biases: only the perturbed state shows it
+    failed = [case.distribution for case in checked.cases if case.status is Status.FAIL]
+    assert failed == ["perturbed state"]
+
+
+def test_a_program_that_dies_is_told_and_the_pool_gives_another_worker(
+    bench: Bench, workshop: ModuleType
+) -> None:
+    worker = bench.pool.take()
+    crash = workshop.program("import os; os.abort()").source
+    checked = bench.check(worker, bench.program(crash))
+    assert isinstance(checked.failure, WorkerDied)
+    assert checked.failure.how is Death.ABORT
+    assert checked.result.status is Status.FAIL
+    bench.pool.give_back(worker)
+    other = bench.pool.take()
+    assert other is not worker
+    assert bench.check(other, bench.program(workshop.PROGRAM)).result.status is Status.PASS
+    bench.pool.give_back(other)
+
+
+def test_bursts_of_two_workers_alternate_and_a_timed_output_is_right(
+    bench: Bench, workshop: ModuleType
+) -> None:
+    workers = [bench.pool.take(fresh=True) for _ in range(2)]
+    bursts = []
+    for worker in workers:
+        worker.load(bench.program(workshop.PROGRAM))
+        bench.warm_up(worker, 0.05)
+    for _ in range(2):
+        for number, worker in enumerate(workers):
+            bursts.append(bench.burst(worker, f"p{number}", number, 3, keep=True))
+    assert all(isinstance(burst, Burst) for burst in bursts), bursts
+    assert [burst.worker for burst in bursts] == [0, 1, 0, 1]  # type: ignore[union-attr]
+    orders = [burst.order for burst in bursts]  # type: ignore[union-attr]
+    assert orders == sorted(set(orders))
+    case = bench.check_kept(workers[1], "timed call")
+    assert isinstance(case, AccuracyCase), case
+    assert case.status is Status.PASS
+    for worker in workers:
+        bench.pool.give_back(worker)
