@@ -51,7 +51,8 @@ class Job:
     """One execution: which `child_<kind>` module, its JSON payload, files, limits.
 
     `files` are linked or copied into `in/` by name; what the child leaves in `out/` is moved
-    to `keep_output` if that is given.
+    to `keep_output` if that is given. `launcher` is the command line of a trusted tool that
+    starts the child as its own child process and watches it: Nsight Compute.
     """
 
     kind: str
@@ -60,6 +61,7 @@ class Job:
     files: Mapping[str, Path] = field(default_factory=dict)
     environment: Mapping[str, str] = field(default_factory=dict)
     keep_output: Path | None = None
+    launcher: tuple[str, ...] = ()
 
 
 def run_job(job: Job) -> JobResult:
@@ -77,7 +79,7 @@ def _fill(job_dir: Path, job: Job) -> None:
     (job_dir / "out").mkdir()
     for name, path in job.files.items():
         shutil.copyfile(path, job_dir / "in" / name)
-    payload = {"kind": job.kind, "payload": dict(job.payload)}
+    payload = {"kind": job.kind, "payload": dict(job.payload), "launched": bool(job.launcher)}
     (job_dir / "job.json").write_text(json.dumps(payload))
 
 
@@ -108,7 +110,7 @@ def child_command(statement: str) -> list[str]:
 def _watch(job_dir: Path, job: Job) -> JobResult:
     mark = secrets.token_hex(8)
     started = time.monotonic()
-    process = _start(job_dir, child_environment(job_dir, mark, job.environment))
+    process = _start(job_dir, child_environment(job_dir, mark, job.environment), job.launcher)
     assert process.stdout is not None
     output = OutputReader(process.stdout, job.limits.output_bytes)
     try:
@@ -130,9 +132,12 @@ def _watch(job_dir: Path, job: Job) -> JobResult:
     )
 
 
-def _start(job_dir: Path, environment: Mapping[str, str]) -> subprocess.Popen[bytes] | ForkedChild:
-    """The job's child: a fork of the nursery, or started anew where there is none."""
-    nursery = nurseries.prepare(environment, FIXED)
+def _start(
+    job_dir: Path, environment: Mapping[str, str], launcher: tuple[str, ...]
+) -> subprocess.Popen[bytes] | ForkedChild:
+    """The job's child: a fork of the nursery, or started anew where there is none, or where
+    another tool starts it."""
+    nursery = None if launcher else nurseries.prepare(environment, FIXED)
     if nursery is not None:
         try:
             return nursery.start(job_dir, environment)
@@ -140,7 +145,7 @@ def _start(job_dir: Path, environment: Mapping[str, str]) -> subprocess.Popen[by
             pass  # it is gone: this job starts a process of its own, the next one a new nursery
     try:
         return subprocess.Popen(
-            child_command("from warpwright.sandbox.child_main import main; main()"),
+            [*launcher, *child_command("from warpwright.sandbox.child_main import main; main()")],
             cwd=job_dir,
             env=dict(environment),
             stdin=subprocess.DEVNULL,
