@@ -10,8 +10,8 @@ All raise `InputError` for bad input and `MissingToolError` where this machine l
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -24,7 +24,10 @@ from warpwright.formats.nsight import parse_metrics
 from warpwright.formats.reply import parse_reply
 from warpwright.formats.request import parse_request, render_request
 from warpwright.journal import Journal, RunEntry, Step, default_state_dir
+from warpwright.local_gpu import HERE, local_gpu
 from warpwright.machine import MachineReport, examine_machine
+from warpwright.profiling.metrics import wanted_metrics
+from warpwright.profiling.run import CLOCK_CONTROLS, Plan, profile_program
 from warpwright.report.record import answer_record, check_record
 from warpwright.sandbox.cache import ResultCache
 from warpwright.source.view import read_program
@@ -32,6 +35,7 @@ from warpwright.specialist import answer_request, study_request
 from warpwright.study import Subject, Workbench, study_program
 from warpwright.types.answer import Answer
 from warpwright.types.gpu import GpuSheet, ResolvedGpu, StatedGpu
+from warpwright.types.profiling import ProfileRun
 from warpwright.types.progress import Listener, silent
 from warpwright.types.request import Profile, Request
 from warpwright.types.shapes import Problem
@@ -119,9 +123,11 @@ def inspect(
     bench = _bench(use_cache, listener)
     if looks_like_request(subject):
         request = parse_request(subject, document=document)
+        target = None
         if gpu is not None:
-            request = _retargeted(request, gpu)
-        return study_request(request, bench, problem)[0]
+            target = target_gpu(gpu)
+            request = _retargeted(request, target)
+        return study_request(request, bench, problem, target)[0]
     if gpu is None:
         raise InputError(
             "no target GPU",
@@ -129,8 +135,17 @@ def inspect(
             expected="--gpu NAME with a program (a request document names its own)",
             hint="`warpwright gpus` lists the names",
         )
-    sheet = ResolvedGpu(find_gpu(gpu))
-    return study_program(Subject(subject, document), sheet, bench, problem=problem)
+    return study_program(Subject(subject, document), target_gpu(gpu), bench, problem=problem)
+
+
+def target_gpu(name: str) -> ResolvedGpu:
+    """The sheet of a GPU by name; `here` is this machine's own, with what the device reports.
+
+    Raises InputError for an unknown name, MissingToolError for `here` without a GPU.
+    """
+    if name.strip().lower() == HERE:
+        return local_gpu()
+    return ResolvedGpu(find_gpu(name))
 
 
 def looks_like_request(text: str) -> bool:
@@ -138,10 +153,9 @@ def looks_like_request(text: str) -> bool:
     return any(line.strip().startswith("[CURRENT CODE]") for line in text.splitlines())
 
 
-def _retargeted(request: Request, gpu: str) -> Request:
-    sheet = find_gpu(gpu)
+def _retargeted(request: Request, gpu: ResolvedGpu) -> Request:
     return Request(
-        gpu=StatedGpu(sheet.name),
+        gpu=StatedGpu(gpu.sheet.name),
         stage=request.stage,
         program=request.program,
         profile=Profile(),  # it was taken on the request's own card
@@ -166,7 +180,7 @@ def request(
         read_problem(problem)
     return render_request(
         Request(
-            gpu=stated_gpu(find_gpu(gpu)),
+            gpu=stated_gpu(target_gpu(gpu).sheet),
             stage=find_stage(stage, _kind(kind)),
             program=program,
             profile=Profile() if profile is None else parse_metrics(profile),
@@ -200,9 +214,65 @@ def stated_gpu(sheet: GpuSheet) -> StatedGpu:
     return StatedGpu(sheet.name, sheet.architecture, known)
 
 
+def profile(
+    subject: str,
+    *,
+    problem: Problem | None = None,
+    metrics: Sequence[str] = (),
+    groups: Sequence[str] = (),
+    stage: str | None = None,
+    kind: str = "single",
+    request: str | None = None,
+    clock_control: str = "none",
+    timeout_s: float = 600.0,
+    document: str | None = None,
+    listener: Listener = silent,
+) -> ProfileRun:
+    """Profile a program, or the program of a request document, on this machine's GPU.
+
+    Collects what `metrics`, `request` (another document's text) and `stage` name, or the
+    default, and `groups` besides. `problem` gives the inputs; without it, a [PROBLEM] section.
+    """
+    own = parse_request(subject, document=document) if looks_like_request(subject) else None
+    naming = own if request is None else parse_request(request)
+    program = subject if own is None else own.program
+    first_line = 1 if own is None else own.program_line
+    if problem is None:
+        stated = next((r.problem for r in (own, naming) if r is not None and r.problem), None)
+        problem = None if stated is None else Problem(source=stated, origin="[PROBLEM] section")
+    if problem is None:
+        raise InputError(
+            "a profile needs the program's inputs",
+            place=Place(document),
+            expected="--problem FILE, --input SHAPE, or a [PROBLEM] section",
+        )
+    if clock_control not in CLOCK_CONTROLS:
+        expected = "one of " + ", ".join(CLOCK_CONTROLS)
+        raise InputError("unknown clock control", expected=expected, got=repr(clock_control))
+    chosen = None if stage is None else find_stage(stage, _kind(kind))
+    plan = Plan(
+        wanted_metrics(metrics, groups, request=naming, stage=chosen),
+        clock_control=clock_control,
+        deadline_s=timeout_s,
+    )
+    view = read_program(program, document=document, first_line=first_line)
+    kernels = [kernel.name for kernel in view.kernels]
+    return profile_program(program, kernels, problem, plan, document=document, listener=listener)
+
+
+def with_profile(
+    request: str, subject: str, run: ProfileRun, *, document: str | None = None
+) -> str:
+    """The request document with this program, its profile, and the measured GPU as target."""
+    program = parse_request(subject).program if looks_like_request(subject) else subject
+    parsed = parse_request(request, document=document)
+    gpu = stated_gpu(local_gpu().sheet)
+    return render_request(replace(parsed, gpu=gpu, program=program, profile=run.profile))
+
+
 def gpus(name: str | None = None) -> tuple[GpuSheet, ...]:
-    """All GPU sheets, or the one that `name` means."""
-    return all_gpus() if name is None else (find_gpu(name),)
+    """All GPU sheets, or the one that `name` means; `here` is this machine's."""
+    return all_gpus() if name is None else (target_gpu(name).sheet,)
 
 
 def stages(kind: str | None = None) -> tuple[Stage, ...]:

@@ -26,6 +26,7 @@ from warpwright.types.answer import Answer, ConfigPlan, Decision
 from warpwright.types.calls import KernelCalls
 from warpwright.types.config import Config
 from warpwright.types.evidence import Origin
+from warpwright.types.gpu import ResolvedGpu
 from warpwright.types.program import ProgramView
 from warpwright.types.request import Request
 from warpwright.types.shapes import Problem
@@ -84,12 +85,16 @@ def answer_request(request: Request, bench: Workbench, problem: Problem | None =
 
 
 def study_request(
-    request: Request, bench: Workbench, problem: Problem | None
+    request: Request, bench: Workbench, problem: Problem | None, gpu: ResolvedGpu | None = None
 ) -> tuple[Study, Problem | None]:
-    """The study of a request's program on its GPU, and the problem that was used."""
+    """The study of a request's program, and the problem that was used.
+
+    `gpu` stands in for the request's own GPU.
+    """
     if problem is None and request.problem is not None:
         problem = Problem(source=request.problem, origin="the request's [PROBLEM] section")
-    gpu = resolve_gpu(request.gpu, place=Place(request.document, GPU_SECTION))
+    if gpu is None:
+        gpu = resolve_gpu(request.gpu, place=Place(request.document, GPU_SECTION))
     subject = Subject(request.program, request.document, request.program_line)
     check_profile_kernels(request, [kernel.name for kernel in read_view(subject).kernels])
     study = study_program(subject, gpu, bench, problem=problem, profile=request.profile)

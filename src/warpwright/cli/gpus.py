@@ -16,7 +16,8 @@ from warpwright.types.gpu import GpuSheet
 
 def command(
     name: Annotated[
-        str | None, typer.Argument(help="One GPU: all its numbers and sources.")
+        str | None,
+        typer.Argument(help="One GPU, or 'here' for this machine's: its numbers and sources."),
     ] = None,
     json_output: JsonOption = False,
 ) -> None:

@@ -19,7 +19,11 @@ def command(
     ],
     gpu: Annotated[
         str | None,
-        typer.Option("--gpu", "-g", help="Target GPU, e.g. '4090' (default: the request's own)."),
+        typer.Option(
+            "--gpu",
+            "-g",
+            help="Target GPU, e.g. '4090'; 'here' is this machine's (default: the request's own).",
+        ),
     ] = None,
     problem: options.ProblemOption = None,
     inputs: options.InputOption = None,

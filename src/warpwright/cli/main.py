@@ -9,7 +9,7 @@ from typing import Annotated
 import typer
 
 from warpwright import __version__
-from warpwright.cli import answer, check, doctor, gpus, inspect, request, runs, stages
+from warpwright.cli import answer, check, doctor, gpus, inspect, profile, request, runs, stages
 from warpwright.cli.output import stderr
 from warpwright.errors import InputError, WarpwrightError
 
@@ -48,6 +48,7 @@ for module, name in (
     (check, "check"),
     (inspect, "inspect"),
     (request, "request"),
+    (profile, "profile"),
     (gpus, "gpus"),
     (stages, "stages"),
     (runs, "runs"),

@@ -13,7 +13,10 @@ from warpwright.cli.output import read_document, write_json, write_text
 
 def command(
     program: Annotated[str, typer.Argument(help="The current program; - reads standard input.")],
-    gpu: Annotated[str, typer.Option("--gpu", "-g", help="Target GPU, e.g. 'RTX 4090'.")],
+    gpu: Annotated[
+        str,
+        typer.Option("--gpu", "-g", help="Target GPU, e.g. 'RTX 4090'; 'here' is this machine's."),
+    ],
     stage: Annotated[
         str, typer.Option("--stage", "-s", help="grid, tiling, memory or tuning.")
     ] = "tuning",

@@ -38,7 +38,10 @@ class _MetricsFile(BaseModel):
     units: list[str]
     suffixes: list[str]
     quantities: list[str]
+    unlisted_units: list[str]
+    default: list[str]
     retired: list[RetiredMetric]
+    groups: dict[str, list[str]]
 
 
 @cache
@@ -75,6 +78,21 @@ def retired_metric(name: str) -> RetiredMetric | None:
     """
     base = name.split(".", 1)[0]
     return next((retired for retired in _file().retired if retired.name == base), None)
+
+
+def default_metrics() -> tuple[str, ...]:
+    """What a profile holds where nobody names metrics."""
+    return tuple(_file().default)
+
+
+def metric_groups() -> dict[str, tuple[str, ...]]:
+    """Group name → its metrics, for those who do not want to name each."""
+    return {name: tuple(metrics) for name, metrics in _file().groups.items()}
+
+
+def listed_by_ncu(name: str) -> bool:
+    """Whether `ncu --query-metrics` would list the metric if this ncu and GPU have it."""
+    return name.split("__", 1)[0] not in _file().unlisted_units
 
 
 @lru_cache(maxsize=4096)

@@ -19,11 +19,11 @@ Text = Annotated[str, BeforeValidator(str)]
 """Anything with a readable `str`: a config, a limit, an enum."""
 
 
-class _Record(BaseModel):
+class RecordBase(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True, from_attributes=True)
 
 
-class ConfigRecord(_Record):
+class ConfigRecord(RecordBase):
     meta: dict[str, Any]
     num_warps: int
     num_stages: int
@@ -31,14 +31,14 @@ class ConfigRecord(_Record):
     maxnreg: int | None
 
 
-class OccupancyRecord(_Record):
+class OccupancyRecord(RecordBase):
     blocks_per_sm: int
     warps_per_sm: int
     occupancy_pct: float
     limiters: list[str]
 
 
-class CompiledRecord(_Record):
+class CompiledRecord(RecordBase):
     """One specialisation class of a config; `error` is set where it did not compile."""
 
     specialization: str
@@ -52,7 +52,7 @@ class CompiledRecord(_Record):
     error: str | None = None
 
 
-class WorkRecord(_Record):
+class WorkRecord(RecordBase):
     """Work of one launch; null: not known, see `lacks`. Operations are floating-point ones."""
 
     operations: dict[str, float] | None
@@ -65,7 +65,7 @@ class WorkRecord(_Record):
     lacks: list[str]
 
 
-class LaunchFloorRecord(_Record):
+class LaunchFloorRecord(RecordBase):
     """Roofline floor of `launches` equal launches, each; a lower bound, predicted."""
 
     launches: int
@@ -77,7 +77,7 @@ class LaunchFloorRecord(_Record):
     lacks: list[str]
 
 
-class ConfigStudyRecord(_Record):
+class ConfigStudyRecord(RecordBase):
     """`floor_us`: the least time of all its launches in a forward pass (predicted)."""
 
     config: ConfigRecord
@@ -90,7 +90,7 @@ class ConfigStudyRecord(_Record):
     compiled: list[CompiledRecord]
 
 
-class ChoiceRecord(_Record):
+class ChoiceRecord(RecordBase):
     """What became of one config; `source` is "original" or "proposed".
 
     `cause`: the id of the cause that led to a proposed one, if any did.
@@ -104,19 +104,19 @@ class ChoiceRecord(_Record):
     compiled: list[CompiledRecord]
 
 
-class FindingRecord(_Record):
+class FindingRecord(RecordBase):
     id: str
     subject: str
     text: str
     origin: Text
 
 
-class EvidenceRecord(_Record):
+class EvidenceRecord(RecordBase):
     text: str
     origin: Text
 
 
-class CauseRecord(_Record):
+class CauseRecord(RecordBase):
     """Why a kernel may take its time: `score` ranks, `share_pct` bounds what it explains."""
 
     id: str
@@ -130,7 +130,7 @@ class CauseRecord(_Record):
     against: list[Text]
 
 
-class KernelRecord(_Record):
+class KernelRecord(RecordBase):
     """`floor_us`: of the config that may be active, else of the best that can run (predicted).
 
     `causes`: the highest score first.
@@ -145,21 +145,21 @@ class KernelRecord(_Record):
     findings: list[FindingRecord]
 
 
-class PlanRecord(_Record):
+class PlanRecord(RecordBase):
     kernel: str
     left_alone: str | None
     conflicts: list[str]
     choices: list[ChoiceRecord]
 
 
-class ViolationRecord(_Record):
+class ViolationRecord(RecordBase):
     rule: str
     line: int | None
     expected: str
     found: str
 
 
-class CheckRecord(_Record):
+class CheckRecord(RecordBase):
     check: str
     status: Text
     violations: list[ViolationRecord]
@@ -167,7 +167,7 @@ class CheckRecord(_Record):
     unchecked: list[str]
 
 
-class EditRecord(_Record):
+class EditRecord(RecordBase):
     kind: Text
     subject: str
     line: int | None
@@ -175,12 +175,12 @@ class EditRecord(_Record):
     after: str | None
 
 
-class ErrorRecord(_Record):
+class ErrorRecord(RecordBase):
     relative_l2: float
     relative_max: float
 
 
-class AccuracyRecord(_Record):
+class AccuracyRecord(RecordBase):
     config: str
     inputs: list[str]
     distribution: str
@@ -194,7 +194,7 @@ class AccuracyRecord(_Record):
     reason: str | None
 
 
-class GateRecord(_Record):
+class GateRecord(RecordBase):
     status: Text
     results: list[CheckRecord]
     edits: list[EditRecord]
@@ -202,35 +202,35 @@ class GateRecord(_Record):
     accuracy_cases: list[AccuracyRecord]
 
 
-class DisagreementRecord(_Record):
+class DisagreementRecord(RecordBase):
     field: str
     stated: int | float | str
     ours: int | float | str
     source: str
 
 
-class GpuRecord(_Record):
+class GpuRecord(RecordBase):
     name: str
     compute_capability: str
     sm_count: int
     disagreements: list[DisagreementRecord]
 
 
-class CostRecord(_Record):
+class CostRecord(RecordBase):
     flops: int
     read_bytes: int
     written_bytes: int
     compute_class: str
 
 
-class ToolchainRecord(_Record):
+class ToolchainRecord(RecordBase):
     triton: str
     ptxas: str | None
     torch: str | None
     python: str | None
 
 
-class StudyRecord(_Record):
+class StudyRecord(RecordBase):
     gpu: GpuRecord
     kernels: list[KernelRecord]
     cost: CostRecord | None
@@ -241,7 +241,7 @@ class StudyRecord(_Record):
     unknown: list[str]
 
 
-class InspectRecord(_Record):
+class InspectRecord(RecordBase):
     """`inspect --json`."""
 
     schema_name: str = "warpwright.inspect"
@@ -250,7 +250,7 @@ class InspectRecord(_Record):
     study: StudyRecord
 
 
-class CheckReportRecord(_Record):
+class CheckReportRecord(RecordBase):
     """`check --json`. `violations` lists all of them, in the order of the checks."""
 
     schema_name: str = "warpwright.check"
@@ -262,7 +262,7 @@ class CheckReportRecord(_Record):
     gate: GateRecord
 
 
-class AnswerRecord(_Record):
+class AnswerRecord(RecordBase):
     """`answer --json`, and the record beside every answer."""
 
     schema_name: str = "warpwright.answer"

@@ -66,12 +66,15 @@ class _Stated:
     numbers: Mapping[str, Number]
 
 
-def resolve_gpu(stated: StatedGpu, *, place: Place | None = None) -> ResolvedGpu:
+def resolve_gpu(
+    stated: StatedGpu, *, place: Place | None = None, source: str = STATED_SOURCE
+) -> ResolvedGpu:
     """Our sheet of the board, with every field that the request states laid over it.
 
     Of several boards that the name fits, the one that agrees best with the stated fields is
     taken. A board that we do not know is usable if the request states its compute capability
-    and number of SMs; what else it leaves out is then None.
+    and number of SMs; what else it leaves out is then None. `source` is noted for each stated
+    field.
 
     Raises `InputError` for an unknown name without those two, for an architecture without
     limits, and for a value that is no positive number.
@@ -80,8 +83,8 @@ def resolve_gpu(stated: StatedGpu, *, place: Place | None = None) -> ResolvedGpu
     candidates = gpu_candidates(stated.name)
     if not candidates:
         sheet = _unknown_board(stated, given, place)
-        note = f"no sheet is known for {stated.name!r}: the request's own numbers are all there is"
-        return ResolvedGpu(_overlaid(sheet, given), notes=(note, *_pair_note(given)))
+        note = f"no sheet is known for {stated.name!r}: what is {source} is all there is"
+        return ResolvedGpu(_overlaid(sheet, given, source), notes=(note, *_pair_note(given)))
     bases = [_base(sheet, given, place) for sheet in candidates]
     base = min(bases, key=lambda sheet: len(_disagreements(sheet, given)))
     notes = _pair_note(given)
@@ -92,7 +95,7 @@ def resolve_gpu(stated: StatedGpu, *, place: Place | None = None) -> ResolvedGpu
             "name the board in full to choose",
         )
     return ResolvedGpu(
-        sheet=_overlaid(base, given),
+        sheet=_overlaid(base, given, source),
         disagreements=_capability_disagreement(candidates[bases.index(base)], given)
         + _disagreements(base, given),
         notes=notes,
@@ -175,7 +178,7 @@ def _base(sheet: GpuSheet, given: _Stated, place: Place | None) -> GpuSheet:
     )
 
 
-def _overlaid(sheet: GpuSheet, given: _Stated) -> GpuSheet:
+def _overlaid(sheet: GpuSheet, given: _Stated, source: str) -> GpuSheet:
     limits: dict[str, Any] = {
         name: value for name, value in given.numbers.items() if name in LIMIT_FIELDS
     }
@@ -195,7 +198,7 @@ def _overlaid(sheet: GpuSheet, given: _Stated) -> GpuSheet:
         sheet,
         **board,
         limits=dataclasses.replace(sheet.limits, **limits),
-        sources={**sheet.sources, **dict.fromkeys(stated, STATED_SOURCE)},
+        sources={**sheet.sources, **dict.fromkeys(stated, source)},
     )
 
 

@@ -114,6 +114,13 @@ def forgive() -> None:
         _guard.tripped = None
 
 
+def forbid_to_the_end() -> None:
+    """Forbid the actions above for as long as the process lives: what foreign code registered
+    to run at the end must not be free."""
+    if _guard is not None:
+        _guard.active = True
+
+
 @contextmanager
 def foreign_code() -> Iterator[None]:
     """Forbid the actions above while foreign code runs.

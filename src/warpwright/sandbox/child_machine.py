@@ -15,13 +15,33 @@ from pathlib import Path
 from typing import Any
 
 NAME_BYTES = 96
+# Attributes of `cuDeviceGetAttribute`, numbered as in cuda.h, by the field of a GPU sheet each is.
+DEVICE_ATTRIBUTES = {
+    "max_threads_per_block": 1,
+    "warp_size": 10,
+    "registers_per_block": 12,
+    "sm_count": 16,
+    "memory_clock_khz": 36,
+    "memory_bus_bits": 37,
+    "l2_bytes": 38,
+    "threads_per_sm": 39,
+    "major": 75,
+    "minor": 76,
+    "shared_bytes_per_sm": 81,
+    "registers_per_sm": 82,
+    "max_shared_bytes_per_block": 97,
+    "blocks_per_sm": 106,
+    "reserved_shared_bytes_per_block": 111,
+}
 
 
 def perform(payload: Mapping[str, Any], job_dir: Path) -> dict[str, Any]:
-    """Answer one question: "torch", "nvml" or "isolation"."""
+    """Answer one question: "torch", "nvml", "device" or "isolation"."""
     if payload["ask"] == "torch":
         os.environ.pop("CUDA_VISIBLE_DEVICES", None)  # children see no GPU otherwise
         return torch_facts()
+    if payload["ask"] == "device":
+        return device_facts()
     return nvml_facts() if payload["ask"] == "nvml" else isolation_facts(job_dir)
 
 
@@ -77,3 +97,24 @@ def _nvml_gpu(library: ctypes.CDLL, index: int) -> dict[str, Any]:
         "memory_bytes": int(memory[0]),
         "compute_capability": [major.value, minor.value],
     }
+
+
+def device_facts() -> dict[str, Any]:
+    """The first visible GPU from the CUDA driver itself; its `name` is None where there is none."""
+    nothing: dict[str, Any] = {"name": None, "attributes": {}}
+    try:
+        driver = ctypes.CDLL("libcuda.so.1")
+    except OSError:
+        return nothing
+    device = ctypes.c_int(0)
+    if driver.cuInit(0) != 0 or driver.cuDeviceGet(ctypes.byref(device), 0) != 0:
+        return nothing
+    name = ctypes.create_string_buffer(NAME_BYTES)
+    if driver.cuDeviceGetName(name, NAME_BYTES, device) != 0:
+        return nothing
+    attributes: dict[str, int | None] = {}
+    for field, attribute in DEVICE_ATTRIBUTES.items():
+        value = ctypes.c_int(0)
+        known = driver.cuDeviceGetAttribute(ctypes.byref(value), attribute, device) == 0
+        attributes[field] = value.value if known else None
+    return {"name": name.value.decode(errors="replace"), "attributes": attributes}

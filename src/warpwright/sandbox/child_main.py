@@ -28,7 +28,8 @@ def main() -> None:
     # a module compiled during a guarded import would be a write outside the directory
     sys.dont_write_bytecode = True
     child_guard.set_limits(FILE_BYTES)
-    child_guard.cut_network()
+    if not job["launched"]:  # the tool that started this process may talk to it over a socket
+        child_guard.cut_network()
     child_guard.install(job_dir)
     module = importlib.import_module(f"warpwright.sandbox.child_{job['kind']}")
     try:
@@ -46,6 +47,9 @@ def main() -> None:
         write_result(job_dir, text)
     sys.stdout.flush()
     sys.stderr.flush()
+    if job["launched"]:  # the tool waits for an orderly end
+        child_guard.forbid_to_the_end()
+        return
     # Threads that foreign code left behind must not keep the child alive.
     os._exit(0)
 

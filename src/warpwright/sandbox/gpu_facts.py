@@ -6,7 +6,7 @@ import os
 import re
 import shutil
 import subprocess
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -15,6 +15,7 @@ from warpwright.sandbox.run import Job, run_job
 from warpwright.types.sandbox import JobLimits
 
 TOOL_TIMEOUT_S = 4.0
+DEVICE_TIMEOUT_S = 30.0  # the driver's first start after a boot is slow
 DRIVER_PARAMETERS = Path("/proc/driver/nvidia/params")
 PROCESS_STATUS = Path("/proc/self/status")
 # Capabilities that let a process read GPU counters where only administrators may.
@@ -37,6 +38,18 @@ class Gpu:
 
 
 @dataclass(frozen=True, slots=True)
+class DeviceFacts:
+    """A GPU as the CUDA driver describes it: fields under the names of a GPU sheet.
+
+    `memory_bandwidth_gb_per_s` is the memory's clock times its width, None where not told.
+    """
+
+    name: str
+    fields: Mapping[str, int | float | str]
+    memory_bandwidth_gb_per_s: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class Driver:
     """The NVIDIA driver and the GPUs it has. `problem`: why it cannot be asked."""
 
@@ -55,6 +68,38 @@ def find_driver() -> Driver | None:
     if not result.ok or result.value is None:
         return None  # no NVML library: no driver
     return read_nvml(result.value)
+
+
+def visible_gpu() -> str:
+    """The first GPU that this process may use, as CUDA_VISIBLE_DEVICES names it."""
+    return os.environ.get("CUDA_VISIBLE_DEVICES", "0").split(",")[0].strip()
+
+
+def device_facts() -> DeviceFacts | None:
+    """The first visible GPU as the CUDA driver describes it; None where there is none."""
+    job = Job(
+        "machine",
+        {"ask": "device"},
+        JobLimits(deadline_s=DEVICE_TIMEOUT_S),
+        environment={"CUDA_VISIBLE_DEVICES": visible_gpu()},
+    )
+    result = run_job(job)
+    return read_device(result.value) if result.ok and result.value is not None else None
+
+
+def read_device(value: Any) -> DeviceFacts | None:
+    """Read what the child found through the CUDA driver; what it could not tell is left out."""
+    if value.get("name") is None:
+        return None
+    told = {name: number for name, number in value["attributes"].items() if number is not None}
+    major, minor = told.pop("major", None), told.pop("minor", None)
+    clock_khz, width_bits = told.pop("memory_clock_khz", 0), told.pop("memory_bus_bits", 0)
+    fields: dict[str, int | float | str] = {name: n for name, n in told.items() if n > 0}
+    if major is not None and minor is not None:
+        fields["compute_capability"] = f"{major}.{minor}"
+    # Two transfers a clock, as the driver counts the memory clock.
+    gb_per_s = 2 * clock_khz * 1e3 * width_bits / 8 / 1e9
+    return DeviceFacts(value["name"], fields, round(gb_per_s, 1) or None)
 
 
 def read_smi(text: str) -> Driver:
@@ -130,12 +175,14 @@ def ncu_version(path: Path) -> str | None:
     return found[1] if found else None
 
 
-def run_tool(command: Sequence[str]) -> tuple[str | None, str | None]:
+def run_tool(
+    command: Sequence[str], timeout_s: float = TOOL_TIMEOUT_S
+) -> tuple[str | None, str | None]:
     """A trusted tool's output, or None and why there is none."""
     try:
-        result = subprocess.run(command, capture_output=True, text=True, timeout=TOOL_TIMEOUT_S)
+        result = subprocess.run(command, capture_output=True, text=True, timeout=timeout_s)
     except subprocess.TimeoutExpired:
-        return None, f"{Path(command[0]).name} gave no answer in {TOOL_TIMEOUT_S:g} s"
+        return None, f"{Path(command[0]).name} gave no answer in {timeout_s:g} s"
     except (OSError, UnicodeDecodeError) as error:
         return None, f"{Path(command[0]).name} cannot be run: {error}"
     if result.returncode != 0:

@@ -51,7 +51,8 @@ class Job:
     """One execution: which `child_<kind>` module, its JSON payload, files, limits.
 
     `files` are linked or copied into `in/` by name; what the child leaves in `out/` is moved
-    to `keep_output` if that is given.
+    to `keep_output` if that is given. `launcher` is the command line of a trusted tool that
+    starts the child as its own child process and watches it: Nsight Compute.
     """
 
     kind: str
@@ -60,6 +61,7 @@ class Job:
     files: Mapping[str, Path] = field(default_factory=dict)
     environment: Mapping[str, str] = field(default_factory=dict)
     keep_output: Path | None = None
+    launcher: tuple[str, ...] = ()
 
 
 def run_job(job: Job) -> JobResult:
@@ -77,7 +79,7 @@ def _fill(job_dir: Path, job: Job) -> None:
     (job_dir / "out").mkdir()
     for name, path in job.files.items():
         shutil.copyfile(path, job_dir / "in" / name)
-    payload = {"kind": job.kind, "payload": dict(job.payload)}
+    payload = {"kind": job.kind, "payload": dict(job.payload), "launched": bool(job.launcher)}
     (job_dir / "job.json").write_text(json.dumps(payload))
 
 
@@ -108,7 +110,8 @@ def child_command(statement: str) -> list[str]:
 def _watch(job_dir: Path, job: Job) -> JobResult:
     mark = secrets.token_hex(8)
     started = time.monotonic()
-    process = start_child(job_dir, child_environment(job_dir, mark, job.environment))
+    environment = child_environment(job_dir, mark, job.environment)
+    process = start_child(job_dir, environment, launcher=job.launcher)
     assert process.stdout is not None
     output = OutputReader(process.stdout, job.limits.output_bytes)
     try:
@@ -137,12 +140,14 @@ def start_child(
     entry: str = "child_main",
     arguments: Sequence[str] = (),
     descriptors: Sequence[int] = (),
+    launcher: Sequence[str] = (),
 ) -> subprocess.Popen[bytes] | ForkedChild:
     """A child that calls `main(*arguments, *descriptors)` of a module of this package.
 
-    A fork of the nursery, or a process started anew where there is none. Raises SandboxError.
+    A fork of the nursery, or a process started anew where there is none, or where another tool
+    (`launcher`, a command) starts it. Raises SandboxError.
     """
-    nursery = nurseries.prepare(environment, FIXED)
+    nursery = None if launcher else nurseries.prepare(environment, FIXED)
     if nursery is not None:
         try:
             return nursery.start(
@@ -153,7 +158,10 @@ def start_child(
     call = ", ".join(map(repr, (*arguments, *descriptors)))
     try:
         return subprocess.Popen(
-            child_command(f"from warpwright.sandbox.{entry} import main; main({call})"),
+            [
+                *launcher,
+                *child_command(f"from warpwright.sandbox.{entry} import main; main({call})"),
+            ],
             cwd=job_dir,
             env=dict(environment),
             stdin=subprocess.DEVNULL,
