@@ -21,7 +21,7 @@ ROWS = (
     ("types",),
     ("data",),
     ("source", "formats", "resources"),
-    ("sandbox", "gate", "diagnosis", "journal", "ledger", "report"),
+    ("sandbox", "gate", "diagnosis", "journal", "ledger", "measure", "report"),
     ("proposers", "calls", "machine", "local_gpu"),
     ("launch_floors",),
     ("study", "profiling"),
