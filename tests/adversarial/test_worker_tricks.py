@@ -113,7 +113,8 @@ def test_output_cached_by_place_meets_other_values_at_other_places(
     body = """
         if not hasattr(self, "places"):
             self.places = []
-        assert not self.places or self.places[-1] != x.data_ptr(), "the same place"
+        timed = len(self.places) >= 2  # the two calls that warm up share their inputs
+        assert not timed or self.places[-1] != x.data_ptr(), "the same place"
         self.places.append(x.data_ptr())
         return affine(x, self.weight, self.bias)
     """

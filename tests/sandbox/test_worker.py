@@ -13,7 +13,7 @@ import psutil
 import pytest
 
 from warpwright.sandbox.judge import Judge
-from warpwright.sandbox.worker import EagerVariant, Worker
+from warpwright.sandbox.worker import EagerVariant, Worker, exchange_directory
 from warpwright.types.accuracy_numbers import CaseSpec
 from warpwright.types.config import Config
 from warpwright.types.worker import (
@@ -360,6 +360,20 @@ def test_a_closed_worker_leaves_nothing(workshop: ModuleType) -> None:
     assert not psutil.pid_exists(worker.pid)
     assert not job_dir.exists()
     assert not out_dir.exists()
+
+
+def test_outputs_of_a_killed_main_process_are_removed() -> None:
+    script = "from warpwright.sandbox.worker import exchange_directory as d; print(d())"
+    code = f"import sys; sys.path[:] = {sys.path!r}; {script}"
+    ran = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    left = Path(ran.stdout.strip())
+    assert left.is_dir()
+    mine = exchange_directory()
+    assert mine.is_dir()
+    assert not left.exists()
+    exchange_directory().rmdir()
+    assert mine.is_dir()
+    mine.rmdir()
 
 
 def test_cores_are_kept(workshop: ModuleType) -> None:

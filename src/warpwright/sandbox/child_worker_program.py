@@ -82,9 +82,9 @@ class Program:
 
     def use_state(self, name: str) -> bool:
         """Give the model the parameters of that name; False where they cannot be matched."""
-        if name == self.state or self.states_dir is None:
-            return self.parameters_matched or name == "own"
-        if not self.parameters_matched or name not in self.states:
+        if name == self.state:
+            return True
+        if self.states_dir is None or not self.parameters_matched or name not in self.states:
             return False
         self.parameters, self.parameters_matched = self._copy(name)
         self.state = name

@@ -12,6 +12,8 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
+import psutil
+
 from warpwright.sandbox.persistent import PersistentChild
 from warpwright.sandbox.trace import problem_payload
 from warpwright.types.accuracy_numbers import CaseSpec
@@ -68,10 +70,18 @@ class EagerVariant:
 
 
 def exchange_directory() -> Path:
-    """A new directory for outputs, in shared memory where there is some."""
+    """A new directory for outputs, in shared memory where there is some.
+
+    Those of main processes that were killed are removed first: they hold memory.
+    """
     usable = SHARED_MEMORY.is_dir() and os.access(SHARED_MEMORY, os.W_OK)
-    base = SHARED_MEMORY if usable else None
-    return Path(tempfile.mkdtemp(prefix="warpwright-", dir=base)).resolve()
+    base = SHARED_MEMORY if usable else Path(tempfile.gettempdir())
+    for left in base.glob("warpwright-outputs-*-*"):
+        owner = left.name.split("-")[2]
+        if owner.isdigit() and not psutil.pid_exists(int(owner)):
+            shutil.rmtree(left, ignore_errors=True)
+    prefix = f"warpwright-outputs-{os.getpid()}-"
+    return Path(tempfile.mkdtemp(prefix=prefix, dir=base)).resolve()
 
 
 def cache_directory(base: Path, source: str) -> Path:
