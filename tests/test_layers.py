@@ -21,7 +21,7 @@ ROWS = (
     ("types",),
     ("data",),
     ("source", "formats", "resources"),
-    ("sandbox", "gate", "diagnosis", "journal", "report"),
+    ("sandbox", "gate", "diagnosis", "journal", "report", "measure"),
     ("proposers", "calls", "machine"),
     ("study",),
     ("accuracy", "judging", "measuring"),

@@ -77,14 +77,15 @@ class Comparison:
     `gain_pct` is parent time over candidate time, minus one, in percent: 25 means 1.25 times as
     fast. `interval_pct` holds it with the given confidence. `noise_floor_pct` is the gain that
     identical programs show (A/A); `threshold_pct` what the request asks for at least.
-    `tried` counts the candidates among which this one was chosen.
+    `tried` counts the candidates among which this one was chosen. Numbers that the samples do
+    not give (too few of them, a time that is no number) are None.
     """
 
     outcome: Outcome
-    gain_pct: float
-    interval_pct: tuple[float, float]
+    gain_pct: float | None
+    interval_pct: tuple[float, float] | None
     confidence: float
-    noise_floor_pct: float
+    noise_floor_pct: float | None
     threshold_pct: float
     tried: int
     pairs: int

@@ -1,0 +1,101 @@
+"""How much is measured: all numbers that trade time against certainty, in frozen profiles."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+FLUSH_US = 100.0
+"""Clearing the L2 before a call; 50 to 100 µs on an H100."""
+BURST_OVERHEAD_US = 4000.0
+"""Around a burst: the message to the worker, fresh inputs, a synchronisation. To be generous."""
+
+
+@dataclass(frozen=True, slots=True)
+class Budget:
+    """A profile.
+
+    A *round* is one burst of every program. Screening times a candidate against the parent in one
+    worker each. The finalists are timed in `groups` groups of new workers: a group has two for
+    the parent (A/A) and one for each finalist, and its own `rounds`.
+    """
+
+    name: str
+    screening_rounds: int
+    screening_burst_us: float  # what the calls of a burst should take together
+    finalists: int
+    finalist_margin_pct: float
+    groups: int
+    rounds: int
+    burst_us: float
+    warm_up_us: float  # before the first burst of a worker
+    min_calls: int = 3
+    max_calls: int = 50
+
+    def __post_init__(self) -> None:
+        if self.screening_rounds % 2 or self.rounds % 2:
+            raise ValueError("rounds come in twos: an order and its reverse")
+
+    def screening_calls(self, call_us: float) -> int:
+        """Calls a burst in screening, for a program of this time a call."""
+        return self._calls(self.screening_burst_us, call_us)
+
+    def calls(self, call_us: float) -> int:
+        """Calls a burst for the finalists."""
+        return self._calls(self.burst_us, call_us)
+
+    def _calls(self, burst_us: float, call_us: float) -> int:
+        if not (math.isfinite(call_us) and call_us > 0):
+            raise ValueError(f"not the time of a call: {call_us} µs")
+        return min(self.max_calls, max(self.min_calls, math.ceil(burst_us / call_us)))
+
+    def screening_us(self, call_us: float) -> float:
+        """Expected time to screen one candidate, without loading it."""
+        burst_us = _burst_wall_us(self.screening_calls(call_us), call_us)
+        return self.warm_up_us + 2 * self.screening_rounds * burst_us
+
+    def finalists_us(self, call_us: float, finalists: int | None = None) -> float:
+        """Expected time of the finalists' rounds, without starting workers."""
+        programs = 2 + (self.finalists if finalists is None else finalists)
+        burst_us = _burst_wall_us(self.calls(call_us), call_us)
+        return self.groups * programs * (self.warm_up_us + self.rounds * burst_us)
+
+
+def _burst_wall_us(calls: int, call_us: float) -> float:
+    return BURST_OVERHEAD_US + calls * (call_us + FLUSH_US)
+
+
+QUICK = Budget(
+    name="quick",
+    screening_rounds=4,
+    screening_burst_us=10_000,
+    finalists=1,
+    finalist_margin_pct=1.0,
+    groups=4,
+    rounds=4,
+    burst_us=15_000,
+    warm_up_us=30_000,
+)
+DEFAULT = Budget(
+    name="default",
+    screening_rounds=6,
+    screening_burst_us=14_000,
+    finalists=2,
+    finalist_margin_pct=1.0,
+    groups=6,
+    rounds=10,
+    burst_us=20_000,
+    warm_up_us=50_000,
+)
+THOROUGH = Budget(
+    name="thorough",
+    screening_rounds=12,
+    screening_burst_us=20_000,
+    finalists=3,
+    finalist_margin_pct=2.0,
+    groups=10,
+    rounds=16,
+    burst_us=40_000,
+    warm_up_us=100_000,
+)
+BUDGETS = {budget.name: budget for budget in (QUICK, DEFAULT, THOROUGH)}
