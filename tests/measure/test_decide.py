@@ -11,8 +11,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from synthetic import burst, pairs, swapped
 
-from warpwright.measure.decide import decide, interval_of, noise_floor_pct
+from warpwright.measure.decide import decide
+from warpwright.measure.gain import interval_of, noise_floor_pct
 from warpwright.measure.minimum import DEFAULT_MINIMUM, Minimum, minimum_of
+from warpwright.measure.samples import groups_of
 from warpwright.types.measurement import BurstPair, Outcome
 from warpwright.types.stage import ProgramKind, Rule, Stage
 
@@ -117,7 +119,7 @@ def test_the_order_in_which_pairs_are_handed_over_changes_nothing(
 def test_more_noise_widens_the_interval_on_average() -> None:
     def width(noise: float, worker_noise: float) -> float:
         found = [
-            interval_of(pairs(1.0, seed=n, noise=noise, worker_noise=worker_noise), 0.95)
+            interval_of(groups_of(pairs(1.0, seed=n, noise=noise, worker_noise=worker_noise)), 0.95)
             for n in range(30)
         ]
         return fmean(i.high_pct - i.low_pct for i in found if i is not None)
@@ -236,7 +238,7 @@ def test_a_timer_with_coarse_steps_makes_no_gain_certain() -> None:
 def test_the_noise_floor_is_never_negative_and_needs_its_own_pairs() -> None:
     assert noise_floor_pct([]) is None
     for seed in range(20):
-        floor = noise_floor_pct(pairs(1.0, seed=seed))
+        floor = noise_floor_pct(groups_of(pairs(1.0, seed=seed)))
         assert floor is not None
         assert floor > 0
 

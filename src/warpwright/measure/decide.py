@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from warpwright.measure.gain import estimate, percent
+from warpwright.measure.gain import Interval, interval_of, noise_floor_pct
 from warpwright.measure.minimum import DEFAULT_MINIMUM, Minimum
 from warpwright.measure.samples import (
     burst_median_us,
@@ -23,16 +22,6 @@ CONFIDENCE = 0.98
 families at the most, before the minimum gain is asked for."""
 MIN_GROUPS = 2
 """Groups of workers without which nothing is known of what differs between processes."""
-
-
-@dataclass(frozen=True, slots=True)
-class Interval:
-    """A gain in percent, and the interval that holds it."""
-
-    gain_pct: float
-    low_pct: float
-    high_pct: float
-    groups: int
 
 
 def decide(
@@ -55,38 +44,15 @@ def decide(
     fault = fault_among([*pairs, *same])
     if fault is not None:
         return counted.kept(f"the timings are of no use: {fault}")
-    found = interval_of(pairs, own)
+    found = interval_of(groups_of(pairs), own, timer_uncertainty(pairs))
     if found is None or found.groups < MIN_GROUPS:
         return counted.kept(
             "too few timings: at least two groups of workers are needed, with four rounds each"
         )
-    floor_pct = noise_floor_pct(same)
+    floor_pct = noise_floor_pct(groups_of(same))
     if floor_pct is None:
         return counted.kept("no A/A run, or one too short: the noise is not known", found)
     return _judged(pairs, found, floor_pct, counted)
-
-
-def interval_of(pairs: Sequence[BurstPair], confidence: float) -> Interval | None:
-    """Gain and interval of sound pairs (see `fault_among`); None where they are too few."""
-    found = estimate(groups_of(pairs))
-    if found is None:
-        return None
-    low, high = found.interval(confidence)
-    step = timer_uncertainty(pairs)
-    return Interval(
-        percent(found.log_gain), percent(low - step), _percent_or_inf(high + step), found.groups
-    )
-
-
-def noise_floor_pct(same: Sequence[BurstPair]) -> float | None:
-    """The gain that the same program shows over itself, as an absolute percentage.
-
-    The gain of the A/A run, or, where that happens to lie nearer to zero, its standard error.
-    """
-    found = estimate(groups_of(same))
-    if found is None:
-        return None
-    return percent(max(abs(found.log_gain), found.standard_error))
 
 
 @dataclass(frozen=True, slots=True)
@@ -155,7 +121,3 @@ def _judged(
         burst_median_us([pair.candidate for pair in pairs]),
     )
     return counted.comparison(outcome, reason, found, floor_pct, medians_us)
-
-
-def _percent_or_inf(log_gain: float) -> float:
-    return percent(log_gain) if log_gain < 700 else math.inf

@@ -16,6 +16,7 @@ from statistics import fmean, median, pvariance, variance
 
 RESAMPLES = 200  # of the block bootstrap; they give a standard error to within 5 %
 MIN_ROUNDS = 4  # fewer ratios than this have no spread worth the name
+LARGEST_LOG = 700.0  # e to the power of more overflows
 SEED = 20261124  # of the resampling, so that equal samples give equal decisions
 
 Groups = Sequence[Sequence[Sequence[float]]]
@@ -39,6 +40,16 @@ class Estimate:
         """Two-sided Student interval of the log gain."""
         half = student_quantile(0.5 + confidence / 2, self.degrees) * self.standard_error
         return self.log_gain - half, self.log_gain + half
+
+
+@dataclass(frozen=True)
+class Interval:
+    """A gain in percent, and the interval that holds it."""
+
+    gain_pct: float
+    low_pct: float
+    high_pct: float
+    groups: int
 
 
 def estimate(groups: Groups) -> Estimate | None:
@@ -140,6 +151,27 @@ def timer_step_us(times_us: Sequence[float]) -> float:
     return min((b - a for a, b in pairwise(distinct)), default=0.0)
 
 
+def interval_of(groups: Groups, confidence: float, timer_step: float = 0.0) -> Interval | None:
+    """The gain and its interval, wider by `timer_step` (relative to the time) on either side."""
+    found = estimate(groups)
+    if found is None:
+        return None
+    low, high = found.interval(confidence)
+    bounds = percent(low - timer_step), percent(high + timer_step)
+    return Interval(percent(found.log_gain), *bounds, found.groups)
+
+
+def noise_floor_pct(same: Groups) -> float | None:
+    """The gain that the same program shows over itself (A/A), as an absolute percentage.
+
+    Where the gain of the run happens to lie nearer to zero than its standard error, that.
+    """
+    found = estimate(same)
+    if found is None:
+        return None
+    return percent(max(abs(found.log_gain), found.standard_error))
+
+
 def percent(log_gain: float) -> float:
     """ln(parent/candidate) as a gain in percent."""
-    return 100.0 * math.expm1(log_gain)
+    return 100.0 * math.expm1(log_gain) if log_gain < LARGEST_LOG else math.inf

@@ -67,7 +67,7 @@ def timer_uncertainty(pairs: Sequence[BurstPair]) -> float:
     times = [
         time for pair in pairs for burst in (pair.parent, pair.candidate) for time in burst.times_us
     ]
-    return timer_step_us(times) / min(times)
+    return timer_step_us(times) / min(times) if times else 0.0
 
 
 def burst_median_us(bursts: Sequence[Burst]) -> float:
