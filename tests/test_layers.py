@@ -25,6 +25,7 @@ ROWS = (
     ("proposers", "calls", "machine"),
     ("study",),
     ("accuracy", "judging", "measuring"),
+    ("accuracy", "judging", "benching"),
     ("specialist",),
     ("checking",),
     ("api",),

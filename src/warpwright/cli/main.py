@@ -9,7 +9,7 @@ from typing import Annotated
 import typer
 
 from warpwright import __version__
-from warpwright.cli import answer, check, doctor, gpus, inspect, request, runs, stages
+from warpwright.cli import answer, bench, check, doctor, gpus, inspect, request, runs, stages
 from warpwright.cli.output import stderr
 from warpwright.errors import InputError, WarpwrightError
 
@@ -47,6 +47,7 @@ for module, name in (
     (answer, "answer"),
     (check, "check"),
     (inspect, "inspect"),
+    (bench, "bench"),
     (request, "request"),
     (gpus, "gpus"),
     (stages, "stages"),
