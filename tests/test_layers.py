@@ -25,7 +25,7 @@ ROWS = (
     ("proposers", "calls", "machine", "local_gpu"),
     ("launch_floors",),
     ("study", "profiling"),
-    ("accuracy", "judging", "measuring", "runnable"),
+    ("accuracy", "judging", "measuring", "benching", "runnable"),
     ("specialist",),
     ("checking",),
     ("api",),

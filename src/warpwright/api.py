@@ -15,6 +15,8 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from warpwright.benching import BenchPlan
+from warpwright.benching import bench as run_bench
 from warpwright.checking import check_reply
 from warpwright.data.gpus import all_gpus, find_gpu
 from warpwright.data.stages import all_stages, find_stage
@@ -28,12 +30,13 @@ from warpwright.local_gpu import HERE, local_gpu
 from warpwright.machine import MachineReport, examine_machine
 from warpwright.profiling.metrics import wanted_metrics
 from warpwright.profiling.run import CLOCK_CONTROLS, Plan, profile_program
-from warpwright.report.record import answer_record, check_record
+from warpwright.report.record import answer_record, bench_record, check_record
 from warpwright.sandbox.cache import ResultCache
 from warpwright.source.view import read_program
 from warpwright.specialist import answer_request, study_request
 from warpwright.study import Subject, Workbench, study_program
 from warpwright.types.answer import Answer
+from warpwright.types.bench import BenchResult
 from warpwright.types.gpu import GpuSheet, ResolvedGpu, StatedGpu
 from warpwright.types.profiling import ProfileRun
 from warpwright.types.progress import Listener, silent
@@ -300,6 +303,30 @@ def run(run_id: str) -> tuple[RunEntry, tuple[Step, ...], Mapping[str, Any] | No
     journal = Journal()
     entry = journal.find(run_id)
     return entry, journal.steps(entry.id), journal.record(entry.id)
+
+
+def bench(
+    programs: Sequence[tuple[str, str]],
+    problem: Problem,
+    *,
+    opponents: bool = True,
+    groups: int = 3,
+    rounds: int = 8,
+    listener: Listener = silent,
+) -> BenchResult:
+    """Time programs (name, source) on this machine's GPU, against PyTorch too with `opponents`.
+
+    Raises `MissingToolError` without a CUDA GPU.
+    """
+    for name, source in programs:
+        read_program(source, document=name)
+    plan = BenchPlan(groups=groups, rounds=rounds)
+    plan = plan if opponents else replace(plan, opponents=())
+    with _Run("bench", programs[0][0], listener) as run:
+        result = run_bench(programs, problem, plan=plan, listener=run)
+        record = bench_record(result).model_dump(mode="json")
+        run.finish(f"{len(result.rows)} contenders timed", record)
+    return result
 
 
 def doctor() -> MachineReport:

@@ -7,6 +7,8 @@ from collections.abc import Callable
 from pathlib import Path
 from subprocess import CompletedProcess
 
+import pytest
+
 from warpwright.formats.request import parse_request
 
 Command = Callable[..., CompletedProcess[str]]
@@ -34,13 +36,37 @@ class ModelNew(nn.Module):
         return scale(x)
 """
 
+PROBLEM = """
+import torch
+import torch.nn as nn
+
+
+class Model(nn.Module):
+    def forward(self, x):
+        return 2.0 * x
+
+
+def get_inputs():
+    return [torch.rand(512, 512)]
+"""
+
 
 def test_help_teaches_the_first_steps_and_the_exit_codes(warpwright: Command) -> None:
     done = warpwright("--help")
     assert done.returncode == 0
     for words in ("doctor", "answer request.txt", "bad input"):
         assert words in done.stdout
-    for command in ("answer", "check", "inspect", "request", "gpus", "stages", "runs", "doctor"):
+    for command in (
+        "answer",
+        "check",
+        "inspect",
+        "bench",
+        "request",
+        "gpus",
+        "stages",
+        "runs",
+        "doctor",
+    ):
         assert warpwright(command, "--help").returncode == 0
 
 
@@ -58,6 +84,42 @@ def test_a_rendered_request_is_read_back_as_what_it_was_made_of(
     profile = request.profile.kernel("scale_kernel")
     assert profile is not None
     assert profile.metric("launch__grid_size") == 64
+
+
+def test_bench_needs_a_problem(warpwright: Command, tmp_path: Path) -> None:
+    (tmp_path / "kernel.py").write_text(KERNEL)
+    done = warpwright("bench", "kernel.py")
+    assert done.returncode == 2
+    assert "--problem FILE" in done.stderr
+
+
+@pytest.mark.triton
+def test_bench_without_a_gpu_says_so_and_ends_with_3(
+    warpwright: Command, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "-1")
+    (tmp_path / "kernel.py").write_text(KERNEL)
+    done = warpwright("bench", "kernel.py", "--input", "64x64", "--json")
+    assert done.returncode == 3
+    assert "GPU" in done.stderr
+    assert json.loads(done.stdout)["schema_name"] == "warpwright.error"
+
+
+@pytest.mark.gpu
+def test_bench_on_a_gpu_makes_a_row_of_each_contender_with_conditions(
+    warpwright: Command, tmp_path: Path
+) -> None:
+    (tmp_path / "kernel.py").write_text(KERNEL)
+    (tmp_path / "problem.py").write_text(PROBLEM)
+    done = warpwright(
+        "bench", "kernel.py", "kernel.py", "-p", "problem.py", "--out", "raw.json", timeout_s=900
+    )
+    assert done.returncode == 0, done.stderr
+    assert "Measured on" in done.stdout
+    record = json.loads((tmp_path / "raw.json").read_text())
+    assert [row["failed"] for row in record["rows"]] == [None] * 7
+    assert record["gpu"]["driver"]
+    assert record["bursts"][0]["burst"]["conditions"]["sm_clock_mhz"] > 0
 
 
 def test_every_listing_has_json_with_a_schema_version(warpwright: Command) -> None:

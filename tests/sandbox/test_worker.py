@@ -419,3 +419,23 @@ def test_slow_inputs_are_rotated_and_scaled(worker: Worker, workshop: ModuleType
     spec = burst.value["kept"]
     assert spec["seed"] == 101
     assert 0.99 < spec["scale"] < 1
+
+
+def test_our_clock_runs_while_the_worker_works_and_we_are_not_given_a_core(
+    worker: Worker, workshop: ModuleType, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Stalled right after the request is sent: the child's times still fit into our own."""
+    from warpwright.sandbox import persistent
+
+    assert isinstance(worker.load(workshop.program()), Done)
+    send = persistent._write_all
+
+    def send_and_stall(pipe: int, data: bytes, deadline: float) -> None:
+        send(pipe, data, deadline)
+        time.sleep(1.0)
+
+    monkeypatch.setattr(persistent, "_write_all", send_and_stall)
+    burst = worker.time(3, seed=1)
+    assert isinstance(burst, Done)
+    assert burst.wall_s >= 1.0
+    assert sum(burst.value["times_us"]) <= burst.wall_s * 1e6

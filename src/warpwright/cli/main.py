@@ -9,7 +9,18 @@ from typing import Annotated
 import typer
 
 from warpwright import __version__
-from warpwright.cli import answer, check, doctor, gpus, inspect, profile, request, runs, stages
+from warpwright.cli import (
+    answer,
+    bench,
+    check,
+    doctor,
+    gpus,
+    inspect,
+    profile,
+    request,
+    runs,
+    stages,
+)
 from warpwright.cli.output import stderr
 from warpwright.errors import InputError, WarpwrightError
 
@@ -47,6 +58,7 @@ for module, name in (
     (answer, "answer"),
     (check, "check"),
     (inspect, "inspect"),
+    (bench, "bench"),
     (request, "request"),
     (profile, "profile"),
     (gpus, "gpus"),

@@ -49,7 +49,8 @@ def plan_screening(
     seats = [Seat(0, PARENT), Seat(0, candidate)]
     calls = budget.screening_calls(call_us)
     shuffled = random.Random(seed)
-    return tuple(_interleaved(seats, budget.screening_rounds, calls, shuffled, first_order))
+    counts = dict.fromkeys(seats, calls)
+    return tuple(interleave(counts, budget.screening_rounds, shuffled, first_order))
 
 
 def plan_finalists(
@@ -66,8 +67,8 @@ def plan_finalists(
         seats = [Seat(group, PARENT), Seat(group, PARENT, 1)]
         seats += [Seat(group, name) for name in finalists]
         start = first_order + len(planned)
-        calls = budget.calls(call_us)
-        planned += _interleaved(seats, budget.rounds, calls, shuffled, start)
+        counts = dict.fromkeys(seats, budget.calls(call_us))
+        planned += interleave(counts, budget.rounds, shuffled, start)
     return tuple(planned)
 
 
@@ -76,20 +77,23 @@ def _refuse_parent_name(candidates: Sequence[str]) -> None:
         raise ValueError(f"candidates need names of their own, not {PARENT!r}: {candidates}")
 
 
-def _interleaved(
-    seats: Sequence[Seat], rounds: int, calls: int, shuffled: random.Random, first_order: int
+def interleave(
+    calls: Mapping[Seat, int], rounds: int, shuffled: random.Random, first_order: int = 0
 ) -> Iterable[PlannedBurst]:
-    """Rounds in random order, every second one the reverse of the one before: what drifts
-    steadily, and what favours an early place, weighs on every program alike."""
+    """A burst of every seat in each round, of so many calls.
+
+    In random order, every second round the reverse of the one before: what drifts steadily, and
+    what favours an early place, weighs on every program alike.
+    """
     order = first_order
-    turn = list(seats)
+    turn = list(calls)
     for number in range(rounds):
         if number % 2:
             turn.reverse()
         else:
             shuffled.shuffle(turn)
         for seat in turn:
-            yield PlannedBurst(order, number, seat, calls)
+            yield PlannedBurst(order, number, seat, calls[seat])
             order += 1
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from warpwright.report.schema import (
     AnswerRecord,
+    BenchRecord,
     CauseRecord,
     CheckReportRecord,
     ChoiceRecord,
@@ -25,6 +26,7 @@ from warpwright.report.schema import (
     ViolationRecord,
 )
 from warpwright.types.answer import Answer, ConfigChoice, ConfigPlan
+from warpwright.types.bench import BenchResult
 from warpwright.types.compiled import Compiled
 from warpwright.types.config import Config
 from warpwright.types.gpu import ResolvedGpu
@@ -151,6 +153,10 @@ def answer_record(answer: Answer, run: str | None = None) -> AnswerRecord:
         gate=GateRecord.model_validate(answer.gate),
         study=study_record(answer.study),
     )
+
+
+def bench_record(result: BenchResult) -> BenchRecord:
+    return BenchRecord.model_validate(result)
 
 
 def check_record(gate: GateReport, run: str | None = None) -> CheckReportRecord:

@@ -277,3 +277,68 @@ class AnswerRecord(RecordBase):
     conflicts: list[str]
     gate: GateRecord
     study: StudyRecord
+
+
+class BenchRowRecord(RecordBase):
+    label: str
+    median_us: float | None
+    interval_us: tuple[float, float] | None
+    speedup: float | None
+    speedup_interval: tuple[float, float] | None
+    error: ErrorRecord | None
+    error_unknown: str | None
+    failed: str | None
+
+
+class MeasuredGpuRecord(RecordBase):
+    """The card and the software; null where the driver does not tell."""
+
+    name: str
+    compute_capability: tuple[int, int]
+    sm_count: int
+    memory_bytes: int
+    l2_bytes: int | None
+    uuid: str | None
+    driver: str | None
+    cuda: str | None
+    torch: str | None
+    triton: str | None
+
+
+class ConditionsRecord(RecordBase):
+    sm_clock_mhz: float | None
+    memory_clock_mhz: float | None
+    temperature_c: float | None
+    power_w: float | None
+    throttle_reasons: list[str]
+
+
+class BurstRecord(RecordBase):
+    program: str
+    worker: int
+    order: int
+    times_us: list[float]
+    wall_us: float
+    conditions: ConditionsRecord | None
+
+
+class BenchBurstRecord(RecordBase):
+    group: int
+    round: int
+    burst: BurstRecord
+
+
+class BenchRecord(RecordBase):
+    """`bench --json`: measured, every single time with it. `gpu` null: not on a GPU."""
+
+    schema_name: str = "warpwright.bench"
+    schema_version: int = SCHEMA_VERSION
+    warpwright: str = __version__
+    gpu: MeasuredGpuRecord | None
+    rows: list[BenchRowRecord]
+    confidence: float
+    groups: int
+    rounds: int
+    seed: int
+    notes: list[str]
+    bursts: list[BenchBurstRecord]

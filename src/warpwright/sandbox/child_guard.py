@@ -61,6 +61,8 @@ class _Guard:
         action = FORBIDDEN_EVENTS.get(event)
         if event in STARTS and self._is_tool(args[0]):
             return
+        if event in STARTS and self.tools:  # where some may be started, tell which was not
+            action = f"{action}: {args[0]!s}"
         if action is None and event == "open" and self._writes_outside(args):
             action = f"write a file outside its directory ({args[0]!s})"
         if action is not None:
@@ -74,8 +76,11 @@ class _Guard:
         if not isinstance(path, (str, bytes, os.PathLike)):
             return False  # an open descriptor
         full = os.path.realpath(os.fsdecode(path))
-        inside = any(full.startswith(directory + os.sep) for directory in self.directories)
-        return not (inside or full == os.devnull)
+        # (a nameless temporary file is made by opening its directory)
+        inside = any(
+            (full + os.sep).startswith(directory + os.sep) for directory in self.directories
+        )
+        return not (inside or full == os.devnull + os.sep)
 
     def _is_tool(self, program: Any) -> bool:
         if not self.tools or not isinstance(program, (str, bytes, os.PathLike)):

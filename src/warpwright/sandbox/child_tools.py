@@ -2,15 +2,23 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import triton
 
-# The C compiler builds Triton's launcher; ldconfig is asked where the driver's library is.
-TOOLS = ("gcc", "cc", "clang", "/sbin/ldconfig")
+# The C compiler builds Triton's launcher; ldconfig is asked where the driver's library is. The C++
+# compiler and nvidia-smi are asked by torch's compiler.
+TOOLS = ("gcc", "cc", "clang", "g++", "c++", "/sbin/ldconfig", "nvidia-smi")
 
 
 def triton_tools() -> list[str]:
-    """Those, and the assemblers in Triton's wheel."""
+    """Those, and the assemblers: of Triton's wheel, and wherever else it looks for them."""
     wheel = Path(triton.__file__).parent / "backends" / "nvidia" / "bin"
-    return [*TOOLS, *map(str, wheel.glob("ptxas*"))]
+    found = [*TOOLS, *map(str, wheel.glob("ptxas*"))]
+    found += [os.environ["CC"]] if "CC" in os.environ else []
+    for name in ("ptxas", "ptxas_blackwell"):
+        tool = getattr(triton.knobs.nvidia, name, None)
+        if tool is not None:
+            found.append(str(tool.path))
+    return found

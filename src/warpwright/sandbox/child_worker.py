@@ -6,15 +6,11 @@ the judge process compares, and the main process has its own clock.
 
 from __future__ import annotations
 
-import contextlib
-import os
 import sys
 import threading
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
-
-import triton
 
 from warpwright.sandbox import child_guard, child_integrity, child_worker_failures
 from warpwright.sandbox.child_worker_checks import check, compare_graph, compare_torch_compile
@@ -30,8 +26,6 @@ from warpwright.sandbox.child_worker_timing import (
 )
 from warpwright.sandbox.child_worker_tuning import compile_configs
 
-# What Triton and torch's compiler start; nothing else may be started.
-TOOLS = ("gcc", "cc", "clang", "g++", "c++", "/sbin/ldconfig", "nvidia-smi")
 Command = Callable[[Program, Device, Mapping[str, Any]], dict[str, Any]]
 COMMANDS: dict[str, Command] = {
     "check": check,
@@ -56,8 +50,7 @@ class _Worker:
         self._program: Program | None = None
         self._loads = 0
         if device.name == "cuda":
-            own = [os.environ["CC"]] if "CC" in os.environ else []
-            child_guard.allow_tools([*TOOLS, *own, *_ptxas()])
+            child_guard.allow_tools(triton_tools())
         self._threads = threading.active_count()
         self._picture = child_integrity.Picture()
 
@@ -130,12 +123,3 @@ LOADERS: dict[str, tuple[Loader, Command]] = {
     "compile": (load_program, compile_configs),
 }
 COMPILER = "torch._dynamo"
-
-
-def _ptxas() -> list[str]:
-    """Triton's own assemblers, wherever it looks for them."""
-    found = []
-    for name in ("ptxas", "ptxas_blackwell"):
-        with contextlib.suppress(AttributeError, RuntimeError):  # this Triton has none
-            found.append(str(getattr(triton.knobs.nvidia, name).path))
-    return found

@@ -121,7 +121,7 @@ class PersistentChild:
         """Wait until it has started; `facts` then holds what it said of itself."""
         if self._is_ready or not self.alive:
             return self.death or Done(self.facts)
-        answer = self._wait(0, self._started + self.limits.start_s)
+        answer = self._wait(0, self._started, self._started + self.limits.start_s)
         if isinstance(answer, Done):
             self._is_ready = True
             self.facts = answer.value
@@ -143,10 +143,11 @@ class PersistentChild:
         # If it is dead or hangs, waiting for the answer finds out which.
         with contextlib.suppress(BrokenPipeError, TimeoutError):
             _write_all(self._requests, data, begun + deadline_s)
-        return self._wait(self._number, begun + deadline_s)
+        return self._wait(self._number, begun, begun + deadline_s)
 
-    def _wait(self, number: int, deadline: float) -> Answer:
-        begun = time.monotonic()
+    def _wait(self, number: int, begun: float, deadline: float) -> Answer:
+        """`begun`: before the request was sent, since the child may work while this process is not
+        given a core; a clock read later would show less than the child's own times."""
         watch = _Watch(self)
         while True:
             line = self._line(min(POLL_S, max(0.0, deadline - time.monotonic())))

@@ -1,0 +1,72 @@
+"""`warpwright bench`: programs against each other, eager PyTorch and torch.compile, on this GPU."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from warpwright import api
+from warpwright.cli import options
+from warpwright.cli.output import Progress, read_document, stdout, write_file, write_json
+from warpwright.errors import InputError, Place
+from warpwright.report.bench_table import print_bench
+from warpwright.report.record import bench_record
+
+
+def command(
+    programs: Annotated[
+        list[str], typer.Argument(help="Programs; the first is what all are compared with.")
+    ],
+    problem: options.ProblemOption = None,
+    inputs: options.InputOption = None,
+    init: options.InitOption = None,
+    opponents: Annotated[
+        bool,
+        typer.Option(help="Also run the problem by eager PyTorch and torch.compile max-autotune."),
+    ] = True,
+    groups: Annotated[int, typer.Option(min=1, help="Groups of new processes.")] = 3,
+    rounds: Annotated[int, typer.Option(min=4, help="Rounds in each group.")] = 8,
+    out: Annotated[
+        Path | None, typer.Option("--out", "-o", help="Write the record with all raw times here.")
+    ] = None,
+    json_output: options.JsonOption = False,
+    quiet: options.QuietOption = False,
+) -> None:
+    """Time programs on this machine's GPU against each other and against PyTorch.
+
+    One table: time of a call with a cold L2, its interval, the speed beside the first program, and
+    the error against float64. The opponents are the problem's own model in eager PyTorch (NCHW and
+    channels_last, cuDNN's benchmark off and on) and under torch.compile max-autotune. --json and
+    --out hold every single time, with GPU, driver, clocks and versions.
+
+    Each contender runs in a process of its own. Needs a CUDA GPU; nothing is decided here, and no
+    rule is checked.
+    """
+    given = options.problem_from(problem, inputs, init)
+    if given is None:
+        raise InputError(
+            "no problem",
+            place=Place("command line"),
+            expected="--problem FILE, or --input SHAPE for each input",
+        )
+    progress = Progress(quiet)
+    try:
+        result = api.bench(
+            [(name, read_document(name)) for name in programs],
+            given,
+            opponents=opponents,
+            groups=groups,
+            rounds=rounds,
+            listener=progress,
+        )
+    finally:
+        progress.close()
+    record = bench_record(result)
+    if out is not None:
+        write_file(out, record.model_dump_json(indent=1) + "\n")
+    if json_output:
+        write_json(record)
+    else:
+        print_bench(result, stdout())
