@@ -76,11 +76,10 @@ class _Guard:
         if not isinstance(path, (str, bytes, os.PathLike)):
             return False  # an open descriptor
         full = os.path.realpath(os.fsdecode(path))
-        # (a nameless temporary file is made by opening its directory)
-        inside = any(
-            (full + os.sep).startswith(directory + os.sep) for directory in self.directories
-        )
-        return not (inside or full == os.devnull + os.sep)
+        if full == os.devnull:
+            return False
+        full += os.sep  # the directory itself counts: a nameless temporary file opens just that
+        return not any(full.startswith(directory + os.sep) for directory in self.directories)
 
     def _is_tool(self, program: Any) -> bool:
         if not self.tools or not isinstance(program, (str, bytes, os.PathLike)):

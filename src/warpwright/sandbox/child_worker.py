@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from warpwright.sandbox import child_guard, child_integrity, child_worker_failures
+from warpwright.sandbox.child_tools import triton_tools
 from warpwright.sandbox.child_worker_checks import check, compare_graph, compare_torch_compile
 from warpwright.sandbox.child_worker_device import Device, open_device
 from warpwright.sandbox.child_worker_failures import TamperedError, ThreadError
