@@ -93,6 +93,7 @@ def changes(
         "pins": [subject.pins[0], subject.pins[-1]][-len(sets) :],
         "facts": subject.facts,
         "compute_capability": subject.compute_capability,
+        "evaluation_mode": subject.evaluation_mode,
         "seed": SEED,
         "run_s": RUN_S,
     }

@@ -115,8 +115,10 @@ class Worker:
             "states": prepared["states"],
             "runs": [{"case": "normal", "pins": pins}],
             "deadline_s": self.payload["run_s"],
+            "budget_s": self.payload["run_s"],
             "facts": self.payload["facts"],
             "compute_capability": self.payload["compute_capability"],
+            "evaluation_mode": self.payload["evaluation_mode"],
         }
         result = self._fork(lambda place: child_interpret.perform(payload, place), directory)
         if not isinstance(result, dict):

@@ -59,7 +59,7 @@ def test_foreign_code_may_start_the_allowed_tools_and_nothing_else(tmp_path: Pat
     done = subprocess.run(
         [sys.executable, "-c", code], cwd=tmp_path, capture_output=True, text=True
     )
-    assert done.stdout.splitlines() == ["tool ran", "refused: start a process (subprocess)"]
+    assert done.stdout.splitlines() == ["tool ran", "refused: start a process (subprocess): echo"]
 
 
 def test_the_command_line_collects_the_named_metrics_of_the_marked_range_only() -> None:

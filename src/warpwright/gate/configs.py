@@ -123,10 +123,9 @@ def new_kernel_configs(context: RuleContext, kernel: Kernel) -> KernelConfigs:
 def _without_effect(kernel: Kernel) -> tuple[str, ...]:
     """What is told of launch options that stand in the dictionary of a config."""
     for config in (kernel.autotune.configs or ()) if kernel.autotune else ():
-        ignored = [name for name, _ in config.meta if name in LAUNCH_OPTIONS]
-        if ignored:
+        if config.ignored:
             return (
-                f"{kernel.name}: {', '.join(ignored)} inside the dictionary of a "
+                f"{kernel.name}: {', '.join(config.ignored)} inside the dictionary of a "
                 "triton.Config has no effect: Triton overwrites it with the config's own "
                 "argument (4 warps, 3 stages where none is given)",
             )

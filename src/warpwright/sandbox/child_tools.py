@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
+import torch
 import triton
 
 # The C compiler builds Triton's launcher; ldconfig is asked where the driver's library is, and
@@ -15,8 +16,11 @@ TOOLS = ("gcc", "cc", "clang", "g++", "c++", "nvcc", "/sbin/ldconfig", "nvidia-s
 
 def triton_tools() -> list[str]:
     """Those, and the assemblers: of Triton's wheel, and wherever else it looks for them."""
-    wheel = Path(triton.__file__).parent / "backends" / "nvidia" / "bin"
-    found = [*TOOLS, *map(str, wheel.glob("ptxas*"))]
+    wheels = (
+        Path(triton.__file__).parent / "backends" / "nvidia" / "bin",
+        Path(torch.__file__).parent / "bin",  # torch's compiler prefers its own
+    )
+    found = [*TOOLS, *(str(path) for wheel in wheels for path in wheel.glob("ptxas*"))]
     found += [os.environ["CC"]] if "CC" in os.environ else []
     for name in ("ptxas", "ptxas_blackwell"):
         tool = getattr(triton.knobs.nvidia, name, None)

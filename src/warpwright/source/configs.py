@@ -52,6 +52,7 @@ def read_config(call: ast.Call, evaluator: Evaluator) -> Config:
         maxnreg=values["maxnreg"],
         explicit=tuple(options),
         line=call.lineno,
+        ignored=tuple(name for name in meta if name in _ALWAYS_SET),
         pre_hook=None if hook is None or _is_none(hook) else text_of(hook),
     )
 

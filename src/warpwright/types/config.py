@@ -13,8 +13,9 @@ class Config:
     """One `triton.Config`: meta-parameters, warps, stages.
 
     Triton's defaults (4 warps, 3 stages) are filled in where the source leaves them out, so
-    two configs are equal when they launch the same thing. `explicit` and `line` only say how
-    and where it was written.
+    two configs are equal when they launch the same thing. `explicit`, `line` and `ignored` only
+    say how and where it was written; `ignored` names launch options among the meta-parameters,
+    where they have no effect.
     """
 
     meta: tuple[tuple[str, MetaValue], ...] = ()
@@ -24,6 +25,7 @@ class Config:
     maxnreg: int | None = None
     explicit: tuple[str, ...] = field(default=(), compare=False)
     line: int | None = field(default=None, compare=False)
+    ignored: tuple[str, ...] = field(default=(), compare=False)
     pre_hook: str | None = None  # source text of the hook that runs before each launch
 
     @classmethod
