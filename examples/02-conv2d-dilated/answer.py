@@ -9,9 +9,9 @@ import triton.language as tl
         triton.Config({"TILE_OUT": 32, "TILE_W": 128, "TILE_C": 32}, num_warps=4, num_stages=2),
         triton.Config({"TILE_OUT": 64, "TILE_W": 128, "TILE_C": 32}, num_warps=4, num_stages=2),
         triton.Config({"TILE_OUT": 64, "TILE_W": 128, "TILE_C": 32}, num_warps=8, num_stages=3),
-        triton.Config({"TILE_OUT": 64, "TILE_W": 128, "TILE_C": 32}, num_warps=8, num_stages=4),
         triton.Config({"TILE_OUT": 64, "TILE_W": 128, "TILE_C": 32}, num_warps=8, num_stages=2),
-        triton.Config({"TILE_OUT": 64, "TILE_W": 128, "TILE_C": 32}, num_warps=2, num_stages=2),
+        triton.Config({"TILE_OUT": 64, "TILE_W": 128, "TILE_C": 32}, num_warps=16, num_stages=3),
+        triton.Config({"TILE_OUT": 64, "TILE_W": 128, "TILE_C": 32}, num_warps=8, num_stages=4),
     ],
     key=["channels_out", "out_width"],
 )
