@@ -206,11 +206,16 @@ def _inputs(
     parent: RunLike | None,
     reference: ReferenceLike,
 ) -> AccuracyCase | None:
-    allowed = set(reference.changes_inputs)
-    if parent is not None and parent is not run:
-        allowed |= set(parent.changed_inputs)
-    changed = [index for index in run.changed_inputs if index not in allowed]
-    return _fail(case, f"it changes its input {changed[0]} in place") if changed else None
+    theirs = () if parent is None or parent is run else parent.changed_inputs
+    return unasked_change(case, run.changed_inputs, (*reference.changes_inputs, *theirs))
+
+
+def unasked_change(
+    case: AccuracyCase, changed: Sequence[int], allowed: Collection[int]
+) -> AccuracyCase | None:
+    """The failure of a run that changes inputs which neither operator nor parent changes."""
+    unasked = [index for index in changed if index not in allowed]
+    return _fail(case, f"it changes its input {unasked[0]} in place") if unasked else None
 
 
 def _against_reference(

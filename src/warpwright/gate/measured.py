@@ -16,6 +16,7 @@ from warpwright.gate.accuracy import (
     NONFINITE,
     judged_case,
     launched_all,
+    unasked_change,
 )
 from warpwright.gate.outputs import (
     REDRAWN,
@@ -142,11 +143,8 @@ def _inputs(
     parent: CheckNumbers | None,
     reference: ReferenceNumbers,
 ) -> AccuracyCase | None:
-    allowed = set(reference.changes_inputs)
-    if parent is not None and parent is not run:
-        allowed |= set(parent.changed_inputs)
-    changed = [index for index in run.changed_inputs if index not in allowed]
-    return _fail(case, f"it changes its input {changed[0]} in place") if changed else None
+    theirs = () if parent is None or parent is run else parent.changed_inputs
+    return unasked_change(case, run.changed_inputs, (*reference.changes_inputs, *theirs))
 
 
 def _against_reference(

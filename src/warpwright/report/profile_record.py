@@ -7,21 +7,8 @@ from typing import Any
 
 from warpwright import __version__
 from warpwright.formats.nsight import render_profile
-from warpwright.report.schema import SCHEMA_VERSION, RecordBase
+from warpwright.report.schema import SCHEMA_VERSION, MeasuredGpuRecord, RecordBase
 from warpwright.types.profiling import ProfileRun
-
-
-class MeasuredGpuRecord(RecordBase):
-    name: str
-    compute_capability: tuple[int, int]
-    sm_count: int
-    memory_bytes: int
-    l2_bytes: int | None
-    uuid: str | None
-    driver: str | None
-    cuda: str | None
-    torch: str | None
-    triton: str | None
 
 
 class ConditionsRecord(RecordBase):

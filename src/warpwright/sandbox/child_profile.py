@@ -16,6 +16,7 @@ import triton
 from triton.runtime.autotuner import Autotuner, Heuristics
 
 from warpwright.sandbox import child_guard
+from warpwright.sandbox.child_gpu import card_facts
 from warpwright.sandbox.child_program import load_module
 from warpwright.sandbox.child_tools import triton_tools
 from warpwright.sandbox.child_trace_problem import LoadedProblem, load_problem
@@ -53,7 +54,7 @@ def perform(payload: Mapping[str, Any], job_dir: Path) -> dict[str, Any]:
     finally:
         stop()
     return {
-        "gpu": _gpu(),
+        "gpu": card_facts(torch.cuda.get_device_properties(0)),
         **versions,
         "triton": triton.__version__,
         "configs": _chosen_configs(program),
@@ -102,19 +103,6 @@ def _model(program: ModuleType, problem: LoadedProblem, seed: int) -> Any:
     with child_guard.foreign_code():
         model = program.ModelNew(*problem.init_args, **problem.init_kwargs)
         return model.to(DEVICE) if isinstance(model, torch.nn.Module) else model
-
-
-def _gpu() -> dict[str, Any]:
-    properties = torch.cuda.get_device_properties(0)
-    uuid = getattr(properties, "uuid", None)
-    return {
-        "name": properties.name,
-        "compute_capability": [properties.major, properties.minor],
-        "sm_count": properties.multi_processor_count,
-        "memory_bytes": properties.total_memory,
-        "l2_bytes": getattr(properties, "L2_cache_size", None),
-        "uuid": None if uuid is None else str(uuid),
-    }
 
 
 def _chosen_configs(program: ModuleType) -> dict[str, str]:

@@ -18,6 +18,8 @@ from typing import Any
 
 import torch
 
+from warpwright.sandbox.child_gpu import card_facts
+
 clock = time.perf_counter
 _empty = torch.empty
 _fill = torch.Tensor.fill_
@@ -170,19 +172,7 @@ class CudaDevice:
         """What `types.measurement.MeasuredGpu` holds, as far as torch tells it."""
         import triton
 
-        properties = self._properties
-        uuid = getattr(properties, "uuid", None)
-        return {
-            "name": properties.name,
-            "compute_capability": [properties.major, properties.minor],
-            "sm_count": properties.multi_processor_count,
-            "memory_bytes": properties.total_memory,
-            "l2_bytes": getattr(properties, "L2_cache_size", None),
-            "uuid": None if uuid is None else str(uuid),
-            "cuda": torch.version.cuda,
-            "torch": torch.__version__,
-            "triton": triton.__version__,
-        }
+        return {**card_facts(self._properties), "triton": triton.__version__}
 
     def context(self) -> AbstractContextManager[Any]:
         return nullcontext()
