@@ -216,7 +216,7 @@ def compiler_item() -> MachineItem:
 
 
 def driver_item() -> MachineItem:
-    enables = "running the answers; `profile` and `--gpu here`"
+    enables = "running the answers; `bench`, `profile` and `--gpu here`"
     driver = gpu_facts.find_driver()
     if driver is None:
         fix = "without one, results are compiled and predicted, and say so"
