@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import importlib.util
-import sys
 from collections.abc import Iterator
-from pathlib import Path
 from types import ModuleType
 
 import pytest
@@ -17,18 +14,6 @@ from warpwright.types.verdict import AccuracyCase, Status
 from warpwright.types.worker import Death, WorkerDied
 
 pytestmark = pytest.mark.triton
-
-
-@pytest.fixture(scope="module")
-def workshop() -> ModuleType:
-    name = "warpwright_workshop"
-    if name not in sys.modules:
-        file = Path(__file__).parent / "sandbox" / "workshop.py"
-        spec = importlib.util.spec_from_file_location(name, file)
-        assert spec is not None and spec.loader is not None
-        sys.modules[name] = module = importlib.util.module_from_spec(spec)
-        spec.loader.exec_module(module)
-    return sys.modules[name]
 
 
 @pytest.fixture(scope="module")

@@ -8,7 +8,7 @@ from __future__ import annotations
 import math
 import secrets
 import tempfile
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -29,7 +29,7 @@ from warpwright.types.worker import Answer, CandidateFailed, Done, WorkerDied
 CASES = ("problem", "normal", "wide", "outliers", "nonfinite")
 PERTURBED = "perturbed state"
 CALL_S = 60.0
-FIRST_CALL_S = 300.0  # of the parent: compiles and tunes; candidates were compiled ahead
+FIRST_CALL_S = 300.0  # of the parent, which may not have been compiled ahead
 # Bytes an element, of a kind of dtype that eager PyTorch gives; enough to poison the memory.
 ELEMENT_BYTES = {"float64": 8, "int64": 8, "float16": 2, "bfloat16": 2, "bool": 1}
 
@@ -67,11 +67,16 @@ class Bench:
     _order: int = 0
     _kept: CaseSpec | None = None
 
-    def open(self) -> Failure | None:
-        """Load the problem, compute the references, run the parent. What failed, or None."""
+    def open(self, ahead: Callable[[], object] | None = None) -> Failure | None:
+        """Load the problem, compute the references, run the parent. What failed, or None.
+
+        `ahead` is called as soon as programs can be made: to compile them several at a time.
+        """
         loaded = self.judge.load(self.problem, seed=self.seed)
         if not isinstance(loaded, Done):
             return loaded
+        if ahead is not None:
+            ahead()
         for spec in self._specs():
             reference = self.judge.prepare(spec)
             if isinstance(reference, WorkerDied):

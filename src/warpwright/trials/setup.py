@@ -15,9 +15,10 @@ from typing import Any
 from warpwright import __version__
 from warpwright.ledger import Ledger, Session
 from warpwright.measure.budget import DEFAULT, Budget
-from warpwright.measuring import Bench, open_bench
+from warpwright.measuring import CASES, Bench, open_bench
 from warpwright.sandbox.worker import Program, Worker
 from warpwright.sandbox.worker_pool import split_cores
+from warpwright.types.config import Config
 from warpwright.types.measurement import MeasuredGpu
 from warpwright.types.progress import Listener, silent
 from warpwright.types.shapes import Problem
@@ -117,14 +118,41 @@ def open_table(
     ) as bench:
         table = Table(bench, session, setup.budget, tell)
         tell("measure", "starting workers; the float64 reference and the parent at full size")
-        failed = bench.open()
-        if failed is not None:
-            yield f"the parent cannot be measured here: {why(failed)}"
+        failed = bench.open(
+            lambda: table.compile_ahead([bench.program(parent, pins) for pins in _own_pins(study)])
+        )
+        reason = _parent_failed(bench) if failed is None else why(failed)
+        if reason is not None:
+            yield f"the parent cannot be measured here: {reason}"
             return
         if session.resumed:
             done = len(session.finished())
             tell("measure", f"an earlier run was interrupted: {done} finished steps are kept")
         yield table
+
+
+def _parent_failed(bench: Bench) -> str | None:
+    """Why the parent has no output on the problem's own inputs; None where it has."""
+    runs = [run for run in bench.parent_runs if run.case == CASES[0]]
+    if not runs:
+        return "it was not run"
+    return None if runs[0].outputs is not None else runs[0].reason or runs[0].outcome
+
+
+def _own_pins(study: Study) -> list[Mapping[str, Config]]:
+    """Pins under which all configs of the parent's own lists are compiled, one by one.
+
+    The Triton cache goes by source, so its tuners find what was compiled under pins.
+    """
+    tuned = [kernel for kernel in study.kernels if kernel.autotuned]
+    usual = {kernel.kernel: (kernel.active or kernel.configs)[0].config for kernel in tuned}
+    own: list[Mapping[str, Config]] = [
+        {**usual, kernel.kernel: config.config}
+        for kernel in tuned
+        for config in kernel.configs
+        if config.launchable
+    ]
+    return own or [{}]  # nothing is tuned: one way to run it
 
 
 def question_key(
