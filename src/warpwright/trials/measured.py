@@ -104,7 +104,7 @@ def _timed(table: Table, kernel: str, trials: Sequence[ConfigTrial]) -> Timed:
     own = [trial for trial in trials if trial.kernel == kernel]
     new = {str(t.config): t for t in own if t.proposed and t.failure is None}
     room = replace(table.budget, finalists=max(1, len(new)))
-    names = choose_finalists({name: _pairs(trial) for name, trial in new.items()}, room)
+    names = choose_finalists({name: pairs_of(trial) for name, trial in new.items()}, room)
     others = sorted(set(new) - set(names), key=lambda name: -(new[name].gain_pct or 0.0))
     return Timed(
         tuple(new[name].config for name in names),
@@ -113,7 +113,7 @@ def _timed(table: Table, kernel: str, trials: Sequence[ConfigTrial]) -> Timed:
     )
 
 
-def _pairs(trial: ConfigTrial) -> tuple[BurstPair, ...]:
+def pairs_of(trial: ConfigTrial) -> tuple[BurstPair, ...]:
     """The bursts of each round: a round is two bursts in a row, in either order."""
     ordered = sorted(trial.bursts, key=lambda burst: burst.order)
     rounds = zip(ordered[::2], ordered[1::2], strict=True)
