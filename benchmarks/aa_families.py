@@ -3,8 +3,8 @@
     PYTHONPATH=src python benchmarks/aa_families.py --out FILE [--families 100] [--minutes 5]
                                                     [--budget quick] [--clones 32]
 
-Each family goes the way of an answer: every clone is checked at full size and screened beside the
-parent, the best is timed afresh in new workers, and `decide` decides. No minimum gain is asked
+Each family goes the way of an answer: every clone is screened beside the parent, the best is timed
+afresh in new workers, and `decide` decides. No minimum gain is asked
 for, so whatever is accepted is an error. Prints the rate with its 95 % interval. Appends a line
 of JSON a family; a later run goes on after the last one.
 """
@@ -13,6 +13,8 @@ from __future__ import annotations
 
 import argparse
 import json
+import secrets
+import statistics
 import sys
 import tempfile
 import time
@@ -27,58 +29,61 @@ from product import KERNEL, PROBLEM, PROGRAM
 
 from warpwright.ledger import Ledger
 from warpwright.measure.budget import BUDGETS
-from warpwright.measure.family import choose_finalists
+from warpwright.measure.family import choose_finalists, screened_gain_pct
 from warpwright.measure.minimum import Minimum
+from warpwright.measure.schedule import PARENT, pair_up, plan_screening
 from warpwright.measuring import open_bench
-from warpwright.trials.entrants import Entrant
 from warpwright.trials.finals import decide_on
-from warpwright.trials.measured import pairs_of
-from warpwright.trials.screening import Screening
 from warpwright.trials.setup import Table
-from warpwright.types.config import Config
-from warpwright.types.measurement import Outcome
+from warpwright.types.measurement import Burst, BurstPair, Outcome
 from warpwright.types.progress import silent
 from warpwright.types.shapes import Problem
 
+CLONE = "clone"
+CALL_US = 200.0  # a call with clearing the L2, so that a burst is about as long as planned
 NO_MINIMUM = Minimum(0.0, 0.0)
 SOURCE = PROGRAM.replace("STAGES", "3")
-CONFIG = Config.of({"ROWS": 128, "COLUMNS": 128, "DEPTH": 32}, 8, 3)
 
 
-def clones(count: int) -> list[Entrant]:
-    """The program itself, under other names."""
-    return [
-        Entrant(f"clone {number}", CONFIG, True, f"{SOURCE}\n# clone {number}\n", {})
-        for number in range(count)
-    ]
+def screen(table: Table, clones: int) -> dict[str, list[BurstPair]]:
+    """Bursts of every clone beside the parent. They are one program, so they share a worker."""
+    bench, budget = table.bench, table.budget
+    workers = {PARENT: bench.pool.take(), CLONE: bench.pool.take()}
+    for worker in workers.values():
+        worker.load(bench.program(SOURCE))
+        bench.warm_up(worker, budget.warm_up_us / 1e6)
+    screened = {}
+    for number in range(clones):
+        plan = plan_screening(budget, CLONE, CALL_US, seed=secrets.randbelow(2**31))
+        bursts = []
+        for step in plan:
+            name = step.seat.program
+            burst = bench.burst(workers[name], name, name == CLONE, step.calls, order=step.order)
+            assert isinstance(burst, Burst), burst
+            bursts.append(burst)
+        screened[f"clone {number}"] = list(pair_up(plan, bursts).candidates[CLONE])
+    for worker in workers.values():
+        bench.pool.give_back(worker)
+    return screened
 
 
-def family(table: Table, screening: Screening, entrants: list[Entrant]) -> dict[str, Any]:
+def family(table: Table, clones: int) -> dict[str, Any]:
     """What became of one family."""
     started = time.monotonic()
-    trials = {trial.kernel: trial for trial in screening.run(entrants)}
-    screened_s = time.monotonic() - started
-    failed = [trial.failure for trial in trials.values() if trial.failure is not None]
-    usable = {name: pairs_of(t) for name, t in trials.items() if t.failure is None}
-    best = choose_finalists(usable, replace(table.budget, finalists=1))
+    screened = screen(table, clones)
     row: dict[str, Any] = {
-        "screened": {name: trial.gain_pct for name, trial in trials.items()},
-        "screening_s": round(screened_s, 2),
-        "failed": failed,
+        "screened_pct": {name: screened_gain_pct(pairs) for name, pairs in screened.items()},
+        "screening_s": round(time.monotonic() - started, 2),
         "outcome": str(Outcome.KEEP),
     }
+    best = choose_finalists(screened, replace(table.budget, finalists=1))
     if best:
-        chosen = trials[best[0]]
-        source = next(entrant.source for entrant in entrants if entrant.kernel == best[0])
-        assert chosen.parent_us is not None
-        final = decide_on(
-            table, source, call_us=chosen.parent_us, minimum=NO_MINIMUM, tried=len(entrants)
-        )
+        final = decide_on(table, SOURCE, call_us=CALL_US, minimum=NO_MINIMUM, tried=clones)
         row |= {"best": best[0], "failure": final.failure}
         if final.comparison is not None:
             row |= asdict(final.comparison) | {"outcome": str(final.comparison.outcome)}
         row["burst_medians_us"] = [
-            [burst.program, burst.worker, sorted(burst.times_us)[len(burst.times_us) // 2]]
+            [burst.program, burst.worker, statistics.median(burst.times_us)]
             for burst in final.bursts
         ]
     row["wall_s"] = round(time.monotonic() - started, 2)
@@ -98,11 +103,11 @@ def main() -> None:
     if options.out.exists():
         rows = [json.loads(line) for line in options.out.read_text().splitlines()]
     until = time.monotonic() + 60 * options.minutes
-    budget, entrants = BUDGETS[options.budget], clones(options.clones)
+    budget = BUDGETS[options.budget]
     with (
         tempfile.TemporaryDirectory(prefix="warpwright-families-") as name,
         open_bench(
-            Problem(source=PROBLEM), SOURCE, [KERNEL], device=options.device, spares=6
+            Problem(source=PROBLEM), SOURCE, [KERNEL], device=options.device, spares=8
         ) as bench,
     ):
         failed = bench.open()
@@ -110,10 +115,7 @@ def main() -> None:
         while len(rows) < options.families and time.monotonic() < until:
             session = Ledger(Path(name)).session(f"family {len(rows)}")
             table = Table(bench, session, budget, silent)
-            with Screening(table) as screening:
-                screening.start()
-                row = family(table, screening, entrants)
-            row = {"family": len(rows), "budget": budget.name, **row}
+            row = {"family": len(rows), "budget": budget.name, **family(table, options.clones)}
             row["gpu"] = None if bench.gpu is None else asdict(bench.gpu)
             rows.append(row)
             with options.out.open("a") as stream:

@@ -10,7 +10,7 @@ import secrets
 import tempfile
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from warpwright.gate.accuracy import conclude
@@ -220,8 +220,20 @@ class Bench:
         numbers = self._measured(worker, reference, Done(ran), label, False)
         if not isinstance(numbers, CheckNumbers):
             return numbers
-        (case,) = judge_measured([numbers], [], [reference], required_kernels=self.required_kernels)
+        (case,) = judge_measured(
+            [numbers],
+            self._parent_on(reference),
+            [reference],
+            required_kernels=self.required_kernels,
+        )
         return case
+
+    def _parent_on(self, reference: ReferenceNumbers) -> list[CheckNumbers]:
+        """The parent's errors on the problem's own kind of data, which bound a candidate's on
+        other data of that kind too: relative errors of one kind are alike."""
+        return [
+            replace(run, case=reference.name) for run in self.parent_runs if run.case == CASES[0]
+        ]
 
 
 def _secret() -> int:

@@ -8,6 +8,8 @@ import pytest
 from product import PROBLEM, PROGRAM
 
 from warpwright import api
+from warpwright.source.edit import set_configs
+from warpwright.source.view import read_program
 from warpwright.types.answer import Decision
 from warpwright.types.measurement import Outcome
 from warpwright.types.shapes import Problem
@@ -15,15 +17,25 @@ from warpwright.types.verdict import Status
 
 pytestmark = pytest.mark.gpu
 
-ONE_STAGE = PROGRAM.replace("STAGES", "1")
+EXAMPLE = Path(__file__).parent.parent.parent / "examples" / "01-conv2d-stride4"
 
 
 def test_a_slow_program_is_answered_with_a_measured_gain(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    """An example of ours with one config left, whose number of warps is a bad choice."""
     monkeypatch.setenv("WARPWRIGHT_STATE_DIR", str(tmp_path / "state"))
-    request = api.request(ONE_STAGE, gpu="here", problem=PROBLEM)
-    answer = api.answer(request, gpu="here", measuring=api.Measuring(wanted=True, budget="quick"))
+    program = (EXAMPLE / "program.py").read_text()
+    autotune = read_program(program).kernels[0].autotune
+    assert autotune is not None
+    bad = next(config for config in autotune.configs or () if config.num_warps == 8)
+    request = api.request(set_configs(program, "strided_conv_kernel", [bad]), gpu="here")
+    answer = api.answer(
+        request,
+        problem=Problem(source=(EXAMPLE / "problem.py").read_text()),
+        gpu="here",
+        measuring=api.Measuring(wanted=True, budget="quick"),
+    )
     assert answer.decision is Decision.CHANGED, answer.reason
     trial = answer.trial
     assert trial is not None and trial.gpu is not None and trial.comparison is not None

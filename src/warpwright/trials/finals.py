@@ -26,6 +26,7 @@ from warpwright.sandbox.worker import Program, Worker
 from warpwright.trials.entrants import Entrant
 from warpwright.trials.screening import BURSTS, CHECK, TUNING_S, ParentFailedError
 from warpwright.trials.setup import GIVEN_UP, Table, why
+from warpwright.types.config import Config
 from warpwright.types.measurement import Burst, Comparison
 from warpwright.types.verdict import AccuracyCase, CheckResult, Status
 from warpwright.types.worker import Done
@@ -62,9 +63,14 @@ def check_in_full(table: Table, entrants: Sequence[Entrant]) -> dict[str, Accura
     return found
 
 
-def check_program(table: Table, source: str) -> Accuracy:
-    """Every kind of data for a whole program, with its own tuner."""
-    table.compile_ahead([table.bench.program(source)])
+def check_program(
+    table: Table, source: str, pins: Sequence[Mapping[str, Config]] = ({},)
+) -> Accuracy:
+    """Every kind of data for a whole program, with its own tuner.
+
+    `pins`: its configs one by one, so that they are compiled side by side before it tunes.
+    """
+    table.compile_ahead([table.bench.program(source, pin) for pin in pins])
     table.tell("accuracy", "full size: the program as it is handed out")
     return _check(table, f"check {_digest(source)}", table.bench.program(source), "as handed out")
 

@@ -72,7 +72,8 @@ class MeasuredConfigs:
         if failing:
             self.trial = replace(self.trial, cases=cases)
             return gate, failing
-        whole = check_program(self.table, program)
+        pins = [entrant.pins for entrant in handed_out if entrant.pins]
+        whole = check_program(self.table, program, pins or [{}])
         notes = [*whole.result.notes, *(note for c in found.values() for note in c.result.notes)]
         result = replace(whole.result, check=FULL_SIZE, notes=tuple(dict.fromkeys(notes)))
         self.trial = replace(self.trial, accuracy=result, cases=(*cases, *whole.cases))
