@@ -66,7 +66,7 @@ def other_sizes(subject: Subject, search_s: float) -> dict[str, Any] | None:
         "problem": subject.problem,
         "facts": subject.facts,
         "evaluation_mode": subject.evaluation_mode,
-        "limits": {"blocks": 150, "steps": 4000, "elements": 20_000_000, "stretch": 2},
+        "limits": {"blocks": 100, "steps": 1500, "elements": 20_000_000, "stretch": 2},
         "search_s": search_s,
     }
     found = _ask("mutation.truth_sizes", payload, 60 + 2 * search_s)

@@ -2,7 +2,8 @@
 
 Pure: what a choice of sizes leads to is asked of a function. Each distinct size of the inputs is
 one variable, so sizes that are equal stay equal (the shared dimension of a matmul), and
-different sizes stay different (a swapped stride shows).
+different sizes stay different (a swapped stride shows), also from those that never shrink (a
+width of 7 hides that an index counts channels where it should count the 7 taps of a filter).
 """
 
 from __future__ import annotations
@@ -61,13 +62,15 @@ class Search:
     """Greedy: first as small as runs at all, then larger where that covers more.
 
     `evaluate` gives None where program or reference do not run; `goal` is the attempt at full
-    size. `out_of_time` ends the search early with the best so far.
+    size. `out_of_time` ends the search early with the best so far. `fixed`: other sizes of the
+    program, which do not shrink; a small size is one of these only where no other runs.
     """
 
     evaluate: Callable[[Sizes], Attempt | None]
     goal: Attempt
     limits: Limits = field(default_factory=Limits)
     out_of_time: Callable[[], bool] = lambda: False
+    fixed: frozenset[int] = frozenset()
     _seen: dict[tuple[tuple[int, int], ...], Attempt | None] = field(default_factory=dict)
 
     def run(self, variables: Sequence[int]) -> tuple[Sizes, Attempt] | None:
@@ -121,10 +124,14 @@ class Search:
         return attempt
 
     def _smaller(self, variable: int, sizes: Sizes, variables: Iterable[int]) -> Iterator[int]:
-        """Sizes to try for a variable, smallest first, none that another dimension has."""
+        """Sizes to try for a variable, smallest first, none that another variable has.
+
+        Those that a fixed size equals come last.
+        """
         taken = {sizes.get(other, other) for other in variables if other != variable}
         parts = {variable // divisor for divisor in (2, 4, 8, 16, 32) if variable % divisor == 0}
-        for size in sorted({*SMALL_SIZES, *parts}, key=_order):
+        ordered = sorted({*SMALL_SIZES, *parts}, key=_order)
+        for size in sorted(ordered, key=self.fixed.__contains__):
             if 2 <= size < variable and size not in taken:
                 yield size
 
@@ -155,7 +162,7 @@ class Search:
         for variable in sizes:
             taken = {sizes.get(other, other) for other in variables if other != variable}
             for size in sorted(LARGER_SIZES):
-                if not sizes[variable] < size < variable or size in taken:
+                if not sizes[variable] < size < variable or size in taken | self.fixed:
                     continue
                 changed = {**sizes, variable: size}
                 attempt = self._try(changed)
