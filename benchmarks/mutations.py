@@ -148,7 +148,8 @@ def _kind(reason: str | None) -> str:
     kinds = (
         "differs from the parent: relative error", "differs from the parent", "out of bounds",
         "equal to the parent", "away from the parent", "changes its input", "not launched",
-        "still running", "interpreter cannot run", "the parent fails here too", "Error",
+        "does not end", "still running", "interpreter cannot run", "the parent fails here too",
+        "Error",
     )  # fmt: skip
     return next((kind for kind in kinds if kind in reason), "other")
 
@@ -178,11 +179,14 @@ def rows_of(number: int, case: Mapping[str, Any], cache: ResultCache) -> Iterato
     if processor_s() - began_cpu_s > MOST_PARENT_S:
         yield {**head, "program": "too long in the interpreter: the parent itself"}
         return
-    yield {**head, "program": "taken", "parent": str(own.result.status),
-           "parent_s": round(time.monotonic() - started, 1)}  # fmt: skip
+    parent_s = round(time.monotonic() - started, 1)
     found = sample(request.program, MUTANTS_EACH, SEED * 1000 + number)
     subject = subject_of(study, plan)
     truths = changes(subject, other_sizes(subject, SEARCH_S), [m.source for m in found])
+    if found and not any(truth.runs for truth in truths):
+        yield {"case": number, "program": "too long in the interpreter: at other sizes"}
+        return
+    yield {**head, "program": "taken", "parent": str(own.result.status), "parent_s": parent_s}
     dot = "tl.dot" in request.program
     for mutant, truth in zip(found, truths, strict=True):
         began = time.monotonic()

@@ -23,6 +23,7 @@ from warpwright.sandbox.shrink import decode_plain
 
 SEED = 77_003  # the gate has another
 RUN_S = 40.0
+PARENT_S = 10.0  # inputs on which the parent takes longer are left out, so no slow mutant "hangs"
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,6 +97,7 @@ def changes(
         "evaluation_mode": subject.evaluation_mode,
         "seed": SEED,
         "run_s": RUN_S,
+        "parent_s": PARENT_S,
     }
     answer = _ask(
         "mutation.truth_worker", payload, 60 + RUN_S * len(sets) * (len(sources) + 1), True
