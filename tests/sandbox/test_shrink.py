@@ -131,16 +131,17 @@ import triton
 import triton.language as tl
 
 @triton.jit
-def slide(signal, taps, out, length, filter_length, out_length, TILE: tl.constexpr):
-    row, channel = tl.program_id(0), tl.program_id(1)
-    at = tl.program_id(2) * TILE + tl.arange(0, TILE)
-    line = signal + (row * tl.num_programs(1) + channel) * length
+def slide(signal, taps, out, length, filter_length, TILE: tl.constexpr):
+    channel = tl.program_id(1)
+    start = (tl.program_id(0) * tl.num_programs(1) + channel) * length
+    at = tl.arange(0, TILE)
     total = tl.zeros((TILE,), dtype=tl.float32)
     for tap in range(0, filter_length):
+        place = at + tap - filter_length // 2
+        inside = (place >= 0) & (place < length)
         factor = tl.load(taps + channel * filter_length + tap)
-        total += factor * tl.load(line + at + tap, mask=at < out_length, other=0.0)
-    start = (row * tl.num_programs(1) + channel) * out_length
-    tl.store(out + start + at, total, mask=at < out_length)
+        total += factor * tl.load(signal + start + place, mask=inside, other=0.0)
+    tl.store(out + start + at, total, mask=at < length)
 
 class ModelNew(nn.Module):
     def __init__(self, channels, taps):
@@ -149,11 +150,10 @@ class ModelNew(nn.Module):
 
     def forward(self, x):
         rows, channels, length = x.shape
-        assert channels == self.taps.shape[0]
         taps = self.taps.shape[1]
-        out = torch.empty(rows, channels, length - taps + 1, device=x.device)
-        grid = (rows, channels, triton.cdiv(out.shape[2], 32))
-        slide[grid](x, self.taps, out, length, taps, out.shape[2], TILE=32)
+        assert channels == self.taps.shape[0] and length >= taps
+        out = torch.empty_like(x)
+        slide[(rows, channels)](x, self.taps, out, length, taps, TILE=2048)
         return out
 """
 
