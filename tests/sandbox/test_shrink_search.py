@@ -72,6 +72,19 @@ def test_a_size_that_does_not_shrink_is_taken_where_no_other_runs() -> None:
     assert found is not None and found[0] == {ROWS: 7}
 
 
+def test_sizes_that_stand_in_a_ratio_shrink_together() -> None:
+    def doubled(sizes: Sizes) -> Attempt | None:
+        narrow, wide = sizes.get(INNER, INNER), sizes.get(ROWS, ROWS)
+        blocks = narrow * sizes.get(COLUMNS, COLUMNS)
+        if wide != 2 * narrow:
+            return None
+        return Attempt(frozenset({"double"}), blocks, blocks, frozenset())
+
+    sizes, attempt = search(doubled)
+    assert sizes[ROWS] == 2 * sizes[INNER]
+    assert attempt.steps <= Limits().steps
+
+
 def test_a_size_that_the_constructor_fixes_stays() -> None:
     sizes, _ = search(lambda sizes: product(sizes) if INNER not in sizes else None)
     assert set(sizes) == {ROWS, COLUMNS}

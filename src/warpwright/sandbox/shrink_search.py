@@ -77,23 +77,41 @@ class Search:
         """The best sizes found for these full sizes, or None where nothing smaller runs.
 
         Largest first; where that does not get small enough (a program may take another way for
-        small inputs) smallest first as well.
+        small inputs) smallest first as well, and then all by one factor (an output that is twice
+        as wide as its input may have to fit a parameter).
         """
         found = []
-        for order in (sorted(variables, reverse=True), sorted(variables)):
-            shrunk = self._shrink(order)
+        largest_first = sorted(variables, reverse=True)
+        for order, scale in ((largest_first, False), (largest_first[::-1], False),
+                             (largest_first, True)):  # fmt: skip
+            shrunk = self._shrink(order, self._scaled(order) if scale else {})
             if shrunk is not None:
                 found.append(self._grow(*shrunk, order))
                 if self.fits(found[-1][1]):
                     break
         return min(found, key=lambda entry: entry[1].steps, default=None)
 
-    def _shrink(self, variables: Sequence[int]) -> tuple[dict[int, int], Attempt] | None:
-        """Each size in turn as small as runs at all."""
-        sizes: dict[int, int] = {}
-        best = self.goal
+    def _scaled(self, variables: Sequence[int]) -> dict[int, int]:
+        """All sizes that it divides by the largest factor that runs, empty if none does."""
+        for factor in (32, 16, 8, 4, 2):
+            sizes = {v: v // factor for v in variables if v % factor == 0 and v > factor}
+            distinct = len({sizes.get(v, v) for v in variables}) == len(variables)
+            if len(sizes) > 1 and distinct and self._try(sizes) is not None:
+                return sizes
+        return {}
+
+    def _shrink(
+        self, variables: Sequence[int], start: Sizes
+    ) -> tuple[dict[int, int], Attempt] | None:
+        """Each size in turn as small as runs at all, from those of `start`."""
+        sizes = dict(start)
+        best = self._try(sizes) if sizes else self.goal
+        if best is None:
+            return None
         for variable in variables:
             for size in self._smaller(variable, sizes, variables):
+                if size >= sizes.get(variable, variable):
+                    continue
                 attempt = self._try({**sizes, variable: size})
                 if attempt is not None:
                     sizes[variable] = size
