@@ -20,7 +20,7 @@ from warpwright.benching import bench as run_bench
 from warpwright.checking import check_reply
 from warpwright.data.gpus import all_gpus, find_gpu
 from warpwright.data.stages import all_stages, find_stage
-from warpwright.errors import InputError, Place, WarpwrightError
+from warpwright.errors import InputError, MissingToolError, Place, WarpwrightError
 from warpwright.formats.kernelbench import read_problem
 from warpwright.formats.nsight import parse_metrics
 from warpwright.formats.reply import parse_reply
@@ -148,7 +148,8 @@ def _trial_setup(
     measuring: Measuring,
     listener: Listener,
 ) -> TrialSetup | None:
-    """How to measure, or None. Raises InputError where measuring is wanted and cannot be."""
+    """How to measure, or None. Raises MissingToolError where it is wanted and cannot be done on
+    this machine, InputError for a budget that does not exist and for missing shapes."""
     if measuring.budget not in BUDGETS:
         expected = "one of " + ", ".join(BUDGETS)
         raise InputError("unknown budget", expected=expected, got=repr(measuring.budget))
@@ -161,7 +162,7 @@ def _trial_setup(
         )
     reason, hint = missing
     if measuring.wanted:
-        raise InputError(f"nothing can be measured: {reason}", hint=hint)
+        raise MissingToolError(f"nothing can be measured: {reason}", hint=hint)
     listener("measure", f"nothing is measured: {reason}")
     return None
 
@@ -171,6 +172,12 @@ def _not_measurable(
 ) -> tuple[str, str] | None:
     """Why a request cannot be measured on this machine, and what to do; None where it can."""
     if problem is None and request.problem is None:
+        if measuring.wanted:
+            raise InputError(
+                "nothing can be measured: no input shapes are known",
+                place=Place(request.document),
+                expected="--problem FILE, --input SHAPE, or a [PROBLEM] section",
+            )
         return "no input shapes are known", "give --problem FILE"
     if measuring.device == "cpu":
         return None
