@@ -23,6 +23,7 @@ from warpwright.sandbox.child_recognize_graph import (
     Step,
     arguments_of,
     chain_of,
+    nothing_besides,
 )
 from warpwright.sandbox.child_trace_problem import LoadedProblem, ProblemError, load_problem
 from warpwright.sandbox.child_trace_torch import StandIns, hardware, stand_in_cuda
@@ -97,14 +98,18 @@ def _look(model: Any, image: torch.Tensor, job_dir: Path) -> dict[str, Any]:
     if seen.autocast:
         raise NotRecognizedError("it runs under autocast")
     signature = exported.graph_signature
-    if signature.buffers_to_mutate or signature.user_inputs_to_mutate:
-        raise NotRecognizedError("forward changes its input or a buffer")
+    if signature.user_inputs_to_mutate:
+        raise NotRecognizedError("forward changes its input")
     if len(signature.user_outputs) != 1 or not isinstance(signature.user_outputs[0], str):
         raise NotRecognizedError("its output is not one tensor")
     if exported.call_spec.out_spec.type is not None:
         raise NotRecognizedError(f"its output is in a {exported.call_spec.out_spec.type.__name__}")
-    node, steps = chain_of(exported.graph, signature.user_outputs[0])
+    output = signature.user_outputs[0]
+    node, steps = chain_of(exported.graph, output)
     module = _module_of(model, node, signature)
+    nothing_besides(exported.graph, output)
+    if signature.buffers_to_mutate:
+        raise NotRecognizedError("forward changes a buffer")
     layer = _layer(node, image)
     return {
         "layer": layer,
@@ -125,7 +130,7 @@ def _export(model: Any, image: torch.Tensor, job_dir: Path) -> tuple[Any, _Seen]
         with child_guard.foreign_code(), torch.no_grad(), _watch_autocast(seen):
             with _Observer(seen, job_dir):
                 model(image)  # export switches cuDNN off, so its flags are looked at here
-            with _Observer(_Seen(), job_dir):
+            with _Observer(_Seen(), job_dir), _one_precision():
                 exported = torch.export.export(model, (image,), strict=False)
             return exported.run_decompositions({}), seen
     except Exception as error:
@@ -145,7 +150,7 @@ class _Observer(TorchFunctionMode):  # type: ignore[misc]
     def __torch_function__(
         self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: Any = None
     ) -> Any:
-        if func is IS_CUDA and sys._getframe(1).f_code.co_filename == self._file:
+        if func == IS_CUDA and sys._getframe(1).f_code.co_filename == self._file:
             return True
         if func in CONV2D:
             self._seen.strict.append(_strict_now())
@@ -159,6 +164,17 @@ def _strict_now() -> bool:
     except RuntimeError:  # the flags were set by the newer interface, operator by operator
         allowed = torch.backends.cudnn.conv.fp32_precision == "tf32"
     return not (allowed and torch.backends.cudnn.enabled)
+
+
+@contextmanager
+def _one_precision() -> Iterator[None]:
+    """Export asks for the one old flag, which torch refuses where operators have their own."""
+    convolutions = torch.backends.cudnn.conv.fp32_precision
+    torch.backends.cudnn.conv.fp32_precision = torch.backends.cudnn.rnn.fp32_precision
+    try:
+        yield
+    finally:
+        torch.backends.cudnn.conv.fp32_precision = convolutions
 
 
 @contextmanager

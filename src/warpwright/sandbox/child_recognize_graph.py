@@ -7,6 +7,7 @@ A graph is read from its output back: pointwise operations, each with one tensor
 from __future__ import annotations
 
 import math
+import operator
 from collections.abc import Callable
 from typing import Any
 
@@ -28,6 +29,8 @@ NOTHING = {
     aten.alias.default, aten.contiguous.default, aten.clone.default, aten.detach.default,
     aten.detach_.default, aten.lift_fresh_copy.default,
 }  # fmt: skip
+CHECKS = {aten._assert_tensor_metadata.default}  # export's own; they compute nothing
+RANDOM = "dropout in training mode: the output is random"
 PLAIN = {
     aten.relu.default: "relu",
     aten.sigmoid.default: "sigmoid",
@@ -46,27 +49,41 @@ PLAIN = {
 def chain_of(graph: torch.fx.Graph, output: str) -> tuple[torch.fx.Node, list[Step]]:
     """The convolution's node, and the operations after it in the order in which they run.
 
-    Raises `NotRecognizedError`, also where the graph computes anything besides.
+    Raises `NotRecognizedError`.
     """
     nodes = {node.name: node for node in graph.nodes}
-    calls = [node for node in graph.nodes if node.op not in ("placeholder", "output")]
-    convolutions = [node for node in calls if node.target in CONVOLUTIONS]
+    convolutions = [node for node in _calls(graph) if node.target in CONVOLUTIONS]
     if len(convolutions) != 1:
-        raise NotRecognizedError(_count(calls, len(convolutions)))
+        raise NotRecognizedError(_count(_calls(graph), len(convolutions)))
     steps: list[Step] = []
-    seen = set()
     node = nodes[output]
     while node is not convolutions[0]:
         if node.op == "placeholder":
             raise NotRecognizedError("the output does not depend on the convolution")
-        seen.add(node)
         made, node = _step(node)
         steps += reversed(made)
-    seen.add(node)
-    idle = [other for other in calls if other not in seen]
+    return node, steps[::-1]
+
+
+def nothing_besides(graph: torch.fx.Graph, output: str) -> None:
+    """Raises `NotRecognizedError` if the graph computes what the output does not hang on."""
+    nodes = {node.name: node for node in graph.nodes}
+    needed, waiting = set(), [nodes[output]]
+    while waiting:
+        node = waiting.pop()
+        needed.add(node)
+        waiting += [source for source in node.all_input_nodes if source not in needed]
+    idle = [node for node in _calls(graph) if node not in needed]
     if idle:
         raise NotRecognizedError(f"it also computes {_name(idle[0])}, beside the convolution")
-    return node, steps[::-1]
+
+
+def _calls(graph: torch.fx.Graph) -> list[torch.fx.Node]:
+    return [
+        node
+        for node in graph.nodes
+        if node.op not in ("placeholder", "output") and node.target not in CHECKS
+    ]
 
 
 def _count(calls: list[torch.fx.Node], convolutions: int) -> str:
@@ -82,6 +99,11 @@ def _name(node: torch.fx.Node) -> str:
 
 def _step(node: torch.fx.Node) -> tuple[list[Step], torch.fx.Node]:
     """The operations that a node stands for (in order), and the tensor that it takes."""
+    if node.target is operator.getitem:  # one of several results
+        node = node.args[0]
+        if node.target is aten.native_dropout.default:
+            raise NotRecognizedError(RANDOM)
+        raise NotRecognizedError(f"{_name(node)} after the convolution is no pointwise operation")
     tensors = node.all_input_nodes
     if len(tensors) != 1:
         what = "two tensors" if len(tensors) > 1 else "no tensor"
@@ -209,7 +231,7 @@ def _dropout(values: list[Any], options: dict[str, Any]) -> list[Step]:
     probability = options.get("p", values[0] if values else 0.5)
     train = options.get("train", values[1] if len(values) > 1 else True)
     if train and not math.isclose(probability, 0.0, abs_tol=0.0):
-        raise NotRecognizedError("dropout in training mode: the output is random")
+        raise NotRecognizedError(RANDOM)
     return []
 
 
