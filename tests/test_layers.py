@@ -26,7 +26,7 @@ ROWS = (
     ("launch_floors",),
     ("study", "profiling"),
     ("accuracy", "judging", "measuring", "benching", "runnable"),
-    ("specialist",),
+    ("specialist", "optimizing"),
     ("checking",),
     ("api",),
     ("cli",),

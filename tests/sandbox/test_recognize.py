@@ -66,9 +66,7 @@ class TestSizes:
 
     def test_a_weight_of_the_models_own_has_an_empty_path(self):
         source = (EXAMPLES / "02-conv2d-dilated" / "problem.py").read_text()
-        layer = Conv2dLayer(
-            8, 32, 512, 512, 64, (5, 9), (1, 1), (2, 4), (2, 4), (2, 3), bias=False
-        )
+        layer = Conv2dLayer(8, 32, 512, 512, 64, (5, 9), (1, 1), (2, 4), (2, 4), (2, 3), bias=False)
         task = recognized(source)
         assert (task.layer, task.module) == (layer, "")
         assert (task.layer.out_height, task.layer.out_width) == (508, 496)
@@ -129,7 +127,9 @@ class TestModels:
         assert recognized(source).layer == LAYER
 
     def test_code_that_is_for_cuda_inputs_is_followed(self):
-        forward = "if not x.is_cuda:\n    raise RuntimeError('a GPU is needed')\nreturn self.conv(x)"
+        forward = (
+            "if not x.is_cuda:\n    raise RuntimeError('a GPU is needed')\nreturn self.conv(x)"
+        )
         assert recognized(problem(forward)).layer == LAYER
 
     def test_inputs_made_on_cuda_need_no_gpu(self):
@@ -142,7 +142,6 @@ class TestModels:
     def test_weights_set_by_hand_are_still_weights(self):
         init = f"{CONV}\nnn.init.constant_(self.conv.weight, 0.5)"
         assert recognized(problem(init=init)).module == "conv"
-
 
     def test_work_whose_result_is_thrown_away_does_not_count(self):
         assert recognized(problem("torch.sum(x)\nreturn self.conv(x)")).layer == LAYER
@@ -233,6 +232,15 @@ class TestPointwise:
 BN = "self.bn = nn.BatchNorm2d(8)"
 
 
+REFLECT = "self.conv = nn.Conv2d(6, 8, 3, padding=1, padding_mode='reflect')"
+POOL = f"{CONV}\nself.pool = nn.MaxPool2d(2)"
+SHIFT = f"{CONV}\nself.shift = nn.Parameter(torch.rand(8, 1, 1))"
+FILTERS = "self.filters = nn.Parameter(torch.rand(8, 6, 3, 3))"
+SEEN = f"{CONV}\nself.register_buffer('seen', torch.zeros(1))"
+NORMED = f"{CONV}\nnn.utils.parametrizations.weight_norm(self.conv)"
+AUTOCAST = "with torch.autocast('cuda', torch.float16):\n    return self.conv(x)"
+
+
 class TestOthers:
     """Each with a word of the reason that is told."""
 
@@ -243,12 +251,11 @@ class TestOthers:
              "2 convolutions"),
             ("return self.conv(self.conv(x))", "self.conv = nn.Conv2d(6, 6, 3)", "2 convolutions"),
             ("self.conv(x)\nreturn x * 2", CONV, "no conv2d"),
-            ("return self.conv(x)", "self.conv = nn.Conv2d(6, 8, 3, padding=1, padding_mode='reflect')",
-             "pad"),
+            ("return self.conv(x)", REFLECT, "pad"),
             ("return self.conv(x)", "self.conv = nn.ConvTranspose2d(6, 8, 3)", "conv_transpose2d"),
             ("return F.conv_transpose2d(x, self.conv.weight.transpose(0, 1))", CONV, "no conv2d"),
             ("return self.bn(self.conv(x))", f"{CONV}\n{BN}", "batch_norm"),
-            ("return self.pool(self.conv(x))", f"{CONV}\nself.pool = nn.MaxPool2d(2)", "max_pool2d"),
+            ("return self.pool(self.conv(x))", POOL, "max_pool2d"),
             ("return F.dropout(self.conv(x), 0.5)", CONV, "random"),
             ("return self.drop(self.conv(x))", f"{CONV}\nself.drop = nn.Dropout(0.1)", "random"),
             ("return F.softmax(self.conv(x), dim=1)", CONV, "no pointwise"),
@@ -256,8 +263,7 @@ class TestOthers:
             ("y = self.conv(x)\nreturn y * y", CONV, "twice"),
             ("return 1.0 / self.conv(x)", CONV, "reciprocal"),
             ("return 2.0 ** self.conv(x)", CONV, "pow"),
-            ("return self.conv(x) + self.shift", f"{CONV}\nself.shift = nn.Parameter(torch.rand(8, 1, 1))",
-             "two tensors"),
+            ("return self.conv(x) + self.shift", SHIFT, "two tensors"),
             ("return self.conv(x).to(torch.float16)", CONV, "dtype"),
             ("return self.conv(x).permute(0, 2, 3, 1)", CONV, "permute"),
             ("return self.conv(x).flatten(1)", CONV, "pointwise"),
@@ -268,13 +274,11 @@ class TestOthers:
             ("return self.conv(x[:, :, 1:])", CONV, "not the input"),
             ("return F.conv2d(x, torch.tanh(self.conv.weight), self.conv.bias)", CONV, "computed"),
             ("return F.conv2d(x, self.conv.weight)", CONV, "besides: conv.bias"),
-            ("return F.conv2d(x, self.filters)", "self.filters = nn.Parameter(torch.rand(8, 6, 3, 3))",
-             "other names"),
+            ("return F.conv2d(x, self.filters)", FILTERS, "other names"),
             ("return self.conv(x)", f"{CONV}\nself.unused = nn.Linear(4, 4)", "unused.weight"),
-            ("return self.conv(x)", f"{CONV}\nself.register_buffer('seen', torch.zeros(1))", "seen"),
-            ("return self.conv(x)", f"{CONV}\nnn.utils.parametrizations.weight_norm(self.conv)",
-             "computed"),
-            ("with torch.autocast('cuda', torch.float16):\n    return self.conv(x)", CONV, "autocast"),
+            ("return self.conv(x)", SEEN, "seen"),
+            ("return self.conv(x)", NORMED, "computed"),
+            (AUTOCAST, CONV, "autocast"),
             ("return self.conv(x) if x.sum() > 0 else x", CONV, "cannot be followed"),
             ("return self.conv(x) if x.shape[0] == 2 else F.relu(self.conv(x))", CONV,
              "another batch"),
@@ -322,3 +326,7 @@ class TestOthers:
 
     def test_without_a_file_there_is_nothing_to_recognise(self):
         assert isinstance(recognize_conv2d(Problem()), NotRecognized)
+
+
+# Of the recorded problems whose program's parameters are those of one conv2d alone, by hand.
+RECORDED_CONV2D = {"50_conv_standard_2D__square_input__square_kernel"}

@@ -267,4 +267,3 @@ def arguments_of(node: torch.fx.Node) -> dict[str, Any]:
     given = dict(zip([a.name for a in schema.arguments], node.args, strict=False))
     named = {a.name: a.default_value for a in schema.arguments if a.name not in given}
     return {**named, **given, **node.kwargs}
-
