@@ -96,7 +96,7 @@ def _warm(
             source = emitted(layer, chosen, sheet) if chosen else None
             jobs += [warm_job(layer.name, "program", source, programs)] if source else []
         else:
-            from warpwright.optimizing import label
+            from warpwright.report.conv2d_text import label
 
             for candidate in proposed(layer, sheet, options.tries):
                 job = warm_job(layer.name, label(candidate), candidate.program, programs)
@@ -119,7 +119,7 @@ def _tune(
     from conv2d_bench.plan import proposed
     from conv2d_bench.timing import Timer
 
-    from warpwright.optimizing import label
+    from warpwright.report.conv2d_text import label
 
     path = out / "tune.jsonl"
     done = {(row["layer"], row["label"]) for row in read_rows(path)}

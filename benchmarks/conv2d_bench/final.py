@@ -17,7 +17,7 @@ from conv2d_bench.layers import NamedLayer
 from conv2d_bench.plan import emitted, tuned
 from conv2d_bench.rows import Row
 from conv2d_bench.timing import Timer, paired_ratio
-from warpwright.optimizing import label
+from warpwright.report.conv2d_text import label
 from warpwright.sandbox.gpu_facts import device_facts
 from warpwright.types.gpu import GpuSheet
 

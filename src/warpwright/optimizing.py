@@ -18,6 +18,7 @@ from warpwright.gate.format import check_format
 from warpwright.gate.integrity import check_integrity
 from warpwright.gate.names import check_names
 from warpwright.proposers import schedules
+from warpwright.report.conv2d_text import describe, label
 from warpwright.runnable import configs_run
 from warpwright.sandbox.compile_pool import usable_workers
 from warpwright.sandbox.recognize import recognize_conv2d
@@ -97,31 +98,6 @@ def recognized(problem: Problem, sheet: GpuSheet, bench: Workbench) -> Conv2dTas
     )
 
 
-def describe(task: Conv2dTask) -> str:
-    """The convolution in one line."""
-    layer = task.layer
-    sizes = f"{layer.batch}×{layer.in_channels}×{layer.height}×{layer.width}"
-    weight = layer.in_channels // layer.groups
-    filters = f"{layer.out_channels}×{weight}×{layer.kernel[0]}×{layer.kernel[1]}"
-    told = [f"conv2d of {sizes} with {filters}", layer.dtype]
-    told += ["channels_last"] if layer.channels_last else []
-    told += [f"stride {_pair(layer.stride)}"] if layer.stride != (1, 1) else []
-    if any((*layer.padding_before, *layer.padding_after)):
-        even = layer.padding_before == layer.padding_after
-        after = "" if even else f" before, {_pair(layer.padding_after)} after"
-        told.append(f"padding {_pair(layer.padding_before)}{after}")
-    told += [f"dilation {_pair(layer.dilation)}"] if layer.dilation != (1, 1) else []
-    told += [f"{layer.groups} groups"] if layer.groups > 1 else []
-    told += ["bias"] if layer.bias else []
-    told += [f"{p.function} {p.value:g}" if p.value is not None else p.function
-             for p in task.epilogue]  # fmt: skip
-    return ", ".join(told)
-
-
-def _pair(pair: tuple[int, int]) -> str:
-    return str(pair[0]) if pair[0] == pair[1] else f"({pair[0]}, {pair[1]})"
-
-
 def screen(
     found: Sequence[ScheduleCandidate], problem: Problem, gpu: ResolvedGpu, bench: Workbench
 ) -> tuple[Screened, ...]:
@@ -140,11 +116,6 @@ def screen(
                 "compile", f"compiled {len(done)}/{len(found)}: {label(entry.candidate)}{state}"
             )
     return tuple(done[index] for index in range(len(found)))
-
-
-def label(candidate: ScheduleCandidate) -> str:
-    """A candidate's name for tables: the schedule and its point."""
-    return " ".join([candidate.schedule, *(f"{name}={value}" for name, value in candidate.point)])
 
 
 def _screened(
