@@ -222,9 +222,13 @@ class TestPointwise:
         names = [step.function for step in task.epilogue]
         assert names == ["mul", "add", "relu", "div", "tanh"]
 
-    def test_an_infinite_bound_survives_the_way_from_the_child(self):
+    def test_a_bound_that_binds_nothing_is_left_out(self):
         task = recognized(problem("return torch.clamp(self.conv(x), 0, float('inf'))"))
-        assert task.epilogue[-1] == Pointwise("minimum", math.inf)
+        assert task.epilogue == (Pointwise("maximum", 0.0),)
+
+    def test_an_infinite_number_survives_the_way_from_the_child(self):
+        task = recognized(problem("return self.conv(x) + float('inf')"))
+        assert task.epilogue == (Pointwise("add", math.inf),)
 
 
 BN = "self.bn = nn.BatchNorm2d(8)"
@@ -324,7 +328,3 @@ class TestOthers:
 
     def test_without_a_file_there_is_nothing_to_recognise(self):
         assert isinstance(recognize_conv2d(Problem()), NotRecognized)
-
-
-# Of the recorded problems whose program's parameters are those of one conv2d alone, by hand.
-RECORDED_CONV2D = {"50_conv_standard_2D__square_input__square_kernel"}

@@ -6,6 +6,7 @@ needed whatever the sizes. Nothing of the problem's values is looked at.
 
 from __future__ import annotations
 
+import math
 import sys
 import warnings
 from collections.abc import Iterator, Mapping
@@ -30,6 +31,7 @@ from warpwright.sandbox.child_trace_torch import StandIns, hardware, stand_in_cu
 
 DTYPES = {torch.float32: "float32", torch.float16: "float16", torch.bfloat16: "bfloat16"}
 CONV2D = {torch.conv2d, torch.nn.functional.conv2d}
+IDLE = {("mul", 1.0), ("div", 1.0), ("maximum", -math.inf), ("minimum", math.inf)}
 IS_CUDA = torch.Tensor.is_cuda.__get__
 
 Layer = dict[str, Any]
@@ -120,8 +122,8 @@ def _look(model: Any, image: torch.Tensor, job_dir: Path) -> dict[str, Any]:
 
 
 def _without_idle(steps: list[Step]) -> list[Step]:
-    """Without what changes no value: times one, by one. (Adding zero turns -0 into 0.)"""
-    return [step for step in steps if step not in (("mul", 1.0), ("div", 1.0))]
+    """Without what changes no value. (Adding zero does: it turns -0 into 0.)"""
+    return [step for step in steps if step not in IDLE]
 
 
 def _export(model: Any, image: torch.Tensor, job_dir: Path) -> tuple[Any, _Seen]:
