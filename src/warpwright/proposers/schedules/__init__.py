@@ -1,0 +1,1 @@
+"""Schedules: whole programs for one operator, from kernels that experts wrote."""
