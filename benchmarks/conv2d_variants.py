@@ -63,7 +63,7 @@ def pack(w: torch.Tensor, order: int, k: int, oc: int, k_major: bool, pad_kw: in
 
 def pack_taps(w: torch.Tensor, order: int, taps: int, depth: int) -> Step:
     """[taps·oc, depth]: for each tap a matrix of output by input channels."""
-    oc, channels, kh, kw = w.shape
+    oc = w.shape[0]
     packed = torch.zeros((taps * oc, depth), device=w.device, dtype=w.dtype)
     # k = tap·depth + c lies at (tap·oc + o)·depth + c: one call a tap would be simpler to read,
     # but the stride of k is not constant; so pack [oc, taps·depth] and view it per tap.
