@@ -6,11 +6,10 @@ import hashlib
 from collections.abc import Sequence
 from pathlib import Path
 
-from warpwright.proposers.schedules import candidates, emit
-
 from conv2d_bench.layers import NamedLayer, task_of
 from conv2d_bench.rows import Row
 from conv2d_bench.warm import WarmJob
+from warpwright.proposers.schedules import candidates, emit
 from warpwright.report.conv2d_text import label
 from warpwright.types.conv2d import ScheduleCandidate
 from warpwright.types.gpu import GpuSheet

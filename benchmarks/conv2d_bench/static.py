@@ -6,11 +6,10 @@ from collections.abc import Sequence
 from pathlib import Path
 from statistics import median
 
-from warpwright.proposers.schedules import candidates, emit
-
 from conv2d_bench.layers import NamedLayer, problem_file, task_of
 from conv2d_bench.rows import Row, append_row, latest, read_rows
 from warpwright.optimizing import by_prediction, screen
+from warpwright.proposers.schedules import candidates, emit
 from warpwright.report.conv2d_text import label
 from warpwright.sandbox.cache import ResultCache
 from warpwright.study import Subject, Workbench, roofline_floor, study_program
