@@ -89,7 +89,7 @@ def gather_kernel(
         )
         acc += tl.dot(a, w, input_precision="ieee")
     acc += tl.load(b_ptr + out, mask=out < filters, other=0.0)[None, :]
-    acc = tl.maximum(acc, 0.0)
+    acc = tl.maximum(acc, 0.0, propagate_nan=tl.PropagateNan.ALL)
     place = image[:, None] * filters + out[None, :]
     place = place * (out_h * out_w) + (pixel % (out_h * out_w))[:, None]
     tl.store(y_ptr + place, acc, mask=(pixel < pixels)[:, None] & (out < filters)[None, :])
@@ -138,6 +138,7 @@ def candidate(
     return ScheduleCandidate(schedule, tuple(point.items()), program, "for a test", predicted_us)
 
 
+RELU = "acc = tl.maximum(acc, 0.0, propagate_nan=tl.PropagateNan.ALL)"
 GOOD = candidate()
 WIDE = candidate(pixels=64, predicted_us=8.0)
 NO_BIAS = candidate(
@@ -216,6 +217,13 @@ class TestResult:
         result = optimize(bench, NO_BIAS, GOOD)
         assert result.chosen == (GOOD,)
         assert result.program is not None
+
+    def test_a_schedule_that_loses_nan_is_refused(self, bench):
+        loses = (RELU, "acc = tl.where(acc > 0.0, acc, 0.0)")
+        result = optimize(bench, candidate(change=loses))
+        assert result.program is None
+        failed = [c for c in result.gate.accuracy_cases if c.status is Status.FAIL]
+        assert {case.distribution for case in failed} == {"nonfinite"}
 
     def test_where_all_are_wrong_nothing_is_handed_out(self, bench):
         result = optimize(bench, NO_BIAS)
