@@ -6,10 +6,15 @@ input and output are part of the call; the weight lies in that layout already, f
 
 from __future__ import annotations
 
+import hashlib
+import importlib.util
+import os
 import sys
-import types
+import tempfile
 from collections.abc import Callable
 from dataclasses import dataclass
+from pathlib import Path
+from types import ModuleType
 
 import torch
 
@@ -17,6 +22,7 @@ from conv2d_bench.layers import problem_file
 from warpwright.types.conv2d import Conv2dLayer
 
 Call = Callable[[torch.Tensor], torch.Tensor]
+SOURCES = Path(tempfile.gettempdir()) / "conv2d-bench-sources"
 DEFAULT = "eager"  # PyTorch's default call
 
 
@@ -33,16 +39,19 @@ class Contender:
 
 
 class LayerBench:
-    """A layer on the device: its model, its input, and everything that computes it."""
+    """A layer on a device: its model, its input, and everything that computes it.
 
-    def __init__(self, name: str, layer: Conv2dLayer) -> None:
-        self.name, self.layer = name, layer
-        problem = load(problem_file(layer), f"problem_{name}")
+    On "cpu" only PyTorch's own ways work: for tests.
+    """
+
+    def __init__(self, name: str, layer: Conv2dLayer, device: str = "cuda") -> None:
+        self.name, self.layer, self.device = name, layer, torch.device(device)
+        problem = load(problem_file(layer), SOURCES)
         torch.manual_seed(7)
-        with torch.device("cuda"):
+        with self.device:
             self.model = problem.Model().eval().requires_grad_(False)
             self.x = problem.get_inputs()[0]
-        self.last = problem.Model().eval().requires_grad_(False).cuda()
+        self.last = problem.Model().eval().requires_grad_(False).to(self.device)
         self.last.load_state_dict(self.model.state_dict())
         self.last = self.last.to(memory_format=torch.channels_last)
 
@@ -78,22 +87,29 @@ class LayerBench:
 
     def program(self, label: str, source: str) -> Contender:
         """A program of ours, with the model's parameters."""
-        module = load(source, f"program_{abs(hash((self.name, label, source)))}")
-        with torch.device("cuda"):
+        module = load(source, SOURCES)
+        with self.device:
             model = module.ModelNew().eval().requires_grad_(False)
-        model = model.cuda().to(getattr(torch, self.layer.dtype))
+        model = model.to(self.device, getattr(torch, self.layer.dtype))
         model.load_state_dict(self.model.state_dict())
         return Contender(label, model, self.x, ours=True)
 
 
-def load(source: str, name: str) -> types.ModuleType:
-    """Execute a file's text as a module. Triton reads a kernel's source through `linecache`."""
-    import linecache
+def load(source: str, folder: Path) -> ModuleType:
+    """A source text as a module of its own. Triton reads a kernel's source from the file.
 
-    filename = f"<{name}>"
-    linecache.cache[filename] = (len(source), None, source.splitlines(True), filename)
-    module = types.ModuleType(name)
-    module.__file__ = filename
+    File and name hang on the text alone, so that every process means the same by them.
+    """
+    name = f"conv2d_{hashlib.sha256(source.encode()).hexdigest()[:16]}"
+    path = folder / f"{name}.py"
+    if not path.exists():
+        folder.mkdir(parents=True, exist_ok=True)
+        temporary = path.with_suffix(f".{os.getpid()}")
+        temporary.write_text(source, encoding="utf-8")
+        temporary.replace(path)
+    spec = importlib.util.spec_from_file_location(name, path)
+    assert spec is not None and spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
     sys.modules[name] = module
-    exec(compile(source, filename, "exec"), module.__dict__)
+    spec.loader.exec_module(module)
     return module

@@ -51,7 +51,7 @@ def _row(bench: LayerBench, ours: Call, name: str, seed: int) -> ErrorRow:
     images = max(1, min(layer.batch, int(REFERENCE_FLOPS // max(1, layer.flops // layer.batch))))
     x = bench.x[:images].clone(memory_format=torch.preserve_format)
     if name == "uniform":
-        generator = torch.Generator(device="cuda").manual_seed(seed)
+        generator = torch.Generator(device=x.device).manual_seed(seed)
         x.uniform_(generator=generator)
     else:
         x.copy_(redraw([x], name, seed)[0])

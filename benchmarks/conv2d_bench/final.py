@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import gc
 import time
+import zlib
 from collections.abc import Sequence
-from statistics import median
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -21,6 +22,8 @@ from warpwright.report.conv2d_text import label
 from warpwright.sandbox.gpu_facts import device_facts
 from warpwright.types.gpu import GpuSheet
 
+DRIVER = Path("/proc/driver/nvidia/version")
+
 
 def machine() -> Row:
     """The card and the software."""
@@ -28,6 +31,7 @@ def machine() -> Row:
     return {
         "gpu": torch.cuda.get_device_name(),
         "facts": None if facts is None else str(facts),
+        "driver": DRIVER.read_text().splitlines()[0] if DRIVER.exists() else None,
         "torch": torch.__version__,
         "cuda": torch.version.cuda,
         "cudnn": torch.backends.cudnn.version(),
@@ -78,7 +82,9 @@ def final_row(
             contenders.append(ours)
     else:
         why_not = "no schedule"
-    times = timer.interleaved(contenders, rounds=rounds, budget_s=budget_s, seed=hash(named.name))
+    times = timer.interleaved(
+        contenders, rounds=rounds, budget_s=budget_s, seed=zlib.crc32(named.name.encode())
+    )
     counting = {c.label: times[c.label].median_us for c in contenders if c.counts and not c.ours}
     if reused is not None and compile_mode is None:
         label_, us = _reused(reused, times[DEFAULT].median_us)
@@ -129,5 +135,4 @@ def _reused(row: Row, default_us: float) -> tuple[str, float | None]:
     found = [name for name in medians if name.startswith("torch.compile")]
     if not found:
         return "", None
-    ratio = median([medians[found[0]] / medians[DEFAULT]])
-    return f"{found[0]} (reused)", ratio * default_us
+    return f"{found[0]} (reused)", medians[found[0]] / medians[DEFAULT] * default_us
