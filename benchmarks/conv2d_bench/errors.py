@@ -10,6 +10,7 @@ from dataclasses import asdict, dataclass
 import torch
 
 from conv2d_bench.contenders import Call, LayerBench
+from conv2d_bench.rows import Row
 from warpwright.sandbox.child_distributions import redraw
 
 DATA = ("uniform", "normal", "wide", "outliers", "nonfinite")
@@ -37,7 +38,7 @@ class ErrorRow:
         return self.ours_l2 / self.cudnn_l2 if self.cudnn_l2 else float(self.ours_l2 > 0) + 1
 
 
-def error_rows(bench: LayerBench, ours: Call) -> list[dict[str, object]]:
+def error_rows(bench: LayerBench, ours: Call) -> list[Row]:
     """One row a kind of data, as plain values with the ratio."""
     rows = []
     for number, name in enumerate(DATA):

@@ -67,9 +67,11 @@ def optimize_problem(
     bench.listener("recognize", f"recognised: {describe(task)}")
     found = tuple(propose(task, gpu.sheet))[:tries]
     if not found:
+        reasons = schedules.reasons_not(task, gpu.sheet)
         raise InputError(
             f"no schedule is written for this convolution: {describe(task)}",
             place=Place(problem.origin),
+            got="; ".join(f"{name}: {why}" for name, why in reasons.items()) or None,
             hint="keep eager PyTorch, or the program that you have",
         )
     screened = screen(found, problem, gpu, bench)

@@ -44,6 +44,6 @@ def test_eager_against_itself_has_no_more_error_and_keeps_nan(bench):
 def test_a_lost_nan_and_a_coarser_output_show(bench):
     from conv2d_bench.errors import error_rows
 
-    rows = error_rows(bench, lambda x: bench.model(x).nan_to_num() * 1.001)
+    rows = error_rows(bench, lambda x: bench.model(x).nan_to_num() * 1.03)
     assert rows[-1]["nonfinite_kept"] is False
     assert all(row["ratio"] > 1.5 for row in rows[:-1])
