@@ -130,6 +130,10 @@ class TestModels:
         )
         assert recognized(problem(forward)).layer == LAYER
 
+    def test_code_that_asks_for_cuda_is_told_that_there_is_some(self):
+        forward = "return self.conv(x) if torch.cuda.is_available() else F.relu(self.conv(x))"
+        assert recognized(problem(forward)).epilogue == ()
+
     def test_inputs_made_on_cuda_need_no_gpu(self):
         assert recognized(problem(inputs=f"{IMAGE}.cuda()", init=f"{CONV}.cuda()")).layer == LAYER
 
@@ -308,6 +312,12 @@ class TestOthers:
         source = problem(inputs=inputs)
         source = source.replace("forward(self, x)", "forward(self, x, *others)")
         assert words in reason(source)
+
+    def test_autocast_as_a_decorator_is_seen_too(self):
+        source = problem().replace(
+            "    def forward", "    @torch.autocast('cuda')\n    def forward"
+        )
+        assert "autocast" in reason(source)
 
     def test_a_weight_in_another_layout_than_the_input(self):
         init = f"{CONV}.to(memory_format=torch.channels_last)"

@@ -129,8 +129,8 @@ def _without_idle(steps: list[Step]) -> list[Step]:
 def _export(model: Any, image: torch.Tensor, job_dir: Path) -> tuple[Any, _Seen]:
     seen = _Seen()
     try:
-        with child_guard.foreign_code(), torch.no_grad(), _watch_autocast(seen):
-            with _Observer(seen, job_dir):
+        with child_guard.foreign_code(), torch.no_grad(), _cuda_told(job_dir):
+            with _Observer(seen, job_dir), _watch_autocast(seen):
                 model(image)  # export switches cuDNN off, so its flags are looked at here
             with _Observer(_Seen(), job_dir), _one_precision():
                 exported = torch.export.export(model, (image,), strict=False)
@@ -176,6 +176,21 @@ def _strict_now() -> bool:
 
 
 @contextmanager
+def _cuda_told(job_dir: Path) -> Iterator[None]:
+    """The problem's own code is told that there is CUDA; torch, which asks too, is not."""
+    before = torch.cuda.is_available
+
+    def answer() -> bool:
+        return sys._getframe(1).f_code.co_filename == f"{job_dir}/problem.py" or before()
+
+    torch.cuda.is_available = answer
+    try:
+        yield
+    finally:
+        torch.cuda.is_available = before
+
+
+@contextmanager
 def _one_precision() -> Iterator[None]:
     """Export asks for the one old flag, which torch refuses where operators have their own."""
     operators = (torch.backends.cudnn.conv, torch.backends.cudnn.rnn)
@@ -205,9 +220,7 @@ def _watch_autocast(seen: _Seen) -> Iterator[None]:
     enter = torch.autocast.__enter__
 
     def noted(context: Any) -> Any:
-        # (`enabled=False` looks the same by now as "no CUDA": both are noted)
-        if sys._getframe(1).f_code.co_filename.startswith(str(Path.cwd())):
-            seen.autocast = True
+        seen.autocast = True  # (`enabled=False` looks the same by now as "no CUDA")
         return enter(context)
 
     torch.autocast.__enter__ = noted
