@@ -29,7 +29,7 @@ from conv2d_bench.rows import Row, append_row, latest, read_rows, table
 from warpwright.api import target_gpu
 
 OURS_ROUNDS, TUNE_ROUNDS = 8, 4
-FINAL_S, TUNE_S = 4.0, 0.12  # device time for the bursts of a layer; of a candidate
+TUNE_S = 0.12  # device time for the bursts of a candidate
 PROCESSES = 14
 
 
@@ -58,6 +58,7 @@ def _options() -> argparse.Namespace:
     parser.add_argument("mode", choices=("warm", "tune", "final", "static"))
     parser.add_argument("--layers", default="", help="names, with commas between; all without")
     parser.add_argument("--minutes", type=float, default=9.0, help="begin no layer after these")
+    parser.add_argument("--seconds", type=float, default=2.5, help="final: of bursts, a layer")
     parser.add_argument("--top", type=int, default=4, help="configs of the program that is timed")
     parser.add_argument("--tries", type=int, default=24, help="candidates a layer")
     parser.add_argument("--out", default="build/conv2d", help="folder of the JSON lines")
@@ -176,7 +177,7 @@ def _final(
             compiled = None if {layer.name, "all"} & set(without) else options.compile_mode
             row = final_row(
                 layer, sheet, tuned_rows, timer, top=options.top, compile_mode=compiled,
-                rounds=OURS_ROUNDS, budget_s=FINAL_S, reused=reuse.get(layer.name),
+                rounds=OURS_ROUNDS, budget_s=options.seconds, reused=reuse.get(layer.name),
             )  # fmt: skip
             stamp = datetime.now(UTC).isoformat(timespec="seconds")
             wall_s = round(time.monotonic() - begun, 1)
