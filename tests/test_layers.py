@@ -28,7 +28,7 @@ ROWS = (
     ("accuracy", "judging", "measuring", "benching", "runnable"),
     ("drafting",),
     ("trials",),
-    ("specialist",),
+    ("specialist", "optimizing"),
     ("checking",),
     ("api",),
     ("cli",),

@@ -30,8 +30,10 @@ from warpwright.local_gpu import HERE, is_here, local_gpu
 from warpwright.machine import MachineReport, examine_machine
 from warpwright.measure.budget import BUDGETS
 from warpwright.measure.minimum import minimum_of
+from warpwright.optimizing import CONFIGS, TRIES, optimize_problem
 from warpwright.profiling.metrics import wanted_metrics
 from warpwright.profiling.run import CLOCK_CONTROLS, Plan, profile_program
+from warpwright.report.optimization_record import optimization_record
 from warpwright.report.record import answer_record, bench_record, check_record
 from warpwright.report.verify_script import verify_script
 from warpwright.resources.gpus import resolve_gpu
@@ -43,6 +45,7 @@ from warpwright.trials.setup import TrialSetup
 from warpwright.types.answer import Answer, Decision
 from warpwright.types.bench import BenchResult
 from warpwright.types.gpu import GpuSheet, ResolvedGpu, StatedGpu
+from warpwright.types.optimization import Optimization
 from warpwright.types.profiling import ProfileRun
 from warpwright.types.progress import Listener, silent
 from warpwright.types.request import Profile, Request
@@ -57,6 +60,15 @@ class AnswerRun:
     """An answer, with its run in the journal and the folder where its files may go."""
 
     answer: Answer
+    run: str
+    folder: Path
+
+
+@dataclass(frozen=True, slots=True)
+class OptimizeRun:
+    """The same for `optimize`."""
+
+    result: Optimization
     run: str
     folder: Path
 
@@ -213,6 +225,37 @@ def check_run(
         gate = check_reply(parsed, found, _bench(use_cache, run), problem)
         run.finish(str(gate.status), check_record(gate, run.id).model_dump(mode="json"))
     return CheckRun(gate, run.id)
+
+
+def optimize(problem: Problem, *, gpu: str, program: str | None = None) -> Optimization:
+    """A program for a problem with an algorithm of our choice, compiled for a GPU by name.
+
+    `program` is one that it replaces. Raises InputError where the problem is not recognised.
+    """
+    return optimize_run(problem, gpu=gpu, program=program).result
+
+
+def optimize_run(
+    problem: Problem,
+    *,
+    gpu: str,
+    program: str | None = None,
+    document: str | None = None,
+    tries: int = TRIES,
+    configs: int = CONFIGS,
+    use_cache: bool = True,
+    listener: Listener = silent,
+) -> OptimizeRun:
+    """`optimize`, kept in the journal step by step."""
+    target = target_gpu(gpu)
+    if program is not None:
+        read_program(program, document=document)
+    with _Run("optimize", document, listener) as run:
+        result = optimize_problem(
+            problem, target, _bench(use_cache, run), parent=program, tries=tries, configs=configs
+        )
+        run.finish(result.reason, optimization_record(result, run.id).model_dump(mode="json"))
+    return OptimizeRun(result, run.id, default_state_dir() / "runs" / run.id)
 
 
 def inspect(

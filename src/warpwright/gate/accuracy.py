@@ -157,7 +157,9 @@ def _compared(
         return replace(case, reason=degenerate, gating=False)
     if not reference.outputs:
         return _against_parent(case, run, parent if parent_ok else None)
-    judged = _against_reference(case, run, parent if parent_ok else None, reference)
+    judged = _against_reference(
+        case, run, parent if parent_ok else None, reference, alone=parent is None
+    )
     if judged.status is Status.FAIL and not run.parameters_matched:
         reason = f"{judged.reason}; but {run.parameters}"
         return replace(judged, status=Status.NOT_VERIFIED, reason=reason)
@@ -245,8 +247,14 @@ def unasked_change(
 
 
 def _against_reference(
-    case: AccuracyCase, run: RunLike, parent: RunLike | None, reference: ReferenceLike
+    case: AccuracyCase,
+    run: RunLike,
+    parent: RunLike | None,
+    reference: ReferenceLike,
+    *,
+    alone: bool,
 ) -> AccuracyCase:
+    """`alone`: the program replaces no other, so nothing excuses a NaN that it loses."""
     assert run.outputs is not None
     form = form_differs(run.outputs, reference.policy)
     if form is not None:
@@ -258,7 +266,7 @@ def _against_reference(
         and form_differs(parent.outputs, reference.policy) is None
     ):
         others = parent.outputs
-    if reference.name == NONFINITE and not _parent_agrees(others, reference):
+    if reference.name == NONFINITE and not alone and not _parent_agrees(others, reference):
         return _ungated(case, run, reference)
     judged = [
         judge_output(got, other, right, policy, reference)

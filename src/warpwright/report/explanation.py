@@ -22,10 +22,10 @@ def explain(answer: Answer) -> str:
         _headline(answer),
         "" if answer.trial is None else trial_section(answer.trial),
         _program_section(study),
-        *(_kernel_section(kernel) for kernel in study.kernels),
+        *(kernel_section(kernel) for kernel in study.kernels),
         *(_plan_section(plan) for plan in answer.plans),
         _conflicts(answer),
-        _gate_section(answer.gate),
+        gate_section(answer.gate),
         _unknown(study),
         _origin(answer),
     ]
@@ -78,7 +78,8 @@ def _program_section(study: Study) -> str:
     return "## The problem and the card\n\n" + "\n".join(lines) if lines else ""
 
 
-def _kernel_section(kernel: KernelStudy) -> str:
+def kernel_section(kernel: KernelStudy) -> str:
+    """What is known of one kernel: findings, configs as compiled, causes."""
     lines = [f"## `{kernel.kernel}`", ""]
     lines += [f"- {finding.text} ({finding.origin})" for finding in kernel.findings]
     if kernel.active_reason:
@@ -154,7 +155,8 @@ def _conflicts(answer: Answer) -> str:
     return _bulleted("## Conflicts between the rules and the program", answer.conflicts)
 
 
-def _gate_section(gate: GateReport) -> str:
+def gate_section(gate: GateReport) -> str:
+    """Every check, its violations and notes, and the accuracy of each case."""
     lines = ["## Checks", ""]
     for result in gate.results:
         lines.append(f"- {result.check}: {result.status}")

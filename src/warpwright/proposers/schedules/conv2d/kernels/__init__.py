@@ -1,0 +1,1 @@
+"""Triton kernels of conv2d. The package reads these files as text; it never imports them."""
