@@ -26,6 +26,8 @@ ROWS = (
     ("launch_floors",),
     ("study", "profiling"),
     ("accuracy", "judging", "measuring", "benching", "runnable"),
+    ("drafting",),
+    ("trials",),
     ("specialist", "optimizing"),
     ("checking",),
     ("api",),

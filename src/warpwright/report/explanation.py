@@ -6,6 +6,7 @@ from collections.abc import Iterable
 
 from warpwright.report.cause_text import details, headline
 from warpwright.report.roofline_text import PROBLEM, floor_lines
+from warpwright.report.trial_text import gain_text, trial_section
 from warpwright.types.answer import Answer, ConfigChoice, ConfigPlan, Decision
 from warpwright.types.compiled import Compiled
 from warpwright.types.study import Activity, ConfigStudy, KernelStudy, Study
@@ -19,6 +20,7 @@ def explain(answer: Answer) -> str:
     study = answer.study
     sections = [
         _headline(answer),
+        "" if answer.trial is None else trial_section(answer.trial),
         _program_section(study),
         *(kernel_section(kernel) for kernel in study.kernels),
         *(_plan_section(plan) for plan in answer.plans),
@@ -32,6 +34,14 @@ def explain(answer: Answer) -> str:
 
 def _headline(answer: Answer) -> str:
     title = "Changed" if answer.decision is Decision.CHANGED else "Kept the parent"
+    trial = answer.trial
+    if trial is not None and trial.gpu is not None and trial.comparison is not None:
+        return (
+            f"# {title}: {answer.reason}\n\n"
+            f"Measured on {trial.gpu.name}: {gain_text(trial.comparison)} beside the parent."
+        )
+    if trial is not None and trial.gpu is not None:
+        return f"# {title}: {answer.reason}\n\nMeasured on {trial.gpu.name} (see below)."
     return (
         f"# {title}: {answer.reason}\n\n"
         f"Compiled for {answer.study.gpu.sheet.name} "

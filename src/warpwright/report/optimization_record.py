@@ -8,10 +8,9 @@ from warpwright.report.record import study_record
 from warpwright.report.schema import (
     SCHEMA_VERSION,
     GateRecord,
-    RecordBase,
     StudyRecord,
-    Text,
 )
+from warpwright.report.schema_parts import RecordBase, Text
 from warpwright.types.optimization import Optimization, Screened
 
 
