@@ -95,37 +95,32 @@ def power_of_two(value: int) -> int:
 
 
 def pointwise_variants(name: str, found: Conv2dLayer) -> list[Variant]:
-    """Tiles whose blocks cover all output channels where they are few, turned for fp32."""
+    """Tiles whose blocks cover all output channels where they are few; both operand orders."""
     fp32 = found.dtype == "float32"
-    oc, k = found.out_channels, found.in_channels
-    wide = min(256, power_of_two(oc))
-    half = min(128, wide)
-    step = 32 if fp32 else 64
-    step = min(step, power_of_two(k))
-    turns = (1,) if fp32 else (0, 1)
-    rows = []
-    for turn in turns:
-        rows += [(turn, half, 128, step, 4, 3), (turn, half, 128, step, 8, 4)]
-    turn = turns[0]
-    rows += [(turn, half, 64, step, 4, 4), (turn, min(64, wide), 128, step, 4, 4),
-             (turn, wide, 64, step, 4, 3), (turn, wide, 128, step, 8, 3)]  # fmt: skip
+    oc, k = found.out_channels, power_of_two(found.in_channels)
+    wide, half, least = (min(most, power_of_two(oc)) for most in (256, 128, 64))
+    step = min(32 if fp32 else 64, k)
+    rows = [(0, half, 128, step, 4, 3), (0, half, 128, step, 8, 3), (0, half, 128, step, 8, 4),
+            (0, half, 64, step, 4, 3), (0, half, 64, step, 4, 4), (0, least, 128, step, 4, 3),
+            (0, least, 256, step, 8, 3), (0, wide, 64, step, 4, 3), (0, wide, 128, step, 8, 3),
+            (1, half, 128, step, 8, 3)]  # fmt: skip
     if fp32:
-        rows += [(0, half, 128, step, 8, 3), (0, half, 64, step, 4, 3)]
+        rows += [(1, half, 64, step, 4, 3), (1, wide, 128, step, 8, 3)]
     names = "TURN BLOCK_OC BLOCK_P BLOCK_K num_warps num_stages"
-    variants = [
-        Variant(name, "conv_pointwise", p) for p in tiles(*dict.fromkeys(rows), names=names)
-    ]
-    size = power_of_two(k)
-    if size <= 256:
+    points = tiles(*dict.fromkeys(rows), names=names)
+    variants = [Variant(name, "conv_pointwise", p) for p in points]
+    if k <= 256:
         rows = []
-        for px in (64, 128):
-            held = (wide + 2 * px) * size * found.element_bytes
-            block = wide if held < 180_000 else half
-            rows += [(turn, block, px, size, 2, 4 if px == 64 else 8)]
-            rows += [(turn, block, px, size, 3, 8)]
+        wanted = [(0, 64, 2, 4), (0, 64, 3, 8), (0, 128, 2, 8), (0, 128, 3, 8),
+                  (1, 64, 2, 8), (1, 128, 2, 8)]  # fmt: skip
+        for turn, px, stages, warps in wanted:
+            block = wide if (wide + stages * px) * k * found.element_bytes < 180_000 else half
+            if (turn and not fp32) or (block + stages * px) * k * found.element_bytes > 220_000:
+                continue
+            rows.append((turn, block, px, k, stages, warps))
         names = "TURN BLOCK_OC BLOCK_P BLOCK_K STAGES num_warps"
-        variants += [Variant(name, "conv_pointwise_resident", p)
-                     for p in tiles(*dict.fromkeys(rows), names=names)]  # fmt: skip
+        points = tiles(*dict.fromkeys(rows), names=names)
+        variants += [Variant(name, "conv_pointwise_resident", p) for p in points]
     return variants
 
 

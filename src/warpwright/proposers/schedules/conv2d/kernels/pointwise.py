@@ -100,20 +100,23 @@ def conv_pointwise(
     source, target, kept = locate(m, batch, K, OC, IN_PIXELS, WIDTH, PIXELS, OUT_W, SH, SW, LARGE)
     oc = oc0 + tl.arange(0, BLOCK_OC)
     rk = tl.arange(0, BLOCK_K)
-    x_at = x_ptr + source[None, :] + (rk * IN_PIXELS)[:, None]
-    w_at = w_ptr + (oc * K)[:, None] + rk[None, :]
+    # Only one row of pointers lives through the loop: small images load value by value, and a
+    # pointer for each would fill the registers.
+    x_at = x_ptr + source[None, :]
+    w_at = w_ptr + (oc * K)[:, None]
     if TURN:
         acc = tl.zeros([BLOCK_P, BLOCK_OC], dtype=tl.float32)
     else:
         acc = tl.zeros([BLOCK_OC, BLOCK_P], dtype=tl.float32)
     for k0 in tl.range(0, K, BLOCK_K):
+        k = k0 + rk
         x_inside = kept[None, :]
         w_inside = (oc < OC)[:, None]
         if K % BLOCK_K != 0:
-            x_inside = x_inside & (k0 + rk < K)[:, None]
-            w_inside = w_inside & (k0 + rk < K)[None, :]
-        x = tl.load(x_at, mask=x_inside, other=0.0)
-        w = tl.load(w_at, mask=w_inside, other=0.0)
+            x_inside = x_inside & (k < K)[:, None]
+            w_inside = w_inside & (k < K)[None, :]
+        x = tl.load(x_at + (k * IN_PIXELS)[:, None], mask=x_inside, other=0.0)
+        w = tl.load(w_at + k[None, :], mask=w_inside, other=0.0)
         if ROUND:
             x = round_tf32(x)
             w = round_tf32(w)
@@ -121,8 +124,6 @@ def conv_pointwise(
             acc = tl.dot(x.T, w.T, acc)
         else:
             acc = tl.dot(w, x, acc)
-        x_at += BLOCK_K * IN_PIXELS
-        w_at += BLOCK_K
     write(y_ptr, acc, bias_ptr, oc, target, kept, OC, PIXELS, HAS_BIAS, TURN)
 
 
