@@ -100,12 +100,17 @@ def pointwise_variants(name: str, found: Conv2dLayer) -> list[Variant]:
     oc, k = found.out_channels, power_of_two(found.in_channels)
     wide, half, least = (min(most, power_of_two(oc)) for most in (256, 128, 64))
     step = min(32 if fp32 else 64, k)
+    odd = found.out_height * found.out_width % 4 != 0  # loads value by value, in many registers
+    if odd:
+        step = min(32, step)
     rows = [(0, half, 128, step, 4, 3), (0, half, 128, step, 8, 3), (0, half, 128, step, 8, 4),
             (0, half, 64, step, 4, 3), (0, half, 64, step, 4, 4), (0, least, 128, step, 4, 3),
             (0, least, 256, step, 8, 3), (0, wide, 64, step, 4, 3), (0, wide, 128, step, 8, 3),
             (1, half, 128, step, 8, 3)]  # fmt: skip
     if fp32:
         rows += [(1, half, 64, step, 4, 3), (1, wide, 128, step, 8, 3)]
+    if odd:
+        rows = [row for row in rows if row[1] * row[2] <= 64 * 32 * row[4]]
     names = "TURN BLOCK_OC BLOCK_P BLOCK_K num_warps num_stages"
     points = tiles(*dict.fromkeys(rows), names=names)
     variants = [Variant(name, "conv_pointwise", p) for p in points]
@@ -118,7 +123,7 @@ def pointwise_variants(name: str, found: Conv2dLayer) -> list[Variant]:
             if (turn and not fp32) or (block + stages * px) * k * found.element_bytes > 220_000:
                 continue
             rows.append((turn, block, px, k, stages, warps))
-        names = "TURN BLOCK_OC BLOCK_P BLOCK_K STAGES num_warps"
+        names = "TURN BLOCK_OC BLOCK_P BLOCK_K num_stages num_warps"
         points = tiles(*dict.fromkeys(rows), names=names)
         variants += [Variant(name, "conv_pointwise_resident", p) for p in points]
     return variants
@@ -128,6 +133,8 @@ def depthwise_variants(name: str, found: Conv2dLayer) -> list[Variant]:
     """Blocks of about 128 to 1024 columns; several planes where one has fewer."""
     rows = []
     for height in (1, 2, 4, 7):
+        if height == 7 and found.kernel[0] == 7:
+            continue  # compiles for 10 s and more
         columns = -(-found.out_height // height) * found.out_width
         for lanes, warps in ((256, 4), (512, 4)):
             block_p = min(lanes, power_of_two(columns))
@@ -185,10 +192,9 @@ def call(variant: Variant, t: dict[str, torch.Tensor]) -> Callable[[], Any]:
     """The launch of a variant."""
     found = LAYERS[variant.layer]
     p = dict(variant.parameters)
-    sizes = {"OUT_W": found.out_width, "SH": found.stride[0], "SW": found.stride[1],
-             "HAS_BIAS": False, "WIDTH": found.width}  # fmt: skip
-    window = {"HEIGHT": found.height, "OUT_H": found.out_height, "KH": found.kernel[0],
-              "KW": found.kernel[1], "PAD_H": found.padding_before[0],
+    sizes = {"H": found.height, "W": found.width, "OH": found.out_height, "OW": found.out_width,
+             "SH": found.stride[0], "SW": found.stride[1], "HAS_BIAS": False}  # fmt: skip
+    window = {"KH": found.kernel[0], "KW": found.kernel[1], "PAD_H": found.padding_before[0],
               "PAD_W": found.padding_before[1], "DIL_H": found.dilation[0],
               "DIL_W": found.dilation[1]}  # fmt: skip
     pixels = found.out_height * found.out_width
@@ -197,12 +203,14 @@ def call(variant: Variant, t: dict[str, torch.Tensor]) -> Callable[[], Any]:
     if variant.kernel.startswith("conv_pointwise"):
         blocks = triton.cdiv(found.batch * pixels, p["BLOCK_P"])
         oc_blocks = triton.cdiv(found.out_channels, p["BLOCK_OC"])
+        more: Parameters = {"C": found.in_channels, "OC": found.out_channels, "PRECISION": "tf32"}
         if variant.kernel.endswith("resident"):
-            held = (p["BLOCK_OC"] + p["STAGES"] * p["BLOCK_P"]) * p["BLOCK_K"] * found.element_bytes
+            tile = p["BLOCK_OC"] + p["num_stages"] * p["BLOCK_P"]
+            held = tile * p["BLOCK_K"] * found.element_bytes
             blocks = min(blocks, 132 * max(1, min(16 // p["num_warps"], 220_000 // held)))
+        else:
+            more["WIDE"] = False
         kernel = getattr(pointwise, variant.kernel)
-        more = {"K": found.in_channels, "OC": found.out_channels, "PIXELS": pixels,
-                "IN_PIXELS": found.height * found.width, "LARGE": False}  # fmt: skip
         return lambda: kernel[(blocks * oc_blocks,)](
             *args, found.batch, **sizes, **more, **rounded, **p
         )

@@ -1,1 +1,36 @@
-"""Schedules of conv2d: kernels, their spaces of tiles, and how programs are made of them."""
+"""Schedules of conv2d: kernels, their spaces of tiles, and how programs are made of them.
+
+To add one: write the kernel and its launch function in a file of `kernels/`, write a module here
+that satisfies `Schedule`, and add it to `SCHEDULES`.
+"""
+
+from __future__ import annotations
+
+from typing import Protocol
+
+from warpwright.proposers.schedules.conv2d import direct
+from warpwright.proposers.schedules.point import Point
+from warpwright.types.conv2d import Conv2dTask
+from warpwright.types.gpu import GpuSheet
+
+
+class Schedule(Protocol):
+    """A module of this package. WHY is one clause: what its way of computing saves."""
+
+    NAME: str
+    WHY: str
+
+    def reason_not(self, task: Conv2dTask, gpu: GpuSheet) -> str | None:
+        """Why the schedule does not fit the task, None if it does."""
+
+    def points(self, task: Conv2dTask, gpu: GpuSheet) -> tuple[Point, ...]:
+        """The points worth trying, best first. The schedule fits."""
+
+    def program(self, task: Conv2dTask, points: tuple[Point, ...], gpu: GpuSheet) -> str:
+        """A program in the strict format that tunes itself over the points."""
+
+    def predicted_us(self, task: Conv2dTask, point: Point, gpu: GpuSheet) -> float:
+        """The predicted time of one call, every pass counted."""
+
+
+SCHEDULES: tuple[Schedule, ...] = (direct,)

@@ -21,10 +21,10 @@ def conv_grouped(
     GROUPS: tl.constexpr,
     C: tl.constexpr,
     OC: tl.constexpr,
-    HEIGHT: tl.constexpr,
-    WIDTH: tl.constexpr,
-    OUT_H: tl.constexpr,
-    OUT_W: tl.constexpr,
+    H: tl.constexpr,
+    W: tl.constexpr,
+    OH: tl.constexpr,
+    OW: tl.constexpr,
     KH: tl.constexpr,
     KW: tl.constexpr,
     SH: tl.constexpr,
@@ -40,31 +40,31 @@ def conv_grouped(
     BLOCK_K: tl.constexpr,
 ):
     """C input and OC output channels a group. Pixels of the batch along M, taps along K."""
-    pixels: tl.constexpr = OUT_H * OUT_W
-    size: tl.constexpr = C * KH * KW
+    PIXELS: tl.constexpr = OH * OW
+    SIZE: tl.constexpr = C * KH * KW
     group = tl.program_id(0) % GROUPS
     m = tl.program_id(0) // GROUPS * BLOCK_P + tl.arange(0, BLOCK_P)
-    kept = m < batch * pixels
-    b = (m // pixels).to(tl.int64)
-    p = m % pixels
-    iy0 = p // OUT_W * SH - PAD_H
-    ix0 = p % OUT_W * SW - PAD_W
-    origin = (b * GROUPS + group) * (C * HEIGHT * WIDTH) + iy0 * WIDTH + ix0
+    kept = m < batch * PIXELS
+    b = (m // PIXELS).to(tl.int64)
+    p = m % PIXELS
+    iy0 = p // OW * SH - PAD_H
+    ix0 = p % OW * SW - PAD_W
+    origin = (b * GROUPS + group) * (C * H * W) + iy0 * W + ix0
     oc = tl.arange(0, BLOCK_OC)
     rk = tl.arange(0, BLOCK_K)
-    w_at = w_ptr + ((group * OC + oc) * size)[:, None] + rk[None, :]
+    w_at = w_ptr + ((group * OC + oc) * SIZE)[:, None] + rk[None, :]
     acc = tl.zeros([BLOCK_P, BLOCK_OC], dtype=tl.float32)
-    for k0 in tl.range(0, size, BLOCK_K):
+    for k0 in tl.range(0, SIZE, BLOCK_K):
         k = k0 + rk
         kx = k % KW
         ky = k // KW % KH
         iy = iy0[:, None] + (ky * DIL_H)[None, :]
         ix = ix0[:, None] + (kx * DIL_W)[None, :]
-        inside = (iy >= 0) & (iy < HEIGHT) & (ix >= 0) & (ix < WIDTH) & kept[:, None]
-        inside = inside & (k < size)[None, :]
-        tap = (k // (KH * KW)) * (HEIGHT * WIDTH) + ky * (DIL_H * WIDTH) + kx * DIL_W
+        inside = (iy >= 0) & (iy < H) & (ix >= 0) & (ix < W) & kept[:, None]
+        inside = inside & (k < SIZE)[None, :]
+        tap = (k // (KH * KW)) * (H * W) + ky * (DIL_H * W) + kx * DIL_W
         x = tl.load(x_ptr + (origin[:, None] + tap[None, :]), mask=inside, other=0.0)
-        w_inside = (oc < OC)[:, None] & (k < size)[None, :]
+        w_inside = (oc < OC)[:, None] & (k < SIZE)[None, :]
         w = tl.load(w_at + k0, mask=w_inside, other=0.0)
         if ROUND:
             x = round_tf32(x)
@@ -73,9 +73,9 @@ def conv_grouped(
     if HAS_BIAS:
         bias = tl.load(bias_ptr + group * OC + oc, mask=oc < OC, other=0.0).to(tl.float32)
         acc += bias[None, :]
-    target = (b * GROUPS + group) * (OC * pixels) + p
+    target = (b * GROUPS + group) * (OC * PIXELS) + p
     inside = kept[:, None] & (oc < OC)[None, :]
-    where = y_ptr + target[:, None] + (oc * pixels)[None, :]
+    where = y_ptr + target[:, None] + (oc * PIXELS)[None, :]
     tl.store(where, acc.to(y_ptr.dtype.element_ty), mask=inside)
 
 
@@ -89,10 +89,10 @@ def conv_grouped_scalar(
     GROUPS: tl.constexpr,
     C: tl.constexpr,
     OC: tl.constexpr,
-    HEIGHT: tl.constexpr,
-    WIDTH: tl.constexpr,
-    OUT_H: tl.constexpr,
-    OUT_W: tl.constexpr,
+    H: tl.constexpr,
+    W: tl.constexpr,
+    OH: tl.constexpr,
+    OW: tl.constexpr,
     KH: tl.constexpr,
     KW: tl.constexpr,
     SH: tl.constexpr,
@@ -105,16 +105,16 @@ def conv_grouped_scalar(
     BLOCK_P: tl.constexpr,
 ):
     """Each input value is loaded once and feeds the OC accumulators of its group, in fp32."""
-    pixels: tl.constexpr = OUT_H * OUT_W
+    PIXELS: tl.constexpr = OH * OW
     group = tl.program_id(0) % GROUPS
     m = tl.program_id(0) // GROUPS * BLOCK_P + tl.arange(0, BLOCK_P)
     m = tl.max_contiguous(m, 1)  # one value a thread and load: neighbours are neighbouring lanes
-    kept = m < batch * pixels
-    b = (m // pixels).to(tl.int64)
-    p = m % pixels
-    iy0 = p // OUT_W * SH - PAD_H
-    ix0 = p % OUT_W * SW - PAD_W
-    x_at = x_ptr + (b * GROUPS + group) * (C * HEIGHT * WIDTH) + iy0 * WIDTH + ix0
+    kept = m < batch * PIXELS
+    b = (m // PIXELS).to(tl.int64)
+    p = m % PIXELS
+    iy0 = p // OW * SH - PAD_H
+    ix0 = p % OW * SW - PAD_W
+    x_at = x_ptr + (b * GROUPS + group) * (C * H * W) + iy0 * W + ix0
     w_at = w_ptr + group * (OC * C * KH * KW)
     accs = (tl.zeros([BLOCK_P], dtype=tl.float32),)
     for _ in tl.static_range(1, OC):
@@ -124,17 +124,17 @@ def conv_grouped_scalar(
             iy = iy0 + ky * DIL_H
             for kx in tl.static_range(KW):
                 ix = ix0 + kx * DIL_W
-                inside = (iy >= 0) & (iy < HEIGHT) & (ix >= 0) & (ix < WIDTH) & kept
-                tap = (c * HEIGHT + ky * DIL_H) * WIDTH + kx * DIL_W
+                inside = (iy >= 0) & (iy < H) & (ix >= 0) & (ix < W) & kept
+                tap = (c * H + ky * DIL_H) * W + kx * DIL_W
                 x = tl.load(x_at + tap, mask=inside, other=0.0).to(tl.float32)
                 w = w_at + (c * KH + ky) * KW + kx
                 fed = (accs[0] + x * tl.load(w).to(tl.float32),)
                 for o in tl.static_range(1, OC):
                     fed = fed + (accs[o] + x * tl.load(w + o * (C * KH * KW)).to(tl.float32),)
                 accs = fed
-    y_at = y_ptr + (b * GROUPS + group) * (OC * pixels) + p
+    y_at = y_ptr + (b * GROUPS + group) * (OC * PIXELS) + p
     for o in tl.static_range(OC):
         acc = accs[o]
         if HAS_BIAS:
             acc += tl.load(bias_ptr + group * OC + o).to(tl.float32)
-        tl.store(y_at + o * pixels, acc.to(y_ptr.dtype.element_ty), mask=kept)
+        tl.store(y_at + o * PIXELS, acc.to(y_ptr.dtype.element_ty), mask=kept)

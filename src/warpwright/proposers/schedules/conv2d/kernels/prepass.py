@@ -12,11 +12,12 @@ import triton.language as tl
 def round_tf32(x):
     """fp32 rounded to the nearest TF32, ties away from zero; NaN and Inf stay what they are.
 
-    Half of the last place that TF32 keeps is added to the bits; the tensor core cuts the rest.
-    A NaN must not be touched: 0x7FFFFFFF would turn into -0. Inf plus 0x1000 is cut to Inf.
+    Half of the last place that TF32 keeps is added to the bits, and the 13 bits below are cut:
+    the tensor core would cut them too, but Inf with such bits looks like NaN before that. A NaN
+    must not be touched: 0x7FFFFFFF would turn into -0.
     """
-    rounded = (x.to(tl.int32, bitcast=True) + 0x1000).to(tl.float32, bitcast=True)
-    return tl.where(x == x, rounded, x)
+    bits = (x.to(tl.int32, bitcast=True) + 0x1000) & -0x2000
+    return tl.where(x == x, bits.to(tl.float32, bitcast=True), x)
 
 
 @triton.jit
@@ -120,50 +121,85 @@ def space_to_depth(
 
 
 @triton.jit
-def pack_weight(
+def pack_rows(
     w_ptr,
     y_ptr,
     channels,
     size,
-    out_channels,
     kernel_h,
     kernel_w,
-    stride_k,
-    stride_o,
-    S: tl.constexpr,
     PAD_KW: tl.constexpr,
-    ORDER: tl.constexpr,
     BLOCK: tl.constexpr,
     ROUND: tl.constexpr,
 ):
-    """w[o, c, ky, kx] → y[stride_k·k(...) + stride_o·o], zeros where the kernel ends.
+    """w[o, c, ky, kx] → y[o, (c·kernel_h + ky)·PAD_KW + kx], zeros up to `size` taps a row."""
+    k = tl.program_id(0) * BLOCK + tl.arange(0, BLOCK)
+    o = tl.program_id(1)
+    kx = k % PAD_KW
+    ky = k // PAD_KW % kernel_h
+    c = k // (PAD_KW * kernel_h)
+    inside = (c < channels) & (kx < kernel_w)
+    source = ((o * channels + c) * kernel_h + ky) * kernel_w + kx
+    w = tl.load(w_ptr + source, mask=inside, other=0.0)
+    if ROUND:
+        w = round_tf32(w)
+    tl.store(y_ptr + o * size + k, w, mask=k < size)
 
-    ORDER says what an index k of the packed weight means:
-      0  ((ky·kernel_w + kx)·channels + c): taps outside, channels inside (implicit GEMM)
-      1  ((c·kernel_h + ky)·PAD_KW + kx): a row of the kernel padded to PAD_KW (direct gather)
-      2  ((Y·KX + X)·channels + c)·S·S + i·S + j, tap (S·Y + i, S·X + j): space to depth
-    `size` is the number of k; y must have room for size x out_channels.
+
+@triton.jit
+def pack_cells(
+    w_ptr,
+    y_ptr,
+    channels,
+    size,
+    kernel_h,
+    kernel_w,
+    cells_w,
+    SH: tl.constexpr,
+    SW: tl.constexpr,
+    BLOCK: tl.constexpr,
+    ROUND: tl.constexpr,
+):
+    """w[o, c, SH·Y + i, SW·X + j] → y[o, ((Y·cells_w + X)·channels + c)·SH·SW + i·SW + j].
+
+    The order of an input after space_to_depth. Zeros where the kernel ends, up to `size` a row.
     """
     k = tl.program_id(0) * BLOCK + tl.arange(0, BLOCK)
     o = tl.program_id(1)
-    if ORDER == 0:
-        c = k % channels
-        kx = (k // channels) % kernel_w
-        ky = k // (channels * kernel_w)
-    elif ORDER == 1:
-        kx = k % PAD_KW
-        ky = (k // PAD_KW) % kernel_h
-        c = k // (PAD_KW * kernel_h)
-    else:
-        depth = channels * S * S
-        cells = (kernel_w + S - 1) // S
-        c = (k % depth) // (S * S)
-        kx = (k // depth) % cells * S + k % S
-        ky = k // (depth * cells) * S + k // S % S
-    inside = (k < size) & (c < channels) & (ky < kernel_h) & (kx < kernel_w) & (o < out_channels)
-    w = tl.load(
-        w_ptr + ((o * channels + c) * kernel_h + ky) * kernel_w + kx, mask=inside, other=0.0
-    )
+    depth = channels * (SH * SW)
+    c = k % depth // (SH * SW)
+    kx = k // depth % cells_w * SW + k % SW
+    ky = k // (depth * cells_w) * SH + k // SW % SH
+    inside = (k < size) & (ky < kernel_h) & (kx < kernel_w)
+    source = ((o * channels + c) * kernel_h + ky) * kernel_w + kx
+    w = tl.load(w_ptr + source, mask=inside, other=0.0)
     if ROUND:
         w = round_tf32(w)
-    tl.store(y_ptr + k * stride_k + o * stride_o, w, mask=k < size)
+    tl.store(y_ptr + o * size + k, w, mask=k < size)
+
+
+@triton.jit
+def pack_taps(
+    w_ptr,
+    y_ptr,
+    out_channels,
+    channels,
+    packed_channels,
+    taps,
+    BLOCK_O: tl.constexpr,
+    BLOCK_C: tl.constexpr,
+    ROUND: tl.constexpr,
+):
+    """w[o, c, tap] → y[tap, o, c]: a matrix for each tap; zeros for c ≥ channels.
+
+    The grid is (blocks of o, blocks of c, taps).
+    """
+    tap = tl.program_id(2)
+    o = tl.program_id(0) * BLOCK_O + tl.arange(0, BLOCK_O)[:, None]
+    c = tl.program_id(1) * BLOCK_C + tl.arange(0, BLOCK_C)[None, :]
+    inside = (o < out_channels) & (c < channels)
+    w = tl.load(w_ptr + (o * channels + c) * taps + tap, mask=inside, other=0.0)
+    if ROUND:
+        w = round_tf32(w)
+    kept = (o < out_channels) & (c < packed_channels)
+    tl.store(y_ptr + (tap * out_channels + o) * packed_channels + c, w, mask=kept)
