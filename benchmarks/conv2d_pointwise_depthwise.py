@@ -100,8 +100,10 @@ def pointwise_variants(name: str, found: Conv2dLayer) -> list[Variant]:
     oc, k = found.out_channels, power_of_two(found.in_channels)
     wide, half, least = (min(most, power_of_two(oc)) for most in (256, 128, 64))
     step = min(32 if fp32 else 64, k)
-    odd = found.out_height * found.out_width % 4 != 0  # loads value by value, in many registers
-    if odd:
+    # Where neighbouring pixels are not neighbours in memory by fours, loads are value by value
+    # and take registers: smaller tiles.
+    scattered = found.out_height * found.out_width % 4 != 0 or found.stride != (1, 1)
+    if scattered:
         step = min(32, step)
     rows = [(0, half, 128, step, 4, 3), (0, half, 128, step, 8, 3), (0, half, 128, step, 8, 4),
             (0, half, 64, step, 4, 3), (0, half, 64, step, 4, 4), (0, least, 128, step, 4, 3),
@@ -109,12 +111,12 @@ def pointwise_variants(name: str, found: Conv2dLayer) -> list[Variant]:
             (1, half, 128, step, 8, 3)]  # fmt: skip
     if fp32:
         rows += [(1, half, 64, step, 4, 3), (1, wide, 128, step, 8, 3)]
-    if odd:
-        rows = [row for row in rows if row[1] * row[2] <= 64 * 32 * row[4]]
+    if scattered:
+        rows = [row for row in rows if max(row[1] // 4, step) * row[2] <= 16 * 32 * row[4]]
     names = "TURN BLOCK_OC BLOCK_P BLOCK_K num_warps num_stages"
     points = tiles(*dict.fromkeys(rows), names=names)
     variants = [Variant(name, "conv_pointwise", p) for p in points]
-    if k <= 256:
+    if k <= 256 and not scattered:
         rows = []
         wanted = [(0, 64, 2, 4), (0, 64, 3, 8), (0, 128, 2, 8), (0, 128, 3, 8),
                   (1, 64, 2, 8), (1, 128, 2, 8)]  # fmt: skip
