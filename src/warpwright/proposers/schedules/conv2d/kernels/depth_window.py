@@ -1,192 +1,205 @@
-"""Convolution over an input made by space_to_depth: stride 1, few taps, C·S·S channels.
+"""Convolution over an input made by space_to_depth: stride 1, few taps, C·SH·SW channels.
 
-The KX taps of one kernel row are one run of KX·DEPTH contiguous values, so the reduced dimension
-is KY runs. No bounds to check: the pre-pass wrote the padding.
-
-x: [B, ROWS, COLUMNS, DEPTH], rounded. w: [OC, K], K = KY·KX·DEPTH rounded up to a multiple of
-BLOCK_K with zeros (order 2 of pack_weight).
+The KX taps of one kernel row are one run of KX·DEPTH neighbouring values, so the reduced dimension
+is KY runs. No bounds to check: the pre-pass wrote the padding. Where stride does not divide the
+kernel, its last cells hold taps that do not exist; their weights are zero.
 """
 
+import torch
 import triton
 import triton.language as tl
 
 from warpwright.proposers.schedules.conv2d.kernels.direct import store_channels
+from warpwright.proposers.schedules.conv2d.kernels.prepass import pack_cells, space_to_depth
+
+
+@triton.jit
+def window_offsets(
+    k, COLUMNS: tl.constexpr, DEPTH: tl.constexpr, KX: tl.constexpr, BLOCK_K: tl.constexpr
+):
+    """Where taps k (a run of BLOCK_K) lie, from the first value of a pixel's window."""
+    RUN: tl.constexpr = KX * DEPTH
+    rk = tl.arange(0, BLOCK_K)
+    if RUN % BLOCK_K == 0:
+        # A step lies within one run. DEPTH is a multiple of 16 bytes, which the compiler
+        # cannot see through the division.
+        offset = tl.multiple_of(k // RUN * (COLUMNS * DEPTH) + k % RUN, 16) + rk
+    else:
+        offset = (k + rk) // RUN * (COLUMNS * DEPTH) + (k + rk) % RUN
+    return offset
 
 
 @triton.jit
 def conv_depth_window(
-    x_ptr,
-    w_ptr,
-    bias_ptr,
-    y_ptr,
+    x_ptr,  # [batch, ROWS, COLUMNS, DEPTH], by space_to_depth
+    w_ptr,  # packed: [OC, K], by pack_cells
+    bias_ptr,  # [OC] or None
+    y_ptr,  # [batch, OC, OH, OW]
     batch,
-    rows,
-    columns,
-    out_channels,
-    out_h,
-    out_w,
+    ROWS: tl.constexpr,
+    COLUMNS: tl.constexpr,
     DEPTH: tl.constexpr,
-    KY: tl.constexpr,
-    KX: tl.constexpr,
+    OC: tl.constexpr,
+    OH: tl.constexpr,
+    OW: tl.constexpr,
+    KH: tl.constexpr,
+    KW: tl.constexpr,
+    SH: tl.constexpr,
+    SW: tl.constexpr,
     K: tl.constexpr,
     HAS_BIAS: tl.constexpr,
+    WIDE: tl.constexpr,  # offsets of 64 bits
     BLOCK_M: tl.constexpr,
     BLOCK_K: tl.constexpr,
     BLOCK_A: tl.constexpr,
     BLOCK_B: tl.constexpr,
+    THROUGH_L1: tl.constexpr,
 ):
-    pixels = out_h * out_w
-    m = tl.program_id(0) * BLOCK_M + tl.arange(0, BLOCK_M)
-    kept = m < batch * pixels
-    b = m // pixels
-    p = m % pixels
-    pitch = columns * DEPTH
-    start = b * rows * pitch + p // out_w * pitch + p % out_w * DEPTH
-    start = tl.multiple_of(tl.where(kept, start, 0), 16)
+    PIXELS: tl.constexpr = OH * OW
+    KY: tl.constexpr = (KH + SH - 1) // SH
+    KX: tl.constexpr = (KW + SW - 1) // SW
+    USED: tl.constexpr = KY * KX * DEPTH
+    block = tl.program_id(0)
+    if WIDE:
+        block = block.to(tl.int64)
+    m = block * BLOCK_M + tl.arange(0, BLOCK_M)
+    kept = m < batch * PIXELS
+    b = m // PIXELS
+    p = (m % PIXELS).to(tl.int32)
+    start = b * (ROWS * COLUMNS * DEPTH) + (p // OW * COLUMNS + p % OW) * DEPTH
+    start = tl.where(kept, start, 0)
+    if DEPTH % 16 == 0:
+        start = tl.multiple_of(start, 16)
     oc0 = tl.program_id(1) * (BLOCK_A + BLOCK_B)
     rk = tl.arange(0, BLOCK_K)
-    w_a = w_ptr + (oc0 + tl.arange(0, BLOCK_A))[:, None] * K + rk[None, :]
+    oc_a = oc0 + tl.arange(0, BLOCK_A)
+    w_a = w_ptr + oc_a[:, None] * K + rk[None, :]
     acc_a = tl.zeros([BLOCK_M, BLOCK_A], dtype=tl.float32)
     if BLOCK_B > 0:
-        w_b = w_ptr + (oc0 + BLOCK_A + tl.arange(0, BLOCK_B))[:, None] * K + rk[None, :]
+        oc_b = oc0 + BLOCK_A + tl.arange(0, BLOCK_B)
+        w_b = w_ptr + oc_b[:, None] * K + rk[None, :]
         acc_b = tl.zeros([BLOCK_M, BLOCK_B], dtype=tl.float32)
-    run: tl.constexpr = KX * DEPTH
-    used: tl.constexpr = KY * KX * DEPTH
-    for k0 in tl.range(0, K, BLOCK_K):
-        k = k0 + rk
-        if run % BLOCK_K == 0:
-            offset = tl.multiple_of(k0 // run * pitch + k0 % run, 16) + rk
-        else:
-            offset = k // run * pitch + k % run
-        if used % BLOCK_K == 0:
+    for k0 in tl.range(0, USED, BLOCK_K):
+        offset = window_offsets(k0, COLUMNS, DEPTH, KX, BLOCK_K)
+        if THROUGH_L1:
+            # Loads of 16 bytes go past L1, which could serve the overlap of windows. A mask that
+            # the compiler knows to be equal for two neighbours only halves them.
+            inside = ((k0 + rk) // 2 < USED // 2)[None, :]
+            x = tl.load(x_ptr + (start[:, None] + offset[None, :]), mask=inside, other=0.0)
+        elif USED % BLOCK_K == 0:
             x = tl.load(x_ptr + (start[:, None] + offset[None, :]))
         else:
-            x = tl.load(
-                x_ptr + (start[:, None] + offset[None, :]), mask=(k < used)[None, :], other=0.0
-            )
-        acc_a = tl.dot(x, tl.load(w_a + k0).T, acc_a)
+            inside = (k0 + rk < USED)[None, :]
+            x = tl.load(x_ptr + (start[:, None] + offset[None, :]), mask=inside, other=0.0)
+        # With OC % BLOCK = 0 the compiler drops these masks.
+        w = tl.load(w_a + k0, mask=(oc_a < OC)[:, None], other=0.0)
+        acc_a = tl.dot(x, w.T, acc_a)
         if BLOCK_B > 0:
-            acc_b = tl.dot(x, tl.load(w_b + k0).T, acc_b)
-    where = b * (out_channels * pixels) + p
-    store_channels(
-        y_ptr, acc_a, bias_ptr, where, kept, oc0, out_channels, pixels, HAS_BIAS, BLOCK_A
-    )
+            w = tl.load(w_b + k0, mask=(oc_b < OC)[:, None], other=0.0)
+            acc_b = tl.dot(x, w.T, acc_b)
+    if KH % SH != 0 or KW % SW != 0:
+        # A weight of zero times Inf or NaN is NaN: where one has come up, once more with the taps
+        # that do not exist cut out. It is as good as never taken.
+        bad = tl.max((acc_a != acc_a).to(tl.int32))
+        if BLOCK_B > 0:
+            bad = tl.maximum(bad, tl.max((acc_b != acc_b).to(tl.int32)))
+        if bad > 0:
+            acc_a = tl.zeros([BLOCK_M, BLOCK_A], dtype=tl.float32)
+            if BLOCK_B > 0:
+                acc_b = tl.zeros([BLOCK_M, BLOCK_B], dtype=tl.float32)
+            STEP: tl.constexpr = 16
+            rs = tl.arange(0, STEP)
+            for k0 in tl.range(0, USED, STEP, num_stages=1):
+                k = k0 + rs
+                ky = k // (DEPTH * KX) * SH + k % DEPTH // SW % SH
+                kx = k // DEPTH % KX * SW + k % DEPTH % SW
+                inside = ((k < USED) & (ky < KH) & (kx < KW))[None, :]
+                offset = window_offsets(k0, COLUMNS, DEPTH, KX, STEP)
+                x = tl.load(x_ptr + (start[:, None] + offset[None, :]), mask=inside, other=0.0)
+                w = tl.load(w_ptr + oc_a[:, None] * K + k, mask=(oc_a < OC)[:, None], other=0.0)
+                acc_a = tl.dot(x, w.T, acc_a)
+                if BLOCK_B > 0:
+                    w = tl.load(w_ptr + oc_b[:, None] * K + k, mask=(oc_b < OC)[:, None], other=0.0)
+                    acc_b = tl.dot(x, w.T, acc_b)
+    where = b * (OC * PIXELS) + p
+    store_channels(y_ptr, acc_a, bias_ptr, where, kept, oc_a, OC, OC, PIXELS, HAS_BIAS)
     if BLOCK_B > 0:
-        store_channels(
-            y_ptr,
-            acc_b,
-            bias_ptr,
-            where,
-            kept,
-            oc0 + BLOCK_A,
-            out_channels,
-            pixels,
-            HAS_BIAS,
-            BLOCK_B,
-        )
+        store_channels(y_ptr, acc_b, bias_ptr, where, kept, oc_b, OC, OC, PIXELS, HAS_BIAS)
 
 
-@triton.jit
-def conv_depth_rows(
-    x_desc,
-    wa_desc,
-    wb_desc,
-    bias_ptr,
-    y_ptr,
-    out_channels,
-    out_h,
-    out_w,
-    px_blocks,
-    DEPTH: tl.constexpr,
-    KX: tl.constexpr,
-    HAS_BIAS: tl.constexpr,
-    OC: tl.constexpr,
-    BLOCK_P: tl.constexpr,
-    BLOCK_C: tl.constexpr,
-    BLOCK_A: tl.constexpr,
-    BLOCK_B: tl.constexpr,
-    STAGES: tl.constexpr,
-):
-    """Three vertical taps; four output rows a block from four tiles of two rows each.
+def conv2d_depth_window(x, weight, bias, stride, padding, dilation):
+    """conv2d of x [B, C, H, W] with weight [OC, C, KH, KW]; padding: (top, left, bottom, right).
 
-    Tile r holds rows r and r + 2. It serves output rows 0 and 2 (accumulators even_*) with
-    vertical tap r, and rows 1 and 3 (odd_*) with tap r - 1: four loads where one tap a load
-    would take six, and each weight is loaded once for all four rows.
-
-    x_desc: [B, ROWS/2, 2, COLUMNS, DEPTH], box [1, 2, 1, BLOCK_P, BLOCK_C].
-    wa_desc, wb_desc: [3·KX·OC, DEPTH], rows ordered (ky, kx, o), boxes of BLOCK_A and BLOCK_B rows.
+    Dilation 1; the horizontal stride is a power of two.
     """
-    pid = tl.program_id(0)
-    px0 = pid % px_blocks * BLOCK_P
-    y0 = pid // px_blocks * 4
-    batch = tl.program_id(1)
-    even_a = tl.zeros([2 * BLOCK_P, BLOCK_A], dtype=tl.float32)
-    even_b = tl.zeros([2 * BLOCK_P, BLOCK_B], dtype=tl.float32)
-    odd_a = tl.zeros([2 * BLOCK_P, BLOCK_A], dtype=tl.float32)
-    odd_b = tl.zeros([2 * BLOCK_P, BLOCK_B], dtype=tl.float32)
-    chunks: tl.constexpr = DEPTH // BLOCK_C
-    half = y0 // 2
-    for t in tl.range(0, KX * chunks, num_stages=STAGES):
-        kx = t // chunks
-        c = t % chunks * BLOCK_C
-        px = px0 + kx
-        x0 = x_desc.load([batch, half, 0, px, c]).reshape([2 * BLOCK_P, BLOCK_C])
-        x1 = x_desc.load([batch, half, 1, px, c]).reshape([2 * BLOCK_P, BLOCK_C])
-        x2 = x_desc.load([batch, half + 1, 0, px, c]).reshape([2 * BLOCK_P, BLOCK_C])
-        x3 = x_desc.load([batch, half + 1, 1, px, c]).reshape([2 * BLOCK_P, BLOCK_C])
-        w0 = wa_desc.load([kx * OC, c]).T
-        v0 = wb_desc.load([kx * OC + BLOCK_A, c]).T
-        w1 = wa_desc.load([(KX + kx) * OC, c]).T
-        v1 = wb_desc.load([(KX + kx) * OC + BLOCK_A, c]).T
-        w2 = wa_desc.load([(2 * KX + kx) * OC, c]).T
-        v2 = wb_desc.load([(2 * KX + kx) * OC + BLOCK_A, c]).T
-        # Neighbouring products go to different accumulators, so that they need not wait.
-        even_a = tl.dot(x0, w0, even_a)
-        odd_a = tl.dot(x1, w0, odd_a)
-        even_b = tl.dot(x0, v0, even_b)
-        odd_b = tl.dot(x1, v0, odd_b)
-        even_a = tl.dot(x1, w1, even_a)
-        odd_a = tl.dot(x2, w1, odd_a)
-        even_b = tl.dot(x1, v1, even_b)
-        odd_b = tl.dot(x2, v1, odd_b)
-        even_a = tl.dot(x2, w2, even_a)
-        odd_a = tl.dot(x3, w2, odd_a)
-        even_b = tl.dot(x2, v2, even_b)
-        odd_b = tl.dot(x3, v2, odd_b)
-    i = tl.arange(0, 2 * BLOCK_P)
-    px = px0 + i % BLOCK_P
-    y = y0 + i // BLOCK_P * 2
-    pixels = out_h * out_w
-    where = batch * (out_channels * pixels) + y * out_w + px
-    inside = (px < out_w) & (y < out_h)
-    odd_inside = (px < out_w) & (y + 1 < out_h)
-    store_channels(
-        y_ptr, even_a, bias_ptr, where, inside, 0, out_channels, pixels, HAS_BIAS, BLOCK_A
+    x, weight = x.contiguous(), weight.contiguous()
+    batch, channels, height, width = x.shape
+    out_channels, _, kernel_h, kernel_w = weight.shape
+    top, left, bottom, right = padding
+    out_h = (height + top + bottom - dilation[0] * (kernel_h - 1) - 1) // stride[0] + 1
+    out_w = (width + left + right - dilation[1] * (kernel_w - 1) - 1) // stride[1] + 1
+    y = torch.empty((batch, out_channels, out_h, out_w), device=x.device, dtype=x.dtype)
+    rounded = x.dtype == torch.float32
+    cells_h = triton.cdiv(kernel_h, stride[0])
+    cells_w = triton.cdiv(kernel_w, stride[1])
+    rows, columns = out_h + cells_h - 1, out_w + cells_w - 1
+    depth = channels * stride[0] * stride[1]
+    k = triton.cdiv(cells_h * cells_w * depth, 64) * 64  # every BLOCK_K divides it
+    packed = torch.empty((out_channels, k), device=x.device, dtype=x.dtype)
+    pack_cells[(triton.cdiv(k, 256), out_channels)](
+        weight,
+        packed,
+        channels,
+        k,
+        kernel_h,
+        kernel_w,
+        cells_w,
+        SH=stride[0],
+        SW=stride[1],
+        BLOCK=256,
+        ROUND=rounded,
     )
-    store_channels(
-        y_ptr, even_b, bias_ptr, where, inside, BLOCK_A, out_channels, pixels, HAS_BIAS, BLOCK_B
+    deep = torch.empty((batch, rows, columns, depth), device=x.device, dtype=x.dtype)
+    block_w = 64 if columns > 32 else 32
+    space_to_depth[(rows, triton.cdiv(columns, block_w), batch)](
+        x,
+        deep,
+        height,
+        width,
+        rows,
+        columns,
+        PAD_H=top,
+        PAD_W=left,
+        C=channels,
+        SH=stride[0],
+        SW=stride[1],
+        BLOCK_CS=triton.next_power_of_2(channels * stride[0]),
+        BLOCK_W=block_w,
+        ROUND=rounded,
+        num_warps=8,
     )
-    store_channels(
-        y_ptr,
-        odd_a,
-        bias_ptr,
-        where + out_w,
-        odd_inside,
-        0,
-        out_channels,
-        pixels,
-        HAS_BIAS,
-        BLOCK_A,
+    grid = lambda meta: (
+        triton.cdiv(batch * out_h * out_w, meta["BLOCK_M"]),
+        triton.cdiv(out_channels, meta["BLOCK_A"] + meta["BLOCK_B"]),
     )
-    store_channels(
-        y_ptr,
-        odd_b,
-        bias_ptr,
-        where + out_w,
-        odd_inside,
-        BLOCK_A,
-        out_channels,
-        pixels,
-        HAS_BIAS,
-        BLOCK_B,
+    conv_depth_window[grid](
+        deep,
+        packed,
+        bias,
+        y,
+        batch,
+        ROWS=rows,
+        COLUMNS=columns,
+        DEPTH=depth,
+        OC=out_channels,
+        OH=out_h,
+        OW=out_w,
+        KH=kernel_h,
+        KW=kernel_w,
+        SH=stride[0],
+        SW=stride[1],
+        K=k,
+        HAS_BIAS=bias is not None,
+        WIDE=max(deep.numel(), y.numel()) > 2**31 - 2**20,
     )
+    return y

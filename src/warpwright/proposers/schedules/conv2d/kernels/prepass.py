@@ -21,61 +21,43 @@ def round_tf32(x):
 
 
 @triton.jit
-def nchw_to_nhwc(
-    x_ptr,
-    y_ptr,
-    channels,
-    pixels,
-    BLOCK_C: tl.constexpr,
-    BLOCK_P: tl.constexpr,
-    ROUND: tl.constexpr,
-):
-    """x[b, c, p] → y[b, p, c]; a block moves BLOCK_C channels of BLOCK_P pixels of one image."""
-    batch = tl.program_id(1).to(tl.int64)
-    p = tl.program_id(0) * BLOCK_P + tl.arange(0, BLOCK_P)
-    x_ptr += batch * channels * pixels
-    y_ptr += batch * channels * pixels
-    for c0 in range(0, channels, BLOCK_C):
-        c = c0 + tl.arange(0, BLOCK_C)
-        inside = (c[:, None] < channels) & (p[None, :] < pixels)
-        x = tl.load(x_ptr + c[:, None] * pixels + p[None, :], mask=inside, other=0.0)
-        if ROUND:
-            x = round_tf32(x)
-        tl.store(y_ptr + p[:, None] * channels + c[None, :], x.T, mask=inside.T)
-
-
-@triton.jit
-def nchw_to_padded_nhwc(
+def to_padded_nhwc(
     x_ptr,
     y_ptr,
     channels,
     height,
     width,
+    stride_b,
+    stride_c,
+    stride_p,
     padded_h,
     padded_w,
+    padded_c,
     PAD_H: tl.constexpr,
     PAD_W: tl.constexpr,
     BLOCK_C: tl.constexpr,
     BLOCK_P: tl.constexpr,
     ROUND: tl.constexpr,
 ):
-    """x[b, c, r - PAD_H, q - PAD_W] → y[b, r, q, c], zeros where x has no such pixel."""
-    batch = tl.program_id(1).to(tl.int64)
+    """x[b, c, r - PAD_H, q - PAD_W] → y[b, r, q, c], zeros where x has no such value.
+
+    The strides of x are in elements; stride_p is that of neighbouring pixels, rows too.
+    The grid is (blocks of padded pixels, blocks of channels, images).
+    """
+    b = tl.program_id(2).to(tl.int64)
     p = tl.program_id(0) * BLOCK_P + tl.arange(0, BLOCK_P)
     iy = p // padded_w - PAD_H
     ix = p % padded_w - PAD_W
     pixel_inside = (iy >= 0) & (iy < height) & (ix >= 0) & (ix < width)
-    x_ptr += batch * channels * height * width
-    y_ptr += batch * channels * padded_h * padded_w
-    source = iy * width + ix
-    for c0 in range(0, channels, BLOCK_C):
-        c = c0 + tl.arange(0, BLOCK_C)
-        inside = (c[:, None] < channels) & pixel_inside[None, :]
-        x = tl.load(x_ptr + c[:, None] * (height * width) + source[None, :], mask=inside, other=0.0)
-        if ROUND:
-            x = round_tf32(x)
-        kept = (p[:, None] < padded_h * padded_w) & (c[None, :] < channels)
-        tl.store(y_ptr + p[:, None] * channels + c[None, :], x.T, mask=kept)
+    c = tl.program_id(1) * BLOCK_C + tl.arange(0, BLOCK_C)
+    inside = (c < channels)[:, None] & pixel_inside[None, :]
+    source = (c * stride_c)[:, None] + ((iy * width + ix) * stride_p)[None, :]
+    x = tl.load(x_ptr + b * stride_b + source, mask=inside, other=0.0)
+    if ROUND:
+        x = round_tf32(x)
+    kept = (p < padded_h * padded_w)[:, None] & (c < padded_c)[None, :]
+    y_ptr += b * padded_h * padded_w * padded_c
+    tl.store(y_ptr + (p * padded_c)[:, None] + c[None, :], x.T, mask=kept)
 
 
 @triton.jit
@@ -89,35 +71,37 @@ def space_to_depth(
     PAD_H: tl.constexpr,
     PAD_W: tl.constexpr,
     C: tl.constexpr,
-    S: tl.constexpr,
+    SH: tl.constexpr,
+    SW: tl.constexpr,
     BLOCK_CS: tl.constexpr,
     BLOCK_W: tl.constexpr,
     ROUND: tl.constexpr,
 ):
-    """x[b, c, S·r + i - PAD_H, S·q + j - PAD_W] → y[b, r, q, (c·S + i)·S + j]; S a power of two.
+    """x[b, c, SH·r + i - PAD_H, SW·q + j - PAD_W] → y[b, r, q, (c·SH + i)·SW + j].
 
-    A block makes one row r: C·S rows of the image, each read along its length; zeros outside
-    of the image. BLOCK_CS ≥ C·S and BLOCK_W ≥ columns are powers of two.
+    A block makes BLOCK_W cells of one row r: C·SH rows of the image, each read along its length;
+    zeros outside of the image. BLOCK_CS ≥ C·SH, BLOCK_W and SW are powers of two. The grid is
+    (rows, blocks of cells, images).
     """
-    batch = tl.program_id(1).to(tl.int64)
+    b = tl.program_id(2).to(tl.int64)
     row = tl.program_id(0)
-    x_ptr += batch * C * height * width
-    y_ptr += (batch * rows + row) * columns * (C * S * S)
+    q0 = tl.program_id(1) * BLOCK_W
+    x_ptr += b * C * height * width
+    y_ptr += (b * rows + row) * columns * (C * SH * SW)
     ci = tl.arange(0, BLOCK_CS)
-    channel = ci // S
-    iy = row * S + ci % S - PAD_H
-    row_inside = (ci < C * S) & (iy >= 0) & (iy < height)
-    ix = tl.arange(0, BLOCK_W * S) - PAD_W
+    iy = row * SH + ci % SH - PAD_H
+    row_inside = (ci < C * SH) & (iy >= 0) & (iy < height)
+    ix = q0 * SW + tl.arange(0, BLOCK_W * SW) - PAD_W
     inside = row_inside[:, None] & ((ix >= 0) & (ix < width))[None, :]
-    source = (channel * height + iy) * width
+    source = (ci // SH * height + iy) * width
     x = tl.load(x_ptr + source[:, None] + ix[None, :], mask=inside, other=0.0)
     if ROUND:
         x = round_tf32(x)
-    x = x.reshape([BLOCK_CS, BLOCK_W, S]).permute([1, 0, 2]).reshape([BLOCK_W, BLOCK_CS * S])
-    q = tl.arange(0, BLOCK_W)
-    depth = tl.arange(0, BLOCK_CS * S)
-    kept = (q[:, None] < columns) & (depth[None, :] < C * S * S)
-    tl.store(y_ptr + q[:, None] * (C * S * S) + depth[None, :], x, mask=kept)
+    x = x.reshape([BLOCK_CS, BLOCK_W, SW]).permute([1, 0, 2]).reshape([BLOCK_W, BLOCK_CS * SW])
+    q = q0 + tl.arange(0, BLOCK_W)
+    depth = tl.arange(0, BLOCK_CS * SW)
+    kept = (q < columns)[:, None] & (depth < C * SH * SW)[None, :]
+    tl.store(y_ptr + (q * (C * SH * SW))[:, None] + depth[None, :], x, mask=kept)
 
 
 @triton.jit
