@@ -12,6 +12,7 @@ from warpwright.types.gpu import GpuSheet
 NAME = "depthwise"
 WHY = "each input row is loaded once for all the output rows of a block that touch it"
 _MOST_TAPS = 64  # unrolled: more compile for too long
+_CYCLES_PER_US = 1.6e3
 
 
 def reason_not(task: Conv2dTask, gpu: GpuSheet) -> str | None:  # noqa: ARG001
@@ -67,6 +68,3 @@ def predicted_us(task: Conv2dTask, point: Point, gpu: GpuSheet) -> float:
     # A load with its address and mask takes about four cycles of the four schedulers.
     issue_us = loads / 32.0 * 1.6 / (gpu.sm_count * _CYCLES_PER_US)
     return max(issue_us, cost.memory_us(gpu, layer.least_bytes)) + cost.LAUNCH_US
-
-
-_CYCLES_PER_US = 1.6e3

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from warpwright.proposers.schedules import cost
-from warpwright.proposers.schedules.conv2d.layer import describe, library, multiply_as, refusal
+from warpwright.proposers.schedules.conv2d.direct import multiply_as
+from warpwright.proposers.schedules.conv2d.layer import describe, library, refusal
 from warpwright.proposers.schedules.emission import Plan, write_program
 from warpwright.proposers.schedules.point import Point
 from warpwright.types.conv2d import Conv2dLayer, Conv2dTask, Precision
@@ -83,7 +84,7 @@ def predicted_us(task: Conv2dTask, point: Point, gpu: GpuSheet) -> float:
     multiply = cost.multiply_us(gpu, layer, task.precision, 2.0 * padded * layer.in_channels)
     rows = px_blocks * oc_blocks * (point["BLOCK_P"] + point["BLOCK_OC"])
     l2 = cost.l2_us(gpu, float(rows * layer.in_channels * layer.element_bytes))
-    per_sm = max(1, 16 // point.num_warps // (2 if point["BLOCK_OC"] * point["BLOCK_P"] > 8192 else 1))
+    per_sm = max(1, 2**16 // (2 * point["BLOCK_OC"] * point["BLOCK_P"]))  # by registers
     busy = max(multiply, l2) + 0.35 * min(multiply, l2)
     busy *= cost.waves(px_blocks * oc_blocks, gpu, per_sm)
     return max(busy, cost.memory_us(gpu, layer.least_bytes)) + cost.LAUNCH_US
