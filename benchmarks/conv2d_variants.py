@@ -1,554 +1,330 @@
-"""Try kernels for the two seed convolutions: correct? how fast? which of their passes takes what?
+"""Run emitted conv2d programs on this GPU: right? how fast? beside cuDNN in the same run.
 
-Each variant first runs in a process of its own, where it compiles and is compared with float64
-on the first and the last image (a crash there harms no other). What passed is then timed in this
-process with device events, L2 flushed before each call.
+Each group of programs first runs in a process of its own, where it compiles and is compared with
+float64 on the first and the last image, with Inf and NaN in the input too (a crash there harms no
+other group). What passed is then timed in this process with device events, contenders of a layer
+in turns, L2 flushed before each call.
 
-    python benchmarks/conv2d_variants.py --out results.json [--only TEXT] [--workers 12]
+    python benchmarks/conv2d_emit.py --out programs.json
+    python benchmarks/conv2d_variants.py programs.json --out results.json [--only TEXT]
+
+Needs torch and Triton only. Times in µs.
 """
 
 from __future__ import annotations
 
 import argparse
+import importlib.util
 import json
 import statistics
 import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import torch
 import torch.nn.functional as F  # noqa: N812
 import triton
-from triton.tools.tensor_descriptor import TensorDescriptor
 
-from warpwright.proposers.schedules.conv2d.kernels import (
-    depth_window,
-    direct,
-    prepass,
-    row_reuse,
-    row_reuse_nchw,
-)
-
-Step = tuple[str, Callable[[], Any]]
+GROUP = 4  # programs that one process checks
+ERROR_SHARE = 1.05  # of cuDNN's own error against float64
+Row = dict[str, Any]
 
 
-SHAPES: dict[str, dict[str, Any]] = {
-    "A": {"x": (256, 3, 224, 224), "w": (96, 3, 11, 11), "stride": 4, "padding": (2, 2),
-          "dilation": (1, 1), "bias": True},
-    "B": {"x": (8, 32, 512, 512), "w": (64, 32, 5, 9), "stride": 1, "padding": (2, 4),
-          "dilation": (2, 3), "bias": False},
-}  # fmt: skip
+def workload(layer: Row) -> tuple[torch.Tensor, dict[str, torch.Tensor]]:
+    """The input, and the state of an nn.Conv2d as it initialises itself; equal in each process."""
+    generator = torch.Generator(device="cuda").manual_seed(1)
+    dtype = getattr(torch, layer["dtype"])
+    shape = (layer["batch"], layer["in_channels"], layer["height"], layer["width"])
+    x = torch.rand(shape, device="cuda", generator=generator).to(dtype)
+    if layer["channels_last"]:
+        x = x.contiguous(memory_format=torch.channels_last)
+    channels = layer["in_channels"] // layer["groups"]
+    kernel = tuple(layer["kernel"])
+    bound = (channels * kernel[0] * kernel[1]) ** -0.5
+    state = {"weight": (layer["out_channels"], channels, *kernel)}
+    if layer["bias"]:
+        state["bias"] = (layer["out_channels"],)
+    drawn = {
+        name: ((torch.rand(size, device="cuda", generator=generator) * 2 - 1) * bound).to(dtype)
+        for name, size in state.items()
+    }
+    return x, drawn
 
 
-def pack(w: torch.Tensor, order: int, k: int, oc: int, k_major: bool, pad_kw: int = 1) -> Step:
-    """The packed weight, [k, oc] or [oc, k] (`k_major`), and the step that fills it."""
-    packed = torch.zeros((oc, k) if k_major else (k, oc), device=w.device, dtype=w.dtype)
-    channels, kh, kw = w.shape[1:]
-    stride_k, stride_o = (1, k) if k_major else (oc, 1)
-    block = 256
-
-    def run() -> Any:
-        return prepass.pack_weight[(triton.cdiv(k, block), oc)](
-            w, packed, channels, k, w.shape[0], kh, kw, stride_k, stride_o,
-            S=4, PAD_KW=pad_kw, ORDER=order, BLOCK=block, ROUND=True,
-        )  # fmt: skip
-
-    return packed, run
+def eager(layer: Row, x: torch.Tensor, state: dict[str, torch.Tensor]) -> torch.Tensor:
+    """The layer by PyTorch."""
+    before, after = layer["padding_before"], layer["padding_after"]
+    padding = tuple(before)
+    if before != after:
+        x = F.pad(x, (before[1], after[1], before[0], after[0]))
+        padding = (0, 0)
+    stride, dilation = tuple(layer["stride"]), tuple(layer["dilation"])
+    groups = layer["groups"]
+    return F.conv2d(x, state["weight"], state.get("bias"), stride, padding, dilation, groups)
 
 
-def pack_taps(w: torch.Tensor, order: int, taps: int, depth: int) -> Step:
-    """[taps·oc, depth]: for each tap a matrix of output by input channels."""
-    oc = w.shape[0]
-    packed = torch.zeros((taps * oc, depth), device=w.device, dtype=w.dtype)
-    # k = tap·depth + c lies at (tap·oc + o)·depth + c: one call a tap would be simpler to read,
-    # but the stride of k is not constant; so pack [oc, taps·depth] and view it per tap.
-    flat, run = pack(w, order, taps * depth, oc, k_major=True)
-
-    def both() -> Any:
-        kernel = run()
-        packed.view(taps, oc, depth).copy_(flat.view(oc, taps, depth).transpose(0, 1))
-        return kernel
-
-    return packed, both
+def model_of(program: str, state: dict[str, torch.Tensor], folder: Path) -> tuple[Any, Any]:
+    """The program as a module, and its model with this state."""
+    path = folder / f"program_{abs(hash(program)):x}.py"
+    path.write_text(program)
+    specification = importlib.util.spec_from_file_location(path.stem, path)
+    assert specification is not None and specification.loader is not None
+    module = importlib.util.module_from_spec(specification)
+    specification.loader.exec_module(module)
+    model = module.ModelNew()
+    model.load_state_dict({f"conv.{name}": value for name, value in state.items()})
+    return module, model.to("cuda", next(iter(state.values())).dtype)
 
 
-def build_b(x: torch.Tensor, w: torch.Tensor, y: torch.Tensor, p: dict[str, Any]) -> list[Step]:
-    """Steps of one call of workload B."""
-    batch, channels, height, width = x.shape
-    oc, _, kh, kw = w.shape
-    rows, block_p = p.get("rows", 2), p["block_p"]
-    packed, pack_step = pack_taps(w, 0, kh * kw, channels)
-    w_desc = TensorDescriptor(packed, list(packed.shape), [channels, 1], [64, 32])
-    step = 2  # dilation 2 over stride 1
-    px_blocks = triton.cdiv(y.shape[3], block_p)
-    groups = step * triton.cdiv(triton.cdiv(y.shape[2], step), rows)
-    common = {
-        "C": channels, "KH": kh, "KW": kw, "SH": 1, "PAD_H": 2, "PAD_W": 4, "DIL_H": 2, "DIL_W": 3,
-        "STEP": step, "HAS_BIAS": False, "OC": oc, "BLOCK_OC": 64, "BLOCK_P": block_p,
-        "BLOCK_C": 32, "STAGES": p["stages"], "num_warps": p["warps"],
-    }  # fmt: skip
-    chunk = p.get("chunk", batch)
-    steps: list[Step] = [("weight", pack_step)]
-    if p["kernel"] == "nchw":
-        box = [1, 32, 1, block_p]
-        for b0 in range(0, batch, chunk):
-            part, out = x[b0 : b0 + chunk], y[b0 : b0 + chunk]
-            desc = TensorDescriptor(part, list(part.shape), list(part.stride()), box)
-            args = (desc, w_desc, None, out, oc, y.shape[2], y.shape[3], px_blocks, 1)
-            steps.append(
-                (
-                    "conv",
-                    lambda a=args: row_reuse_nchw.conv_two_rows_nchw[(px_blocks * groups, chunk)](
-                        *a, ROUND=p.get("round", True), **common
-                    ),
-                )
-            )
-        return steps
-    if p["kernel"] == "padded":
-        padded_h, padded_w = height + 4, triton.cdiv(width + 8, 16) * 16
-        slack = 256 + 8 * padded_w  # pixels: rows of an incomplete group, and one block
-        padded = torch.empty(chunk * padded_h * padded_w + slack, channels, device=x.device)
-        del common["PAD_H"], common["PAD_W"]
-        for b0 in range(0, batch, chunk):
-            part, out = x[b0 : b0 + chunk], y[b0 : b0 + chunk]
-            steps.append(
-                (
-                    "prepass",
-                    lambda s=part: prepass.nchw_to_padded_nhwc[
-                        (triton.cdiv(padded_h * padded_w, 128), chunk)
-                    ](
-                        s,
-                        padded,
-                        channels,
-                        height,
-                        width,
-                        padded_h,
-                        padded_w,
-                        PAD_H=2,
-                        PAD_W=4,
-                        BLOCK_C=32,
-                        BLOCK_P=128,
-                        ROUND=True,
-                    ),
-                )
-            )
-            args = (
-                padded,
-                packed,
-                None,
-                out,
-                padded_h,
-                padded_w,
-                oc,
-                y.shape[2],
-                y.shape[3],
-                px_blocks,
-                1,
-            )
-            steps.append(
-                (
-                    "conv",
-                    lambda a=args: row_reuse.conv_two_rows_padded[(px_blocks * groups, chunk)](
-                        *a, **common
-                    ),
-                )
-            )
-        return steps
-    nhwc = torch.empty((chunk, height, width, channels), device=x.device, dtype=x.dtype)
-    box = [1, 1, block_p, 32]
-    desc = TensorDescriptor(nhwc, list(nhwc.shape), list(nhwc.stride()), box)
-    edges = {"EDGE_STAGES": p.get("edge_stages", p["stages"])}
-    kernel = row_reuse.conv_three_rows
-    if rows == 2:
-        kernel = row_reuse.conv_two_rows
-        edges["EDGES"] = p["edges"]
-    for b0 in range(0, batch, chunk):
-        part, out = x[b0 : b0 + chunk], y[b0 : b0 + chunk]
-        pixels = height * width
-        bp = p.get("pre_p", 128)
-        steps.append(
-            (
-                "prepass",
-                lambda s=part: prepass.nchw_to_nhwc[(triton.cdiv(pixels, bp), chunk)](
-                    s, nhwc, channels, pixels, BLOCK_C=32, BLOCK_P=bp, ROUND=True
-                ),
-            )
-        )
-        args = (desc, w_desc, None, out, oc, y.shape[2], y.shape[3], px_blocks, 1)
-        steps.append(
-            ("conv", lambda a=args: kernel[(px_blocks * groups, chunk)](*a, **common, **edges))
-        )
-    return steps
+def ends(tensor: torch.Tensor) -> torch.Tensor:
+    """The first and the last image."""
+    return tensor[[0, -1]].clone(memory_format=torch.preserve_format)
 
 
-def build_a(x: torch.Tensor, w: torch.Tensor, bias: torch.Tensor, y: torch.Tensor,
-            p: dict[str, Any]) -> list[Step]:  # fmt: skip
-    """Steps of one call of workload A."""
-    batch, channels, height, width = x.shape
-    oc, out_h, out_w = y.shape[1:]
-    if p["kernel"] == "direct":
-        k = triton.cdiv(channels * 11 * 12, p["block_k"]) * p["block_k"]
-        block_b = 32 if p["block_a"] == 64 else 0
-        packed, pack_step = pack(w, 1, k, p["block_a"] + block_b, True, pad_kw=12)
-        grid = (triton.cdiv(batch * out_h * out_w, p["block_m"]), 1)
-        return [
-            ("weight", pack_step),
-            (
-                "conv",
-                lambda: direct.conv_direct[grid](
-                    x,
-                    packed,
-                    bias,
-                    y,
-                    batch,
-                    height,
-                    width,
-                    oc,
-                    out_h,
-                    out_w,
-                    C=channels,
-                    KH=11,
-                    KW=11,
-                    PAD_KW=12,
-                    SH=4,
-                    SW=4,
-                    PAD_H=2,
-                    PAD_W=2,
-                    DIL_H=1,
-                    DIL_W=1,
-                    K=k,
-                    HAS_BIAS=True,
-                    BLOCK_M=p["block_m"],
-                    BLOCK_K=p["block_k"],
-                    BLOCK_A=p["block_a"],
-                    BLOCK_B=block_b,
-                    ROUND=p.get("round", True),
-                    num_warps=p["warps"],
-                    num_stages=p["stages"],
-                ),
-            ),
-        ]
-    chunk = p.get("chunk", batch)
-    # One row more where their number is odd: conv_depth_rows reads rows in pairs.
-    rows, columns, depth = 2 * triton.cdiv(out_h + 2, 2), out_w + 2, channels * 16
-    deep = torch.empty((chunk, rows, columns, depth), device=x.device, dtype=x.dtype)
-    steps: list[Step] = []
-    if p["kernel"] == "window":
-        k = triton.cdiv(9 * depth, p["block_k"]) * p["block_k"]
-        block_b = 32 if p["block_a"] == 64 else 0
-        packed, pack_step = pack(w, 2, k, p["block_a"] + block_b, True)
-    else:
-        packed, pack_step = pack_taps(w, 2, 9, depth)
-        shape = [chunk, rows // 2, 2, columns, depth]
-        strides = [rows * columns * depth, 2 * columns * depth, columns * depth, depth, 1]
-        box = [1, 2, 1, 64, p["block_k"]]
-        x_desc = TensorDescriptor(deep, shape, strides, box)
-        wa = TensorDescriptor(packed, list(packed.shape), [depth, 1], [64, p["block_k"]])
-        wb = TensorDescriptor(packed, list(packed.shape), [depth, 1], [32, p["block_k"]])
-    steps.append(("weight", pack_step))
-    for b0 in range(0, batch, chunk):
-        part, out = x[b0 : b0 + chunk], y[b0 : b0 + chunk]
-        steps.append(
-            (
-                "prepass",
-                lambda s=part: prepass.space_to_depth[(rows, chunk)](
-                    s,
-                    deep,
-                    height,
-                    width,
-                    rows,
-                    columns,
-                    PAD_H=2,
-                    PAD_W=2,
-                    C=channels,
-                    S=4,
-                    BLOCK_CS=16,
-                    BLOCK_W=64,
-                    ROUND=True,
-                    num_warps=p.get("pre_warps", 4),
-                ),
-            )
-        )
-        if p["kernel"] == "window":
-            grid = (triton.cdiv(chunk * out_h * out_w, p["block_m"]), 1)
-            steps.append(
-                (
-                    "conv",
-                    lambda o=out: depth_window.conv_depth_window[grid](
-                        deep,
-                        packed,
-                        bias,
-                        o,
-                        chunk,
-                        rows,
-                        columns,
-                        oc,
-                        out_h,
-                        out_w,
-                        DEPTH=depth,
-                        KY=3,
-                        KX=3,
-                        K=k,
-                        HAS_BIAS=True,
-                        BLOCK_M=p["block_m"],
-                        BLOCK_K=p["block_k"],
-                        BLOCK_A=p["block_a"],
-                        BLOCK_B=block_b,
-                        num_warps=p["warps"],
-                        num_stages=p["stages"],
-                    ),
-                )
-            )
-        else:
-            grid = (triton.cdiv(out_h, 4), chunk)
-            steps.append(
-                (
-                    "conv",
-                    lambda o=out: depth_window.conv_depth_rows[grid](
-                        x_desc,
-                        wa,
-                        wb,
-                        bias,
-                        o,
-                        oc,
-                        out_h,
-                        out_w,
-                        1,
-                        DEPTH=depth,
-                        KX=3,
-                        HAS_BIAS=True,
-                        OC=oc,
-                        BLOCK_P=64,
-                        BLOCK_C=p["block_k"],
-                        BLOCK_A=64,
-                        BLOCK_B=32,
-                        STAGES=p["stages"],
-                        num_warps=p["warps"],
-                    ),
-                )
-            )
-    return steps
-
-
-VARIANTS: dict[str, dict[str, Any]] = {
-    "B zero taps p256 s3": {"kernel": "rows", "edges": 0, "block_p": 256, "stages": 3, "warps": 8},
-    "B three loops p256 s3": {"kernel": "rows", "edges": 1, "block_p": 256, "stages": 3, "warps": 8},
-    "B three loops p256 s4": {"kernel": "rows", "edges": 1, "block_p": 256, "stages": 4, "warps": 8},
-    "B two loops p256 s3+2": {"kernel": "rows", "edges": 2, "block_p": 256, "stages": 3,
-                              "edge_stages": 2, "warps": 8},
-    "B two loops p256 s4+2": {"kernel": "rows", "edges": 2, "block_p": 256, "stages": 4,
-                              "edge_stages": 2, "warps": 8},
-    "B two loops p256 s4+2 pre256": {"kernel": "rows", "edges": 2, "block_p": 256, "stages": 4,
-                                     "edge_stages": 2, "warps": 8, "pre_p": 256},
-    "B three loops p128 w4 s3": {"kernel": "rows", "edges": 1, "block_p": 128, "stages": 3,
-                                 "warps": 4},
-    "B two loops p128 w4 s3+2": {"kernel": "rows", "edges": 2, "block_p": 128, "stages": 3,
-                                 "edge_stages": 2, "warps": 4},
-    "B three rows p256 s3+2": {"kernel": "rows", "rows": 3, "block_p": 256, "stages": 3,
-                               "edge_stages": 2, "warps": 8},
-    "B three rows p128 w4 s3+2": {"kernel": "rows", "rows": 3, "block_p": 128, "stages": 2,
-                                  "edge_stages": 2, "warps": 4},
-    "B two loops p256 s4+2 chunk 2": {"kernel": "rows", "edges": 2, "block_p": 256, "stages": 4,
-                                      "edge_stages": 2, "warps": 8, "chunk": 2},
-    "B two loops p256 s4+2 chunk 1": {"kernel": "rows", "edges": 2, "block_p": 256, "stages": 4,
-                                      "edge_stages": 2, "warps": 8, "chunk": 1},
-    "B padded pointers p256 s3": {"kernel": "padded", "block_p": 256, "stages": 3, "warps": 8},
-    "B padded pointers p256 s4": {"kernel": "padded", "block_p": 256, "stages": 4, "warps": 8},
-    "B padded pointers p128 w4 s3": {"kernel": "padded", "block_p": 128, "stages": 3, "warps": 4},
-    "B nchw p256 w8 s3": {"kernel": "nchw", "block_p": 256, "stages": 3, "warps": 8},
-    "B nchw p128 w4 s3": {"kernel": "nchw", "block_p": 128, "stages": 3, "warps": 4},
-    "B nchw p256 w8 s3 unrounded": {"kernel": "nchw", "block_p": 256, "stages": 3, "warps": 8,
-                                    "round": False},
-    "A window m128 k32 w4 s4": {"kernel": "window", "block_m": 128, "block_k": 32, "block_a": 64,
-                                "warps": 4, "stages": 4},
-    "A window m128 k16 w4 s6": {"kernel": "window", "block_m": 128, "block_k": 16, "block_a": 64,
-                                "warps": 4, "stages": 6},
-    "A window m128 k32 w8 s4": {"kernel": "window", "block_m": 128, "block_k": 32, "block_a": 64,
-                                "warps": 8, "stages": 4},
-    "A window m256 k16 w8 s5": {"kernel": "window", "block_m": 256, "block_k": 16, "block_a": 64,
-                                "warps": 8, "stages": 5},
-    "A window m128 n128 k32 w8 s4": {"kernel": "window", "block_m": 128, "block_k": 32,
-                                     "block_a": 128, "warps": 8, "stages": 4},
-    "A window m128 k32 w4 s4 chunk 64": {"kernel": "window", "block_m": 128, "block_k": 32,
-                                         "block_a": 64, "warps": 4, "stages": 4, "chunk": 64},
-    "A window m128 k32 w4 s4 chunk 32": {"kernel": "window", "block_m": 128, "block_k": 32,
-                                         "block_a": 64, "warps": 4, "stages": 4, "chunk": 32},
-    "A window m128 k32 w4 s4 pre8": {"kernel": "window", "block_m": 128, "block_k": 32,
-                                     "block_a": 64, "warps": 4, "stages": 4, "pre_warps": 8},
-    "A rows k16 w8 s3": {"kernel": "rows", "block_k": 16, "warps": 8, "stages": 3},
-    "A rows k16 w8 s4": {"kernel": "rows", "block_k": 16, "warps": 8, "stages": 4},
-    "A direct m128 k32 w4 s3": {"kernel": "direct", "block_m": 128, "block_k": 32, "block_a": 64,
-                                "warps": 4, "stages": 3},
-    "A direct m256 k32 w8 s3": {"kernel": "direct", "block_m": 256, "block_k": 32, "block_a": 64,
-                                "warps": 8, "stages": 3},
-    "A direct m128 k32 w4 s3 unrounded": {"kernel": "direct", "block_m": 128, "block_k": 32,
-                                          "block_a": 64, "warps": 4, "stages": 3, "round": False},
-    "A direct m128 k16 w4 s4": {"kernel": "direct", "block_m": 128, "block_k": 16, "block_a": 64,
-                                "warps": 4, "stages": 4},
-}  # fmt: skip
-
-
-def workload(
-    name: str, device: str = "cuda", size: tuple[int, ...] | None = None
-) -> dict[str, torch.Tensor]:
-    """Inputs of a workload, as the seeds make them, and room for the output."""
-    shape = SHAPES[name]
-    generator = torch.Generator(device=device).manual_seed(1)
-    size = size or shape["x"]
-    x = torch.rand(size, device=device, generator=generator)
-    bound = (shape["w"][1] * shape["w"][2] * shape["w"][3]) ** -0.5
-    w = (torch.rand(shape["w"], device=device, generator=generator) * 2 - 1) * bound
-    bias = (torch.rand(shape["w"][0], device=device, generator=generator) * 2 - 1) * bound
-    like = eager(name, {"x": x[:1], "w": w, "bias": bias})
-    y = torch.full((size[0], *like.shape[1:]), float("nan"), device=device)
-    return {"x": x, "w": w, "bias": bias, "y": y}
-
-
-def eager(name: str, t: dict[str, torch.Tensor]) -> torch.Tensor:
-    shape = SHAPES[name]
-    bias = t["bias"] if shape["bias"] else None
-    return F.conv2d(t["x"], t["w"], bias, shape["stride"], shape["padding"], shape["dilation"])
-
-
-def build(variant: str, t: dict[str, torch.Tensor]) -> list[Step]:
-    parameters = VARIANTS[variant]
-    if variant.startswith("A"):
-        return build_a(t["x"], t["w"], t["bias"], t["y"], parameters)
-    return build_b(t["x"], t["w"], t["y"], parameters)
-
-
-def reference(name: str, t: dict[str, torch.Tensor]) -> torch.Tensor:
-    """float64 results of the first and the last image."""
-    ends = {"x": t["x"][[0, -1]].double(), "w": t["w"].double(), "bias": t["bias"].double()}
-    return torch.cat([eager(name, {**ends, "x": ends["x"][i : i + 1]}) for i in range(2)])
+def reference(layer: Row, x: torch.Tensor, state: dict[str, torch.Tensor]) -> torch.Tensor:
+    doubles = {name: value.double() for name, value in state.items()}
+    images = [eager(layer, image.double(), doubles) for image in x.split(1)]
+    return torch.cat(images)
 
 
 def error(y: torch.Tensor, expected: torch.Tensor) -> float:
-    return ((y[[0, -1]].double() - expected).norm() / expected.norm()).item()
+    return float((y.double() - expected).norm() / expected.norm())
 
 
-def check(variant: str, expected: Path) -> dict[str, Any]:
-    """Compile, run and compare one variant; in a process of its own."""
-    tensors = workload(variant[0])
-    start = time.monotonic()
-    compiled = [(label, step()) for label, step in build(variant, tensors)]
-    torch.cuda.synchronize()
-    kernels = {
-        label: {"regs": k.n_regs, "spills": k.n_spills, "shared": k.metadata.shared}
-        for label, k in compiled
-        if hasattr(k, "n_regs")
-    }
-    return {
-        "compile_s": round(time.monotonic() - start, 1),
-        "kernels": kernels,
-        "error": error(tensors["y"], torch.load(expected)),
-        "finite": bool(torch.isfinite(tensors["y"]).all().item()),
-    }
+def check(layer: Row, programs: list[str]) -> Iterator[Row]:
+    """Compile, run and compare programs of one layer, one result each."""
+    x, state = workload(layer)
+    few = ends(x)
+    expected = reference(layer, few, state)
+    own = error(eager(layer, few, state), expected)
+    poisoned = few.clone(memory_format=torch.preserve_format)
+    poisoned[0, 0, x.shape[2] // 2, x.shape[3] // 2] = float("inf")
+    poisoned[-1, -1, -1, -1] = float("nan")
+    touched = reference(layer, poisoned, state)
+    with tempfile.TemporaryDirectory() as folder:
+        for program in programs:
+            start = time.monotonic()
+            try:
+                module, model = model_of(program, state, Path(folder))
+                with torch.no_grad():
+                    y = model(x)
+                    torch.cuda.synchronize()
+                    compile_s = time.monotonic() - start
+                    bad = model(poisoned)
+                found = error(ends(y), expected)
+                same = torch.equal(bad.isnan(), touched.isnan())
+                same = same and torch.equal(bad.isinf(), touched.isinf())
+                yield {
+                    "error": found,
+                    "error_cudnn": own,
+                    "right": found <= ERROR_SHARE * own and bool(y.isfinite().all()),
+                    "nonfinite_right": same,
+                    "compile_s": round(compile_s, 1),
+                    "kernels": kernels_of(module),
+                }
+            except torch.AcceleratorError:
+                raise  # the context is lost
+            except Exception as problem:
+                yield {"failed": repr(problem)[-700:]}
 
 
-def time_steps(steps: list[Step], flush: torch.Tensor, repeats: int = 20) -> dict[str, float]:
-    """Median µs of the whole call, and of each kind of step with events between the steps."""
-    for _ in range(3):
-        for _, step in steps:
-            step()
-    totals = []
-    for _ in range(repeats):
-        flush.zero_()
-        begin, end = (torch.cuda.Event(enable_timing=True) for _ in range(2))
-        begin.record()
-        for _, step in steps:
-            step()
-        end.record()
-        torch.cuda.synchronize()
-        totals.append(begin.elapsed_time(end) * 1e3)
-    parts: dict[str, list[float]] = {label: [] for label, _ in steps}
-    for _ in range(repeats):
-        flush.zero_()
-        marks = [torch.cuda.Event(enable_timing=True) for _ in range(len(steps) + 1)]
-        marks[0].record()
-        for mark, (_, step) in zip(marks[1:], steps, strict=True):
-            step()
-            mark.record()
-        torch.cuda.synchronize()
-        sums = dict.fromkeys(parts, 0.0)
-        for (label, _), a, b in zip(steps, marks[:-1], marks[1:], strict=True):
-            sums[label] += a.elapsed_time(b) * 1e3
-        for label, total in sums.items():
-            parts[label].append(total)
-    medians = {label: round(statistics.median(values), 1) for label, values in parts.items()}
-    return {
-        "total_us": round(statistics.median(totals), 1),
-        "min_us": round(min(totals), 1),
-        **medians,
-    }
-
-
-def checked(variant: str, folder: Path, limit_s: float) -> dict[str, Any]:
-    """What `check` found in its own process, or how that process ended."""
-    command = [sys.executable, __file__, "--check", variant, "--expected", str(folder)]
-    try:
-        done = subprocess.run(command, capture_output=True, text=True, timeout=limit_s, check=False)
-    except subprocess.TimeoutExpired:
-        return {"failed": f"no result within {limit_s} s"}
-    if done.returncode != 0:
-        return {"failed": (done.stderr or done.stdout)[-600:]}
-    found: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
+def kernels_of(module: Any) -> Row:
+    """Registers, spills and shared memory of each kernel that ran, tuned kernels included."""
+    found = {}
+    for name, value in vars(module).items():
+        function = getattr(value, "fn", value)
+        if not isinstance(function, triton.runtime.JITFunction):
+            continue
+        for caches in function.device_caches.values():
+            for kernel in caches[0].values():
+                shared = kernel.metadata.shared
+                found[name] = {"regs": kernel.n_regs, "spills": kernel.n_spills, "shared": shared}
     return found
 
 
-def compare(only: str, workers: int, limit_s: float, out: Path) -> None:
-    """Check all variants in parallel, then time those that are right, and PyTorch besides."""
-    names = [name for name in VARIANTS if only in name]
-    results: dict[str, Any] = {"device": torch.cuda.get_device_name(), "triton": triton.__version__,
-                               "torch": torch.__version__, "variants": {}}  # fmt: skip
+def checked(row: Row, indices: list[int], programs: Path, limit_s: float) -> dict[int, Row]:
+    """Results of `check` in processes of their own; after a crash, the rest in a new one."""
+    found: dict[int, Row] = {}
+    left = list(indices)
+    while left:
+        command = [sys.executable, __file__, str(programs), "--check", row["name"]]
+        command += ["--indices", ",".join(map(str, left))]
+        try:
+            run = subprocess.run(command, capture_output=True, text=True, timeout=limit_s)
+            out, told = run.stdout, run.stderr[-700:]
+        except subprocess.TimeoutExpired as late:
+            out = (late.stdout or b"").decode() if isinstance(late.stdout, bytes) else ""
+            told = f"over {limit_s:g} s"
+        done = [json.loads(line) for line in out.splitlines() if line.startswith("{")]
+        found.update(zip(left, done, strict=False))
+        if len(done) < len(left):
+            found[left[len(done)]] = {"failed": told}
+        left = left[len(done) + 1 :]
+    return found
+
+
+def time_together(calls: dict[str, Callable[[], Any]], rounds: int) -> dict[str, Row]:
+    """Median and least µs of each call; the calls in turns, L2 flushed before each."""
     flush = torch.empty(256 << 20, dtype=torch.uint8, device="cuda")
-    with tempfile.TemporaryDirectory() as folder:
-        tensors = {name: workload(name) for name in sorted({n[0] for n in names})}
-        expected = {name: reference(name, t) for name, t in tensors.items()}
-        for name, value in expected.items():
-            torch.save(value, Path(folder) / name)
-        with ThreadPoolExecutor(workers) as pool:
-            checks = dict(zip(names, pool.map(
-                lambda n: checked(n, Path(folder), limit_s), names), strict=True))  # fmt: skip
-    for name, t in tensors.items():
-        yardstick = eager(name, t)
-        results[f"{name} cuDNN error"] = error(yardstick, expected[name])
-        results[f"{name} cuDNN"] = time_steps([("conv", lambda n=name, v=t: eager(n, v))], flush)
-        last = {**t, "x": t["x"].contiguous(memory_format=torch.channels_last)}
-        step: Step = ("conv", lambda n=name, v=last: eager(n, v))
-        results[f"{name} cuDNN channels_last"] = time_steps([step], flush)
-        print(name, results[f"{name} cuDNN error"], results[f"{name} cuDNN"],
-              results[f"{name} cuDNN channels_last"], flush=True)  # fmt: skip
-        del yardstick, last
-    for name, found in checks.items():
-        if "failed" not in found and found["error"] < 1e-2:
-            try:
-                found["time"] = time_steps(build(name, tensors[name[0]]), flush)
-            except Exception as problem:
-                found["failed"] = repr(problem)
-        results["variants"][name] = {"parameters": VARIANTS[name], **found}
-        print(name, json.dumps(found), flush=True)
-        out.write_text(json.dumps(results, indent=1))
+    for call in calls.values():
+        for _ in range(3):
+            call()
+    samples: dict[str, list[float]] = {name: [] for name in calls}
+    for _ in range(rounds):
+        for name, call in calls.items():
+            flush.zero_()
+            begin, end = (torch.cuda.Event(enable_timing=True) for _ in range(2))
+            begin.record()
+            call()
+            end.record()
+            torch.cuda.synchronize()
+            samples[name].append(begin.elapsed_time(end) * 1e3)
+    return {
+        name: {"median_us": round(statistics.median(taken), 1), "min_us": round(min(taken), 1)}
+        for name, taken in samples.items()
+    }
+
+
+def profile(call: Callable[[], Any]) -> dict[str, float]:
+    """µs of each kernel of one call, by torch's profiler; the flush before it is not counted."""
+    with torch.profiler.profile(activities=[torch.profiler.ProfilerActivity.CUDA]) as taken:
+        for _ in range(3):
+            call()
+        torch.cuda.synchronize()
+    return {
+        event.key[:60]: round(event.device_time_total / event.count, 1)
+        for event in taken.key_averages()
+    }
+
+
+def opponents(layer: Row, x: torch.Tensor, state: Row) -> dict[str, Callable[[], Any]]:
+    """cuDNN with its heuristics and with its search, in both layouts."""
+    last = x.contiguous(memory_format=torch.channels_last)
+    first = x.contiguous()
+
+    def call(image: torch.Tensor, search: bool) -> Callable[[], Any]:
+        def run() -> torch.Tensor:
+            torch.backends.cudnn.benchmark = search
+            return eager(layer, image, state)
+
+        return run
+
+    return {
+        "cudnn nchw": call(first, False),
+        "cudnn nchw search": call(first, True),
+        "cudnn channels_last": call(last, False),
+        "cudnn channels_last search": call(last, True),
+    }
+
+
+def timed(row: Row, results: dict[int, Row], rounds: int, with_profile: bool) -> Row:
+    """All times of one layer: opponents and what passed its check."""
+    x, state = workload(row["layer"])
+    calls = opponents(row["layer"], x, state)
+    with tempfile.TemporaryDirectory() as folder, torch.no_grad():
+        for index, candidate in enumerate(row["candidates"]):
+            if results[index].get("right"):
+                model = model_of(candidate["program"], state, Path(folder))[1]
+                calls[str(index)] = partial(model, x)
+        times = time_together(calls, rounds)
+        if with_profile:
+            for name, call in calls.items():
+                try:
+                    times[name]["kernels_us"] = profile(call)
+                except Exception as problem:  # a machine without CUPTI: times are enough
+                    times[name]["kernels_us"] = repr(problem)[:200]
+    return times
+
+
+def compare(rows: list[Row], arguments: argparse.Namespace) -> None:
+    """Check everything in parallel, then time layer by layer; results are written as they come."""
+    start = time.monotonic()
+    jobs = [
+        (row, list(range(first, min(first + GROUP, len(row["candidates"])))))
+        for row in rows
+        for first in range(0, len(row["candidates"]), GROUP)
+    ]
+    with ThreadPoolExecutor(arguments.workers) as pool:
+        found = list(pool.map(
+            lambda job: checked(job[0], job[1], arguments.programs, arguments.limit_s), jobs
+        ))  # fmt: skip
+    print(f"checked {len(jobs)} groups in {time.monotonic() - start:.0f} s", flush=True)
+    results: Row = {
+        "device": torch.cuda.get_device_name(),
+        "torch": torch.__version__,
+        "triton": triton.__version__,
+        "layers": [],
+    }
+    for row in rows:
+        mine: dict[int, Row] = {}
+        for (other, _), group in zip(jobs, found, strict=True):
+            if other is row:
+                mine.update(group)
+        try:
+            times = timed(row, mine, arguments.rounds, row["name"] in arguments.profile.split(","))
+        except Exception as problem:
+            times = {}
+            print(row["name"], "not timed:", repr(problem)[:500], flush=True)
+        tell(row, mine, times)
+        results["layers"].append({**summary(row, mine, times), "opponents": {
+            name: value for name, value in times.items() if name.startswith("cudnn")
+        }})  # fmt: skip
+        arguments.out.write_text(json.dumps(results, indent=1))
+    print(f"all in {time.monotonic() - start:.0f} s", flush=True)
+
+
+def summary(row: Row, mine: dict[int, Row], times: Row) -> Row:
+    """What is kept of a layer: no programs, but the points that made them."""
+    kept = []
+    for index, candidate in enumerate(row["candidates"]):
+        point = {key: candidate[key] for key in ("schedule", "point", "predicted_us")}
+        kept.append({**point, **mine[index], "time": times.get(str(index))})
+    return {"name": row["name"], "layer": row["layer"], "candidates": kept}
+
+
+def tell(row: Row, mine: dict[int, Row], times: Row) -> None:
+    """One block of lines for a layer, best first."""
+    print(f"\n== {row['name']}", flush=True)
+    best = min((v["min_us"] for k, v in times.items() if k.startswith("cudnn")), default=None)
+    for name, value in times.items():
+        if name.startswith("cudnn"):
+            print(f"  {name}: {json.dumps(value)}")
+    order = sorted(mine, key=lambda i: times.get(str(i), {}).get("min_us", 1e12))
+    for index in order:
+        candidate = row["candidates"][index]
+        point = " ".join(f"{key}={value}" for key, value in candidate["point"])
+        found, took = mine[index], times.get(str(index))
+        share = f"{best / took['min_us']:.2f}x" if took and best else "-"
+        print(f"  {share} {candidate['schedule']} {point} predicted {candidate['predicted_us']:.0f}"
+              f" {json.dumps(took)} {json.dumps(found)}", flush=True)  # fmt: skip
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("programs", type=Path, help="what conv2d_emit.py wrote")
     parser.add_argument("--out", type=Path, default=Path("conv2d_variants.json"))
-    parser.add_argument("--only", default="", help="variants whose name contains this text")
-    parser.add_argument("--workers", type=int, default=12)
-    parser.add_argument("--limit-s", type=float, default=90.0)
-    parser.add_argument("--check", help="one variant, in this process")
-    parser.add_argument("--expected", type=Path)
+    parser.add_argument("--only", default="", help="layers whose name contains this text")
+    parser.add_argument("--workers", type=int, default=14)
+    parser.add_argument("--rounds", type=int, default=20)
+    parser.add_argument("--limit-s", type=float, default=90.0, help="for a group of programs")
+    parser.add_argument("--profile", default="A,B", help="layers whose kernels are timed apart")
+    parser.add_argument("--check", help="one layer, in this process")
+    parser.add_argument("--indices", default="")
     arguments = parser.parse_args()
+    rows = json.loads(arguments.programs.read_text())["layers"]
     if arguments.check:
-        print(json.dumps(check(arguments.check, arguments.expected / arguments.check[0])))
-    else:
-        compare(arguments.only, arguments.workers, arguments.limit_s, arguments.out)
+        row = next(row for row in rows if row["name"] == arguments.check)
+        programs = [row["candidates"][int(i)]["program"] for i in arguments.indices.split(",")]
+        for found in check(row["layer"], programs):
+            print(json.dumps(found), flush=True)
+        return
+    compare([row for row in rows if arguments.only in row["name"]], arguments)
 
 
 if __name__ == "__main__":

@@ -8,7 +8,14 @@ from __future__ import annotations
 
 from typing import Protocol
 
-from warpwright.proposers.schedules.conv2d import depth_window, depthwise, direct, pointwise
+from warpwright.proposers.schedules.conv2d import (
+    depth_window,
+    depthwise,
+    direct,
+    nhwc,
+    pointwise,
+    row_reuse,
+)
 from warpwright.proposers.schedules.point import Point
 from warpwright.types.conv2d import Conv2dTask
 from warpwright.types.gpu import GpuSheet
@@ -33,4 +40,4 @@ class Schedule(Protocol):
         """The predicted time of one call, every pass counted."""
 
 
-SCHEDULES: tuple[Schedule, ...] = (pointwise, depthwise, depth_window, direct)
+SCHEDULES: tuple[Schedule, ...] = (pointwise, depthwise, depth_window, row_reuse, nhwc, direct)

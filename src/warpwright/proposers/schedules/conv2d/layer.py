@@ -51,3 +51,11 @@ def split_channels(channels: int) -> tuple[int, int]:
     if whole == 128 and channels % 96 == 0 and channels % 128 != 0:
         return 64, 32
     return whole, 0
+
+
+def packed_channels(layer: Conv2dLayer) -> int:
+    """Input channels of a group with zeros added, so that steps of 64 bytes or more divide them."""
+    channels = layer.in_channels // layer.groups
+    widest = 64 if layer.element_bytes == 2 else 32
+    multiple = min(widest, max(16, 1 << (channels - 1).bit_length()))
+    return -(-channels // multiple) * multiple

@@ -1,0 +1,188 @@
+"""Implicit GEMM over NHWC input: every vertical and horizontal tap is one matrix product.
+
+Pixels of the whole batch lie along N and output channels along M. Either the input was rewritten
+with its padding (to_padded_nhwc), and no load has a mask; or it is read as it is, for
+half-precision channels_last input.
+"""
+
+import torch
+import triton
+import triton.language as tl
+
+from warpwright.proposers.schedules.conv2d.kernels.epilogue import bias_of, pointwise
+from warpwright.proposers.schedules.conv2d.kernels.prepass import pack_taps, to_padded_nhwc
+
+
+@triton.jit
+def conv_nhwc(
+    x_ptr,  # [batch, H, W, GROUPS·C]
+    w_ptr,  # [KH·KW, OC, C], by pack_taps
+    bias_ptr,  # [OC] or None
+    y_ptr,  # [batch, OC, OH, OW]
+    batch,
+    C: tl.constexpr,  # input channels of one group
+    H: tl.constexpr,
+    W: tl.constexpr,
+    OC: tl.constexpr,
+    OH: tl.constexpr,
+    OW: tl.constexpr,
+    GROUPS: tl.constexpr,
+    KH: tl.constexpr,
+    KW: tl.constexpr,
+    SH: tl.constexpr,
+    SW: tl.constexpr,
+    PAD_H: tl.constexpr,
+    PAD_W: tl.constexpr,
+    DIL_H: tl.constexpr,
+    DIL_W: tl.constexpr,
+    HAS_BIAS: tl.constexpr,
+    CHANNELS_LAST: tl.constexpr,
+    MASKED: tl.constexpr,  # windows may reach outside of the input
+    WIDE: tl.constexpr,  # offsets of 64 bits
+    BLOCK_OC: tl.constexpr,
+    BLOCK_P: tl.constexpr,
+    BLOCK_C: tl.constexpr,
+):
+    PIXELS: tl.constexpr = OH * OW
+    OCG: tl.constexpr = OC // GROUPS
+    OC_BLOCKS: tl.constexpr = (OCG + BLOCK_OC - 1) // BLOCK_OC
+    CHUNKS: tl.constexpr = (C + BLOCK_C - 1) // BLOCK_C
+    pid = tl.program_id(0)
+    group = tl.program_id(1)
+    oc = group * OCG + pid % OC_BLOCKS * BLOCK_OC + tl.arange(0, BLOCK_OC)
+    oc_kept = oc < (group + 1) * OCG
+    block = pid // OC_BLOCKS
+    if WIDE:
+        block = block.to(tl.int64)
+    m = block * BLOCK_P + tl.arange(0, BLOCK_P)
+    kept = m < batch * PIXELS
+    b = m // PIXELS
+    p = (m % PIXELS).to(tl.int32)
+    iy0 = p // OW * SH - PAD_H
+    ix0 = p % OW * SW - PAD_W
+    rc = tl.arange(0, BLOCK_C)
+    origin = ((b * H + iy0) * W + ix0) * (GROUPS * C) + group * C
+    origin = tl.where(kept, origin, 0)[:, None] + rc[None, :]
+    w_tile = (oc * C)[:, None] + rc[None, :]
+    acc = tl.zeros([BLOCK_OC, BLOCK_P], dtype=tl.float32)
+    for t in tl.range(0, KH * KW * CHUNKS):
+        tap = t // CHUNKS
+        c = t % CHUNKS * BLOCK_C
+        dy = tap // KW * DIL_H
+        dx = tap % KW * DIL_W
+        x_at = x_ptr + ((dy * W + dx) * (GROUPS * C) + c)
+        w_at = w_ptr + (tap * (OC * C) + c)
+        if MASKED:
+            iy = iy0 + dy
+            ix = ix0 + dx
+            inside = (kept & (iy >= 0) & (iy < H) & (ix >= 0) & (ix < W))[:, None]
+            if C % BLOCK_C != 0:
+                inside = inside & (c + rc < C)[None, :]
+            x = tl.load(x_at + origin, mask=inside, other=0.0)
+        else:
+            x = tl.load(x_at + origin)
+        w_inside = oc_kept[:, None]
+        if C % BLOCK_C != 0:
+            w_inside = w_inside & (c + rc < C)[None, :]
+        w = tl.load(w_at + w_tile, mask=w_inside, other=0.0)
+        acc = tl.dot(w, x.T, acc)
+    acc += bias_of(bias_ptr, oc, OC, HAS_BIAS)[:, None]
+    acc = pointwise(acc)
+    if CHANNELS_LAST:
+        where = oc[:, None] + (b * (OC * PIXELS) + p * OC)[None, :]
+    else:
+        where = (oc * PIXELS)[:, None] + (b * (OC * PIXELS) + p)[None, :]
+    tl.store(y_ptr + where, acc, mask=oc_kept[:, None] & kept[None, :])
+
+
+def conv2d_nhwc(x, weight, bias, stride, padding, dilation, groups, packed_c):
+    """conv2d of x [B, G·C, H, W] with weight [OC, C, KH, KW]; padding: (top, left, bottom, right).
+
+    packed_c: input channels of a group with zeros added (groups = 1 where they differ). Half
+    precision in channels_last is read as it is; anything else is rewritten first.
+    """
+    channels_last = not x.is_contiguous() and x.is_contiguous(memory_format=torch.channels_last)
+    if not channels_last:
+        x = x.contiguous()
+    weight = weight.contiguous()
+    batch, in_channels, height, width = x.shape
+    out_channels, channels, kernel_h, kernel_w = weight.shape
+    top, left, bottom, right = padding
+    out_h = (height + top + bottom - dilation[0] * (kernel_h - 1) - 1) // stride[0] + 1
+    out_w = (width + left + right - dilation[1] * (kernel_w - 1) - 1) // stride[1] + 1
+    y = torch.empty(
+        (batch, out_channels, out_h, out_w),
+        device=x.device,
+        dtype=x.dtype,
+        memory_format=torch.channels_last if channels_last else torch.contiguous_format,
+    )
+    rounded = x.dtype == torch.float32
+    as_it_is = channels_last and not rounded and packed_c == channels
+    taps = kernel_h * kernel_w
+    packed = torch.empty((taps, out_channels, packed_c), device=x.device, dtype=x.dtype)
+    pack_taps[(triton.cdiv(out_channels, 32), triton.cdiv(packed_c, 32), taps)](
+        weight,
+        packed,
+        out_channels,
+        channels,
+        packed_c,
+        taps,
+        BLOCK_O=32,
+        BLOCK_C=32,
+        ROUND=rounded,
+    )
+    source, source_h, source_w = x, height, width
+    if not as_it_is:
+        source_h, source_w = height + top + bottom, width + left + right
+        all_c = packed_c * groups
+        source = torch.empty((batch, source_h, source_w, all_c), device=x.device, dtype=x.dtype)
+        to_padded_nhwc[(triton.cdiv(source_h * source_w, 128), triton.cdiv(all_c, 32), batch)](
+            x,
+            source,
+            in_channels,
+            height,
+            width,
+            x.stride(0),
+            x.stride(1),
+            x.stride(3),
+            source_h,
+            source_w,
+            all_c,
+            PAD_H=top,
+            PAD_W=left,
+            BLOCK_C=32,
+            BLOCK_P=128,
+            ROUND=rounded,
+        )
+    grid = lambda meta: (
+        triton.cdiv(out_channels // groups, meta["BLOCK_OC"])
+        * triton.cdiv(batch * out_h * out_w, meta["BLOCK_P"]),
+        groups,
+    )
+    conv_nhwc[grid](
+        source,
+        packed,
+        bias,
+        y,
+        batch,
+        C=packed_c,
+        H=source_h,
+        W=source_w,
+        OC=out_channels,
+        OH=out_h,
+        OW=out_w,
+        GROUPS=groups,
+        KH=kernel_h,
+        KW=kernel_w,
+        SH=stride[0],
+        SW=stride[1],
+        PAD_H=top if as_it_is else 0,
+        PAD_W=left if as_it_is else 0,
+        DIL_H=dilation[0],
+        DIL_W=dilation[1],
+        HAS_BIAS=bias is not None,
+        CHANNELS_LAST=channels_last,
+        MASKED=as_it_is and max(padding) > 0,
+        WIDE=max(source.numel(), y.numel()) > 2**31 - 2**20,
+    )
+    return y

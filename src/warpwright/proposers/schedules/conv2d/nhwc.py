@@ -1,0 +1,110 @@
+"""Implicit GEMM over NHWC: for layers of many channels, whatever their kernel and stride."""
+
+from __future__ import annotations
+
+from warpwright.proposers.schedules import cost
+from warpwright.proposers.schedules.conv2d.layer import (
+    arguments_of,
+    describe,
+    library,
+    packed_channels,
+    refusal,
+)
+from warpwright.proposers.schedules.emission import Plan, write_program
+from warpwright.proposers.schedules.point import Point
+from warpwright.types.conv2d import Conv2dLayer, Conv2dTask, Precision
+from warpwright.types.gpu import GpuSheet
+
+NAME = "nhwc"
+WHY = "with channels last every tap is a matrix product of wide loads"
+FEWEST_CHANNELS = 12  # of a group; fewer would be mostly zeros
+
+
+def reason_not(task: Conv2dTask, gpu: GpuSheet) -> str | None:  # noqa: ARG001
+    """It is for layers with enough input channels in a group."""
+    layer = task.layer
+    channels = layer.in_channels // layer.groups
+    if channels < FEWEST_CHANNELS:
+        return f"fewer than {FEWEST_CHANNELS} input channels in a group"
+    if layer.groups > 1 and packed_channels(layer) != channels:
+        return "groups whose channels would need zeros added"
+    if layer.dtype == "float32" and task.precision is not Precision.TF32:
+        return "its products are of TF32, and the task asks for more"
+    return refusal(task)
+
+
+def points(task: Conv2dTask, gpu: GpuSheet) -> tuple[Point, ...]:
+    """Tiles of channels by pixels; smaller ones where the whole grid would not fill the card."""
+    layer = task.layer
+    channels = packed_channels(layer)
+    step = min(channels, 128 // layer.element_bytes)
+    half = layer.element_bytes == 2
+    if gpu.compute_capability >= (9, 0):
+        tiles = [
+            (128, 256, 8, 3),
+            (128, 128, 8, 4 if half else 3),
+            (128, 128, 4, 3),
+            (64, 256, 8, 4),
+            (64, 256, 4, 3),
+            (64, 128, 4, 4),
+            (128, 64, 4, 4),
+            (64, 64, 4, 4),
+            (64, 64, 4, 6),
+        ]
+    else:
+        tiles = [
+            (128, 128, 8, 2 if not half else 3),
+            (64, 128, 4, 3),
+            (128, 64, 4, 3),
+            (64, 64, 4, 3),
+            (64, 64, 4, 2),
+            (64, 32, 4, 4),
+        ]
+    fitting = [
+        Point.of(warps, stages, BLOCK_OC=oc, BLOCK_P=pixels, BLOCK_C=step)
+        for oc, pixels, warps, stages in tiles
+        if oc <= max(64, 1 << (layer.out_channels // layer.groups - 1).bit_length())
+    ]
+    return tuple(fitting)
+
+
+def program(task: Conv2dTask, points: tuple[Point, ...], gpu: GpuSheet) -> str:
+    """The program: weight packing, NHWC with padding where needed, the convolution."""
+    layer = task.layer
+    comment = (
+        f"{describe(task)}, for {gpu.name}.\n"
+        "Implicit GEMM over NHWC: each step multiplies one tap's matrix of weights by one tile of "
+        "pixels. Input that is not channels_last in half precision is first rewritten to NHWC with "
+        "its padding (and rounded to nearest for TF32), so that loads are wide and have no masks."
+    )
+    arguments = (
+        *arguments_of(layer),
+        ("groups", layer.groups),
+        ("packed_c", packed_channels(layer)),
+    )
+    key = ("batch", "H", "W")
+    plan = Plan(comment, "conv2d_nhwc", "conv_nhwc", points, key, arguments)
+    return write_program(task, plan, library())
+
+
+def predicted_us(task: Conv2dTask, point: Point, gpu: GpuSheet) -> float:
+    """Bound by products, or by the loads of every tap's tile from L2."""
+    layer = task.layer
+    oc, pixels = point["BLOCK_OC"], point["BLOCK_P"]
+    blocks = -(-layer.batch * layer.out_height * layer.out_width // pixels)
+    blocks *= -(-(layer.out_channels // layer.groups) // oc) * layer.groups
+    k = layer.kernel[0] * layer.kernel[1] * packed_channels(layer)
+    multiply = cost.multiply_us(gpu, layer, task.precision, 2.0 * blocks * oc * pixels * k)
+    moved = 1.0 * blocks * (oc + pixels) * k * layer.element_bytes
+    per_sm = 2 if oc * pixels <= 128 * 128 else 1
+    busy = max(multiply, cost.l2_us(gpu, moved)) * cost.waves(blocks, gpu, per_sm)
+    fewest_us = 0.012 * k / point["BLOCK_C"] * 4  # steps of one block follow each other
+    read_as_it_is = layer.channels_last and layer.dtype != "float32"
+    before = 0.0 if read_as_it_is else cost.memory_us(gpu, 2.0 * _input_bytes(layer))
+    launches = 2 if read_as_it_is else 3
+    busy = max(busy, fewest_us, cost.memory_us(gpu, layer.least_bytes))
+    return before + busy + launches * cost.LAUNCH_US
+
+
+def _input_bytes(layer: Conv2dLayer) -> float:
+    return layer.batch * layer.in_channels * layer.height * layer.width * layer.element_bytes
