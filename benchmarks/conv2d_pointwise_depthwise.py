@@ -140,13 +140,11 @@ def depthwise_variants(name: str, found: Conv2dLayer) -> list[Variant]:
         columns = -(-found.out_height // height) * found.out_width
         for lanes, warps in ((256, 4), (512, 4)):
             block_p = min(lanes, power_of_two(columns))
-            rows.append((height, 1, lanes // block_p, block_p, warps))
+            rows.append((height, lanes // block_p, block_p, warps))
     columns = -(-found.out_height // 4) * found.out_width
-    block_p = min(512, power_of_two(columns))
-    rows.append((4, 4, 512 // block_p, block_p, 4))
     block_p = min(128, power_of_two(columns))
-    rows.append((4, 1, 128 // block_p, block_p, 4))
-    names = "ROWS VECTOR BLOCK_N BLOCK_P num_warps"
+    rows.append((4, 128 // block_p, block_p, 4))
+    names = "ROWS BLOCK_N BLOCK_P num_warps"
     return [Variant(name, "conv_depthwise", p) for p in tiles(*dict.fromkeys(rows), names=names)]
 
 
@@ -205,13 +203,12 @@ def call(variant: Variant, t: dict[str, torch.Tensor]) -> Callable[[], Any]:
     if variant.kernel.startswith("conv_pointwise"):
         blocks = triton.cdiv(found.batch * pixels, p["BLOCK_P"])
         oc_blocks = triton.cdiv(found.out_channels, p["BLOCK_OC"])
-        more: Parameters = {"C": found.in_channels, "OC": found.out_channels, "PRECISION": "tf32"}
+        more: Parameters = {"C": found.in_channels, "OC": found.out_channels, "PRECISION": "tf32",
+                            "WIDE": False}  # fmt: skip
         if variant.kernel.endswith("resident"):
             tile = p["BLOCK_OC"] + p["num_stages"] * p["BLOCK_P"]
             held = tile * p["BLOCK_K"] * found.element_bytes
             blocks = min(blocks, 132 * max(1, min(16 // p["num_warps"], 220_000 // held)))
-        else:
-            more["WIDE"] = False
         kernel = getattr(pointwise, variant.kernel)
         return lambda: kernel[(blocks * oc_blocks,)](
             *args, found.batch, **sizes, **more, **rounded, **p

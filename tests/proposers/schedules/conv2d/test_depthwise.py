@@ -63,3 +63,11 @@ def test_other_layers_are_refused_with_a_reason(
 def test_blocks_of_small_images_hold_several_planes(layers: ModuleType) -> None:
     found = layers.task(dataclasses.replace(SMALL, height=7, width=7))
     assert all(point["BLOCK_N"] > 1 for point in depthwise.points(found, layers.GPU))
+
+
+def test_seven_rows_share_their_loads_where_the_kernel_is_small(layers: ModuleType) -> None:
+    found = layers.task(dataclasses.replace(SMALL, height=28, width=28))
+    assert depthwise.points(found, layers.GPU)[0]["ROWS"] == 7
+    large = dataclasses.replace(SMALL, kernel=(7, 7), padding_before=(3, 3), padding_after=(3, 3))
+    rows = [point["ROWS"] for point in depthwise.points(layers.task(large), layers.GPU)]
+    assert max(rows) == 4

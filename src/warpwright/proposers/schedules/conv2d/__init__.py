@@ -12,8 +12,12 @@ from warpwright.proposers.schedules.conv2d import (
     depth_window,
     depthwise,
     direct,
+    grouped,
+    grouped_scalar,
     nhwc,
     pointwise,
+    pointwise_resident,
+    pointwise_strided,
     row_reuse,
 )
 from warpwright.proposers.schedules.point import Point
@@ -40,4 +44,15 @@ class Schedule(Protocol):
         """The predicted time of one call, every pass counted."""
 
 
-SCHEDULES: tuple[Schedule, ...] = (pointwise, depthwise, depth_window, row_reuse, nhwc, direct)
+SCHEDULES: tuple[Schedule, ...] = (
+    pointwise,
+    pointwise_resident,
+    pointwise_strided,
+    depthwise,
+    grouped_scalar,
+    grouped,
+    depth_window,
+    row_reuse,
+    nhwc,
+    direct,
+)

@@ -13,6 +13,9 @@ from warpwright.types.gpu import GpuSheet
 NAME = "pointwise"
 WHY = "a 1x1 kernel is a matrix product on the input as it lies, each tile of which is read once"
 _REGISTERS_OF_LOADS = 16  # values a thread may load one by one without spilling
+_STEP_US = 0.4  # a step of the reduction waits for memory; few blocks hide little of it
+_OVERLAP = 0.35  # how much of the shorter of two limits adds to the longer
+_ONE_BLOCK = 1.15  # of memory's time, where no second block loads while one stores
 
 
 def reason_not(task: Conv2dTask, gpu: GpuSheet) -> str | None:  # noqa: ARG001
@@ -30,18 +33,30 @@ def reason_not(task: Conv2dTask, gpu: GpuSheet) -> str | None:  # noqa: ARG001
 
 
 def points(task: Conv2dTask, gpu: GpuSheet) -> tuple[Point, ...]:
-    """Tiles that cover as many output channels as there are, up to 256, best predicted first."""
+    """Tiles that cover as many output channels as there are, up to 256, best predicted first.
+
+    TF32 products want the reduced dimension innermost: with TURN=0 64 pixels a block are turned
+    fastest, with TURN=1 128 (measured). Three stages: a fourth takes a block from the
+    multiprocessor.
+    """
     layer = task.layer
     whole = max(16, 1 << (layer.out_channels - 1).bit_length())
     step = min(_step(task), max(16, 1 << (layer.in_channels - 1).bit_length()))
-    shapes = [(128, 128, 8, 3), (128, 64, 4, 3), (64, 128, 4, 3), (64, 64, 4, 4)]
-    if gpu.compute_capability >= (9, 0):
-        shapes += [(256, 64, 4, 3), (256, 128, 8, 3), (128, 128, 8, 4), (64, 256, 8, 3)]
+    tf32 = layer.dtype == "float32" and task.precision is Precision.TF32
+    if gpu.compute_capability < (9, 0):
+        shapes = [(0, 64, 64, 4, 3), (0, 128, 64, 4, 3), (0, 128, 64, 4, 2), (0, 64, 128, 4, 2)]
+    elif tf32:
+        shapes = [(0, oc, 64, 4, 3) for oc in (64, 128, 256)]
+        shapes += [(1, oc, px, px // 16, 3) for oc in (128, 256) for px in (64, 128)]
+        shapes = [shape for shape in shapes if shape[:3] != (1, 256, 64)]
+    else:
+        shapes = [(0, oc, px, 4, 3) for oc in (64, 128) for px in (64, 128)]
+        shapes += [(0, 256, 64, 4, 3), (0, 128, 128, 8, 3), (0, 256, 128, 8, 3)]
     found = dict.fromkeys(
-        Point.of(warps, stages, TURN=0, BLOCK_OC=min(oc, whole), BLOCK_P=px, BLOCK_K=step)
-        for oc, px, warps, stages in shapes
+        Point.of(warps, stages, TURN=turn, BLOCK_OC=min(oc, whole), BLOCK_P=px, BLOCK_K=step)
+        for turn, oc, px, warps, stages in shapes
     )
-    fitting = [point for point in found if not _spills(layer, point)]
+    fitting = [point for point in found if not _spills(layer, point) and _held(layer, point, gpu)]
     return tuple(sorted(fitting, key=lambda point: predicted_us(task, point, gpu)))
 
 
@@ -49,17 +64,23 @@ def _step(task: Conv2dTask) -> int:
     """Input channels a step: 128 bytes of each, less where values come one by one."""
     if task.layer.dtype == "float32":
         return 32 if task.precision is Precision.TF32 else 16
-    return 32 if _scattered(task.layer) else 64
+    return 32 if scattered(task.layer) else 64
 
 
-def _scattered(layer: Conv2dLayer) -> bool:
+def scattered(layer: Conv2dLayer) -> bool:
     """Neighbouring pixels do not lie in fours: a stride, or images of an odd size."""
     return layer.stride != (1, 1) or layer.out_height * layer.out_width % 4 != 0
 
 
 def _spills(layer: Conv2dLayer, point: Point) -> bool:
     held = max(point["BLOCK_OC"] // 4, point["BLOCK_K"]) * point["BLOCK_P"]
-    return _scattered(layer) and held > _REGISTERS_OF_LOADS * 32 * point.num_warps
+    return scattered(layer) and held > _REGISTERS_OF_LOADS * 32 * point.num_warps
+
+
+def _held(layer: Conv2dLayer, point: Point, gpu: GpuSheet) -> bool:
+    rows = point.num_stages * (point["BLOCK_OC"] + point["BLOCK_P"])
+    held_bytes = rows * point["BLOCK_K"] * layer.element_bytes
+    return held_bytes <= gpu.limits.max_shared_bytes_per_block
 
 
 def program(task: Conv2dTask, points: tuple[Point, ...], gpu: GpuSheet) -> str:
@@ -75,16 +96,48 @@ def program(task: Conv2dTask, points: tuple[Point, ...], gpu: GpuSheet) -> str:
 
 
 def predicted_us(task: Conv2dTask, point: Point, gpu: GpuSheet) -> float:
-    """The longest of memory, L2 and products, over the grid's waves."""
+    """The longest of memory, turning operands and products, and the latency of the steps."""
     layer = task.layer
-    pixels = layer.batch * layer.out_height * layer.out_width
-    px_blocks = -(-pixels // point["BLOCK_P"])
+    memory = cost.memory_us(gpu, moved_bytes(layer))
+    steps = -(-layer.in_channels // point["BLOCK_K"])
+    if blocks_per_sm(point) == 1 and steps < 4:
+        memory *= _ONE_BLOCK
+    busy = busy_us(task, point, gpu)
+    both = max(memory, busy) + _OVERLAP * min(memory, busy)
+    return both + _STEP_US * steps + cost.LAUNCH_US
+
+
+def moved_bytes(layer: Conv2dLayer) -> float:
+    """Rows that a vertical stride skips are not read; columns share sectors with read ones."""
+    unread = layer.batch * layer.in_channels * layer.width * layer.element_bytes
+    return layer.least_bytes - unread * (layer.height - layer.out_height)
+
+
+def busy_us(task: Conv2dTask, point: Point, gpu: GpuSheet) -> float:
+    """Time of the multiprocessors: values brought in for products, or the products."""
+    layer = task.layer
+    px_blocks = -(-layer.batch * layer.out_height * layer.out_width // point["BLOCK_P"])
     oc_blocks = -(-layer.out_channels // point["BLOCK_OC"])
-    padded = px_blocks * point["BLOCK_P"] * oc_blocks * point["BLOCK_OC"]
-    multiply = cost.multiply_us(gpu, layer, task.precision, 2.0 * padded * layer.in_channels)
-    rows = px_blocks * oc_blocks * (point["BLOCK_P"] + point["BLOCK_OC"])
-    l2 = cost.l2_us(gpu, float(rows * layer.in_channels * layer.element_bytes))
-    per_sm = max(1, 2**16 // (2 * point["BLOCK_OC"] * point["BLOCK_P"]))  # by registers
-    busy = max(multiply, l2) + 0.35 * min(multiply, l2)
-    busy *= cost.waves(px_blocks * oc_blocks, gpu, per_sm)
-    return max(busy, cost.memory_us(gpu, layer.least_bytes)) + cost.LAUNCH_US
+    blocks = px_blocks * oc_blocks
+    values = float(blocks * point["BLOCK_P"] * layer.in_channels)
+    bring = cost.issue_us(gpu, values / _values_per_cycle(task, point))
+    products = 2.0 * values * point["BLOCK_OC"]
+    multiply = cost.multiply_us(gpu, layer, task.precision, products)
+    last_wave = cost.waves(blocks, gpu, blocks_per_sm(point)) if blocks < 4 * gpu.sm_count else 1.0
+    return max(bring, multiply) * last_wave
+
+
+def _values_per_cycle(task: Conv2dTask, point: Point) -> float:
+    """Input values that a multiprocessor takes a cycle, as seen on an H100."""
+    if task.layer.dtype != "float32":
+        return 0.9 if scattered(task.layer) else 10.0
+    if scattered(task.layer):
+        return 0.85 if point["TURN"] else 0.4
+    if point["TURN"]:
+        return 2.2
+    return 2.5 if point["BLOCK_P"] <= 64 else 1.6
+
+
+def blocks_per_sm(point: Point) -> int:
+    """By registers: half of them hold accumulators."""
+    return max(1, 2**16 // (2 * point["BLOCK_OC"] * point["BLOCK_P"]))

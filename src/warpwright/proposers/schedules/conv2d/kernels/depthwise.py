@@ -59,19 +59,16 @@ def conv_depthwise(
     DIL_W: tl.constexpr,
     HAS_BIAS: tl.constexpr,
     ROWS: tl.constexpr,
-    VECTOR: tl.constexpr,
     BLOCK_N: tl.constexpr,
     BLOCK_P: tl.constexpr,
 ):
-    """BLOCK_N planes by BLOCK_P columns of ROWS output rows; a column is (row group, x).
-
-    VECTOR is the number of neighbouring columns a thread may load or store at once.
-    """
+    """BLOCK_N planes by BLOCK_P columns of ROWS output rows; a column is (row group, x)."""
     ROW_GROUPS: tl.constexpr = (OH + ROWS - 1) // ROWS
     BLOCKS: tl.constexpr = (ROW_GROUPS * OW + BLOCK_P - 1) // BLOCK_P
     n = tl.program_id(0) // BLOCKS * BLOCK_N + tl.arange(0, BLOCK_N)
     p = tl.program_id(0) % BLOCKS * BLOCK_P + tl.arange(0, BLOCK_P)
-    p = tl.max_contiguous(p, VECTOR)
+    # One column a thread and load: neighbouring columns are neighbouring lanes.
+    p = tl.max_contiguous(p, 1)
     kept = n < planes
     y0 = p // OW * ROWS
     ox = p % OW

@@ -5,9 +5,11 @@ Two ways: on tensor cores, as an implicit GEMM with the group's taps as the redu
 leave most of a tensor-core tile empty, by multiply-adds with the weights as scalars.
 """
 
+import torch
 import triton
 import triton.language as tl
 
+from warpwright.proposers.schedules.conv2d.kernels.epilogue import bias_of, pointwise
 from warpwright.proposers.schedules.conv2d.kernels.prepass import round_tf32
 
 
@@ -70,13 +72,13 @@ def conv_grouped(
             x = round_tf32(x)
             w = round_tf32(w)
         acc = tl.dot(x, w.T, acc)
-    if HAS_BIAS:
-        bias = tl.load(bias_ptr + group * OC + oc, mask=oc < OC, other=0.0).to(tl.float32)
-        acc += bias[None, :]
+    # Channels beyond the group's take the next group's bias, and are not stored.
+    acc += bias_of(bias_ptr, group * OC + oc, GROUPS * OC, HAS_BIAS)[None, :]
+    acc = pointwise(acc)
     target = (b * GROUPS + group) * (OC * PIXELS) + p
     inside = kept[:, None] & (oc < OC)[None, :]
     where = y_ptr + target[:, None] + (oc * PIXELS)[None, :]
-    tl.store(where, acc.to(y_ptr.dtype.element_ty), mask=inside)
+    tl.store(where, acc, mask=inside)
 
 
 @triton.jit
@@ -138,4 +140,84 @@ def conv_grouped_scalar(
         acc = accs[o]
         if HAS_BIAS:
             acc += tl.load(bias_ptr + group * OC + o).to(tl.float32)
-        tl.store(y_at + o * PIXELS, acc.to(y_ptr.dtype.element_ty), mask=kept)
+        acc = pointwise(acc)
+        tl.store(y_at + o * PIXELS, acc, mask=kept)
+
+
+def conv2d_grouped(x, weight, bias, stride, padding, dilation, groups):
+    """conv2d of x [B, G·C, H, W] with weight [G·OC, C, KH, KW] in G groups.
+
+    padding: (top, left, bottom, right). fp32 operands are rounded to TF32.
+    """
+    x, weight = x.contiguous(), weight.contiguous()
+    batch, _, height, width = x.shape
+    out_channels, channels, kernel_h, kernel_w = weight.shape
+    top, left, bottom, right = padding
+    out_h = (height + top + bottom - dilation[0] * (kernel_h - 1) - 1) // stride[0] + 1
+    out_w = (width + left + right - dilation[1] * (kernel_w - 1) - 1) // stride[1] + 1
+    y = torch.empty((batch, out_channels, out_h, out_w), device=x.device, dtype=x.dtype)
+    grid = lambda meta: (triton.cdiv(batch * out_h * out_w, meta["BLOCK_P"]) * groups,)
+    conv_grouped[grid](
+        x,
+        weight,
+        bias,
+        y,
+        batch,
+        GROUPS=groups,
+        C=channels,
+        OC=out_channels // groups,
+        H=height,
+        W=width,
+        OH=out_h,
+        OW=out_w,
+        KH=kernel_h,
+        KW=kernel_w,
+        SH=stride[0],
+        SW=stride[1],
+        PAD_H=top,
+        PAD_W=left,
+        DIL_H=dilation[0],
+        DIL_W=dilation[1],
+        HAS_BIAS=bias is not None,
+        ROUND=x.dtype == torch.float32,
+    )
+    return y
+
+
+def conv2d_grouped_scalar(x, weight, bias, stride, padding, dilation, groups):
+    """conv2d of x [B, G·C, H, W] with weight [G·OC, C, KH, KW] in G groups, in fp32.
+
+    padding: (top, left, bottom, right).
+    """
+    x, weight = x.contiguous(), weight.contiguous()
+    batch, _, height, width = x.shape
+    out_channels, channels, kernel_h, kernel_w = weight.shape
+    top, left, bottom, right = padding
+    out_h = (height + top + bottom - dilation[0] * (kernel_h - 1) - 1) // stride[0] + 1
+    out_w = (width + left + right - dilation[1] * (kernel_w - 1) - 1) // stride[1] + 1
+    y = torch.empty((batch, out_channels, out_h, out_w), device=x.device, dtype=x.dtype)
+    grid = lambda meta: (triton.cdiv(batch * out_h * out_w, meta["BLOCK_P"]) * groups,)
+    conv_grouped_scalar[grid](
+        x,
+        weight,
+        bias,
+        y,
+        batch,
+        GROUPS=groups,
+        C=channels,
+        OC=out_channels // groups,
+        H=height,
+        W=width,
+        OH=out_h,
+        OW=out_w,
+        KH=kernel_h,
+        KW=kernel_w,
+        SH=stride[0],
+        SW=stride[1],
+        PAD_H=top,
+        PAD_W=left,
+        DIL_H=dilation[0],
+        DIL_W=dilation[1],
+        HAS_BIAS=bias is not None,
+    )
+    return y

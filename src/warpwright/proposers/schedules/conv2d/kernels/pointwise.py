@@ -145,6 +145,7 @@ def conv_pointwise_resident(
     HAS_BIAS: tl.constexpr,
     ROUND: tl.constexpr,
     PRECISION: tl.constexpr,
+    WIDE: tl.constexpr,  # offsets of 64 bits
     TURN: tl.constexpr,
     BLOCK_OC: tl.constexpr,
     BLOCK_P: tl.constexpr,
@@ -166,6 +167,8 @@ def conv_pointwise_resident(
     first = tl.program_id(0) // OC_BLOCKS
     for tile in tl.range(first, tiles, tl.num_programs(0) // OC_BLOCKS):
         m = tile * BLOCK_P + tl.arange(0, BLOCK_P)
+        if WIDE:
+            m = m.to(tl.int64)
         source, target, kept = locate(m, batch, C, H, W, OC, OH, OW, SH, SW)
         x_inside = kept[None, :]
         if C % BLOCK_K != 0:
@@ -196,6 +199,48 @@ def conv2d_pointwise(x, weight, bias, stride, precision):
         * triton.cdiv(out_channels, meta["BLOCK_OC"]),
     )
     conv_pointwise[grid](
+        x,
+        weight,
+        bias,
+        y,
+        batch,
+        C=channels,
+        H=height,
+        W=width,
+        OC=out_channels,
+        OH=out_h,
+        OW=out_w,
+        SH=stride[0],
+        SW=stride[1],
+        HAS_BIAS=bias is not None,
+        ROUND=precision == "tf32" and x.dtype == torch.float32,
+        PRECISION=precision,
+        WIDE=max(x.numel(), y.numel()) > 2**31 - 2**20,
+    )
+    return y
+
+
+def conv2d_pointwise_resident(
+    x, weight, bias, stride, precision, multiprocessors=132, shared_bytes=232448
+):
+    """conv2d of x [B, C, H, W] with weight [OC, C, 1, 1], without padding; few channels C.
+
+    precision: how fp32 operands multiply; "tf32" rounds them to nearest first. The grid is as many
+    blocks as run at once on a card of so many multiprocessors, two on each if they fit.
+    """
+    x, weight = x.contiguous(), weight.contiguous()
+    batch, channels, height, width = x.shape
+    out_channels = weight.shape[0]
+    out_h, out_w = (height - 1) // stride[0] + 1, (width - 1) // stride[1] + 1
+    y = torch.empty((batch, out_channels, out_h, out_w), device=x.device, dtype=x.dtype)
+
+    def grid(meta):
+        held = (meta["BLOCK_OC"] + 3 * meta["BLOCK_P"]) * meta["BLOCK_K"] * x.element_size()
+        at_once = multiprocessors * max(1, min(2, shared_bytes // held))
+        tiles = triton.cdiv(batch * out_h * out_w, meta["BLOCK_P"])
+        return (min(tiles, at_once) * triton.cdiv(out_channels, meta["BLOCK_OC"]),)
+
+    conv_pointwise_resident[grid](
         x,
         weight,
         bias,
