@@ -34,6 +34,10 @@ PLAIN = Conv2dLayer(2, 20, 9, 26, 40, (3, 3), (1, 1), (1, 1), (1, 1))
 LAYERS = {
     "stem": STEM,
     "stem, stride 2": replace(STEM, kernel=(3, 3), stride=(2, 2), width=23),
+    "half stem, stride 2": replace(
+        STEM, stride=(2, 2), padding_before=(3, 3), padding_after=(3, 3), dtype="float16"
+    ),
+    "stem of one channel, stride 2": replace(STEM, in_channels=1, kernel=(5, 3), stride=(2, 2)),
     "dilated": DILATED,
     "dilated, vertical stride": replace(DILATED, stride=(2, 1)),
     "plain": PLAIN,
