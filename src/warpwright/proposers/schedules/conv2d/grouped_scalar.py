@@ -36,7 +36,7 @@ def reason_not(task: Conv2dTask, gpu: GpuSheet) -> str | None:  # noqa: ARG001
 def points(task: Conv2dTask, gpu: GpuSheet) -> tuple[Point, ...]:  # noqa: ARG001
     """Two pixels a thread, or more where half precision loads less."""
     pixels = (256, 128, 512) if task.layer.element_bytes == 4 else (512, 256, 128)
-    return tuple(Point.of(4, 1, BLOCK_P=px) for px in pixels)
+    return tuple(Point.of(4, 3, BLOCK_P=px) for px in pixels)
 
 
 def program(task: Conv2dTask, points: tuple[Point, ...], gpu: GpuSheet) -> str:

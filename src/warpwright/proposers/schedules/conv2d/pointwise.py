@@ -80,7 +80,8 @@ def _spills(layer: Conv2dLayer, point: Point) -> bool:
 def _held(layer: Conv2dLayer, point: Point, gpu: GpuSheet) -> bool:
     rows = point.num_stages * (point["BLOCK_OC"] + point["BLOCK_P"])
     held_bytes = rows * point["BLOCK_K"] * layer.element_bytes
-    return held_bytes <= gpu.limits.max_shared_bytes_per_block
+    stored_bytes = 4 * point["BLOCK_OC"] * point["BLOCK_P"]  # accumulators change their layout
+    return max(held_bytes, stored_bytes) <= gpu.limits.max_shared_bytes_per_block
 
 
 def program(task: Conv2dTask, points: tuple[Point, ...], gpu: GpuSheet) -> str:

@@ -40,9 +40,10 @@ def points(task: Conv2dTask, gpu: GpuSheet) -> tuple[Point, ...]:
     found = []
     for px in (64, 128):
         for oc in dict.fromkeys(min(most, whole) for most in (256, 128)):
-            # One more tile: TF32 operands are turned on their way.
+            # One more tile: TF32 operands are turned on their way. The store's change of layout
+            # may take a whole tile of accumulators.
             held_bytes = (oc + (_STAGES + 1) * px) * k * layer.element_bytes
-            if held_bytes <= gpu.limits.max_shared_bytes_per_block:
+            if max(held_bytes, 4 * oc * px) <= gpu.limits.max_shared_bytes_per_block:
                 found.append(Point.of(8, _STAGES, TURN=0, BLOCK_OC=oc, BLOCK_P=px, BLOCK_K=k))
                 break
     return tuple(sorted(found, key=lambda point: predicted_us(task, point, gpu)))

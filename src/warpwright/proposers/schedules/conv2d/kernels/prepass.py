@@ -73,6 +73,7 @@ def space_to_depth(
     C: tl.constexpr,
     SH: tl.constexpr,
     SW: tl.constexpr,
+    DEPTH: tl.constexpr,
     BLOCK_CS: tl.constexpr,
     BLOCK_W: tl.constexpr,
     ROUND: tl.constexpr,
@@ -80,14 +81,14 @@ def space_to_depth(
     """x[b, c, SH·r + i - PAD_H, SW·q + j - PAD_W] → y[b, r, q, (c·SH + i)·SW + j].
 
     A block makes BLOCK_W cells of one row r: C·SH rows of the image, each read along its length;
-    zeros outside of the image. BLOCK_CS ≥ C·SH, BLOCK_W and SW are powers of two. The grid is
-    (rows, blocks of cells, images).
+    zeros outside of the image, and where DEPTH is more than C·SH·SW. BLOCK_W, SW and
+    BLOCK_CS ≥ DEPTH / SW are powers of two. The grid is (rows, blocks of cells, images).
     """
     b = tl.program_id(2).to(tl.int64)
     row = tl.program_id(0)
     q0 = tl.program_id(1) * BLOCK_W
     x_ptr += b * C * height * width
-    y_ptr += (b * rows + row) * columns * (C * SH * SW)
+    y_ptr += (b * rows + row) * columns * DEPTH
     ci = tl.arange(0, BLOCK_CS)
     iy = row * SH + ci % SH - PAD_H
     row_inside = (ci < C * SH) & (iy >= 0) & (iy < height)
@@ -100,8 +101,8 @@ def space_to_depth(
     x = x.reshape([BLOCK_CS, BLOCK_W, SW]).permute([1, 0, 2]).reshape([BLOCK_W, BLOCK_CS * SW])
     q = q0 + tl.arange(0, BLOCK_W)
     depth = tl.arange(0, BLOCK_CS * SW)
-    kept = (q < columns)[:, None] & (depth < C * SH * SW)[None, :]
-    tl.store(y_ptr + (q * (C * SH * SW))[:, None] + depth[None, :], x, mask=kept)
+    kept = (q < columns)[:, None] & (depth < DEPTH)[None, :]
+    tl.store(y_ptr + (q * DEPTH)[:, None] + depth[None, :], x, mask=kept)
 
 
 @triton.jit
@@ -139,22 +140,23 @@ def pack_cells(
     kernel_h,
     kernel_w,
     cells_w,
+    depth,
     SH: tl.constexpr,
     SW: tl.constexpr,
     BLOCK: tl.constexpr,
     ROUND: tl.constexpr,
 ):
-    """w[o, c, SH·Y + i, SW·X + j] → y[o, ((Y·cells_w + X)·channels + c)·SH·SW + i·SW + j].
+    """w[o, c, SH·Y + i, SW·X + j] → y[o, (Y·cells_w + X)·depth + (c·SH + i)·SW + j].
 
-    The order of an input after space_to_depth. Zeros where the kernel ends, up to `size` a row.
+    The order of an input after space_to_depth. Zeros where the kernel ends, where depth is more
+    than channels·SH·SW, and up to `size` values a row.
     """
     k = tl.program_id(0) * BLOCK + tl.arange(0, BLOCK)
     o = tl.program_id(1)
-    depth = channels * (SH * SW)
     c = k % depth // (SH * SW)
-    kx = k // depth % cells_w * SW + k % SW
-    ky = k // (depth * cells_w) * SH + k // SW % SH
-    inside = (k < size) & (ky < kernel_h) & (kx < kernel_w)
+    kx = k // depth % cells_w * SW + k % depth % SW
+    ky = k // (depth * cells_w) * SH + k % depth // SW % SH
+    inside = (c < channels) & (ky < kernel_h) & (kx < kernel_w)
     source = ((o * channels + c) * kernel_h + ky) * kernel_w + kx
     w = tl.load(w_ptr + source, mask=inside, other=0.0)
     if ROUND:

@@ -1,0 +1,164 @@
+"""Emitted conv2d programs: they pass the gate, and compute what the problem's model does."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Any
+
+import pytest
+
+from warpwright.data.gpus import find_gpu
+from warpwright.gate.format import check_format
+from warpwright.gate.integrity import check_integrity
+from warpwright.gate.names import check_names
+from warpwright.proposers.schedules import candidates, emit, reasons_not
+from warpwright.source.view import read_program
+from warpwright.types.conv2d import (
+    Conv2dLayer,
+    Conv2dTask,
+    Pointwise,
+    Precision,
+    ScheduleCandidate,
+)
+from warpwright.types.verdict import Status
+
+NO_PARENT = read_program("")
+GPU = find_gpu("H100 SXM")
+TaskOf = Callable[..., Conv2dTask]
+Interpreted = Callable[..., dict[str, Any]]
+
+STEM = Conv2dLayer(2, 3, 20, 36, 96, (7, 7), (4, 4), (2, 2), (2, 2))
+DILATED = Conv2dLayer(2, 16, 11, 30, 24, (3, 5), (1, 1), (2, 4), (2, 4), (2, 2), bias=False)
+PLAIN = Conv2dLayer(2, 20, 9, 26, 40, (3, 3), (1, 1), (1, 1), (1, 1))
+LAYERS = {
+    "stem": STEM,
+    "stem, stride 2": replace(STEM, kernel=(3, 3), stride=(2, 2), width=23),
+    "half stem, stride 2": replace(
+        STEM, stride=(2, 2), padding_before=(3, 3), padding_after=(3, 3), dtype="float16"
+    ),
+    "stem of one channel, stride 2": replace(STEM, in_channels=1, kernel=(5, 3), stride=(2, 2)),
+    "dilated": DILATED,
+    "dilated, vertical stride": replace(DILATED, stride=(2, 1)),
+    "plain": PLAIN,
+    "padding='same' of an even kernel": replace(
+        PLAIN, kernel=(4, 2), padding_before=(1, 0), padding_after=(2, 1)
+    ),
+    "horizontal stride": replace(PLAIN, stride=(1, 3), width=75),
+    "grouped": replace(PLAIN, in_channels=32, groups=2),
+    "many groups": replace(PLAIN, in_channels=20, groups=10),
+    "half": replace(PLAIN, dtype="float16"),
+    "channels_last": replace(PLAIN, channels_last=True),
+    "half in channels_last": replace(PLAIN, in_channels=32, dtype="float16", channels_last=True),
+}
+# Of TF32 rounded to nearest, whatever the layer; float16 outputs round to 11 bits as well.
+LARGEST_ERROR = 4e-4
+
+
+def best_of_each(task: Conv2dTask) -> dict[str, ScheduleCandidate]:
+    found: dict[str, ScheduleCandidate] = {}
+    for candidate in candidates(task, GPU):
+        found.setdefault(candidate.schedule, candidate)
+    return found
+
+
+def assert_right(found: dict[str, Any], largest: float = LARGEST_ERROR) -> None:
+    assert found["shape"] and found["dtype"] and found["layout"] and found["nonfinite"], found
+    assert found["error"] <= largest, found
+
+
+@pytest.mark.parametrize("name", LAYERS)
+def test_every_program_passes_the_gate(name: str, task_of: TaskOf) -> None:
+    found = candidates(task_of(LAYERS[name]), GPU)
+    assert found
+    for candidate in best_of_each(task_of(LAYERS[name])).values():
+        view = read_program(candidate.program)
+        for check in (check_format, check_names, check_integrity):
+            result = check(NO_PARENT, view)
+            assert result.status is Status.PASS, result
+            assert not result.notes, result
+
+
+@pytest.mark.triton
+@pytest.mark.parametrize("name", LAYERS)
+def test_programs_compute_what_the_model_does(
+    name: str, task_of: TaskOf, interpreted: Interpreted
+) -> None:
+    task = task_of(LAYERS[name])
+    for candidate in best_of_each(task).values():
+        assert_right(interpreted(task, candidate.program))
+
+
+@pytest.mark.triton
+@pytest.mark.parametrize("name", ["stem", "dilated", "plain", "half in channels_last"])
+def test_programs_are_right_for_other_sizes_than_they_were_tuned_for(
+    name: str, task_of: TaskOf, interpreted: Interpreted
+) -> None:
+    task = task_of(LAYERS[name])
+    for candidate in best_of_each(task).values():
+        assert_right(interpreted(task, candidate.program, size=(3, 17, 29)))
+
+
+@pytest.mark.triton
+@pytest.mark.parametrize("name", ["stem", "dilated", "plain", "half in channels_last"])
+def test_inf_and_nan_reach_the_outputs_whose_window_holds_them_and_no_others(
+    name: str, task_of: TaskOf, interpreted: Interpreted
+) -> None:
+    task = task_of(LAYERS[name])
+    for candidate in best_of_each(task).values():
+        assert_right(interpreted(task, candidate.program, nonfinite=True))
+
+
+@pytest.mark.triton
+def test_every_point_of_a_space_computes_the_same(
+    task_of: TaskOf, interpreted: Interpreted
+) -> None:
+    for layer in (STEM, replace(PLAIN, in_channels=32, width=24, height=5)):
+        task = task_of(layer)
+        for candidate in candidates(task, GPU):
+            if dict(candidate.point).get("BLOCK_P", 64) <= 128:  # larger ones take long here
+                assert_right(interpreted(task, candidate.program))
+
+
+@pytest.mark.triton
+def test_pointwise_operations_are_done_before_the_store(
+    task_of: TaskOf, interpreted: Interpreted
+) -> None:
+    steps = (Pointwise("mul", 3.0), Pointwise("gelu"), Pointwise("add", -0.5), Pointwise("mish"))
+    more = (Pointwise("tanh"), Pointwise("leaky_relu", 0.2), Pointwise("minimum", 0.6))
+    for layer in (STEM, PLAIN, replace(PLAIN, channels_last=True)):
+        task = task_of(layer, epilogue=steps + more)
+        for candidate in best_of_each(task).values():
+            assert_right(interpreted(task, candidate.program), 6e-4)
+
+
+@pytest.mark.triton
+@pytest.mark.parametrize("precision", [Precision.STRICT, Precision.TF32X3])
+def test_more_precise_products_leave_the_error_of_fp32(
+    precision: Precision, task_of: TaskOf, interpreted: Interpreted
+) -> None:
+    task = task_of(PLAIN, precision=precision)
+    found = best_of_each(task)
+    assert set(found) == {"direct"}
+    assert_right(interpreted(task, found["direct"].program), 3e-7)
+
+
+def test_one_program_tunes_itself_over_the_points_of_one_schedule(task_of: TaskOf) -> None:
+    task = task_of(STEM)
+    chosen = [c for c in candidates(task, GPU) if c.schedule == "depth_window"][:3]
+    program = emit(task, chosen, GPU)
+    assert program.count("triton.Config(") == 3
+    assert program.count("@triton.autotune") == 1
+    with pytest.raises(ValueError, match="one known schedule"):
+        emit(task, [*chosen, best_of_each(task)["direct"]], GPU)
+
+
+def test_schedules_that_do_not_fit_say_why(task_of: TaskOf) -> None:
+    reasons = reasons_not(task_of(replace(PLAIN, groups=10)), GPU)
+    assert "grouped" in reasons["row_reuse"]
+    assert "direct" not in reasons
+
+
+def test_operations_that_cannot_be_written_are_refused(task_of: TaskOf) -> None:
+    for step in (Pointwise("lgamma"), Pointwise("relu", 1.0), Pointwise("mul", float("inf"))):
+        assert not candidates(task_of(PLAIN, epilogue=(step,)), GPU)
