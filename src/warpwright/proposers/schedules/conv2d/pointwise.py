@@ -43,7 +43,9 @@ def points(task: Conv2dTask, gpu: GpuSheet) -> tuple[Point, ...]:
     whole = max(16, 1 << (layer.out_channels - 1).bit_length())
     step = min(_step(task), max(16, 1 << (layer.in_channels - 1).bit_length()))
     tf32 = layer.dtype == "float32" and task.precision is Precision.TF32
-    if gpu.compute_capability < (9, 0):
+    if layer.dtype == "float32" and not tf32:  # products take registers besides accumulators
+        shapes = [(0, 64, 64, 4, 3), (0, 128, 64, 4, 2), (0, 128, 128, 8, 3)]
+    elif gpu.compute_capability < (9, 0):
         shapes = [(0, 64, 64, 4, 3), (0, 128, 64, 4, 3), (0, 128, 64, 4, 2), (0, 64, 128, 4, 2)]
     elif tf32:
         shapes = [(0, oc, 64, 4, 3) for oc in (64, 128, 256)]
