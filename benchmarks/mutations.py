@@ -25,7 +25,7 @@ from typing import Any
 
 from mutation.engine import Mutant, sample
 from mutation.truth import Change, Subject, changes, other_sizes
-from recorded import cases, problem_of
+from recorded import cases, problem_of, processor_s
 
 from warpwright.accuracy import AccuracyRun, verify_accuracy
 from warpwright.calls import find_calls
@@ -48,6 +48,7 @@ from warpwright.types.verdict import Status
 SEED = 3
 MUTANTS_EACH = 4
 MOST_STEPS = 1500  # of the small inputs: about a second and a half a run
+MOST_PARENT_S = 45.0  # of processor time, until the parent has been judged as itself
 SEARCH_S = 8.0
 # Changes below these are rounding: of float32, or of operands cut to TF32 (2⁻¹⁰ each).
 ROUNDING = 1e-5
@@ -147,7 +148,8 @@ def _kind(reason: str | None) -> str:
     kinds = (
         "differs from the parent: relative error", "differs from the parent", "out of bounds",
         "equal to the parent", "away from the parent", "changes its input", "not launched",
-        "still running", "interpreter cannot run", "the parent fails here too", "Error",
+        "does not end", "still running", "interpreter cannot run", "the parent fails here too",
+        "Error",
     )  # fmt: skip
     return next((kind for kind in kinds if kind in reason), "other")
 
@@ -158,7 +160,7 @@ def rows_of(number: int, case: Mapping[str, Any], cache: ResultCache) -> Iterato
     problem = problem_of(dict(case))
     assert problem is not None
     request = parse_request(case["request"])
-    started = time.monotonic()
+    started, began_cpu_s = time.monotonic(), processor_s()
     study = studied(request, problem, cache)
     if isinstance(study, str):
         yield {**head, "program": study[:80]}
@@ -174,11 +176,17 @@ def rows_of(number: int, case: Mapping[str, Any], cache: ResultCache) -> Iterato
     kernels = {kernel.kernel: kernel for kernel in study.kernels}
     own = verify_accuracy(study, study.view, kernels, Workbench(cache=cache))
     head["steps"] = plan.steps
-    yield {**head, "program": "taken", "parent": str(own.result.status),
-           "parent_s": round(time.monotonic() - started, 1)}  # fmt: skip
+    if processor_s() - began_cpu_s > MOST_PARENT_S:
+        yield {**head, "program": "too long in the interpreter: the parent itself"}
+        return
+    parent_s = round(time.monotonic() - started, 1)
     found = sample(request.program, MUTANTS_EACH, SEED * 1000 + number)
     subject = subject_of(study, plan)
     truths = changes(subject, other_sizes(subject, SEARCH_S), [m.source for m in found])
+    if found and not any(truth.runs for truth in truths):
+        yield {"case": number, "program": "too long in the interpreter: at other sizes"}
+        return
+    yield {**head, "program": "taken", "parent": str(own.result.status), "parent_s": parent_s}
     dot = "tl.dot" in request.program
     for mutant, truth in zip(found, truths, strict=True):
         began = time.monotonic()
@@ -249,6 +257,22 @@ def refused(row: Mapping[str, Any]) -> bool:
     return "fail" in (row["reading"], row["trace"], row.get("accuracy"), row.get("check"))
 
 
+def why_refused(row: Mapping[str, Any]) -> str:
+    """What refuses a mutant, the first that does."""
+    if row["reading"] == "fail":
+        return "by reading: " + ", ".join(row["rules"])
+    if row["trace"] == "fail":
+        return "its host code fails"
+    if row.get("accuracy") == "fail":
+        return "by running: " + ", ".join(kind for kind in row["why"] if not is_open(kind))
+    return "by compiling: " + ", ".join(row["check_rules"])
+
+
+def is_open(kind: str) -> bool:
+    """Whether a kind of reason leaves a mutant unrefused."""
+    return kind in ("pass", "equal to the parent", "away from the parent")
+
+
 def report(rows: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
     """The numbers of the page."""
     programs = [row for row in rows if "program" in row]
@@ -266,8 +290,8 @@ def report(rows: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
         "mutants": len(mutants),
         "truth unknown": sum(row["changes"] is None for row in mutants),
         "equivalent": sum(row["changes"] is False for row in mutants),
-        "equivalent, refused all the same": sum(
-            row["changes"] is False and refused(row) for row in mutants
+        "equivalent, refused all the same": dict(
+            Counter(why_refused(row) for row in mutants if row["changes"] is False and refused(row))
         ),
         "change the output": len(changing),
         "refused": len(caught),

@@ -17,6 +17,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import math
 import sys
 import time
 from collections.abc import Iterator, Mapping
@@ -31,7 +32,7 @@ from warpwright.formats.reply import parse_reply
 from warpwright.formats.request import parse_request
 from warpwright.sandbox.cache import ResultCache
 from warpwright.study import Workbench
-from warpwright.types.verdict import Status
+from warpwright.types.verdict import GateReport, Status
 
 RULE_CHECKS = frozenset({"rules", "names", "accuracy"})
 
@@ -57,8 +58,19 @@ def judged(case: Mapping[str, Any], *, accuracy: bool, why: bool) -> dict[str, A
         "by": failed,
         "rules": sorted({violation.rule for violation in gate.violations}),
         "accuracy": statuses.get("accuracy"),
+        **distance(gate),
+        "dot": "tl.dot" in request.program + reply.program,
         "wall_s": round(time.monotonic() - started, 1),
     }
+
+
+def distance(gate: GateReport) -> dict[str, Any]:
+    """How far the outputs are from the parent's at the worst, and how many runs were compared."""
+    compared = [case for case in gate.accuracy_cases if case.gating and case.launched]
+    away = [case.error.relative_l2 for case in compared if case.error is not None]
+    furthest = max(away, default=0.0 if any(c.bit_equal_to_parent for c in compared) else None)
+    finite = furthest is None or math.isfinite(furthest)
+    return {"compared": len(compared), "furthest": furthest if finite else "inf"}
 
 
 def chosen(options: argparse.Namespace) -> Iterator[tuple[int, dict[str, Any]]]:

@@ -7,11 +7,19 @@ from __future__ import annotations
 
 import ctypes
 import functools
+import importlib
 import importlib.util
 import os
+from collections.abc import Iterator
 from pathlib import Path
+from types import ModuleType
 
 import pytest
+
+from warpwright.sandbox.judge import Judge
+from warpwright.sandbox.worker import Worker
+from warpwright.types.shapes import Problem
+from warpwright.types.worker import Done
 
 CASES_VARIABLE = "WARPWRIGHT_CASES"
 
@@ -61,3 +69,31 @@ def cases_dir() -> Path:
     if reason := missing_cases():
         pytest.skip(reason)
     return Path(os.environ[CASES_VARIABLE]).resolve()
+
+
+@pytest.fixture(scope="session")
+def lab() -> ModuleType:
+    """`support/laboratory.py`: programs, stages, evidence, and the gate's answer on them."""
+    return importlib.import_module("laboratory")
+
+
+@pytest.fixture(scope="session")
+def workshop() -> ModuleType:
+    """`support/workshop.py`: a problem, and programs for workers to run."""
+    return importlib.import_module("workshop")
+
+
+@pytest.fixture(scope="module")
+def judge(workshop: ModuleType) -> Iterator[Judge]:
+    """A judge on the CPU that has loaded the workshop's problem."""
+    with Judge("cpu") as judge:
+        loaded = judge.load(Problem(source=workshop.PROBLEM), seed=workshop.SEED)
+        assert isinstance(loaded, Done), loaded
+        yield judge
+
+
+@pytest.fixture
+def worker(workshop: ModuleType) -> Iterator[Worker]:
+    """A worker of the test's own, which it may kill."""
+    with workshop.small_worker() as worker:
+        yield worker

@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import importlib.util
-import sys
 from collections.abc import Iterator
-from pathlib import Path
 from types import ModuleType
 
 import pytest
@@ -17,18 +14,6 @@ from warpwright.types.verdict import AccuracyCase, Status
 from warpwright.types.worker import Death, WorkerDied
 
 pytestmark = pytest.mark.triton
-
-
-@pytest.fixture(scope="module")
-def workshop() -> ModuleType:
-    name = "warpwright_workshop"
-    if name not in sys.modules:
-        file = Path(__file__).parent / "sandbox" / "workshop.py"
-        spec = importlib.util.spec_from_file_location(name, file)
-        assert spec is not None and spec.loader is not None
-        sys.modules[name] = module = importlib.util.module_from_spec(spec)
-        spec.loader.exec_module(module)
-    return sys.modules[name]
 
 
 @pytest.fixture(scope="module")
@@ -93,3 +78,25 @@ def test_bursts_of_two_workers_alternate_and_a_timed_output_is_right(
     assert case.status is Status.PASS
     for worker in workers:
         bench.pool.give_back(worker)
+
+
+def test_a_timed_output_may_be_as_inexact_as_the_parent_and_no_more(workshop: ModuleType) -> None:
+    """The parent breaks the policy; what is timed is judged by the bound that `check` uses."""
+    coarse = workshop.PROGRAM.replace(
+        "x * w + b, mask", "(x * w + b).to(tl.float16).to(tl.float32), mask"
+    )
+    assert coarse != workshop.PROGRAM
+    coarser = coarse.replace("tl.float16", "tl.bfloat16")
+    problem = Problem(source=workshop.PROBLEM)
+    with open_bench(problem, coarse, [workshop.KERNEL], device="cpu", spares=1) as bench:
+        assert bench.open() is None
+        worker = bench.pool.take()
+        found = []
+        for program in (coarse + "# a copy", coarser):
+            worker.load(bench.program(program))
+            assert isinstance(bench.burst(worker, "candidate", 1, 3, keep=True), Burst)
+            case = bench.check_kept(worker, "timed call")
+            assert isinstance(case, AccuracyCase), case
+            found.append(case.status)
+        bench.pool.give_back(worker)
+    assert found == [Status.PASS, Status.FAIL]

@@ -23,6 +23,7 @@ from warpwright.sandbox.shrink import decode_plain
 
 SEED = 77_003  # the gate has another
 RUN_S = 40.0
+PARENT_S = 10.0  # inputs on which the parent takes longer are left out, so no slow mutant "hangs"
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,7 +67,7 @@ def other_sizes(subject: Subject, search_s: float) -> dict[str, Any] | None:
         "problem": subject.problem,
         "facts": subject.facts,
         "evaluation_mode": subject.evaluation_mode,
-        "limits": {"blocks": 150, "steps": 4000, "elements": 20_000_000, "stretch": 2},
+        "limits": {"blocks": 100, "steps": 1500, "elements": 20_000_000, "stretch": 2},
         "search_s": search_s,
     }
     found = _ask("mutation.truth_sizes", payload, 60 + 2 * search_s)
@@ -96,6 +97,7 @@ def changes(
         "evaluation_mode": subject.evaluation_mode,
         "seed": SEED,
         "run_s": RUN_S,
+        "parent_s": PARENT_S,
     }
     answer = _ask(
         "mutation.truth_worker", payload, 60 + RUN_S * len(sets) * (len(sources) + 1), True

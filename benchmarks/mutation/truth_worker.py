@@ -55,7 +55,9 @@ class Worker:
             prepared = self._prepared(index, inputs)
             if prepared is not None:
                 self.sets.append((prepared, payload["pins"][index]))
-        self.parents = [self._run(payload["parent"], *one) for one in self.sets]
+        self.parents = [
+            self._run(payload["parent"], *one, payload["parent_s"]) for one in self.sets
+        ]
 
     def compare(self, source: str) -> dict[str, Any]:
         """The worst change over all sets on which the parent runs."""
@@ -63,7 +65,7 @@ class Worker:
         for one, parent in zip(self.sets, self.parents, strict=True):
             if not isinstance(parent, list):
                 continue
-            found = _difference(self._run(source, *one), parent)
+            found = _difference(self._run(source, *one, self.payload["run_s"]), parent)
             worst = {**max(worst, found, key=_severity), "runs": worst["runs"] + 1}
         return worst
 
@@ -100,7 +102,7 @@ class Worker:
         ]
 
     def _run(
-        self, source: str, prepared: Mapping[str, Any], pins: Mapping[str, Any]
+        self, source: str, prepared: Mapping[str, Any], pins: Mapping[str, Any], run_s: float
     ) -> list[Array] | str:
         """The outputs, or "raises" or "hangs"."""
         self.runs += 1
@@ -114,8 +116,8 @@ class Worker:
             "cases": {"normal": prepared["case"]},
             "states": prepared["states"],
             "runs": [{"case": "normal", "pins": pins}],
-            "deadline_s": self.payload["run_s"],
-            "budget_s": self.payload["run_s"],
+            "deadline_s": run_s,
+            "budget_s": run_s,
             "facts": self.payload["facts"],
             "compute_capability": self.payload["compute_capability"],
             "evaluation_mode": self.payload["evaluation_mode"],

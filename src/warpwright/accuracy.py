@@ -66,6 +66,23 @@ def verify_accuracy(
 
     `kernels` holds the configs of each kernel of the child. Without a problem: not verified.
     """
+    return _verified(parent, child, kernels, bench, alone=False)
+
+
+def verify_alone(study: Study, bench: Workbench) -> AccuracyRun:
+    """The same for a program that replaces no other: by the reference and the policy alone."""
+    kernels = {kernel.kernel: kernel for kernel in study.kernels}
+    return _verified(study, study.view, kernels, bench, alone=True)
+
+
+def _verified(
+    parent: Study,
+    child: ProgramView,
+    kernels: Mapping[str, KernelStudy],
+    bench: Workbench,
+    *,
+    alone: bool,
+) -> AccuracyRun:
     if parent.problem is None or parent.trace is None:
         return AccuracyRun(not_verified(NO_SHAPES))
     bench.listener("accuracy", "choosing small inputs on which every kernel runs")
@@ -87,7 +104,7 @@ def verify_accuracy(
         )
         if isinstance(reference, Unavailable):
             return AccuracyRun(not_verified(reference.reason))
-        return _judge(parent, child, kernels, reference, bench)
+        return _judge(parent, child, kernels, reference, bench, alone=alone)
 
 
 def _judge(
@@ -96,6 +113,8 @@ def _judge(
     kernels: Mapping[str, KernelStudy],
     reference: Reference,
     bench: Workbench,
+    *,
+    alone: bool,
 ) -> AccuracyRun:
     base = {kernel.kernel: _usual(kernel) for kernel in parent.kernels}
     pinned = pinned_runs(child, kernels, base)
@@ -107,7 +126,7 @@ def _judge(
     # The first config sees every kind of data, the others the problem's own; parent and
     # candidate run side by side, each in processes of its own.
     tasks: list[Task] = [
-        (parent.view.source, [PinnedRun("parent", base)], cases),
+        (parent.view.source, [] if alone else [PinnedRun("parent", base)], cases),
         (child.source, pinned[:1], cases),
         (child.source, pinned[1:], cases[:1]),
     ]
@@ -127,12 +146,12 @@ def _judge(
             of_parent,
             reference.cases,
             required_kernels=required,
-            parent_source=parent.view.source,
+            parent_source="" if alone else parent.view.source,
         )
 
     judged = verdicts(theirs)
     suspects = [run for run in pinned if run.label in _failed(judged)]
-    originals = [run for run in suspects if _is_original(run, parent)]
+    originals = [run for run in suspects if not alone and _is_original(run, parent)]
     if originals:
         # An original may be wrong in the parent already: run the parent with the same pins.
         judged = verdicts((*theirs, *perform((parent.view.source, originals, cases))))

@@ -20,24 +20,32 @@ from warpwright.benching import bench as run_bench
 from warpwright.checking import check_reply
 from warpwright.data.gpus import all_gpus, find_gpu
 from warpwright.data.stages import all_stages, find_stage
-from warpwright.errors import InputError, Place, WarpwrightError
+from warpwright.errors import InputError, MissingToolError, Place, WarpwrightError
 from warpwright.formats.kernelbench import read_problem
 from warpwright.formats.nsight import parse_metrics
 from warpwright.formats.reply import parse_reply
 from warpwright.formats.request import parse_request, render_request
 from warpwright.journal import Journal, RunEntry, Step, default_state_dir
-from warpwright.local_gpu import HERE, local_gpu
+from warpwright.local_gpu import HERE, is_here, local_gpu
 from warpwright.machine import MachineReport, examine_machine
+from warpwright.measure.budget import BUDGETS
+from warpwright.measure.minimum import minimum_of
+from warpwright.optimizing import CONFIGS, TRIES, optimize_problem
 from warpwright.profiling.metrics import wanted_metrics
 from warpwright.profiling.run import CLOCK_CONTROLS, Plan, profile_program
+from warpwright.report.optimization_record import optimization_record
 from warpwright.report.record import answer_record, bench_record, check_record
+from warpwright.report.verify_script import verify_script
+from warpwright.resources.gpus import resolve_gpu
 from warpwright.sandbox.cache import ResultCache
 from warpwright.source.view import read_program
-from warpwright.specialist import answer_request, study_request
+from warpwright.specialist import GPU_SECTION, answer_request, study_request
 from warpwright.study import Subject, Workbench, study_program
-from warpwright.types.answer import Answer
+from warpwright.trials.setup import TrialSetup
+from warpwright.types.answer import Answer, Decision
 from warpwright.types.bench import BenchResult
 from warpwright.types.gpu import GpuSheet, ResolvedGpu, StatedGpu
+from warpwright.types.optimization import Optimization
 from warpwright.types.profiling import ProfileRun
 from warpwright.types.progress import Listener, silent
 from warpwright.types.request import Profile, Request
@@ -57,35 +65,141 @@ class AnswerRun:
 
 
 @dataclass(frozen=True, slots=True)
+class OptimizeRun:
+    """The same for `optimize`."""
+
+    result: Optimization
+    run: str
+    folder: Path
+
+
+@dataclass(frozen=True, slots=True)
 class CheckRun:
     gate: GateReport
     run: str
 
 
-def answer(request: str, *, problem: Problem | None = None, use_cache: bool = True) -> Answer:
+@dataclass(frozen=True, slots=True)
+class Measuring:
+    """Whether and how much an answer is measured.
+
+    `wanted` None: where the target is the GPU of this machine and shapes are known. `budget` is
+    one of `measure.budget.BUDGETS`. `device` "cpu" times Triton's interpreter: for tests.
+    """
+
+    wanted: bool | None = None
+    budget: str = "default"
+    device: str = "cuda"
+
+
+def answer(
+    request: str,
+    *,
+    problem: Problem | None = None,
+    gpu: str | None = None,
+    measuring: Measuring | None = None,
+    use_cache: bool = True,
+) -> Answer:
     """Answer a request document: the best program that obeys its stage's rules.
 
     `problem` (see `formats.kernelbench.read_problem`) gives shapes and the reference for
-    accuracy; without it, and without a [PROBLEM] section, accuracy is "not verified".
+    accuracy; without it, and without a [PROBLEM] section, accuracy is "not verified". `gpu`
+    answers for another card than the request's, `here` for this machine's own.
     """
-    return answer_run(request, problem=problem, use_cache=use_cache).answer
+    run = answer_run(request, problem=problem, gpu=gpu, measuring=measuring, use_cache=use_cache)
+    return run.answer
 
 
 def answer_run(
     request: str,
     *,
     problem: Problem | None = None,
+    gpu: str | None = None,
+    measuring: Measuring | None = None,
     document: str | None = None,
     use_cache: bool = True,
     listener: Listener = silent,
 ) -> AnswerRun:
-    """`answer`, kept in the journal step by step."""
+    """`answer`, kept in the journal step by step; what is measured can be resumed."""
     parsed = parse_request(request, document=document)
+    target = None
+    if gpu is not None:
+        target = target_gpu(gpu)
+        parsed = _retargeted(parsed, target)
     with _Run("answer", document, listener) as run:
-        result = answer_request(parsed, _bench(use_cache, run), problem)
+        setup = _trial_setup(parsed, problem, target, measuring or Measuring(), run)
+        result = answer_request(parsed, _bench(use_cache, run), problem, gpu=target, setup=setup)
         record = answer_record(result, run.id).model_dump(mode="json")
         run.finish(f"{result.decision}: {result.reason}", record)
+        if setup is not None:
+            setup.conclude()
     return AnswerRun(result, run.id, default_state_dir() / "runs" / run.id)
+
+
+def verify(answer: Answer, *, title: str = "") -> str | None:
+    """A script that checks an answer and times it against its parent on its reader's card.
+
+    It needs torch and Triton only. None where the parent stays, or no model is known to check by.
+    """
+    problem = answer.study.problem
+    if answer.decision is Decision.KEPT or problem is None or not problem.source:
+        return None
+    return verify_script(
+        parent=answer.request.program,
+        answer=answer.program,
+        problem=problem.source,
+        title=title,
+        minimum_pct=minimum_of(answer.request.stage).low_pct,
+    )
+
+
+def _trial_setup(
+    request: Request,
+    problem: Problem | None,
+    target: ResolvedGpu | None,
+    measuring: Measuring,
+    listener: Listener,
+) -> TrialSetup | None:
+    """How to measure, or None. Raises MissingToolError where it is wanted and cannot be done on
+    this machine, InputError for a budget that does not exist and for missing shapes."""
+    if measuring.budget not in BUDGETS:
+        expected = "one of " + ", ".join(BUDGETS)
+        raise InputError("unknown budget", expected=expected, got=repr(measuring.budget))
+    if measuring.wanted is False:
+        return None
+    missing = _not_measurable(request, problem, target, measuring)
+    if missing is None:
+        return TrialSetup(
+            default_state_dir() / "trials", BUDGETS[measuring.budget], measuring.device
+        )
+    reason, hint = missing
+    if measuring.wanted:
+        raise MissingToolError(f"nothing can be measured: {reason}", hint=hint)
+    listener("measure", f"nothing is measured: {reason}")
+    return None
+
+
+def _not_measurable(
+    request: Request, problem: Problem | None, target: ResolvedGpu | None, measuring: Measuring
+) -> tuple[str, str] | None:
+    """Why a request cannot be measured on this machine, and what to do; None where it can."""
+    if problem is None and request.problem is None:
+        if measuring.wanted:
+            raise InputError(
+                "nothing can be measured: no input shapes are known",
+                place=Place(request.document),
+                expected="--problem FILE, --input SHAPE, or a [PROBLEM] section",
+            )
+        return "no input shapes are known", "give --problem FILE"
+    if measuring.device == "cpu":
+        return None
+    place = Place(request.document, GPU_SECTION)
+    sheet = (target or resolve_gpu(request.gpu, place=place)).sheet
+    same, here = is_here(sheet)
+    if same:
+        return None
+    hint = "`--gpu here` answers for the GPU of this machine"
+    return f"{here}, the target is {sheet.name}", hint
 
 
 def check(
@@ -111,6 +225,37 @@ def check_run(
         gate = check_reply(parsed, found, _bench(use_cache, run), problem)
         run.finish(str(gate.status), check_record(gate, run.id).model_dump(mode="json"))
     return CheckRun(gate, run.id)
+
+
+def optimize(problem: Problem, *, gpu: str, program: str | None = None) -> Optimization:
+    """A program for a problem with an algorithm of our choice, compiled for a GPU by name.
+
+    `program` is one that it replaces. Raises InputError where the problem is not recognised.
+    """
+    return optimize_run(problem, gpu=gpu, program=program).result
+
+
+def optimize_run(
+    problem: Problem,
+    *,
+    gpu: str,
+    program: str | None = None,
+    document: str | None = None,
+    tries: int = TRIES,
+    configs: int = CONFIGS,
+    use_cache: bool = True,
+    listener: Listener = silent,
+) -> OptimizeRun:
+    """`optimize`, kept in the journal step by step."""
+    target = target_gpu(gpu)
+    if program is not None:
+        read_program(program, document=document)
+    with _Run("optimize", document, listener) as run:
+        result = optimize_problem(
+            problem, target, _bench(use_cache, run), parent=program, tries=tries, configs=configs
+        )
+        run.finish(result.reason, optimization_record(result, run.id).model_dump(mode="json"))
+    return OptimizeRun(result, run.id, default_state_dir() / "runs" / run.id)
 
 
 def inspect(

@@ -7,6 +7,7 @@ from dataclasses import replace
 
 from warpwright.accuracy import not_verified
 from warpwright.calls import find_calls
+from warpwright.drafting import exhausted, propose, with_accuracy
 from warpwright.errors import InputError, MissingToolError, Place
 from warpwright.formats.reply import Reply
 from warpwright.judging import judge_candidate
@@ -15,13 +16,7 @@ from warpwright.resources.gpus import resolve_gpu
 from warpwright.runnable import configs_run, host_code_failed
 from warpwright.sandbox.trace import TraceFailed, trace_program
 from warpwright.source.view import read_program
-from warpwright.specialist import (
-    GPU_SECTION,
-    exhausted,
-    propose,
-    study_request,
-    with_accuracy,
-)
+from warpwright.specialist import GPU_SECTION, study_request
 from warpwright.study import Subject, Workbench, study_kernel
 from warpwright.types.program import ProgramView
 from warpwright.types.request import Request

@@ -8,7 +8,7 @@ from warpwright.data.gpus import gpu_candidates
 from warpwright.errors import MissingToolError
 from warpwright.resources.gpus import resolve_gpu
 from warpwright.sandbox.gpu_facts import DeviceFacts, device_facts
-from warpwright.types.gpu import ResolvedGpu, StatedGpu
+from warpwright.types.gpu import GpuSheet, ResolvedGpu, StatedGpu
 
 HERE = "here"
 DEVICE_SOURCE = "reported by this machine's CUDA driver"
@@ -41,3 +41,13 @@ def resolve_device(facts: DeviceFacts) -> ResolvedGpu:
         sources = {**sheet.sources, "memory_bandwidth_gb_per_s": BANDWIDTH_SOURCE}
         sheet = replace(sheet, memory_bandwidth_gb_per_s=bandwidth, sources=sources)
     return replace(resolved, sheet=sheet)
+
+
+def is_here(sheet: GpuSheet) -> tuple[bool, str]:
+    """Whether the first visible GPU of this machine is the target; and what is here, in words."""
+    facts = device_facts()
+    if facts is None:
+        return False, "this machine has no NVIDIA GPU"
+    known = gpu_candidates(facts.name)
+    name = known[0].name if known else facts.name
+    return name == sheet.name, f"the GPU of this machine is {facts.name}"

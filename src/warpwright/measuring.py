@@ -8,9 +8,9 @@ from __future__ import annotations
 import math
 import secrets
 import tempfile
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from warpwright.gate.accuracy import conclude
@@ -28,6 +28,8 @@ from warpwright.types.worker import Answer, CandidateFailed, Done, WorkerDied
 
 CASES = ("problem", "normal", "wide", "outliers", "nonfinite")
 PERTURBED = "perturbed state"
+CALL_S = 60.0
+FIRST_CALL_S = 300.0  # of the parent, which may not have been compiled ahead
 # Bytes an element, of a kind of dtype that eager PyTorch gives; enough to poison the memory.
 ELEMENT_BYTES = {"float64": 8, "int64": 8, "float16": 2, "bfloat16": 2, "bool": 1}
 
@@ -65,11 +67,16 @@ class Bench:
     _order: int = 0
     _kept: CaseSpec | None = None
 
-    def open(self) -> Failure | None:
-        """Load the problem, compute the references, run the parent. What failed, or None."""
+    def open(self, ahead: Callable[[], object] | None = None) -> Failure | None:
+        """Load the problem, compute the references, run the parent. What failed, or None.
+
+        `ahead` is called as soon as programs can be made: to compile them several at a time.
+        """
         loaded = self.judge.load(self.problem, seed=self.seed)
         if not isinstance(loaded, Done):
             return loaded
+        if ahead is not None:
+            ahead()
         for spec in self._specs():
             reference = self.judge.prepare(spec)
             if isinstance(reference, WorkerDied):
@@ -104,16 +111,28 @@ class Bench:
             cache_dir=cache_directory(self.caches, source),
         )
 
-    def check(self, worker: Worker, program: Program, label: str = "as launched") -> Checked:
-        """Run a program on every case; the gate's verdict from the judge's numbers."""
-        runs, failure = self._runs(worker, program, False, label)
-        cases = judge_measured(
+    def check(
+        self,
+        worker: Worker,
+        program: Program,
+        label: str = "as launched",
+        cases: Sequence[str] | None = None,
+    ) -> Checked:
+        """Run a program on every case, or on those named; the gate's verdict from the judge's
+        numbers. The program stays loaded."""
+        runs, failure = self._runs(worker, program, False, label, cases)
+        judged = judge_measured(
             runs, self.parent_runs, self.references, required_kernels=self.required_kernels
         )
-        return Checked(conclude(cases), cases, failure)
+        return Checked(conclude(judged), judged, failure)
 
     def _runs(
-        self, worker: Worker, program: Program, is_parent: bool, label: str = "as launched"
+        self,
+        worker: Worker,
+        program: Program,
+        is_parent: bool,
+        label: str = "as launched",
+        wanted: Sequence[str] | None = None,
     ) -> tuple[list[CheckNumbers], Failure | None]:
         loaded = worker.load(program)
         if not isinstance(loaded, Done):
@@ -121,9 +140,15 @@ class Bench:
             return [failed_check(ref.spec, label, loaded) for ref in first], loaded
         runs: list[CheckNumbers] = []
         for reference in self.references:
-            if reference.skipped is not None:
+            if reference.skipped is not None or (
+                wanted is not None and reference.name not in wanted
+            ):
                 continue
-            ran = worker.check(reference.spec, poison_bytes=_sizes(reference))
+            ran = worker.check(
+                reference.spec,
+                poison_bytes=_sizes(reference),
+                deadline_s=FIRST_CALL_S if is_parent and not runs else CALL_S,
+            )
             if not isinstance(ran, Done):
                 runs.append(failed_check(reference.spec, label, ran))
                 if isinstance(ran, WorkerDied) or not worker.healthy:
@@ -151,15 +176,24 @@ class Bench:
         return worker.time(0, seed=_secret(), warm_up_s=seconds, deadline_s=120.0 + seconds)
 
     def burst(
-        self, worker: Worker, program: str, number: int, calls: int, *, keep: bool = False
+        self,
+        worker: Worker,
+        program: str,
+        number: int,
+        calls: int,
+        *,
+        order: int | None = None,
+        keep: bool = False,
     ) -> Burst | Failure:
-        """One burst of what is loaded. `program` names it, `number` its worker.
+        """One burst of what is loaded. `program` names it, `number` its worker, `order` its place
+        in the plan that it is part of (without one, bursts are counted).
 
         `keep`: the output of one call, chosen at random, can be judged by `check_kept`.
         """
         kept = secrets.randbelow(calls) if keep else None
         answer = worker.time(calls, seed=_secret(), keep=kept)
-        order, self._order = self._order, self._order + 1
+        if order is None:
+            order, self._order = self._order, self._order + 1
         if not isinstance(answer, Done):
             return answer
         times = _times(answer, calls)
@@ -186,8 +220,20 @@ class Bench:
         numbers = self._measured(worker, reference, Done(ran), label, False)
         if not isinstance(numbers, CheckNumbers):
             return numbers
-        (case,) = judge_measured([numbers], [], [reference], required_kernels=self.required_kernels)
+        (case,) = judge_measured(
+            [numbers],
+            self._parent_on(reference),
+            [reference],
+            required_kernels=self.required_kernels,
+        )
         return case
+
+    def _parent_on(self, reference: ReferenceNumbers) -> list[CheckNumbers]:
+        """The parent's errors on the problem's own kind of data, which bound a candidate's on
+        other data of that kind too: relative errors of one kind are alike."""
+        return [
+            replace(run, case=reference.name) for run in self.parent_runs if run.case == CASES[0]
+        ]
 
 
 def _secret() -> int:

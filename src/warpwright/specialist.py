@@ -3,7 +3,9 @@
     request → evidence → propose → gate → decide → answer
 
 Without a GPU the decision is made on compiled evidence and on accuracy in the interpreter: no
-speed is claimed, and the tuner on the user's card chooses among configs that were checked.
+speed is claimed, and the tuner on the user's card chooses among configs that were checked. With
+one, every config is measured beside the parent, and the program is handed out only where fresh
+timings show that it is faster.
 """
 
 from __future__ import annotations
@@ -11,76 +13,111 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
-from warpwright.accuracy import verify_accuracy
-from warpwright.data.stages import left_open
 from warpwright.diagnosis.profile_check import toolchain_finding
+from warpwright.drafting import Draft, chosen_by_time, draft, propose, with_accuracy
 from warpwright.errors import Place
 from warpwright.formats.nsight import check_profile_kernels, retired_metrics
 from warpwright.judging import judge_candidate
-from warpwright.proposers.configs import TuningRules, choose, neighbours
-from warpwright.proposers.emit import emit_plans, reason_to_leave_alone
+from warpwright.measure.minimum import minimum_of
 from warpwright.resources.gpus import resolve_gpu
-from warpwright.source.view import read_program
-from warpwright.study import Subject, Workbench, read_view, study_kernel, study_program
+from warpwright.study import Subject, Workbench, read_view, study_program
+from warpwright.trials.measured import decide_draft, measure_configs, with_apart
+from warpwright.trials.screening import ParentFailedError
+from warpwright.trials.setup import Table, TrialSetup, open_table
 from warpwright.types.answer import Answer, ConfigPlan, Decision
 from warpwright.types.calls import KernelCalls
-from warpwright.types.config import Config
 from warpwright.types.evidence import Origin
 from warpwright.types.gpu import ResolvedGpu
-from warpwright.types.program import ProgramView
 from warpwright.types.request import Request
 from warpwright.types.shapes import Problem
 from warpwright.types.stage import StageId
 from warpwright.types.study import Finding, KernelStudy, Study
-from warpwright.types.verdict import GateReport, Status
+from warpwright.types.trial import Trial
 
-ATTEMPTS = 3
 GPU_SECTION = "# Target GPU"
-WRONG_OUTPUT = "refused: its output is wrong (see accuracy)"
-WARPS_ACTIVE = "sm__warps_active.avg.pct_of_peak_sustained_active"
 
 
-def answer_request(request: Request, bench: Workbench, problem: Problem | None = None) -> Answer:
+def answer_request(
+    request: Request,
+    bench: Workbench,
+    problem: Problem | None = None,
+    *,
+    gpu: ResolvedGpu | None = None,
+    setup: TrialSetup | None = None,
+) -> Answer:
     """Answer a request within its stage's rules.
 
     `problem` gives shapes and the reference; without one, a `[PROBLEM]` section of the request
-    is used, and without that accuracy stays unverified. Raises InputError and MissingToolError.
+    is used, and without that accuracy stays unverified. `gpu` stands in for the request's own.
+    With `setup` the GPU of this machine, which must be the request's, measures and decides.
+    Raises InputError and MissingToolError.
     """
-    study, problem = study_request(request, bench, problem)
+    study, problem = study_request(request, bench, problem, gpu)
     if request.stage.id is not StageId.TUNING:
         stage = request.stage.id or "the request's stage"
         reason = f"no proposer of ours makes candidates for {stage} yet"
         return _kept(request, study, bench, (), reason)
+    if setup is not None:
+        return _measured(request, study, bench, setup)
     plans, candidates = propose(request, study, bench)
-    rejected: dict[str, set[Config]] = {}
-    for _ in range(ATTEMPTS):  # again without the configs that failed accuracy
-        program = emit_plans(request.program, list(zip(plans, study.calls, strict=True)))
-        if program == request.program:
-            return _kept(request, study, bench, plans, "nothing better can be shown")
-        child = read_program(program)
-        kernels = _candidate_kernels(study, candidates)
-        gate = judge_candidate(request, study, child, kernels, exhausted(request, plans), rejected)
-        gate, failing = with_accuracy(gate, study, child, kernels, bench)
-        if not failing:
-            break
-        for kernel, configs in failing.items():
-            rejected.setdefault(kernel, set()).update(configs)
-        plans = tuple(_without(plan, rejected.get(plan.kernel, set())) for plan in plans)
+    return _answer(request, study, bench, draft(request, study, bench, plans, candidates))
+
+
+def _measured(request: Request, study: Study, bench: Workbench, setup: TrialSetup) -> Answer:
+    """The answer by measuring; the parent stays where nothing can be measured."""
+    plans, candidates = propose(request, study, bench, setup.budget.candidates)
+    question = {"request": repr(request), "gpu": repr(study.gpu)}
+    with open_table(setup, study, question, bench.listener) as table:
+        if isinstance(table, str):
+            trial = Trial(None, setup.budget.name, failure=table)
+            return _kept(request, study, bench, plans, f"not measured: {table}", trial)
+        try:
+            drafted, trial = _tried(request, study, bench, table, plans, candidates)
+        except ParentFailedError as error:
+            trial = Trial(table.bench.gpu, setup.budget.name, failure=str(error))
+            drafted = Draft(plans, keep=f"the parent stopped running while measured: {error}")
+    return _answer(request, study, bench, drafted, trial)
+
+
+def _tried(
+    request: Request,
+    study: Study,
+    bench: Workbench,
+    table: Table,
+    plans: tuple[ConfigPlan, ...],
+    candidates: Mapping[str, KernelStudy],
+) -> tuple[Draft, Trial]:
+    """Measure the configs, draft from the fastest, decide on fresh timings."""
+    found = measure_configs(table, study, plans)
+    plans = chosen_by_time(request, study, candidates, found.timed)
+    if found.none_faster is not None:
+        drafted = Draft(plans, keep=found.none_faster)
     else:
-        return _kept(request, study, bench, plans, "configs kept failing accuracy (see there)")
-    plans = tuple(_with_wrong_told(plan) for plan in plans)
-    if gate.status is Status.FAIL:
-        broken = "; ".join(str(violation) for violation in gate.violations[:3])
-        return _kept(request, study, bench, plans, f"the candidate was refused: {broken}")
+        drafted = draft(request, study, bench, plans, candidates, found.confirm)
+    trial = found.trial
+    if drafted.keep is None:
+        trial, keep = decide_draft(table, found, drafted.program, minimum_of(request.stage))
+        drafted = replace(drafted, keep=keep)
+    answered = request.program if drafted.keep is not None else drafted.program
+    return drafted, with_apart(table, trial, answered)
+
+
+def _answer(
+    request: Request, study: Study, bench: Workbench, drafted: Draft, trial: Trial | None = None
+) -> Answer:
+    if drafted.keep is not None or drafted.gate is None:
+        reason = drafted.keep or "nothing better can be shown"
+        return _kept(request, study, bench, drafted.plans, reason, trial)
     return Answer(
         request=request,
-        program=program,
+        program=drafted.program,
         decision=Decision.CHANGED,
-        reason=_what_changed(plans, study.calls),
+        reason=_what_changed(drafted.plans, study.calls),
         study=study,
-        plans=plans,
-        gate=gate,
-        conflicts=tuple(c for plan in plans for c in plan.conflicts),
+        plans=drafted.plans,
+        gate=drafted.gate,
+        conflicts=tuple(c for plan in drafted.plans for c in plan.conflicts),
+        trial=trial,
     )
 
 
@@ -119,97 +156,13 @@ def retired_metric_findings(request: Request) -> tuple[Finding, ...]:
     )
 
 
-def propose(
-    request: Request, study: Study, bench: Workbench
-) -> tuple[tuple[ConfigPlan, ...], dict[str, KernelStudy]]:
-    """A plan a kernel, and what its new configs compile to."""
-    # our own table fills what the request leaves open
-    rules = TuningRules.of((*request.stage.rules, *left_open(request.stage)))
-    subject = Subject(request.program, request.document, request.program_line)
-    plans = []
-    studied: dict[str, KernelStudy] = {}
-    for kernel, call in zip(study.kernels, study.calls, strict=True):
-        untouchable = reason_to_leave_alone(study.view, call)
-        if untouchable is not None:
-            plans.append(ConfigPlan(kernel.kernel, (), left_alone=untouchable))
-            continue
-        wanted = neighbours(kernel, rules)
-        bench.listener(
-            "propose", f"{kernel.kernel}: {len(wanted)} new configs within the rules to look at"
-        )
-        new = study_kernel(call, wanted, subject, study.gpu.sheet, bench)
-        studied[kernel.kernel] = new
-        profile = request.profile.kernel(kernel.kernel)
-        measured = None if profile is None else profile.metric(WARPS_ACTIVE)
-        plans.append(choose(kernel, new.configs, rules, measured_warps_active_pct=measured))
-    return tuple(plans), studied
-
-
-def exhausted(request: Request, plans: Sequence[ConfigPlan]) -> frozenset[str]:
-    """Kernels that cannot have as many distinct configs as the request asks for.
-
-    All that the rules allow were compiled, and the plan keeps every distinct one.
-    """
-    least = TuningRules.of(request.stage.rules).count_min or 0
-    return frozenset(p.kernel for p in plans if not p.left_alone and len(p.kept) < least)
-
-
-def _candidate_kernels(study: Study, studied: Mapping[str, KernelStudy]) -> dict[str, KernelStudy]:
-    """Every kernel with its originals and candidates, as the candidate program may have them."""
-    return {
-        kernel.kernel: replace(kernel, configs=(*kernel.configs, *studied[kernel.kernel].configs))
-        if kernel.kernel in studied
-        else kernel
-        for kernel in study.kernels
-    }
-
-
-def with_accuracy(
-    gate: GateReport,
-    study: Study,
-    child: ProgramView,
-    kernels: Mapping[str, KernelStudy],
-    bench: Workbench,
-) -> tuple[GateReport, dict[str, set[Config]]]:
-    """The gate's report with accuracy added, and the configs that failed it, by kernel.
-
-    A candidate that reading alone refuses is not run.
-    """
-    if gate.status is Status.FAIL:
-        return gate, {}
-    run = verify_accuracy(study, child, kernels, bench)
-    report = replace(gate, results=(*gate.results, run.result), accuracy_cases=run.cases)
-    return report, dict(run.failing)
-
-
-def _without(plan: ConfigPlan, rejected: set[Config]) -> ConfigPlan:
-    choices = tuple(
-        replace(choice, kept=False, reason=WRONG_OUTPUT)
-        if choice.config in rejected and choice.kept
-        else choice
-        for choice in plan.choices
-    )
-    return replace(plan, choices=choices)
-
-
-def _with_wrong_told(plan: ConfigPlan) -> ConfigPlan:
-    """Originals that compute something wrong are a conflict: the rules ask to keep them."""
-    wrong = [c.config for c in plan.choices if not c.proposed and c.reason == WRONG_OUTPUT]
-    if not wrong:
-        return plan
-    told = (
-        f"{plan.kernel}: the program's own {'; '.join(map(str, wrong))} computes something else "
-        "than the reference; the rules ask to keep originals, and a wrong one is not handed out"
-    )
-    return replace(plan, conflicts=(*plan.conflicts, told))
-
-
 def _kept(
     request: Request,
     study: Study,
     bench: Workbench,
     plans: tuple[ConfigPlan, ...],
     reason: str,
+    trial: Trial | None = None,
 ) -> Answer:
     """The parent as the answer, with the gate's view of it."""
     kernels = {kernel.kernel: kernel for kernel in study.kernels}
@@ -224,6 +177,7 @@ def _kept(
         plans=plans,
         gate=gate,
         conflicts=tuple(c for plan in plans for c in plan.conflicts),
+        trial=trial,
     )
 
 

@@ -14,6 +14,7 @@ from warpwright.diagnosis.active_config import GRID_SIZE, infer_active
 from warpwright.diagnosis.cause_case import CauseCase
 from warpwright.diagnosis.causes import kernel_causes
 from warpwright.diagnosis.findings import by_weight, kernel_findings, profile_disagreements
+from warpwright.diagnosis.padding import padded_configs
 from warpwright.diagnosis.profile_check import resource_disagreements
 from warpwright.errors import InputError, Place
 from warpwright.launch_floors import with_floors
@@ -319,7 +320,8 @@ def _completed(
 ) -> KernelStudy:
     """The study with the active config told, findings and causes."""
     metrics = None if profile is None else profile.kernel(study.kernel)
-    inference = infer_active(study, calls.launches, metrics, possible, sheet)
+    padded = padded_configs(view.source, study.kernel, calls.launches)
+    inference = infer_active(study, calls.launches, metrics, possible, sheet, padded)
     configs = tuple(
         replace(config, activity=inference.activity(config.config)) for config in study.configs
     )

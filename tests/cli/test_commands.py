@@ -61,6 +61,7 @@ def test_help_teaches_the_first_steps_and_the_exit_codes(warpwright: Command) ->
         "check",
         "inspect",
         "bench",
+        "optimize",
         "request",
         "gpus",
         "stages",

@@ -241,3 +241,19 @@ def test_without_a_profile_only_a_single_config_is_active() -> None:
 def test_a_profile_without_the_metrics_tells_nothing() -> None:
     found = infer_active(STUDY, [LAUNCH], KernelProfile("kernel", ({},)))
     assert found.activity(LARGE) is Activity.UNKNOWN
+
+
+class TestPadding:
+    def test_a_tile_that_only_masks_more_is_not_taken_to_be_active(self):
+        study = kernel(config_study(SMALL, 0), config_study(LARGE, 1))
+        padded = {LARGE: frozenset({SMALL})}
+        told = infer_active(study, [launch(SMALL=8, LARGE=8)], profile(8), padded=padded)
+        assert told.candidates == (SMALL,)
+        assert "a tie is broken by padding" in told.reason
+
+    def test_it_stays_where_the_smaller_one_was_ruled_out(self):
+        study = kernel(config_study(SMALL, 0, fits=False), config_study(LARGE, 1))
+        padded = {LARGE: frozenset({SMALL})}
+        told = infer_active(study, [launch(SMALL=8, LARGE=8)], profile(8), padded=padded)
+        assert told.candidates == (LARGE,)
+        assert "padding" not in told.reason

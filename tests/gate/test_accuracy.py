@@ -40,6 +40,8 @@ class Run:
     memory_events: Sequence[Any] = ()
     parameters: str = ""
     parameters_matched: bool = True
+    cpu_s: float | None = 0.1
+    block_cpu_s: float | None = None
 
 
 @dataclass(frozen=True)
@@ -306,6 +308,34 @@ class TestRunsThatDidNotEnd:
         (case,) = judge_outputs([run], [], [right_of(data)], required_kernels=KERNELS)
         assert case.status is Status.NOT_VERIFIED
         assert "why" in case.reason
+
+    def stopped(self, block_cpu_s: float | None, parent: Run) -> AccuracyCase:
+        run = Run(None, outcome="timeout", reason="still running", block_cpu_s=block_cpu_s)
+        (case,) = judge_outputs([run], [parent], [right_of(values())], required_kernels=KERNELS)
+        return case
+
+    def test_a_block_that_takes_many_times_the_parents_whole_run_does_not_end(self):
+        parent = Run([Tensor(noisy(values(), 0))], cpu_s=0.5)
+        case = self.stopped(60.0, parent)
+        assert case.status is Status.FAIL
+        assert "does not end" in case.reason and "0.5 s" in case.reason
+
+    @pytest.mark.parametrize(
+        ("block_cpu_s", "parent_cpu_s"),
+        [
+            (60.0, 4.0),  # a slow parent: the block may only be slow as well
+            (3.0, 0.01),  # the machine was busy: little of the deadline was its own
+            (None, 0.5),  # stopped in host code
+            (60.0, None),
+        ],
+    )
+    def test_a_run_that_may_have_ended_later_is_not_refused(self, block_cpu_s, parent_cpu_s):
+        parent = Run([Tensor(noisy(values(), 0))], cpu_s=parent_cpu_s)
+        assert self.stopped(block_cpu_s, parent).status is Status.NOT_VERIFIED
+
+    def test_nothing_is_endless_where_the_parent_does_not_end_either(self):
+        parent = Run(None, outcome="timeout", reason="still running", cpu_s=60.0)
+        assert self.stopped(60.0, parent).status is Status.NOT_VERIFIED
 
 
 class TestSideEffects:

@@ -423,6 +423,18 @@ class TestBadPrograms:
         runs = [InterpretRun("problem", {"product": config}) for config in MATMUL_CONFIGS]
         first, second = interpret(endless, matmul, runs, deadline_s=3)
         assert (first.outcome, second.outcome) == (RunOutcome.TIMEOUT, RunOutcome.OK)
+        assert first.block_cpu_s is not None and first.block_cpu_s > 20 * (second.cpu_s or 3)
+        assert second.block_cpu_s is None
+
+    def test_host_code_that_does_not_end_is_stopped_in_no_block(self, matmul):
+        endless = changed(
+            MATMUL,
+            "        columns = right.shape[1]\n",
+            "        columns = right.shape[1]\n"
+            "        while float(left.min()) < 0:\n            pass\n",
+        )
+        (run,) = interpret(endless, matmul, [InterpretRun("normal")], deadline_s=2)
+        assert (run.outcome, run.block_cpu_s) == (RunOutcome.TIMEOUT, None)
 
     def test_a_run_that_kills_its_process_costs_the_others_nothing(self, matmul):
         deadly = changed(

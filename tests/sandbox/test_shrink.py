@@ -124,6 +124,50 @@ def test_constructor_arguments_shrink_along_where_inputs_alone_cannot() -> None:
     assert found.steps <= Limits().steps
 
 
+SLIDING = """
+import torch
+import torch.nn as nn
+import triton
+import triton.language as tl
+
+@triton.jit
+def slide(signal, taps, out, length, filter_length, TILE: tl.constexpr):
+    channel = tl.program_id(1)
+    start = (tl.program_id(0) * tl.num_programs(1) + channel) * length
+    at = tl.arange(0, TILE)
+    total = tl.zeros((TILE,), dtype=tl.float32)
+    for tap in range(0, filter_length):
+        place = at + tap - filter_length // 2
+        inside = (place >= 0) & (place < length)
+        factor = tl.load(taps + channel * filter_length + tap)
+        total += factor * tl.load(signal + start + place, mask=inside, other=0.0)
+    tl.store(out + start + at, total, mask=at < length)
+
+class ModelNew(nn.Module):
+    def __init__(self, channels, taps):
+        super().__init__()
+        self.taps = nn.Parameter(torch.randn(channels, taps))
+
+    def forward(self, x):
+        rows, channels, length = x.shape
+        taps = self.taps.shape[1]
+        assert channels == self.taps.shape[0] and length >= taps
+        out = torch.empty_like(x)
+        slide[(rows, channels)](x, self.taps, out, length, taps, TILE=2048)
+        return out
+"""
+
+
+def test_a_length_does_not_shrink_to_that_of_a_filter_that_keeps_its_own() -> None:
+    problem = Problem(inputs=(TensorSpec((16, 2048, 2048)),), init_args=(2048, 7))
+    found = plan(SLIDING, problem)
+    assert found.init is not None
+    ((channels, taps), _), (spec,) = found.init, found.inputs
+    assert taps == 7
+    assert spec.shape[1:] == (channels, channels)
+    assert channels > 7
+
+
 def test_what_was_planned_really_launches_every_kernel() -> None:
     problem = layer_problem(16384, 8192, 8192 * 2)
     found = plan(LAYER, problem)

@@ -42,6 +42,49 @@ def test_different_sizes_stay_different() -> None:
     assert len(set(sizes.values())) == 3
 
 
+def test_a_small_size_is_none_of_the_sizes_that_do_not_shrink() -> None:
+    channels, taps = 64, 7
+
+    def layer(sizes: Sizes) -> Attempt | None:
+        if sizes.get(channels, channels) < taps:  # a filter of 7 taps needs 7 inputs
+            return None
+        return Attempt(frozenset({"layer"}), 1, 1, frozenset())
+
+    def smallest(fixed: frozenset[int]) -> int:
+        goal = layer({})
+        assert goal is not None
+        found = Search(layer, goal, fixed=fixed).run((channels,))
+        assert found is not None
+        return found[0][channels]
+
+    assert smallest(frozenset()) == taps
+    assert smallest(frozenset({2, taps})) > taps
+
+
+def test_a_size_that_does_not_shrink_is_taken_where_no_other_runs() -> None:
+    def only_seven(sizes: Sizes) -> Attempt | None:
+        size = sizes.get(ROWS, ROWS)
+        return Attempt(frozenset({"layer"}), 1, 1, frozenset()) if size in (7, ROWS) else None
+
+    goal = only_seven({})
+    assert goal is not None
+    found = Search(only_seven, goal, fixed=frozenset({7})).run((ROWS,))
+    assert found is not None and found[0] == {ROWS: 7}
+
+
+def test_sizes_that_stand_in_a_ratio_shrink_together() -> None:
+    def doubled(sizes: Sizes) -> Attempt | None:
+        narrow, wide = sizes.get(INNER, INNER), sizes.get(ROWS, ROWS)
+        blocks = narrow * sizes.get(COLUMNS, COLUMNS)
+        if wide != 2 * narrow:
+            return None
+        return Attempt(frozenset({"double"}), blocks, blocks, frozenset())
+
+    sizes, attempt = search(doubled)
+    assert sizes[ROWS] == 2 * sizes[INNER]
+    assert attempt.steps <= Limits().steps
+
+
 def test_a_size_that_the_constructor_fixes_stays() -> None:
     sizes, _ = search(lambda sizes: product(sizes) if INNER not in sizes else None)
     assert set(sizes) == {ROWS, COLUMNS}

@@ -19,6 +19,7 @@ from warpwright.cli.output import (
 )
 from warpwright.report.explanation import explain
 from warpwright.report.record import answer_record
+from warpwright.report.trial_text import gain_text
 
 
 def command(
@@ -26,6 +27,26 @@ def command(
     problem: options.ProblemOption = None,
     inputs: options.InputOption = None,
     init: options.InitOption = None,
+    gpu: Annotated[
+        str | None,
+        typer.Option(
+            "--gpu",
+            help="Answer for this card instead of the request's (its profile is then left out); "
+            "`here` is this machine's own.",
+        ),
+    ] = None,
+    measure: Annotated[
+        bool | None,
+        typer.Option(
+            "--measure/--no-measure",
+            help="Whether the GPU of this machine times the configs and decides. Default: where it "
+            "is the target and --problem (or a [PROBLEM] section) gives shapes.",
+        ),
+    ] = None,
+    budget: Annotated[
+        str,
+        typer.Option("--budget", help="How much is timed: quick, default or thorough."),
+    ] = "default",
     out: Annotated[
         Path | None,
         typer.Option(
@@ -46,20 +67,35 @@ def command(
 ) -> None:
     """Answer a request: the program alone on stdout, the evidence beside it.
 
-    This is the request's own stage only, with its rules kept. Without a GPU nothing is timed:
-    the configs are compiled for the target, duplicates and configs that can never launch go,
-    new ones within the rules come in, every one is checked for accuracy, and the tuner on your
-    card chooses. The program is handed out unchanged where nothing better can be shown.
+    This is the request's own stage only, with its rules kept. (Choosing another algorithm, and
+    every stage in turn, is what `optimize` is for.)
+
+    Without a GPU nothing is timed: the configs are compiled for the target, duplicates and
+    configs that can never launch go, new ones within the rules come in, every one is checked for
+    accuracy, and the tuner on your card chooses.
+
+    Where the target is the GPU of this machine, every config is checked at full size and timed
+    beside the parent, and a new program is handed out only where fresh timings in new processes
+    show that it is faster. A run that is interrupted goes on where it stopped when it is
+    started again. Either way the program comes back unchanged where nothing better can be shown.
 
     The record (JSON) and the explanation (Markdown) go beside --out, or into the run's folder,
-    which the last line on stderr names.
+    which the last line on stderr names. With a problem file, a changed program also comes with
+    NAME.verify.py, which needs torch and Triton only: it checks and times the program against
+    its parent on any CUDA card, and prints one line to post.
     """
     text = read_document(request)
     given = options.problem_from(problem, inputs, init)
     progress = Progress(quiet)
     try:
         done = api.answer_run(
-            text, problem=given, document=request, use_cache=not no_cache, listener=progress
+            text,
+            problem=given,
+            gpu=gpu,
+            measuring=api.Measuring(measure, budget),
+            document=request,
+            use_cache=not no_cache,
+            listener=progress,
         )
     finally:
         progress.close()
@@ -71,6 +107,9 @@ def command(
     write_file(folder / f"{stem}.record.json", record.model_dump_json(indent=2) + "\n")
     write_file(folder / f"{stem}.explanation.md", explanation)
     write_file(out or folder / "answer.py", program)
+    script = api.verify(done.answer, title=Path(request).name)
+    if script is not None:
+        write_file(folder / f"{stem}.verify.py", script)
     if json_output:
         write_json(record)
     elif out is None:
@@ -79,5 +118,8 @@ def command(
         stderr().print(explanation, markup=False, soft_wrap=True)
     if not quiet:
         summary = f"{done.answer.decision}: {done.answer.reason}"
+        trial = done.answer.trial
+        if trial is not None and trial.gpu is not None and trial.comparison is not None:
+            summary += f"\nmeasured on {trial.gpu.name}: {gain_text(trial.comparison)}"
         where = f"run {done.run}; record and explanation in {folder}"
         stderr().print(f"{summary}\n{where}", markup=False, soft_wrap=True)

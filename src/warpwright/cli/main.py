@@ -16,6 +16,7 @@ from warpwright.cli import (
     doctor,
     gpus,
     inspect,
+    optimize,
     profile,
     request,
     runs,
@@ -36,12 +37,13 @@ First steps:
   warpwright doctor
   warpwright inspect kernel.py --gpu 4090 --problem layer.py
   warpwright answer request.txt --problem layer.py > better.py
+  warpwright optimize layer.py --gpu 4090 > new.py
   warpwright check request.txt reply.py --json
 
 Exit codes:
 
   0  done; for check: nothing is broken
-  1  check found violations
+  1  check found violations; optimize has no program to hand out
   2  bad input
   3  this machine lacks something that the command needs
   4  an error of Warpwright's own
@@ -56,6 +58,7 @@ app = typer.Typer(
 )
 for module, name in (
     (answer, "answer"),
+    (optimize, "optimize"),
     (check, "check"),
     (inspect, "inspect"),
     (bench, "bench"),

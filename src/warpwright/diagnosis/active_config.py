@@ -4,9 +4,10 @@ A profile names kernels, not configs. Four facts narrow the choice, in this orde
 that cannot be launched did not run; the grid of the active one has as many blocks as
 `launch__grid_size` says; a grid of few blocks cannot keep more warps active than those blocks
 have; equal binaries are one. Where several binaries remain, the active warps that were measured
-are compared with each one's occupancy; where they fit none, with whole numbers of blocks. These
-are weak (the first holds for the toolchain that the profile was taken with, the second where
-blocks follow each other without gaps), so they only break ties, and say so.
+are compared with each one's occupancy; where they fit none, with whole numbers of blocks. Last, a
+tuner is taken to prefer a tile to a larger one that only adds masked elements. These are weak (the
+first holds for the toolchain that the profile was taken with, the second where blocks follow each
+other without gaps, the third where the timing was clean), so they only break ties, and say so.
 """
 
 from __future__ import annotations
@@ -80,13 +81,15 @@ def infer_active(
     profile: KernelProfile | None = None,
     possible: Mapping[Config, bool] | None = None,
     sheet: GpuSheet | None = None,
+    padded: Mapping[Config, frozenset[Config]] | None = None,
 ) -> ActiveInference:
     """Which of a kernel's configs the profile was taken with.
 
     `launches` are those of this kernel, with the grid of each config; empty where shapes are
     unknown. Then `possible` may say for each config whether the profile's grid size can come
-    from it, by the grid's formula. `sheet` is the board of the profile. The answer is a set: more
-    than one candidate means that they cannot be told apart.
+    from it, by the grid's formula. `sheet` is the board of the profile, `padded` as
+    `padded_configs` gives it. The answer is a set: more than one candidate means that they cannot
+    be told apart.
     """
     state = _launchable(_State(study.configs))
     if profile is None:
@@ -102,6 +105,7 @@ def infer_active(
     if launches:  # without shapes each config has several occupancies, one a class
         state = _by_launch(state, profile, sheet)
         state = _by_warps(state, profile, sheet)
+        state = _by_padding(state, padded or {})
     told = len(state.candidates) < len(study.configs) or len(study.configs) == 1
     return ActiveInference(
         candidates=tuple(candidate.config for candidate in state.candidates),
@@ -262,6 +266,22 @@ def _by_whole_blocks(state: _State, active: float, sheet: GpuSheet) -> _State:
     text = (
         f"a tie is broken by {active:.1f} % active warps, a whole number of blocks on an SM for "
         f"{len(kept)} of {len(state.candidates)} (their occupancy as compiled here is lower)"
+    )
+    return _State(kept, (*state.evidence, text), state.findings)
+
+
+def _by_padding(state: _State, padded: Mapping[Config, frozenset[Config]]) -> _State:
+    """Drop configs that repeat another candidate with a larger tile, which is padding."""
+    if state.one_binary:
+        return state
+    left = {candidate.config for candidate in state.candidates}
+    kept = tuple(c for c in state.candidates if not padded.get(c.config, frozenset()) & left)
+    if len(kept) == len(state.candidates):
+        return state
+    text = (
+        f"a tie is broken by padding: {len(state.candidates) - len(kept)} of "
+        f"{len(state.candidates)} do what a smaller tile does, and mask the rest of theirs out "
+        "(a tuner has no reason to take them)"
     )
     return _State(kept, (*state.evidence, text), state.findings)
 

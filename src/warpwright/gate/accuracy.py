@@ -31,6 +31,10 @@ NONFINITE = "nonfinite"
 WRONG_L2 = 0.05
 # Without a reference: two float32 programs of one operator, each with TF32 operands, differ less.
 APART_FROM_PARENT = 5e-3
+# One block that takes so many times what the parent takes for all of its launches does not end:
+# smaller tiles cost the interpreter more steps, but share them among more blocks.
+ENDLESS_TIMES = 20.0
+ENDLESS_LEAST_S = 20.0  # of processor time; less says little of a parent of some milliseconds
 PARENT_BREAKS = "the parent breaks the precision policy"
 NO_SHAPES = "not verified: no input shapes"
 NO_REFERENCE = "not verified against a reference: none given"
@@ -59,6 +63,10 @@ class RunLike(Protocol):
     def parameters(self) -> str: ...
     @property
     def parameters_matched(self) -> bool: ...
+    @property
+    def cpu_s(self) -> float | None: ...
+    @property
+    def block_cpu_s(self) -> float | None: ...
 
 
 def judge_outputs(
@@ -149,7 +157,9 @@ def _compared(
         return replace(case, reason=degenerate, gating=False)
     if not reference.outputs:
         return _against_parent(case, run, parent if parent_ok else None)
-    judged = _against_reference(case, run, parent if parent_ok else None, reference)
+    judged = _against_reference(
+        case, run, parent if parent_ok else None, reference, alone=parent is None
+    )
     if judged.status is Status.FAIL and not run.parameters_matched:
         reason = f"{judged.reason}; but {run.parameters}"
         return replace(judged, status=Status.NOT_VERIFIED, reason=reason)
@@ -169,10 +179,28 @@ def _outcome(case: AccuracyCase, run: RunLike, parent: RunLike | None) -> Accura
     if run.outcome == "unsupported":
         return replace(case, reason=f"the interpreter cannot run it: {reason}")
     if run.outcome != "failed":
-        return replace(case, reason=reason)
+        endless = _endless(run, parent)
+        return replace(case, reason=reason) if endless is None else _fail(case, endless)
     if parent is not None and parent is not run and parent.outputs is None:
         return replace(case, reason=f"the parent fails here too: {reason}")
     return _fail(case, reason)
+
+
+def _endless(run: RunLike, parent: RunLike | None) -> str | None:
+    """Why a run that was stopped would not have ended; None where it might have.
+
+    Processor times are compared, so that a busy machine refuses nothing, and one block of the run
+    with all of the parent's.
+    """
+    if parent is None or parent is run or parent.outputs is None or parent.cpu_s is None:
+        return None
+    least_s = max(ENDLESS_LEAST_S, ENDLESS_TIMES * parent.cpu_s)
+    if run.block_cpu_s is None or run.block_cpu_s < least_s:
+        return None
+    return (
+        f"it does not end: one block of a kernel was still running after {run.block_cpu_s:.0f} s, "
+        f"where the parent's whole run takes {parent.cpu_s:.2g} s"
+    )
 
 
 def launched_all(
@@ -219,8 +247,14 @@ def unasked_change(
 
 
 def _against_reference(
-    case: AccuracyCase, run: RunLike, parent: RunLike | None, reference: ReferenceLike
+    case: AccuracyCase,
+    run: RunLike,
+    parent: RunLike | None,
+    reference: ReferenceLike,
+    *,
+    alone: bool,
 ) -> AccuracyCase:
+    """`alone`: the program replaces no other, so nothing excuses a NaN that it loses."""
     assert run.outputs is not None
     form = form_differs(run.outputs, reference.policy)
     if form is not None:
@@ -232,7 +266,7 @@ def _against_reference(
         and form_differs(parent.outputs, reference.policy) is None
     ):
         others = parent.outputs
-    if reference.name == NONFINITE and not _parent_agrees(others, reference):
+    if reference.name == NONFINITE and not alone and not _parent_agrees(others, reference):
         return _ungated(case, run, reference)
     judged = [
         judge_output(got, other, right, policy, reference)

@@ -21,6 +21,7 @@ class Budget:
     """
 
     name: str
+    candidates: int  # new configs a kernel that are screened, at most
     screening_rounds: int
     screening_burst_us: float  # what the calls of a burst should take together
     finalists: int
@@ -31,6 +32,7 @@ class Budget:
     warm_up_us: float  # before the first burst of a worker
     min_calls: int = 3
     max_calls: int = 50
+    apart: bool = True  # whether what device time does not hold is measured too
 
     def __post_init__(self) -> None:
         if self.screening_rounds % 2 or self.rounds % 2:
@@ -67,6 +69,7 @@ def _burst_wall_us(calls: int, call_us: float) -> float:
 
 QUICK = Budget(
     name="quick",
+    candidates=8,
     screening_rounds=4,
     screening_burst_us=10_000,
     finalists=1,
@@ -75,9 +78,11 @@ QUICK = Budget(
     rounds=4,
     burst_us=15_000,
     warm_up_us=30_000,
+    apart=False,
 )
 DEFAULT = Budget(
     name="default",
+    candidates=24,
     screening_rounds=6,
     screening_burst_us=14_000,
     finalists=2,
@@ -89,6 +94,7 @@ DEFAULT = Budget(
 )
 THOROUGH = Budget(
     name="thorough",
+    candidates=64,
     screening_rounds=12,
     screening_burst_us=20_000,
     finalists=3,

@@ -140,7 +140,7 @@ def choose(
     """
     originals = _judge_originals(kernel, rules)
     conflicts = _domain_conflicts(kernel, originals, rules)
-    asked = [c for c in candidates if c.launchable and _asked_for(c.config, rules)]
+    asked = [c for c in candidates if c.launchable and asked_for(c.config, rules)]
     originals, dropped = _fit(kernel, originals, rules, reserved=min(len(asked), 1))
     conflicts += dropped
     room = None if rules.count_max is None else rules.count_max - sum(c.kept for c in originals)
@@ -230,7 +230,7 @@ def _domain_conflicts(
     ]
 
 
-def _asked_for(config: Config, rules: TuningRules) -> bool:
+def asked_for(config: Config, rules: TuningRules) -> bool:
     """Whether the rules name this combination of warps and stages as one to have."""
     options = (config.num_warps, config.num_stages)
     return any((wanted.num_warps, wanted.num_stages) == options for wanted in rules.include)
@@ -244,7 +244,7 @@ def _fit(
     `reserved` places are kept for configs that the rules ask for by name.
     """
     kept = [c for c in choices if c.kept]
-    if any(_asked_for(choice.config, rules) for choice in kept):
+    if any(asked_for(choice.config, rules) for choice in kept):
         reserved = 0
     if rules.count_max is None or len(kept) + reserved <= rules.count_max:
         return choices, []

@@ -5,15 +5,15 @@ from __future__ import annotations
 from rich.console import Console
 from rich.table import Table
 
+from warpwright.report.trial_text import measured_on
 from warpwright.types.bench import BenchResult, BenchRow
-from warpwright.types.measurement import MeasuredGpu
 
 CLOCKS = (("sm_clock_mhz", "MHz"), ("memory_clock_mhz", "MHz"), ("temperature_c", "°C"))
 
 
 def print_bench(result: BenchResult, console: Console) -> None:
     """Card and software first, then one row a contender, then what the numbers do not say."""
-    console.print(_measured_on(result.gpu), markup=False, soft_wrap=True)
+    console.print(measured_on(result.gpu), markup=False, soft_wrap=True)
     table = Table()
     table.add_column("")
     for name in ("µs a call", "interval", "× the first", "interval", "error (L2)"):
@@ -33,15 +33,6 @@ def print_bench(result: BenchResult, console: Console) -> None:
     for note in result.notes:
         console.print(f"- {note}", markup=False, soft_wrap=True)
     console.print(_clocks(result), markup=False, soft_wrap=True)
-
-
-def _measured_on(gpu: MeasuredGpu | None) -> str:
-    if gpu is None:
-        return "Triton's interpreter on the CPU: these times say nothing of any GPU."
-    return (
-        f"Measured on {gpu.name}, driver {gpu.driver or 'unknown'}, CUDA {gpu.cuda or 'unknown'}, "
-        f"torch {gpu.torch or 'unknown'}, triton {gpu.triton or 'unknown'}."
-    )
 
 
 def _cells(row: BenchRow) -> tuple[str, ...]:

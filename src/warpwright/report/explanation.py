@@ -6,6 +6,7 @@ from collections.abc import Iterable
 
 from warpwright.report.cause_text import details, headline
 from warpwright.report.roofline_text import PROBLEM, floor_lines
+from warpwright.report.trial_text import gain_text, trial_section
 from warpwright.types.answer import Answer, ConfigChoice, ConfigPlan, Decision
 from warpwright.types.compiled import Compiled
 from warpwright.types.study import Activity, ConfigStudy, KernelStudy, Study
@@ -19,11 +20,12 @@ def explain(answer: Answer) -> str:
     study = answer.study
     sections = [
         _headline(answer),
+        "" if answer.trial is None else trial_section(answer.trial),
         _program_section(study),
-        *(_kernel_section(kernel) for kernel in study.kernels),
+        *(kernel_section(kernel) for kernel in study.kernels),
         *(_plan_section(plan) for plan in answer.plans),
         _conflicts(answer),
-        _gate_section(answer.gate),
+        gate_section(answer.gate),
         _unknown(study),
         _origin(answer),
     ]
@@ -32,6 +34,14 @@ def explain(answer: Answer) -> str:
 
 def _headline(answer: Answer) -> str:
     title = "Changed" if answer.decision is Decision.CHANGED else "Kept the parent"
+    trial = answer.trial
+    if trial is not None and trial.gpu is not None and trial.comparison is not None:
+        return (
+            f"# {title}: {answer.reason}\n\n"
+            f"Measured on {trial.gpu.name}: {gain_text(trial.comparison)} beside the parent."
+        )
+    if trial is not None and trial.gpu is not None:
+        return f"# {title}: {answer.reason}\n\nMeasured on {trial.gpu.name} (see below)."
     return (
         f"# {title}: {answer.reason}\n\n"
         f"Compiled for {answer.study.gpu.sheet.name} "
@@ -68,7 +78,8 @@ def _program_section(study: Study) -> str:
     return "## The problem and the card\n\n" + "\n".join(lines) if lines else ""
 
 
-def _kernel_section(kernel: KernelStudy) -> str:
+def kernel_section(kernel: KernelStudy) -> str:
+    """What is known of one kernel: findings, configs as compiled, causes."""
     lines = [f"## `{kernel.kernel}`", ""]
     lines += [f"- {finding.text} ({finding.origin})" for finding in kernel.findings]
     if kernel.active_reason:
@@ -144,7 +155,8 @@ def _conflicts(answer: Answer) -> str:
     return _bulleted("## Conflicts between the rules and the program", answer.conflicts)
 
 
-def _gate_section(gate: GateReport) -> str:
+def gate_section(gate: GateReport) -> str:
+    """Every check, its violations and notes, and the accuracy of each case."""
     lines = ["## Checks", ""]
     for result in gate.results:
         lines.append(f"- {result.check}: {result.status}")

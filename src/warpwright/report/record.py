@@ -9,7 +9,6 @@ from warpwright.report.schema import (
     CheckReportRecord,
     ChoiceRecord,
     CompiledRecord,
-    ConfigRecord,
     ConfigStudyRecord,
     CostRecord,
     DisagreementRecord,
@@ -23,6 +22,19 @@ from warpwright.report.schema import (
     PlanRecord,
     StudyRecord,
     ToolchainRecord,
+)
+from warpwright.report.schema_measured import (
+    ApartRecord,
+    BurstRecord,
+    ComparisonRecord,
+    ConfigTrialRecord,
+    MeasuredGpuRecord,
+    TrialRecord,
+)
+from warpwright.report.schema_parts import (
+    AccuracyRecord,
+    CheckRecord,
+    ConfigRecord,
     ViolationRecord,
 )
 from warpwright.types.answer import Answer, ConfigChoice, ConfigPlan
@@ -31,6 +43,7 @@ from warpwright.types.compiled import Compiled
 from warpwright.types.config import Config
 from warpwright.types.gpu import ResolvedGpu
 from warpwright.types.study import CompiledView, ConfigStudy, Finding, KernelStudy, Study
+from warpwright.types.trial import ConfigTrial, Trial
 from warpwright.types.verdict import GateReport
 
 
@@ -141,12 +154,49 @@ def inspect_record(study: Study) -> InspectRecord:
     return InspectRecord(study=study_record(study))
 
 
+def trial_record(trial: Trial) -> TrialRecord:
+    return TrialRecord(
+        gpu=None if trial.gpu is None else MeasuredGpuRecord.model_validate(trial.gpu),
+        budget=trial.budget,
+        resumed=trial.resumed,
+        failure=trial.failure,
+        comparison=None
+        if trial.comparison is None
+        else ComparisonRecord.model_validate(trial.comparison),
+        floor_us=trial.floor_us,
+        light=trial.light,
+        accuracy=None if trial.accuracy is None else CheckRecord.model_validate(trial.accuracy),
+        cases=[AccuracyRecord.model_validate(case) for case in trial.cases],
+        parent=None if trial.parent is None else ApartRecord.model_validate(trial.parent),
+        answer=None if trial.answer is None else ApartRecord.model_validate(trial.answer),
+        configs=[_config_trial(config) for config in trial.configs],
+        bursts=[BurstRecord.model_validate(burst) for burst in trial.bursts],
+    )
+
+
+def _config_trial(trial: ConfigTrial) -> ConfigTrialRecord:
+    accuracy = trial.accuracy
+    return ConfigTrialRecord(
+        kernel=trial.kernel,
+        config=config_record(trial.config),
+        source="proposed" if trial.proposed else "original",
+        time_us=trial.time_us,
+        parent_us=trial.parent_us,
+        gain_pct=trial.gain_pct,
+        failure=trial.failure,
+        accuracy=None if accuracy is None else CheckRecord.model_validate(accuracy),
+        bursts=[BurstRecord.model_validate(burst) for burst in trial.bursts],
+    )
+
+
 def answer_record(answer: Answer, run: str | None = None) -> AnswerRecord:
     """The record of an answer. `run` is its id in the journal."""
     return AnswerRecord(
         run=run,
         decision=answer.decision,
         reason=answer.reason,
+        measured=answer.trial is not None and answer.trial.comparison is not None,
+        trial=None if answer.trial is None else trial_record(answer.trial),
         program=answer.program,
         plans=[_plan(plan) for plan in answer.plans],
         conflicts=list(answer.conflicts),

@@ -1,34 +1,31 @@
 """The JSON schema of records: versioned, with origins.
 
 `schema_version` changes when a field changes its meaning or goes away; new fields may come at
-any time. Numbers that the compiler gave are under `compiled`; nothing here is measured unless
-it says so. Most models are read straight off the dataclasses of `types` (`from_attributes`).
+any time. Numbers that the compiler gave are under `compiled`; what was measured is under `trial`
+and in `bench`. Most models are read straight off the dataclasses of `types` (`from_attributes`).
 """
 
 from __future__ import annotations
 
-from typing import Annotated, Any
-
-from pydantic import BaseModel, BeforeValidator, ConfigDict
+from pydantic import Field
 
 from warpwright import __version__
+from warpwright.report.schema_measured import (
+    BurstRecord,
+    MeasuredGpuRecord,
+    TrialRecord,
+)
+from warpwright.report.schema_parts import (
+    AccuracyRecord,
+    CheckRecord,
+    ConfigRecord,
+    ErrorRecord,
+    RecordBase,
+    Text,
+    ViolationRecord,
+)
 
 SCHEMA_VERSION = 1
-
-Text = Annotated[str, BeforeValidator(str)]
-"""Anything with a readable `str`: a config, a limit, an enum."""
-
-
-class RecordBase(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True, from_attributes=True)
-
-
-class ConfigRecord(RecordBase):
-    meta: dict[str, Any]
-    num_warps: int
-    num_stages: int
-    num_ctas: int
-    maxnreg: int | None
 
 
 class OccupancyRecord(RecordBase):
@@ -47,8 +44,8 @@ class CompiledRecord(RecordBase):
     shared_bytes: int | None = None
     cubin_sha256: str | None = None
     occupancy: OccupancyRecord | None = None
-    unlaunchable: list[str] = []
-    facts: dict[str, int | float | str | bool] = {}
+    unlaunchable: list[str] = Field(default_factory=list)
+    facts: dict[str, int | float | str | bool] = Field(default_factory=dict)
     error: str | None = None
 
 
@@ -152,46 +149,12 @@ class PlanRecord(RecordBase):
     choices: list[ChoiceRecord]
 
 
-class ViolationRecord(RecordBase):
-    rule: str
-    line: int | None
-    expected: str
-    found: str
-
-
-class CheckRecord(RecordBase):
-    check: str
-    status: Text
-    violations: list[ViolationRecord]
-    notes: list[str]
-    unchecked: list[str]
-
-
 class EditRecord(RecordBase):
     kind: Text
     subject: str
     line: int | None
     before: str | None
     after: str | None
-
-
-class ErrorRecord(RecordBase):
-    relative_l2: float
-    relative_max: float
-
-
-class AccuracyRecord(RecordBase):
-    config: str
-    inputs: list[str]
-    distribution: str
-    status: Text
-    error: ErrorRecord | None
-    bound: ErrorRecord | None
-    parent_error: ErrorRecord | None
-    policy_error: ErrorRecord | None
-    bit_equal_to_parent: bool | None
-    launched: list[str]
-    reason: str | None
 
 
 class GateRecord(RecordBase):
@@ -271,7 +234,8 @@ class AnswerRecord(RecordBase):
     run: str | None
     decision: Text
     reason: str
-    measured: bool = False
+    measured: bool = False  # whether timings decided
+    trial: TrialRecord | None = None
     program: str
     plans: list[PlanRecord]
     conflicts: list[str]
@@ -288,38 +252,6 @@ class BenchRowRecord(RecordBase):
     error: ErrorRecord | None
     error_unknown: str | None
     failed: str | None
-
-
-class MeasuredGpuRecord(RecordBase):
-    """The card and the software; null where the driver does not tell."""
-
-    name: str
-    compute_capability: tuple[int, int]
-    sm_count: int
-    memory_bytes: int
-    l2_bytes: int | None
-    uuid: str | None
-    driver: str | None
-    cuda: str | None
-    torch: str | None
-    triton: str | None
-
-
-class ConditionsRecord(RecordBase):
-    sm_clock_mhz: float | None
-    memory_clock_mhz: float | None
-    temperature_c: float | None
-    power_w: float | None
-    throttle_reasons: list[str]
-
-
-class BurstRecord(RecordBase):
-    program: str
-    worker: int
-    order: int
-    times_us: list[float]
-    wall_us: float
-    conditions: ConditionsRecord | None
 
 
 class BenchBurstRecord(RecordBase):

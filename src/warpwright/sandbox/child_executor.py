@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import ast
 import inspect
+import time
 from collections.abc import Callable, Mapping
 from types import FunctionType, ModuleType
 from typing import Any
@@ -42,18 +43,23 @@ class ConfigError(Exception):
 
 
 class Session:
-    """State of the run that is going on: pins, counts, memory."""
+    """State of the run that is going on: pins, counts, memory.
+
+    `block_from_s`: processor time at which the block that is running began; None between launches.
+    """
 
     def __init__(self) -> None:
         self.memory = Memory()
         self.device = CudaOnCpu()
         self.pins: Mapping[str, Mapping[str, Any]] = {}
         self.launches: dict[str, int] = {}
+        self.block_from_s: float | None = None
 
     def begin(self, pins: Mapping[str, Mapping[str, Any]]) -> None:
         self.memory = Memory()
         self.pins = pins
         self.launches = {}
+        self.block_from_s = None
         self.device.addressed.clear()
 
 
@@ -236,7 +242,9 @@ def _run_grid(fn: Any, arguments: dict[str, Any], extents: list[int]) -> None:
             for y in range(extents[1]):
                 for z in range(extents[2]):
                     builder.grid_idx = (x, y, z)
+                    session.block_from_s = time.process_time()
                     fn(**arguments)
+    session.block_from_s = None
 
 
 def _run_pinned(self: Autotuner, *args: Any, **kwargs: Any) -> Any:

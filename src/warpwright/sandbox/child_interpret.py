@@ -81,7 +81,7 @@ class _Worker:
 
     def run(self, index: int, run: dict[str, Any]) -> dict[str, Any]:
         """One (config, case): its outcome, and its outputs as files."""
-        started = time.monotonic()
+        started, started_cpu_s = time.monotonic(), time.process_time()
         result: dict[str, Any] = {"outcome": "ok", "reason": None}
         session.begin(run["pins"])
         try:
@@ -90,6 +90,8 @@ class _Worker:
         except DeadlineError:
             seconds = self.payload["deadline_s"]
             result |= {"outcome": "timeout", "reason": f"still running after {seconds:g} s"}
+            if session.block_from_s is not None:
+                result["block_cpu_s"] = time.process_time() - session.block_from_s
         except (child_guard.ForbiddenActionError, MemoryError):
             raise
         except BaseException as error:
@@ -97,6 +99,7 @@ class _Worker:
         result["launches"] = dict(session.launches)
         result["memory_events"] = session.memory.events
         result["wall_s"] = time.monotonic() - started
+        result["cpu_s"] = time.process_time() - started_cpu_s
         return result
 
     def _run(self, index: int, run: dict[str, Any], result: dict[str, Any]) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import ast
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from types import ModuleType
@@ -55,7 +55,8 @@ def _search(
             if not more:
                 break
             variables = sorted({*variables, *more})
-        search = Search(partial(trial.attempt, with_init=with_init), goal, limits, out_of_time)
+        evaluate = partial(trial.attempt, with_init=with_init)
+        search = Search(evaluate, goal, limits, out_of_time, trial.fixed_sizes(variables))
         best = search.run(variables)
         if best is not None:
             found.append((with_init, *best))
@@ -119,8 +120,14 @@ class Trial:
     def init_sizes(self) -> list[int]:
         """Distinct widths among the constructor's arguments."""
         found: set[int] = set()
-        _widths([self._problem.init_args, self._problem.init_kwargs], found)
-        return sorted(found)
+        _counts([self._problem.init_args, self._problem.init_kwargs], found)
+        return sorted(count for count in found if count >= SMALLEST_WIDTH)
+
+    def fixed_sizes(self, variables: Sequence[int]) -> frozenset[int]:
+        """Sizes above 1 of parameters, and counts among the constructor's arguments, that stay."""
+        counts: set[int] = set()
+        _counts([self._problem.init_args, self._problem.init_kwargs], counts)
+        return frozenset({n for n in self._parameter_sizes | counts if n > 1} - {*variables})
 
     def inputs(self, sizes: Sizes) -> list[Any]:
         return [
@@ -242,13 +249,14 @@ def tensors_in(value: Any) -> list[torch.Tensor]:
     return []
 
 
-def _widths(value: Any, found: set[int]) -> None:
+def _counts(value: Any, found: set[int]) -> None:
+    """Whole numbers among constructor arguments: widths, kernel sizes, groups."""
     if isinstance(value, dict):
         value = list(value.values())
     if isinstance(value, (list, tuple)):
         for item in value:
-            _widths(item, found)
-    elif isinstance(value, int) and not isinstance(value, bool) and value >= SMALLEST_WIDTH:
+            _counts(item, found)
+    elif isinstance(value, int) and not isinstance(value, bool):
         found.add(value)
 
 

@@ -78,7 +78,10 @@ class CpuDevice:
         return nullcontext()
 
     def adopt(self, module: ModuleType, pins: Mapping[str, Mapping[str, Any]]) -> None:
+        from warpwright.sandbox import child_worker_tuner
+
         self._adopt(module)
+        child_worker_tuner.pin(module, pins)  # as on a GPU: a config need not be listed
         self._session.begin(pins)
 
     @contextmanager

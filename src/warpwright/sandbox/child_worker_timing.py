@@ -47,6 +47,7 @@ def time_burst(program: Program, device: Device, payload: Mapping[str, Any]) -> 
         "host_us": [timed.host_us for timed in times],
         "tail_us": [timed.tail_us for timed in times],
         "kept": None,
+        "chosen": _chosen(program, device),
     }
     if kept is not None:
         program.kept = kept
@@ -95,7 +96,7 @@ def first_call(program: Program, device: Device, payload: Mapping[str, Any]) -> 
     return {"first_call_s": first_s, "chosen": _chosen(program, device)}
 
 
-def _chosen(program: Program, device: Device) -> dict[str, str]:
+def _chosen(program: Program, device: Device) -> dict[str, Any]:
     if device.name != "cuda" or program.module is None:
         return {}
     from warpwright.sandbox import child_worker_tuner

@@ -54,10 +54,10 @@ def pin(module: ModuleType, pins: Mapping[str, Mapping[str, Any]]) -> None:
         tuner.cache.clear()
 
 
-def chosen(module: ModuleType) -> dict[str, str]:
-    """What each tuner chose, as text; kernels that were not tuned yet are left out."""
+def chosen(module: ModuleType) -> dict[str, dict[str, Any]]:
+    """The config that each tuner chose; kernels that were not tuned yet are left out."""
     return {
-        name: str(best)
+        name: {"meta": dict(best.kwargs), **{key: getattr(best, key, None) for key in OPTIONS}}
         for name, tuner in tuners(module).items()
         if (best := getattr(tuner, "best_config", None)) is not None
     }

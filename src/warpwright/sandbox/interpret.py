@@ -69,7 +69,8 @@ class Interpretation:
 
     `launches`: kernel → launches with a grid that is not empty. `parameters` says how the
     program got its parameters, where not by name; `parameters_matched` is False when the
-    reference's could not be given to it.
+    reference's could not be given to it. `cpu_s`: processor time of the run, None where its child
+    told none; `block_cpu_s`: that of the block in which it was stopped, None where it was in none.
     """
 
     run: InterpretRun
@@ -82,6 +83,8 @@ class Interpretation:
     parameters: str = ""
     parameters_matched: bool = True
     wall_s: float = 0.0
+    cpu_s: float | None = None
+    block_cpu_s: float | None = None
 
 
 def interpret(
@@ -242,4 +245,6 @@ def _decode(
         parameters=state.get("note", ""),
         parameters_matched=state.get("matched", True),
         wall_s=entry["wall_s"],
+        cpu_s=entry.get("cpu_s"),
+        block_cpu_s=entry.get("block_cpu_s"),
     )

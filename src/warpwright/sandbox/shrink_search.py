@@ -2,7 +2,8 @@
 
 Pure: what a choice of sizes leads to is asked of a function. Each distinct size of the inputs is
 one variable, so sizes that are equal stay equal (the shared dimension of a matmul), and
-different sizes stay different (a swapped stride shows).
+different sizes stay different (a swapped stride shows), also from those that never shrink (a
+width of 7 hides that an index counts channels where it should count the 7 taps of a filter).
 """
 
 from __future__ import annotations
@@ -61,36 +62,56 @@ class Search:
     """Greedy: first as small as runs at all, then larger where that covers more.
 
     `evaluate` gives None where program or reference do not run; `goal` is the attempt at full
-    size. `out_of_time` ends the search early with the best so far.
+    size. `out_of_time` ends the search early with the best so far. `fixed`: other sizes of the
+    program, which do not shrink; a small size is one of these only where no other runs.
     """
 
     evaluate: Callable[[Sizes], Attempt | None]
     goal: Attempt
     limits: Limits = field(default_factory=Limits)
     out_of_time: Callable[[], bool] = lambda: False
+    fixed: frozenset[int] = frozenset()
     _seen: dict[tuple[tuple[int, int], ...], Attempt | None] = field(default_factory=dict)
 
     def run(self, variables: Sequence[int]) -> tuple[Sizes, Attempt] | None:
         """The best sizes found for these full sizes, or None where nothing smaller runs.
 
         Largest first; where that does not get small enough (a program may take another way for
-        small inputs) smallest first as well.
+        small inputs) smallest first as well, and then all by one factor (an output that is twice
+        as wide as its input may have to fit a parameter).
         """
         found = []
-        for order in (sorted(variables, reverse=True), sorted(variables)):
-            shrunk = self._shrink(order)
+        largest_first = sorted(variables, reverse=True)
+        for order, scale in ((largest_first, False), (largest_first[::-1], False),
+                             (largest_first, True)):  # fmt: skip
+            shrunk = self._shrink(order, self._scaled(order) if scale else {})
             if shrunk is not None:
                 found.append(self._grow(*shrunk, order))
                 if self.fits(found[-1][1]):
                     break
         return min(found, key=lambda entry: entry[1].steps, default=None)
 
-    def _shrink(self, variables: Sequence[int]) -> tuple[dict[int, int], Attempt] | None:
-        """Each size in turn as small as runs at all."""
-        sizes: dict[int, int] = {}
-        best = self.goal
+    def _scaled(self, variables: Sequence[int]) -> dict[int, int]:
+        """All sizes that it divides by the largest factor that runs, empty if none does."""
+        for factor in (32, 16, 8, 4, 2):
+            sizes = {v: v // factor for v in variables if v % factor == 0 and v > factor}
+            distinct = len({sizes.get(v, v) for v in variables}) == len(variables)
+            if len(sizes) > 1 and distinct and self._try(sizes) is not None:
+                return sizes
+        return {}
+
+    def _shrink(
+        self, variables: Sequence[int], start: Sizes
+    ) -> tuple[dict[int, int], Attempt] | None:
+        """Each size in turn as small as runs at all, from those of `start`."""
+        sizes = dict(start)
+        best = self._try(sizes) if sizes else self.goal
+        if best is None:
+            return None
         for variable in variables:
             for size in self._smaller(variable, sizes, variables):
+                if size >= sizes.get(variable, variable):
+                    continue
                 attempt = self._try({**sizes, variable: size})
                 if attempt is not None:
                     sizes[variable] = size
@@ -121,10 +142,14 @@ class Search:
         return attempt
 
     def _smaller(self, variable: int, sizes: Sizes, variables: Iterable[int]) -> Iterator[int]:
-        """Sizes to try for a variable, smallest first, none that another dimension has."""
+        """Sizes to try for a variable, smallest first, none that another variable has.
+
+        Those that a fixed size equals come last.
+        """
         taken = {sizes.get(other, other) for other in variables if other != variable}
         parts = {variable // divisor for divisor in (2, 4, 8, 16, 32) if variable % divisor == 0}
-        for size in sorted({*SMALL_SIZES, *parts}, key=_order):
+        ordered = sorted({*SMALL_SIZES, *parts}, key=_order)
+        for size in sorted(ordered, key=self.fixed.__contains__):
             if 2 <= size < variable and size not in taken:
                 yield size
 
@@ -155,7 +180,7 @@ class Search:
         for variable in sizes:
             taken = {sizes.get(other, other) for other in variables if other != variable}
             for size in sorted(LARGER_SIZES):
-                if not sizes[variable] < size < variable or size in taken:
+                if not sizes[variable] < size < variable or size in taken | self.fixed:
                     continue
                 changed = {**sizes, variable: size}
                 attempt = self._try(changed)

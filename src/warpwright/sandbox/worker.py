@@ -170,7 +170,7 @@ class Worker:
 
     def first_call(self, program: Program, *, deadline_s: float = 2 * LOAD_S) -> Answer:
         """Load a program with an empty Triton cache and call it once. Value: `first_call_s`, wall
-        time with compiling and tuning, and `chosen`, each tuner's config as text."""
+        time with compiling and tuning, and `chosen`, what each tuner took (`chosen_configs`)."""
         payload = self._loading(program) | {"cache_dir": None}
         return self._ask("first_call", payload, deadline_s)
 
@@ -216,8 +216,9 @@ class Worker:
     ) -> Answer:
         """A burst of timed calls, after calling for `warm_up_s`.
 
-        Value: `times_us`, `host_us`, `tail_us` (one a call), and `kept`: the spec of call `keep`,
-        whose output `kept_output` fetches. Choose `seed` and `keep` at random for each burst.
+        Value: `times_us`, `host_us`, `tail_us` (one a call), `chosen` (see `chosen_configs`), and
+        `kept`: the spec of call `keep`, whose output `kept_output` fetches. Choose `seed` and
+        `keep` at random for each burst.
         """
         payload = {"calls": calls, "seed": seed, "warm_up_s": warm_up_s, "keep": keep}
         return self._ask("time", payload, deadline_s)
@@ -296,6 +297,20 @@ def _pin(config: Config) -> dict[str, Any]:
         "num_stages": config.num_stages,
         "num_ctas": config.num_ctas,
         "maxnreg": config.maxnreg,
+    }
+
+
+def chosen_configs(value: Mapping[str, Any]) -> dict[str, Config]:
+    """Kernel → the config that its tuner took, from a `Done`'s value; on the CPU there are none."""
+    return {
+        name: Config(
+            tuple(taken["meta"].items()),
+            taken["num_warps"],
+            taken["num_stages"],
+            taken["num_ctas"] or 1,
+            taken["maxnreg"],
+        )
+        for name, taken in value.get("chosen", {}).items()
     }
 
 

@@ -8,6 +8,7 @@ from enum import StrEnum
 from warpwright.types.config import Config
 from warpwright.types.request import Request
 from warpwright.types.study import ConfigStudy, Study
+from warpwright.types.trial import Trial
 from warpwright.types.verdict import GateReport
 
 
@@ -44,7 +45,10 @@ class ConfigPlan:
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """The answer to a request. `program` is the parent where the decision is KEPT."""
+    """The answer to a request. `program` is the parent where the decision is KEPT.
+
+    `trial`: what a GPU of this machine measured for it; None where nothing was measured.
+    """
 
     request: Request
     program: str
@@ -54,3 +58,4 @@ class Answer:
     plans: tuple[ConfigPlan, ...]
     gate: GateReport
     conflicts: tuple[str, ...] = ()
+    trial: Trial | None = None

@@ -1,0 +1,131 @@
+"""Families of identical clones on a real GPU: how often is one taken for faster than the original?
+
+    PYTHONPATH=src python benchmarks/aa_families.py --out FILE [--families 100] [--minutes 5]
+                                                    [--budget quick] [--clones 32]
+
+Each family goes the way of an answer: every clone is screened beside the parent, the best is timed
+afresh in new workers, and `decide` decides. No minimum gain is asked
+for, so whatever is accepted is an error. Prints the rate with its 95 % interval. Appends a line
+of JSON a family; a later run goes on after the last one.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import secrets
+import statistics
+import sys
+import tempfile
+import time
+from dataclasses import asdict, replace
+from pathlib import Path
+from typing import Any
+
+sys.path.insert(0, str(Path(__file__).parent.parent / "tests" / "support"))
+
+from aa_simulation import exact_interval
+from product import KERNEL, PROBLEM, PROGRAM
+
+from warpwright.ledger import Ledger
+from warpwright.measure.budget import BUDGETS
+from warpwright.measure.family import choose_finalists, screened_gain_pct
+from warpwright.measure.minimum import Minimum
+from warpwright.measure.schedule import PARENT, pair_up, plan_screening
+from warpwright.measuring import open_bench
+from warpwright.trials.finals import decide_on
+from warpwright.trials.setup import Table
+from warpwright.types.measurement import Burst, BurstPair, Outcome
+from warpwright.types.progress import silent
+from warpwright.types.shapes import Problem
+
+CLONE = "clone"
+CALL_US = 200.0  # a call with clearing the L2, so that a burst is about as long as planned
+NO_MINIMUM = Minimum(0.0, 0.0)
+SOURCE = PROGRAM.replace("STAGES", "3")
+
+
+def screen(table: Table, clones: int) -> dict[str, list[BurstPair]]:
+    """Bursts of every clone beside the parent. They are one program, so they share a worker."""
+    bench, budget = table.bench, table.budget
+    workers = {PARENT: bench.pool.take(), CLONE: bench.pool.take()}
+    for worker in workers.values():
+        worker.load(bench.program(SOURCE))
+        bench.warm_up(worker, budget.warm_up_us / 1e6)
+    screened = {}
+    for number in range(clones):
+        plan = plan_screening(budget, CLONE, CALL_US, seed=secrets.randbelow(2**31))
+        bursts = []
+        for step in plan:
+            name = step.seat.program
+            burst = bench.burst(workers[name], name, name == CLONE, step.calls, order=step.order)
+            assert isinstance(burst, Burst), burst
+            bursts.append(burst)
+        screened[f"clone {number}"] = list(pair_up(plan, bursts).candidates[CLONE])
+    for worker in workers.values():
+        bench.pool.give_back(worker)
+    return screened
+
+
+def family(table: Table, clones: int) -> dict[str, Any]:
+    """What became of one family."""
+    started = time.monotonic()
+    screened = screen(table, clones)
+    row: dict[str, Any] = {
+        "screened_pct": {name: screened_gain_pct(pairs) for name, pairs in screened.items()},
+        "screening_s": round(time.monotonic() - started, 2),
+        "outcome": str(Outcome.KEEP),
+    }
+    best = choose_finalists(screened, replace(table.budget, finalists=1))
+    if best:
+        final = decide_on(table, SOURCE, call_us=CALL_US, minimum=NO_MINIMUM, tried=clones)
+        row |= {"best": best[0], "failure": final.failure}
+        if final.comparison is not None:
+            row |= asdict(final.comparison) | {"outcome": str(final.comparison.outcome)}
+        row["burst_medians_us"] = [
+            [burst.program, burst.worker, statistics.median(burst.times_us)]
+            for burst in final.bursts
+        ]
+    row["wall_s"] = round(time.monotonic() - started, 2)
+    return row
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--families", type=int, default=100)
+    parser.add_argument("--clones", type=int, default=32)
+    parser.add_argument("--minutes", type=float, default=5.0)
+    parser.add_argument("--budget", choices=sorted(BUDGETS), default="quick")
+    parser.add_argument("--device", default="cuda", help="cpu: Triton's interpreter, for a try")
+    parser.add_argument("--out", type=Path, required=True)
+    options = parser.parse_args()
+    rows = []
+    if options.out.exists():
+        rows = [json.loads(line) for line in options.out.read_text().splitlines()]
+    until = time.monotonic() + 60 * options.minutes
+    budget = BUDGETS[options.budget]
+    with (
+        tempfile.TemporaryDirectory(prefix="warpwright-families-") as name,
+        open_bench(
+            Problem(source=PROBLEM), SOURCE, [KERNEL], device=options.device, spares=8
+        ) as bench,
+    ):
+        failed = bench.open()
+        assert failed is None, failed
+        while len(rows) < options.families and time.monotonic() < until:
+            session = Ledger(Path(name)).session(f"family {len(rows)}")
+            table = Table(bench, session, budget, silent)
+            row = {"family": len(rows), "budget": budget.name, **family(table, options.clones)}
+            row["gpu"] = None if bench.gpu is None else asdict(bench.gpu)
+            rows.append(row)
+            with options.out.open("a") as stream:
+                stream.write(json.dumps(row) + "\n")
+            shown = {key: row.get(key) for key in ("family", "outcome", "gain_pct", "wall_s")}
+            print(json.dumps(shown), flush=True)
+    accepted = sum(row["outcome"] == Outcome.ACCEPT for row in rows)
+    low, high = exact_interval(accepted, len(rows))
+    print(f"accepted {accepted} of {len(rows)} families: 95 % {low:.2%} to {high:.2%}")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,104 @@
+"""Errors against float64, ours beside cuDNN's, on five kinds of data.
+
+On as many images as keep the float64 convolution below 20 GFLOP: a program is for any batch.
+"""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+
+import torch
+
+from conv2d_bench.contenders import Call, LayerBench
+from conv2d_bench.rows import Row
+from warpwright.sandbox.child_distributions import redraw
+
+DATA = ("uniform", "normal", "wide", "outliers", "nonfinite")
+REFERENCE_FLOPS = 20e9
+
+
+@dataclass(frozen=True, slots=True)
+class ErrorRow:
+    """`ours_l2` and `cudnn_l2`: ‖y − r‖₂ / ‖r‖₂ over finite values; `*_max`: by the largest.
+
+    `nonfinite_kept`: NaN and each Inf stand where the reference has them; None without any.
+    """
+
+    data: str
+    ours_l2: float
+    cudnn_l2: float
+    ours_max: float
+    cudnn_max: float
+    nonfinite_kept: bool | None
+    cudnn_keeps: bool | None
+
+    @property
+    def ratio(self) -> float:
+        """Ours over cuDNN's; 1 where both are exact."""
+        return self.ours_l2 / self.cudnn_l2 if self.cudnn_l2 else float(self.ours_l2 > 0) + 1
+
+
+def error_rows(bench: LayerBench, ours: Call) -> list[Row]:
+    """One row a kind of data, as plain values with the ratio."""
+    rows = []
+    for number, name in enumerate(DATA):
+        row = _row(bench, ours, name, seed=100 + number)
+        rows.append({**asdict(row), "ratio": row.ratio})
+    return rows
+
+
+def _row(bench: LayerBench, ours: Call, name: str, seed: int) -> ErrorRow:
+    layer = bench.layer
+    images = max(1, min(layer.batch, int(REFERENCE_FLOPS // max(1, layer.flops // layer.batch))))
+    x = bench.x[:images].clone(memory_format=torch.preserve_format)
+    if name == "uniform":
+        generator = torch.Generator(device=x.device).manual_seed(seed)
+        x.uniform_(generator=generator)
+    else:
+        x.copy_(redraw([x], name, seed)[0])
+    reference = _double(bench, x)
+    y, base = ours(x), bench.model(x)
+    if y.shape != reference.shape or y.dtype != base.dtype:
+        raise ValueError(f"output {tuple(y.shape)} {y.dtype}, expected {tuple(reference.shape)}")
+    ours_l2, ours_max = _error(y, reference)
+    cudnn_l2, cudnn_max = _error(base, reference)
+    kept = cudnn_keeps = None
+    if not bool(torch.isfinite(reference).all()):
+        kept, cudnn_keeps = _kept(y, reference), _kept(base, reference)
+    return ErrorRow(name, ours_l2, cudnn_l2, ours_max, cudnn_max, kept, cudnn_keeps)
+
+
+def _double(bench: LayerBench, x: torch.Tensor) -> torch.Tensor:
+    conv = bench.model.conv
+    bias = None if conv.bias is None else conv.bias.double()
+    return torch.nn.functional.conv2d(
+        x.double(),
+        conv.weight.double(),
+        bias,
+        conv.stride,
+        conv.padding,
+        conv.dilation,
+        conv.groups,
+    )
+
+
+def _error(y: torch.Tensor, reference: torch.Tensor) -> tuple[float, float]:
+    finite = torch.isfinite(reference) & torch.isfinite(y)
+    r = torch.where(finite, reference, 0.0)
+    difference = torch.where(finite, y.double() - reference, 0.0)
+    scale = torch.linalg.vector_norm(r).item() or 1.0
+    largest = r.abs().max().item() or 1.0
+    return (
+        torch.linalg.vector_norm(difference).item() / scale,
+        difference.abs().max().item() / largest,
+    )
+
+
+def _kept(y: torch.Tensor, reference: torch.Tensor) -> bool:
+    """In half precision a finite value of the reference may overflow: those are left out."""
+    limit = torch.finfo(y.dtype).max
+    settled = ~(torch.isfinite(reference) & (reference.abs() > 0.99 * limit))
+    same = torch.isnan(y) == torch.isnan(reference)
+    same &= torch.isinf(y) == torch.isinf(reference)
+    same &= ~torch.isinf(reference) | (torch.sign(y) == torch.sign(reference))
+    return bool(same[settled].all())

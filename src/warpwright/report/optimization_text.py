@@ -1,0 +1,91 @@
+"""What `optimize` did, in a person's words, as Markdown."""
+
+from __future__ import annotations
+
+from warpwright.report.conv2d_text import describe, label
+from warpwright.report.explanation import gate_section, kernel_section
+from warpwright.report.optimization_record import place_of
+from warpwright.types.evidence import Origin
+from warpwright.types.optimization import Optimization, Screened
+
+MAX_CANDIDATES = 24
+
+
+def explain_optimization(result: Optimization) -> str:
+    """The whole explanation. Every number in it says where it comes from."""
+    sections = [_headline(result), _recognized(result), _candidates(result)]
+    if result.study is not None:
+        sections += [kernel_section(kernel) for kernel in result.study.kernels]
+    if result.gate is not None:
+        sections.append(gate_section(result.gate))
+    return "\n\n".join(section for section in sections if section) + "\n"
+
+
+def _headline(result: Optimization) -> str:
+    title = "Another algorithm" if result.program is not None else "Nothing to hand out"
+    lines = [f"# {title}: {result.reason}", "", _standing(result)]
+    if result.parent is not None:
+        lines += [
+            "",
+            "The program that was given is replaced, not edited: none of its rules is kept, and "
+            "nothing here says by how much the new one is faster than it.",
+        ]
+    return "\n".join(lines)
+
+
+def _standing(result: Optimization) -> str:
+    sheet = result.gpu.sheet
+    if result.ranking is not None and result.ranking.origin is Origin.MEASURED:
+        return f"Candidates were measured: {result.ranking.how}."
+    return (
+        f"Compiled for {sheet.name} ({sheet.target}) and ranked by prediction, not measured. It is "
+        "not said that this is faster than cuDNN: `warpwright bench` compares both on your card."
+    )
+
+
+def _recognized(result: Optimization) -> str:
+    layer = result.task.layer
+    lines = [
+        "## The problem",
+        "",
+        f"- Recognised from the graph of the problem's Model: {describe(result.task)}.",
+        f"- {layer.flops / 1e9:.1f} GFLOP and at least {layer.least_bytes / 1e6:.0f} MB a call; "
+        f"output {layer.batch}×{layer.out_channels}×{layer.out_height}×{layer.out_width}.",
+    ]
+    if layer.dtype == "float32":
+        lines.append(f"- Precision: {result.task.precision} (as the problem file leaves it).")
+    study = result.study
+    if study is not None and study.floor_us is not None:
+        lines.append(
+            f"- No program can be faster than {study.floor_us / 1000:.3f} ms on this card by its "
+            "sheet (predicted from the sheet's rates)."
+        )
+    return "\n".join(lines)
+
+
+def _candidates(result: Optimization) -> str:
+    usable = [] if result.ranking is None else list(result.ranking.order)
+    out = [entry for entry in result.screened if entry.rejected is not None]
+    how = "" if result.ranking is None else f", ranked {result.ranking.how}"
+    lines = [
+        f"## Candidates ({len(result.screened)} compiled, {len(out)} out){how}",
+        "",
+        "| rank | candidate | µs | floor µs | occupancy | spill B | |",
+        "| --- | --- | --- | --- | --- | --- | --- |",
+        *(_row(result, entry) for entry in usable[:MAX_CANDIDATES]),
+    ]
+    lines += [f"- out: {label(e.candidate)}: {e.rejected}" for e in out[:MAX_CANDIDATES]]
+    return "\n".join(lines)
+
+
+def _row(result: Optimization, entry: Screened) -> str:
+    rank, time_us = place_of(result, entry)
+    chosen = "in the program" if entry.candidate in result.chosen else ""
+    return (
+        f"| {rank} | {label(entry.candidate)} | {_number(time_us)} | {_number(entry.floor_us)} | "
+        f"{_number(entry.occupancy_pct)} % | {entry.spill_bytes} | {chosen} |"
+    )
+
+
+def _number(value: float | None) -> str:
+    return "?" if value is None else f"{value:.1f}"

@@ -1,0 +1,67 @@
+"""What is measured: the parent program with one config of one kernel."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from warpwright.proposers.emit import emit_plans
+from warpwright.types.answer import ConfigChoice, ConfigPlan
+from warpwright.types.calls import KernelCalls
+from warpwright.types.config import Config
+from warpwright.types.study import KernelStudy, Study
+
+
+@dataclass(frozen=True, slots=True)
+class Entrant:
+    """A config of a kernel in its program. `pins`: the config that each tuned kernel is left."""
+
+    kernel: str
+    config: Config
+    proposed: bool
+    source: str
+    pins: Mapping[str, Config]
+
+    @property
+    def name(self) -> str:
+        return f"{self.kernel}: {self.config}"
+
+
+def entrants_of(
+    study: Study, plans: Sequence[ConfigPlan], chosen: Mapping[str, Config]
+) -> tuple[Entrant, ...]:
+    """Every config that a plan keeps, originals first.
+
+    `chosen`: what the parent's own tuners took; a kernel runs with it while another is measured.
+    """
+    usual = {
+        kernel.kernel: _usual(kernel, chosen.get(kernel.kernel))
+        for kernel in study.kernels
+        if kernel.autotuned
+    }
+    found = [
+        _entrant(study, calls, choice, usual)
+        for plan, calls in zip(plans, study.calls, strict=True)
+        for choice in plan.choices
+        if choice.kept and not plan.left_alone
+    ]
+    return tuple(sorted(found, key=lambda entrant: entrant.proposed))
+
+
+def _usual(kernel: KernelStudy, chosen: Config | None) -> Config:
+    if chosen is not None and kernel.config(chosen) is not None:
+        return chosen
+    return (kernel.active or kernel.configs)[0].config
+
+
+def _entrant(
+    study: Study, calls: KernelCalls, choice: ConfigChoice, usual: Mapping[str, Config]
+) -> Entrant:
+    source, config = study.view.source, choice.config
+    if calls.name in usual:
+        pins = {**usual, calls.name: config}
+        return Entrant(calls.name, config, choice.proposed, source, pins)
+    if choice.proposed:  # the kernel is not tuned: a list of this one config makes it so
+        only = ConfigPlan(calls.name, (ConfigChoice(config, True, True, ""),))
+        source = emit_plans(source, [(only, calls)])
+    return Entrant(calls.name, config, choice.proposed, source, usual)

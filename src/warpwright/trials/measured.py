@@ -1,0 +1,179 @@
+"""The trial of a request, in its order: configs, accuracy in full, the decision."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from statistics import median
+
+from warpwright.drafting import Timed
+from warpwright.measure.family import choose_finalists
+from warpwright.measure.light import Light, against_light, light_floor
+from warpwright.measure.minimum import Minimum
+from warpwright.measure.schedule import PARENT
+from warpwright.trials.apart import measure_apart
+from warpwright.trials.entrants import Entrant, entrants_of
+from warpwright.trials.finals import Final, check_in_full, check_program, decide_on
+from warpwright.trials.screening import Screening, told
+from warpwright.trials.setup import Table, card
+from warpwright.types.answer import ConfigPlan
+from warpwright.types.config import Config
+from warpwright.types.measurement import BurstPair, Outcome
+from warpwright.types.study import Study
+from warpwright.types.trial import ConfigTrial, Trial
+from warpwright.types.verdict import GateReport, Status
+
+FULL_SIZE = "accuracy at full size"
+Key = tuple[str, Config]  # a kernel's name and one of its configs
+
+
+@dataclass
+class MeasuredConfigs:
+    """What screening found. `timed`: kernel → what timings say of its new configs.
+
+    `trial` is what was measured so far; `confirm` adds accuracy in full to it.
+    """
+
+    table: Table
+    study: Study
+    trial: Trial
+    entrants: Mapping[Key, Entrant]
+    timed: Mapping[str, Timed] = field(default_factory=dict)
+
+    @property
+    def none_faster(self) -> str | None:
+        """Why nothing is worth emitting; None where something is."""
+        if any(timed.faster for timed in self.timed.values()):
+            return None
+        new = [trial for trial in self.trial.configs if trial.proposed]
+        if not new:
+            return "no new config within the rules is distinct and can launch"
+        gains = [trial.gain_pct for trial in new if trial.gain_pct is not None]
+        best = f"the best was {max(gains):+.1f} % beside it" if gains else "none could be timed"
+        return f"none of {len(new)} new configs is faster than the parent when measured: {best}"
+
+    def confirm(
+        self, gate: GateReport, plans: tuple[ConfigPlan, ...], program: str
+    ) -> tuple[GateReport, dict[str, set[Config]]]:
+        """Accuracy at full size of every config that a plan keeps, then of the whole program."""
+        handed_out = [
+            self.entrants[plan.kernel, choice.config]
+            for plan in plans
+            for choice in plan.choices
+            if choice.kept and (plan.kernel, choice.config) in self.entrants
+        ]
+        found = check_in_full(self.table, handed_out)
+        failing: dict[str, set[Config]] = {}
+        for entrant in handed_out:
+            checked = found[entrant.name]
+            if checked.result.status is Status.FAIL or checked.failure is not None:
+                failing.setdefault(entrant.kernel, set()).add(entrant.config)
+        cases = tuple(case for checked in found.values() for case in checked.cases)
+        if failing:
+            self.trial = replace(self.trial, cases=cases)
+            return gate, failing
+        pins = [entrant.pins for entrant in handed_out if entrant.pins]
+        whole = check_program(self.table, program, pins or [{}])
+        notes = [*whole.result.notes, *(note for c in found.values() for note in c.result.notes)]
+        result = replace(whole.result, check=FULL_SIZE, notes=tuple(dict.fromkeys(notes)))
+        self.trial = replace(self.trial, accuracy=result, cases=(*cases, *whole.cases))
+        return replace(gate, results=(*gate.results, result)), {}
+
+
+def measure_configs(table: Table, study: Study, plans: Sequence[ConfigPlan]) -> MeasuredConfigs:
+    """Screen every config that the plans keep. Raises ParentFailedError."""
+    with Screening(table) as screening:
+        screening.start()
+        entrants = entrants_of(study, plans, screening.chosen)
+        table.tell(
+            "screen",
+            f"measuring {len(entrants)} configs beside the parent on {card(table.bench.gpu)}",
+        )
+        trials = screening.run(entrants)
+    trial = Trial(table.bench.gpu, table.budget.name, configs=trials, resumed=table.session.resumed)
+    by_key = {(entrant.kernel, entrant.config): entrant for entrant in entrants}
+    timed = {plan.kernel: _timed(table, plan.kernel, trials) for plan in plans}
+    return MeasuredConfigs(table, study, trial, by_key, timed)
+
+
+def _timed(table: Table, kernel: str, trials: Sequence[ConfigTrial]) -> Timed:
+    """Which new configs of a kernel may be faster, as `choose_finalists` tells.
+
+    All of them go into one program, whose tuner chooses, so the budget's number of finalists
+    does not bound them.
+    """
+    own = [trial for trial in trials if trial.kernel == kernel]
+    new = {str(t.config): t for t in own if t.proposed and t.failure is None}
+    room = replace(table.budget, finalists=max(1, len(new)))
+    names = choose_finalists({name: pairs_of(trial) for name, trial in new.items()}, room)
+    others = sorted(set(new) - set(names), key=lambda name: -(new[name].gain_pct or 0.0))
+    return Timed(
+        tuple(new[name].config for name in names),
+        tuple(new[name].config for name in others),
+        {trial.config: f"measured: {told(trial)}" for trial in own},
+    )
+
+
+def pairs_of(trial: ConfigTrial) -> tuple[BurstPair, ...]:
+    """The bursts of each round: a round is two bursts in a row, in either order."""
+    ordered = sorted(trial.bursts, key=lambda burst: burst.order)
+    rounds = zip(ordered[::2], ordered[1::2], strict=True)
+    return tuple(
+        BurstPair(one, other) if one.program == PARENT else BurstPair(other, one)
+        for one, other in rounds
+    )
+
+
+def decide_draft(
+    table: Table, found: MeasuredConfigs, program: str, minimum: Minimum
+) -> tuple[Trial, str | None]:
+    """Decide on an emitted program; the trial, and why the parent stays (None: it does not).
+
+    Raises ParentFailedError.
+    """
+    known = [trial.parent_us for trial in found.trial.configs if trial.parent_us is not None]
+    tried = sum(trial.proposed for trial in found.trial.configs)
+    final = decide_on(table, program, call_us=median(known), minimum=minimum, tried=tried)
+    trial, light = _with_light(found, final)
+    if final.comparison is None:
+        return trial, final.failure or "no decision could be made"
+    if light is Light.REFUSED:
+        return trial, f"its times cannot be true: {light}"
+    if final.comparison.outcome is not Outcome.ACCEPT:
+        return trial, f"{final.comparison.outcome}: {final.comparison.reason}"
+    return trial, None
+
+
+def _with_light(found: MeasuredConfigs, final: Final) -> tuple[Trial, Light]:
+    """The final's numbers in the trial, and its times beside the floor of what must be moved."""
+    cost = found.study.cost
+    floor = light_floor(
+        None,  # a convolution's or a product's operations can be spared by another algorithm
+        None if cost is None else cost.read_bytes,
+        None if cost is None else cost.written_bytes,
+        found.study.gpu.sheet,
+    )
+    fastest = [t.time_us for t in found.trial.configs if t.time_us is not None and t.proposed]
+    again = None if final.comparison is None else final.comparison.candidate_us
+    medians_us = [time_us for time_us in (min(fastest, default=None), again) if time_us is not None]
+    light = against_light(medians_us, floor.floor_us)
+    trial = replace(
+        found.trial,
+        comparison=final.comparison,
+        bursts=final.bursts,
+        light=str(light),
+        floor_us=floor.floor_us,
+        failure=final.failure,
+    )
+    return trial, light
+
+
+def with_apart(table: Table, trial: Trial, program: str) -> Trial:
+    """The trial with what device time does not hold: of the parent, and of another answer."""
+    if not table.budget.apart:
+        return trial
+    table.tell("apart", "first call, host overhead, CUDA graph, torch.compile")
+    parent = measure_apart(table, table.bench.parent)
+    if program == table.bench.parent:
+        return replace(trial, parent=parent)
+    return replace(trial, parent=parent, answer=measure_apart(table, program))

@@ -1,0 +1,170 @@
+"""Configs one after the other beside the parent: accuracy at full size, then a few bursts.
+
+What is measured here chooses who is looked at again. It decides nothing (docs/deciding.md).
+"""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Mapping, Sequence
+from statistics import median
+from typing import Any
+
+from pydantic import TypeAdapter
+
+from warpwright.measure.family import screened_gain_pct
+from warpwright.measure.samples import burst_median_us
+from warpwright.measure.schedule import PARENT, pair_up, plan_screening
+from warpwright.sandbox.worker import Worker, chosen_configs
+from warpwright.trials.entrants import Entrant
+from warpwright.trials.setup import GIVEN_UP, Table, why
+from warpwright.types.config import Config
+from warpwright.types.measurement import Burst
+from warpwright.types.trial import ConfigTrial
+from warpwright.types.verdict import CheckResult, Status
+from warpwright.types.worker import Done
+
+SCREENED_CASES = ("problem", "outliers")
+"""Kinds of data at full size for each config; those that are handed out see every kind."""
+FIRST_CALLS = 3
+TUNING_S = 300.0
+BURSTS = TypeAdapter(tuple[Burst, ...])
+CHECK = TypeAdapter(CheckResult)
+
+
+class ParentFailedError(Exception):
+    """The parent, which ran before, does not run any more. The text says how."""
+
+
+class Screening:
+    """Screens entrants beside one worker that holds the parent."""
+
+    def __init__(self, table: Table) -> None:
+        self._table = table
+        self._parent: Worker | None = None
+        self._call_us = 0.0
+        self.chosen: dict[str, Config] = {}
+
+    def __enter__(self) -> Screening:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self._parent is not None:
+            self._table.bench.pool.give_back(self._parent)
+
+    def start(self) -> None:
+        """Load the parent, let it tune and warm up. Raises ParentFailedError."""
+        bench, budget = self._table.bench, self._table.budget
+        if self._parent is not None:
+            bench.pool.give_back(self._parent)
+        self._parent = worker = bench.pool.take()
+        answer = worker.load(bench.program(bench.parent))
+        if isinstance(answer, Done):
+            answer = worker.time(
+                FIRST_CALLS,
+                seed=secrets.randbelow(2**31),
+                warm_up_s=budget.warm_up_us / 1e6,
+                deadline_s=TUNING_S,
+            )
+        if not isinstance(answer, Done):
+            raise ParentFailedError(why(answer))
+        self._call_us = median(map(float, answer.value["times_us"]))
+        self.chosen = chosen_configs(answer.value)
+
+    def run(self, entrants: Sequence[Entrant]) -> tuple[ConfigTrial, ...]:
+        """Measure each entrant, or take what an earlier run measured. Raises ParentFailedError."""
+        bench = self._table.bench
+        known = self._table.session.finished()
+        new = [entrant for entrant in entrants if _item(entrant) not in known]
+        self._table.compile_ahead([bench.program(e.source, e.pins) for e in new])
+        trials = []
+        for number, entrant in enumerate(entrants, 1):
+            result = self._table.once(
+                _item(entrant),
+                lambda entrant=entrant, number=number: self._measure(entrant, number),  # type: ignore[misc]
+                {"failure": GIVEN_UP},
+            )
+            trial = _decoded(entrant, result)
+            self._table.tell(
+                "screen", f"{number} of {len(entrants)}: {entrant.name}: {told(trial)}"
+            )
+            trials.append(trial)
+        return tuple(trials)
+
+    def _measure(self, entrant: Entrant, number: int) -> dict[str, Any]:
+        bench, budget = self._table.bench, self._table.budget
+        if self._parent is None or not self._parent.healthy:
+            self.start()
+        worker = bench.pool.take()
+        try:
+            program = bench.program(entrant.source, entrant.pins)
+            checked = bench.check(worker, program, str(entrant.config), SCREENED_CASES)
+            found = {"accuracy": CHECK.dump_python(checked.result, mode="json")}
+            if checked.failure is not None:
+                return {**found, "failure": why(checked.failure)}
+            if checked.result.status is Status.FAIL:
+                return {**found, "failure": "its output is wrong at full size", "wrong": True}
+            warm = bench.warm_up(worker, budget.warm_up_us / 1e6)
+            if not isinstance(warm, Done):
+                return {**found, "failure": why(warm)}
+            return {**found, **self._bursts(worker, number)}
+        finally:
+            bench.pool.give_back(worker)
+
+    def _bursts(self, worker: Worker, number: int) -> dict[str, Any]:
+        assert self._parent is not None
+        bench = self._table.bench
+        plan = plan_screening(
+            self._table.budget, CANDIDATE, self._call_us, seed=secrets.randbelow(2**31)
+        )
+        bursts: list[Burst] = []
+        for step in plan:
+            ours = step.seat.program != PARENT
+            who, seat = (worker, number) if ours else (self._parent, 0)
+            burst = bench.burst(who, step.seat.program, seat, step.calls, order=step.order)
+            if not isinstance(burst, Burst):
+                if not ours:
+                    raise ParentFailedError(why(burst))
+                return {"failure": f"while it was timed: {why(burst)}"}
+            bursts.append(burst)
+        gain_pct = screened_gain_pct(pair_up(plan, bursts).candidates[CANDIDATE])
+        return {
+            "bursts": BURSTS.dump_python(tuple(bursts), mode="json"),
+            "gain_pct": gain_pct,
+            **({"failure": "its timings are of no use"} if gain_pct is None else {}),
+        }
+
+
+CANDIDATE = "candidate"
+
+
+def _item(entrant: Entrant) -> str:
+    return f"screen {entrant.name}"
+
+
+def _decoded(entrant: Entrant, result: Mapping[str, Any]) -> ConfigTrial:
+    bursts = BURSTS.validate_python(result.get("bursts", ()))
+    of = {
+        program: burst_median_us([b for b in bursts if b.program == program]) if bursts else None
+        for program in (PARENT, CANDIDATE)
+    }
+    accuracy = result.get("accuracy")
+    return ConfigTrial(
+        entrant.kernel,
+        entrant.config,
+        entrant.proposed,
+        accuracy=None if accuracy is None else CHECK.validate_python(accuracy),
+        time_us=of[CANDIDATE],
+        parent_us=of[PARENT],
+        gain_pct=result.get("gain_pct"),
+        failure=result.get("failure"),
+        wrong=bool(result.get("wrong")),
+        bursts=bursts,
+    )
+
+
+def told(trial: ConfigTrial) -> str:
+    """A trial in a few words."""
+    if trial.failure is not None or trial.time_us is None or trial.gain_pct is None:
+        return trial.failure or "not timed"
+    return f"{trial.time_us:,.1f} µs, {trial.gain_pct:+.1f} % beside the parent"

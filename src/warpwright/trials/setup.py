@@ -1,0 +1,192 @@
+"""Opening a trial: processes on the device, and the ledger of finished work."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import shutil
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager, suppress
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+from warpwright import __version__
+from warpwright.ledger import Ledger, Session
+from warpwright.measure.budget import DEFAULT, Budget
+from warpwright.measuring import CASES, Bench, open_bench
+from warpwright.sandbox.worker import Program, Worker
+from warpwright.sandbox.worker_pool import split_cores
+from warpwright.types.config import Config
+from warpwright.types.measurement import MeasuredGpu
+from warpwright.types.progress import Listener, silent
+from warpwright.types.shapes import Problem
+from warpwright.types.study import Study
+from warpwright.types.worker import Answer, CandidateFailed, Done
+
+GIVEN_UP = "given up: the run ended twice while it was measured"
+COMPILE_S = 600.0
+MAX_COMPILERS = 8
+
+
+@dataclass
+class TrialSetup:
+    """How much is measured, where, and where finished work is kept.
+
+    `state` is a directory: the ledger, and Triton's caches while a question is open. `conclude`
+    ends the questions that this setup opened: call it once their answers are safe.
+    """
+
+    state: Path
+    budget: Budget = DEFAULT
+    device: str = "cuda"
+    _open: list[tuple[Session, Path]] = field(default_factory=list)
+
+    def session(self, question: str) -> tuple[Session, Path]:
+        """The ledger's session for a question, and the directory of its Triton caches."""
+        session = Ledger(self.state).session(question)
+        caches = self.state / "triton" / question[:32]
+        self._open.append((session, caches))
+        return session, caches
+
+    def conclude(self) -> None:
+        for session, caches in self._open:
+            session.close()
+            shutil.rmtree(caches, ignore_errors=True)
+        self._open.clear()
+
+
+@dataclass
+class Table:
+    """What all parts of a trial work at: processes, finished work, budget, listener."""
+
+    bench: Bench
+    session: Session
+    budget: Budget
+    tell: Listener
+
+    def once(
+        self, item: str, work: Callable[[], Mapping[str, Any]], given_up: Mapping[str, Any]
+    ) -> Mapping[str, Any]:
+        """The result of a piece of work: that of an earlier run, else done now and kept."""
+        claim = self.session.claim(item)
+        if claim.result is not None:
+            return claim.result
+        result = given_up if claim.given_up else work()
+        self.session.finish(item, result)
+        return result
+
+    def compile_ahead(self, programs: Sequence[Program]) -> None:
+        """Fill the programs' Triton caches, several at a time. What fails shows when it is run."""
+        if self.bench.device == "cpu" or not programs:
+            return
+        cores = split_cores().other
+        count = min(MAX_COMPILERS, len(programs), max(1, len(cores or (0, 0)) // 2))
+        self.tell("compile", f"compiling {len(programs)} programs ahead, {count} at a time")
+        rows = [programs[number::count] for number in range(count)]
+        with ThreadPoolExecutor(max_workers=count) as pool:
+            list(pool.map(lambda row: self._compile(row, cores), rows))
+
+    def _compile(self, programs: Sequence[Program], cores: Sequence[int] | None) -> None:
+        worker = Worker(self.bench.device, cores=cores)
+        try:
+            for program in programs:
+                worker.compile(program, deadline_s=COMPILE_S)
+                if not worker.healthy:
+                    worker.close()
+                    worker = Worker(self.bench.device, cores=cores)
+        finally:
+            worker.close()
+
+
+@contextmanager
+def open_table(
+    setup: TrialSetup, study: Study, question: Mapping[str, Any], tell: Listener = silent
+) -> Iterator[Table | str]:
+    """The table for a study's problem and program, or why nothing can be measured.
+
+    `question` is what the answer depends on, besides program, problem, card and versions.
+    """
+    assert study.problem is not None and study.trace is not None
+    parent = study.view.source
+    kernels = tuple(study.trace.kernels)
+    key = question_key(question, parent, study.problem, setup)
+    session, caches = setup.session(key)
+    with open_bench(
+        study.problem, parent, kernels, device=setup.device, caches=caches, spares=3
+    ) as bench:
+        table = Table(bench, session, setup.budget, tell)
+        tell("measure", "starting workers; the float64 reference and the parent at full size")
+        failed = bench.open(
+            lambda: table.compile_ahead([bench.program(parent, pins) for pins in _own_pins(study)])
+        )
+        reason = _parent_failed(bench) if failed is None else why(failed)
+        if reason is not None:
+            yield f"the parent cannot be measured here: {reason}"
+            return
+        if session.resumed:
+            done = len(session.finished())
+            tell("measure", f"an earlier run was interrupted: {done} finished steps are kept")
+        yield table
+
+
+def _parent_failed(bench: Bench) -> str | None:
+    """Why the parent has no output on the problem's own inputs; None where it has."""
+    runs = [run for run in bench.parent_runs if run.case == CASES[0]]
+    if not runs:
+        return "it was not run"
+    return None if runs[0].outputs is not None else runs[0].reason or runs[0].outcome
+
+
+def _own_pins(study: Study) -> list[Mapping[str, Config]]:
+    """Pins under which all configs of the parent's own lists are compiled, one by one.
+
+    The Triton cache goes by source, so its tuners find what was compiled under pins.
+    """
+    tuned = [kernel for kernel in study.kernels if kernel.autotuned]
+    usual = {kernel.kernel: (kernel.active or kernel.configs)[0].config for kernel in tuned}
+    own: list[Mapping[str, Config]] = [
+        {**usual, kernel.kernel: config.config}
+        for kernel in tuned
+        for config in kernel.configs
+        if config.launchable
+    ]
+    return own or [{}]  # nothing is tuned: one way to run it
+
+
+def question_key(
+    question: Mapping[str, Any], parent: str, problem: Problem, setup: TrialSetup
+) -> str:
+    """A key of all that the measurements depend on and that is known before they begin."""
+    content = {
+        "version": __version__,
+        "question": dict(question),
+        "parent": parent,
+        "problem": repr(problem),
+        "budget": asdict(setup.budget),
+        "device": setup.device,
+    }
+    text = json.dumps(content, sort_keys=True, default=str)
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
+def why(failed: Answer) -> str:
+    """A failure in one line."""
+    if isinstance(failed, Done):
+        return ""
+    where = failed.where if isinstance(failed, CandidateFailed) else ""
+    return f"{where}: {failed.reason}" if where else failed.reason
+
+
+def card(gpu: MeasuredGpu | None) -> str:
+    """The card's name for a sentence."""
+    return "this machine's CPU (Triton's interpreter)" if gpu is None else gpu.name
+
+
+def numbers(value: Mapping[str, Any], name: str) -> float | None:
+    """A number that a worker answered with, or None where it is none."""
+    found = value.get(name)
+    with suppress(TypeError, ValueError):
+        return None if found is None else float(found)
+    return None

@@ -1,0 +1,73 @@
+"""What measuring the candidates of a request came to. Everything in here is *measured*."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from warpwright.types.config import Config
+from warpwright.types.measurement import Burst, Comparison, MeasuredGpu
+from warpwright.types.verdict import AccuracyCase, CheckResult
+
+
+@dataclass(frozen=True, slots=True)
+class ConfigTrial:
+    """One config of a kernel, screened: the program with this config alone beside the parent.
+
+    `time_us` and `parent_us` are medians of device time a call. `gain_pct` is parent time over
+    the config's, minus one, in percent: it chooses who is measured again and decides nothing.
+    `failure`: why there is no time (it failed, died, hung, or its output is wrong).
+    """
+
+    kernel: str
+    config: Config
+    proposed: bool  # False: the program had it
+    accuracy: CheckResult | None = None
+    time_us: float | None = None
+    parent_us: float | None = None
+    gain_pct: float | None = None
+    failure: str | None = None
+    wrong: bool = False  # the failure is its output
+    bursts: tuple[Burst, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Apart:
+    """What device time does not hold, of one program.
+
+    `first_call_s`: wall time to the first result with nothing compiled: compiling and tuning.
+    `host_us`: host time to issue a call with the device idle. `do_bench_us`: Triton's own
+    benchmark. `cuda_graph`, `torch_compile`: whether it works there, in words.
+    """
+
+    chosen: Mapping[str, Config] = field(default_factory=dict)  # kernel → what its tuner took
+    first_call_s: float | None = None
+    host_us: float | None = None
+    do_bench_us: float | None = None
+    cuda_graph: str | None = None
+    torch_compile: str | None = None
+    notes: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Trial:
+    """Everything that was measured for an answer.
+
+    `comparison` is the decision on the emitted program, from timings taken after it was chosen;
+    None where nothing was worth deciding on. `bursts` are its raw samples. `light` says what the
+    times are beside the floor of what must be moved. `cases`: accuracy at full size.
+    """
+
+    gpu: MeasuredGpu | None
+    budget: str
+    configs: tuple[ConfigTrial, ...] = ()
+    comparison: Comparison | None = None
+    bursts: tuple[Burst, ...] = ()
+    accuracy: CheckResult | None = None
+    cases: tuple[AccuracyCase, ...] = ()
+    light: str | None = None
+    floor_us: float | None = None
+    parent: Apart | None = None
+    answer: Apart | None = None
+    resumed: bool = False
+    failure: str | None = None  # why measuring could not be done

@@ -1,0 +1,49 @@
+"""The errors and the opponents of `benchmarks/conv2d.py`, on a layer that the CPU can do."""
+
+from __future__ import annotations
+
+import pytest
+
+from warpwright.types.conv2d import Conv2dLayer
+
+pytestmark = pytest.mark.triton
+
+LAYER = Conv2dLayer(
+    4, 8, 30, 34, 32, (3, 3), padding_before=(1, 1), padding_after=(1, 1), bias=True
+)
+
+
+@pytest.fixture(scope="module", params=["float32", "bfloat16"])
+def bench(request):
+    from dataclasses import replace
+
+    from conv2d_bench.contenders import LayerBench
+
+    return LayerBench("small", replace(LAYER, dtype=request.param), "cpu")
+
+
+def test_all_ways_of_eager_give_one_output(bench):
+    import torch
+
+    outputs = [contender.call(contender.x) for contender in bench.eager()]
+    for output in outputs[1:]:
+        assert torch.allclose(output, outputs[0], rtol=1e-2, atol=1e-2)
+    for contender, output in zip(bench.eager(), outputs, strict=True):
+        assert output.is_contiguous() or not contender.counts
+
+
+def test_eager_against_itself_has_no_more_error_and_keeps_nan(bench):
+    from conv2d_bench.errors import DATA, error_rows
+
+    rows = error_rows(bench, bench.model)
+    assert [row["data"] for row in rows] == list(DATA)
+    assert all(row["ratio"] == 1.0 for row in rows)
+    assert rows[-1]["nonfinite_kept"] is True
+
+
+def test_a_lost_nan_and_a_coarser_output_show(bench):
+    from conv2d_bench.errors import error_rows
+
+    rows = error_rows(bench, lambda x: bench.model(x).nan_to_num() * 1.03)
+    assert rows[-1]["nonfinite_kept"] is False
+    assert all(row["ratio"] > 1.5 for row in rows[:-1])

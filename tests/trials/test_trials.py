@@ -1,0 +1,187 @@
+"""Trials on a real problem, with real processes, in Triton's interpreter (its times mean nothing).
+
+The interpreter's time goes with the number of blocks, so larger blocks are really faster there.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+from pathlib import Path
+from types import ModuleType
+
+import pytest
+
+from warpwright import api
+from warpwright.measure.budget import QUICK, Budget
+from warpwright.measure.minimum import Minimum
+from warpwright.source.view import read_program
+from warpwright.study import Subject, Workbench, study_program
+from warpwright.trials.apart import measure_apart
+from warpwright.trials.entrants import Entrant
+from warpwright.trials.finals import check_in_full, check_program, decide_on
+from warpwright.trials.screening import Screening
+from warpwright.trials.setup import Table, TrialSetup, open_table
+from warpwright.types.config import Config
+from warpwright.types.measurement import Outcome
+from warpwright.types.shapes import Problem
+from warpwright.types.study import Study
+from warpwright.types.verdict import Status
+
+pytestmark = pytest.mark.triton
+
+SMALL = replace(
+    QUICK, screening_burst_us=6_000, burst_us=6_000, warm_up_us=5_000, max_calls=8, groups=3
+)
+
+
+@pytest.fixture(scope="module")
+def slow(workshop: ModuleType) -> str:
+    """The workshop's program with small blocks alone."""
+    text: str = workshop.PROGRAM
+    two = '[triton.Config({"BLOCK": 512}), triton.Config({"BLOCK": 1024}, num_warps=8)]'
+    assert two in text
+    return text.replace(two, '[triton.Config({"BLOCK": 64})]')
+
+
+@pytest.fixture(scope="module")
+def fast(slow: str) -> str:
+    return slow.replace('"BLOCK": 64', '"BLOCK": 2048')
+
+
+@pytest.fixture(scope="module")
+def study(workshop: ModuleType, slow: str) -> Study:
+    problem = Problem(source=workshop.PROBLEM)
+    return study_program(Subject(slow), api.target_gpu("RTX 4090"), Workbench(), problem=problem)
+
+
+@contextmanager
+def table_for(study: Study, state: Path, budget: Budget = SMALL) -> Iterator[Table]:
+    setup = TrialSetup(state, budget, "cpu")
+    with open_table(setup, study, {"test": True}) as table:
+        assert isinstance(table, Table), table
+        yield table
+
+
+def entrant(workshop: ModuleType, source: str, block: int) -> Entrant:
+    config = Config.of({"BLOCK": block})
+    return Entrant(workshop.KERNEL, config, True, source, {workshop.KERNEL: config})
+
+
+def decided(table: Table, source: str) -> Outcome | None:
+    final = decide_on(table, source, call_us=900.0, minimum=Minimum(1.0, 2.0), tried=3)
+    return None if final.comparison is None else final.comparison.outcome
+
+
+def test_screening_tells_faster_wrong_and_hanging_configs_apart(
+    workshop: ModuleType, study: Study, slow: str, tmp_path: Path
+) -> None:
+    wrong = slow.replace("x * w + b", "x * w + b + (BLOCK == 128)")
+    crashing = slow.replace("y = torch.empty_like(x)", "import os; os.abort()")
+    entrants = [
+        entrant(workshop, slow, 2048),
+        entrant(workshop, wrong, 128),
+        entrant(workshop, crashing, 256),
+    ]
+    with table_for(study, tmp_path) as table, Screening(table) as screening:
+        screening.start()
+        faster, failing, dying = screening.run(entrants)
+    assert faster.failure is None, faster.accuracy
+    assert faster.gain_pct is not None and faster.gain_pct > 20
+    assert faster.accuracy is not None and faster.accuracy.status is Status.PASS
+    assert failing.wrong and failing.gain_pct is None
+    assert dying.failure is not None and "SIGABRT" in dying.failure
+
+
+def test_a_faster_program_is_accepted_and_its_samples_are_kept(
+    study: Study, fast: str, tmp_path: Path
+) -> None:
+    with table_for(study, tmp_path) as table:
+        final = decide_on(table, fast, call_us=900.0, minimum=Minimum(1.0, 2.0), tried=3)
+    assert final.comparison is not None
+    assert final.comparison.outcome is Outcome.ACCEPT, final.comparison
+    assert final.comparison.tried == 3
+    assert len(final.bursts) == SMALL.groups * SMALL.rounds * 3
+
+
+def test_a_copy_of_the_parent_is_not_accepted(study: Study, slow: str, tmp_path: Path) -> None:
+    with table_for(study, tmp_path) as table:
+        assert decided(table, slow + "\n# a copy\n") in (Outcome.KEEP, Outcome.UNSTABLE)
+
+
+def test_a_program_that_dies_while_it_is_timed_is_not_decided_on(
+    study: Study, fast: str, tmp_path: Path
+) -> None:
+    dying = fast.replace(
+        "    y = torch.empty_like(x)",
+        "    global calls\n    calls += 1\n    if calls > 6: raise ValueError('tired')\n"
+        "    y = torch.empty_like(x)",
+    )
+    with table_for(study, tmp_path) as table:
+        final = decide_on(
+            table, f"calls = 0\n{dying}", call_us=900.0, minimum=Minimum(1.0, 2.0), tried=1
+        )
+    assert final.comparison is None
+    assert final.failure is not None and "tired" in final.failure
+
+
+def test_finished_work_is_not_done_again_by_a_later_run(
+    workshop: ModuleType, study: Study, slow: str, fast: str, tmp_path: Path
+) -> None:
+    entrants = [entrant(workshop, slow, 2048)]
+    with table_for(study, tmp_path) as table, Screening(table) as screening:
+        screening.start()
+        first = screening.run(entrants)
+        decision = decide_on(table, fast, call_us=900.0, minimum=Minimum(1.0, 2.0), tried=1)
+    with table_for(study, tmp_path) as table, Screening(table) as screening:
+        assert table.session.resumed
+        screening.start()
+        assert screening.run(entrants) == first  # to the last digit: read, not measured
+        again = decide_on(table, fast, call_us=900.0, minimum=Minimum(1.0, 2.0), tried=1)
+        assert again == decision
+
+
+def test_a_concluded_question_is_measured_anew(
+    workshop: ModuleType, study: Study, slow: str, tmp_path: Path
+) -> None:
+    setup = TrialSetup(tmp_path, SMALL, "cpu")
+    with open_table(setup, study, {}) as table:
+        assert isinstance(table, Table)
+        table.session.claim("a")
+    setup.conclude()
+    with open_table(TrialSetup(tmp_path, SMALL, "cpu"), study, {}) as table:
+        assert isinstance(table, Table)
+        assert not table.session.resumed
+
+
+def test_every_kind_of_data_is_seen_in_full(
+    workshop: ModuleType, study: Study, slow: str, fast: str, tmp_path: Path
+) -> None:
+    wrong = fast.replace("x * w + b", "x * w - b")  # biases are zero: only other parameters show it
+    good = entrant(workshop, slow, 256)
+    with table_for(study, tmp_path) as table:
+        found = check_in_full(table, [good])[good.name]
+        assert found.result.status is Status.PASS
+        assert len(found.cases) == 6
+        assert check_program(table, wrong).result.status is Status.FAIL
+        assert check_program(table, fast).result.status is Status.PASS
+
+
+def test_a_parent_that_cannot_run_is_told(
+    workshop: ModuleType, study: Study, slow: str, tmp_path: Path
+) -> None:
+    broken = slow.replace("y = torch.empty_like(x)", "raise ValueError('no such luck')")
+    view = read_program(broken)
+    with open_table(TrialSetup(tmp_path, SMALL, "cpu"), replace(study, view=view), {}) as table:
+        assert isinstance(table, str)
+        assert "no such luck" in table
+
+
+def test_what_a_device_cannot_do_is_a_note(study: Study, fast: str, tmp_path: Path) -> None:
+    with table_for(study, tmp_path) as table:
+        apart = measure_apart(table, fast)
+    assert apart.first_call_s is not None and apart.first_call_s > 0
+    assert apart.host_us is not None and apart.host_us > 0
+    assert apart.cuda_graph is None
+    assert any("CUDA graph" in note for note in apart.notes)
