@@ -8,10 +8,13 @@ from __future__ import annotations
 from warpwright.types.conv2d import Conv2dLayer, Precision
 from warpwright.types.gpu import GpuSheet
 
+LANES = 128  # instructions of a thread that a multiprocessor issues a cycle
 LAUNCH_US = 4.0  # one more small kernel in the stream
 _MEMORY_SHARE = 0.88  # of the published bandwidth, by a kernel that only copies
 _TENSOR_SHARE = 0.70  # of the published rate: clocks fall under load
 _L2_BYTES_PER_SM_US = 57e3  # 7.5 TB/s over 132 multiprocessors
+_CLOCK_SHARE = 0.81  # of the boost clock, under load
+_DEFAULT_MHZ = 2000.0
 _DEFAULT_GB_PER_S = 900.0
 _DEFAULT_TFLOPS = 80.0
 
@@ -25,6 +28,12 @@ def memory_us(gpu: GpuSheet, moved_bytes: float) -> float:
 def l2_us(gpu: GpuSheet, moved_bytes: float) -> float:
     """Time to move bytes from L2 into the multiprocessors."""
     return moved_bytes / (_L2_BYTES_PER_SM_US * gpu.sm_count)
+
+
+def issue_us(gpu: GpuSheet, cycles: float) -> float:
+    """Time of cycles that all multiprocessors share."""
+    mhz = (gpu.boost_mhz or _DEFAULT_MHZ) * _CLOCK_SHARE
+    return cycles / (gpu.sm_count * mhz)
 
 
 def multiply_us(gpu: GpuSheet, layer: Conv2dLayer, precision: Precision, flops: float) -> float:

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import importlib.util
 import json
 import os
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 import pytest
@@ -15,6 +17,7 @@ import pytest
 from warpwright.types.conv2d import Conv2dLayer, Conv2dTask, Pointwise, Precision
 
 CHILD = Path(__file__).with_name("interpreter_child.py")
+_HELPERS = Path(__file__).with_name("conv2d_layers.py")
 
 
 def problem_of(layer: Conv2dLayer) -> str:
@@ -35,6 +38,19 @@ class Model(nn.Module):
     def forward(self, image):
         return self.features(image)
 """
+
+
+@pytest.fixture(scope="session")
+def layers() -> ModuleType:
+    """The module `conv2d_layers`: problems of one conv2d, and emitted programs run on them."""
+    name = "warpwright_conv2d_layers"
+    if name not in sys.modules:
+        spec = importlib.util.spec_from_file_location(name, _HELPERS)
+        assert spec is not None and spec.loader is not None
+        module = importlib.util.module_from_spec(spec)
+        sys.modules[name] = module
+        spec.loader.exec_module(module)
+    return sys.modules[name]
 
 
 @pytest.fixture

@@ -8,7 +8,18 @@ from __future__ import annotations
 
 from typing import Protocol
 
-from warpwright.proposers.schedules.conv2d import depth_window, direct, nhwc, row_reuse
+from warpwright.proposers.schedules.conv2d import (
+    depth_window,
+    depthwise,
+    direct,
+    grouped,
+    grouped_scalar,
+    nhwc,
+    pointwise,
+    pointwise_resident,
+    pointwise_strided,
+    row_reuse,
+)
 from warpwright.proposers.schedules.point import Point
 from warpwright.types.conv2d import Conv2dTask
 from warpwright.types.gpu import GpuSheet
@@ -33,4 +44,15 @@ class Schedule(Protocol):
         """The predicted time of one call, every pass counted."""
 
 
-SCHEDULES: tuple[Schedule, ...] = (depth_window, row_reuse, nhwc, direct)
+SCHEDULES: tuple[Schedule, ...] = (
+    pointwise,
+    pointwise_resident,
+    pointwise_strided,
+    depthwise,
+    grouped_scalar,
+    grouped,
+    depth_window,
+    row_reuse,
+    nhwc,
+    direct,
+)

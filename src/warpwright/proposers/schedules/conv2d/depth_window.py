@@ -35,8 +35,6 @@ def reason_not(task: Conv2dTask, gpu: GpuSheet) -> str | None:  # noqa: ARG001
         return "its windows do not overlap"
     if layer.dtype == "float32" and task.precision is not Precision.TF32:
         return "its products are of TF32, and the task asks for more"
-    if _depth(layer) * layer.element_bytes % 16 != 0:
-        return "a cell is no multiple of 16 bytes"
     return refusal(task)
 
 
@@ -116,4 +114,6 @@ def predicted_us(task: Conv2dTask, point: Point, gpu: GpuSheet) -> float:
 
 
 def _depth(layer: Conv2dLayer) -> int:
-    return layer.in_channels * layer.stride[0] * layer.stride[1]
+    """Channels after space to depth, rounded up to 16 bytes."""
+    align = 16 // layer.element_bytes
+    return -(-layer.in_channels * layer.stride[0] * layer.stride[1] // align) * align

@@ -143,7 +143,8 @@ def conv2d_depth_window(x, weight, bias, stride, padding, dilation):
     cells_h = triton.cdiv(kernel_h, stride[0])
     cells_w = triton.cdiv(kernel_w, stride[1])
     rows, columns = out_h + cells_h - 1, out_w + cells_w - 1
-    depth = channels * stride[0] * stride[1]
+    align = 16 // x.element_size()  # so that every cell begins where a load of 16 bytes may
+    depth = triton.cdiv(channels * stride[0] * stride[1], align) * align
     k = triton.cdiv(cells_h * cells_w * depth, 64) * 64  # every BLOCK_K divides it
     packed = torch.empty((out_channels, k), device=x.device, dtype=x.dtype)
     pack_cells[(triton.cdiv(k, 256), out_channels)](
@@ -154,6 +155,7 @@ def conv2d_depth_window(x, weight, bias, stride, padding, dilation):
         kernel_h,
         kernel_w,
         cells_w,
+        depth,
         SH=stride[0],
         SW=stride[1],
         BLOCK=256,
@@ -173,7 +175,8 @@ def conv2d_depth_window(x, weight, bias, stride, padding, dilation):
         C=channels,
         SH=stride[0],
         SW=stride[1],
-        BLOCK_CS=triton.next_power_of_2(channels * stride[0]),
+        DEPTH=depth,
+        BLOCK_CS=triton.next_power_of_2(triton.cdiv(depth, stride[1])),
         BLOCK_W=block_w,
         ROUND=rounded,
         num_warps=8,

@@ -1,7 +1,7 @@
 """Implicit GEMM over NHWC input: every vertical and horizontal tap is one matrix product.
 
 Pixels of the whole batch lie along N and output channels along M. Either the input was rewritten
-with its padding (to_padded_nhwc), and no load has a mask; or it is read as it is, for
+with its padding (padded_nhwc), and no load has a mask; or it is read as it is, for
 half-precision channels_last input.
 """
 
@@ -10,7 +10,7 @@ import triton
 import triton.language as tl
 
 from warpwright.proposers.schedules.conv2d.kernels.epilogue import bias_of, pointwise
-from warpwright.proposers.schedules.conv2d.kernels.prepass import pack_taps, to_padded_nhwc
+from warpwright.proposers.schedules.conv2d.kernels.prepass import pack_taps, padded_nhwc
 
 
 @triton.jit
@@ -105,7 +105,7 @@ def conv2d_nhwc(x, weight, bias, stride, padding, dilation, groups, packed_c):
     if not channels_last:
         x = x.contiguous()
     weight = weight.contiguous()
-    batch, in_channels, height, width = x.shape
+    batch, _, height, width = x.shape
     out_channels, channels, kernel_h, kernel_w = weight.shape
     top, left, bottom, right = padding
     out_h = (height + top + bottom - dilation[0] * (kernel_h - 1) - 1) // stride[0] + 1
@@ -133,27 +133,7 @@ def conv2d_nhwc(x, weight, bias, stride, padding, dilation, groups, packed_c):
     )
     source, source_h, source_w = x, height, width
     if not as_it_is:
-        source_h, source_w = height + top + bottom, width + left + right
-        all_c = packed_c * groups
-        source = torch.empty((batch, source_h, source_w, all_c), device=x.device, dtype=x.dtype)
-        to_padded_nhwc[(triton.cdiv(source_h * source_w, 128), triton.cdiv(all_c, 32), batch)](
-            x,
-            source,
-            in_channels,
-            height,
-            width,
-            x.stride(0),
-            x.stride(1),
-            x.stride(3),
-            source_h,
-            source_w,
-            all_c,
-            PAD_H=top,
-            PAD_W=left,
-            BLOCK_C=32,
-            BLOCK_P=128,
-            ROUND=rounded,
-        )
+        source, source_h, source_w = padded_nhwc(x, padding, packed_c * groups, 0)
     grid = lambda meta: (
         triton.cdiv(out_channels // groups, meta["BLOCK_OC"])
         * triton.cdiv(batch * out_h * out_w, meta["BLOCK_P"]),

@@ -4,6 +4,7 @@ Tensor cores read fp32 operands as TF32 by cutting the low 13 bits. Rounding fir
 error that cuDNN has; here it costs nothing, since each pass is bound by memory.
 """
 
+import torch
 import triton
 import triton.language as tl
 
@@ -26,13 +27,13 @@ def to_padded_nhwc(
     y_ptr,
     channels,
     height,
-    width,
     stride_b,
-    stride_c,
-    stride_p,
     padded_h,
-    padded_w,
     padded_c,
+    WIDTH: tl.constexpr,
+    STRIDE_C: tl.constexpr,
+    STRIDE_P: tl.constexpr,
+    PADDED_W: tl.constexpr,
     PAD_H: tl.constexpr,
     PAD_W: tl.constexpr,
     BLOCK_C: tl.constexpr,
@@ -41,23 +42,61 @@ def to_padded_nhwc(
 ):
     """x[b, c, r - PAD_H, q - PAD_W] → y[b, r, q, c], zeros where x has no such value.
 
-    The strides of x are in elements; stride_p is that of neighbouring pixels, rows too.
-    The grid is (blocks of padded pixels, blocks of channels, images).
+    The strides of x are in elements; STRIDE_P is that of neighbouring pixels, rows too.
+    The grid is (blocks of padded pixels, blocks of channels, images). Where WIDTH, PADDED_W, PAD_W
+    and STRIDE_C are multiples of 4, the compiler sees it and loads 4 pixels at once: with numbers
+    that it does not know it would load one at a time, and take half as long again.
     """
     b = tl.program_id(2).to(tl.int64)
     p = tl.program_id(0) * BLOCK_P + tl.arange(0, BLOCK_P)
-    iy = p // padded_w - PAD_H
-    ix = p % padded_w - PAD_W
-    pixel_inside = (iy >= 0) & (iy < height) & (ix >= 0) & (ix < width)
+    iy = p // PADDED_W - PAD_H
+    ix = p % PADDED_W - PAD_W
+    pixel_inside = (iy >= 0) & (iy < height) & (ix >= 0) & (ix < WIDTH)
     c = tl.program_id(1) * BLOCK_C + tl.arange(0, BLOCK_C)
     inside = (c < channels)[:, None] & pixel_inside[None, :]
-    source = (c * stride_c)[:, None] + ((iy * width + ix) * stride_p)[None, :]
+    source = (c * STRIDE_C)[:, None] + ((iy * WIDTH + ix) * STRIDE_P)[None, :]
     x = tl.load(x_ptr + b * stride_b + source, mask=inside, other=0.0)
     if ROUND:
         x = round_tf32(x)
-    kept = (p < padded_h * padded_w)[:, None] & (c < padded_c)[None, :]
-    y_ptr += b * padded_h * padded_w * padded_c
+    kept = (p < padded_h * PADDED_W)[:, None] & (c < padded_c)[None, :]
+    y_ptr += b * padded_h * PADDED_W * padded_c
     tl.store(y_ptr + (p * padded_c)[:, None] + c[None, :], x.T, mask=kept)
+
+
+def padded_nhwc(x, padding, padded_c, beyond):
+    """x [B, C, H, W], its padding (top, left, bottom, right) written out, as pixels by channels.
+
+    Returns the pixels from the first that a window needs, at least `beyond` more than there are,
+    and how many rows and columns an image has. Columns are added so that loads may be wide.
+    """
+    batch, channels, height, width = x.shape
+    top, left, bottom, right = padding
+    run = 4 if width % 4 == 0 else 1
+    pad_w = triton.cdiv(left, run) * run
+    rows = height + top + bottom
+    columns = triton.cdiv(pad_w + width + right, run) * run
+    y = torch.empty(
+        (batch * rows * columns + pad_w - left + beyond, padded_c), device=x.device, dtype=x.dtype
+    )
+    to_padded_nhwc[(triton.cdiv(rows * columns, 128), triton.cdiv(padded_c, 32), batch)](
+        x,
+        y,
+        channels,
+        height,
+        x.stride(0),
+        rows,
+        padded_c,
+        WIDTH=width,
+        STRIDE_C=x.stride(1),
+        STRIDE_P=x.stride(3),
+        PADDED_W=columns,
+        PAD_H=top,
+        PAD_W=pad_w,
+        BLOCK_C=32,
+        BLOCK_P=128,
+        ROUND=x.dtype == torch.float32,
+    )
+    return y[pad_w - left :], rows, columns
 
 
 @triton.jit
@@ -73,6 +112,7 @@ def space_to_depth(
     C: tl.constexpr,
     SH: tl.constexpr,
     SW: tl.constexpr,
+    DEPTH: tl.constexpr,
     BLOCK_CS: tl.constexpr,
     BLOCK_W: tl.constexpr,
     ROUND: tl.constexpr,
@@ -80,14 +120,14 @@ def space_to_depth(
     """x[b, c, SH·r + i - PAD_H, SW·q + j - PAD_W] → y[b, r, q, (c·SH + i)·SW + j].
 
     A block makes BLOCK_W cells of one row r: C·SH rows of the image, each read along its length;
-    zeros outside of the image. BLOCK_CS ≥ C·SH, BLOCK_W and SW are powers of two. The grid is
-    (rows, blocks of cells, images).
+    zeros outside of the image, and where DEPTH is more than C·SH·SW. BLOCK_W, SW and
+    BLOCK_CS ≥ DEPTH / SW are powers of two. The grid is (rows, blocks of cells, images).
     """
     b = tl.program_id(2).to(tl.int64)
     row = tl.program_id(0)
     q0 = tl.program_id(1) * BLOCK_W
     x_ptr += b * C * height * width
-    y_ptr += (b * rows + row) * columns * (C * SH * SW)
+    y_ptr += (b * rows + row) * columns * DEPTH
     ci = tl.arange(0, BLOCK_CS)
     iy = row * SH + ci % SH - PAD_H
     row_inside = (ci < C * SH) & (iy >= 0) & (iy < height)
@@ -100,8 +140,8 @@ def space_to_depth(
     x = x.reshape([BLOCK_CS, BLOCK_W, SW]).permute([1, 0, 2]).reshape([BLOCK_W, BLOCK_CS * SW])
     q = q0 + tl.arange(0, BLOCK_W)
     depth = tl.arange(0, BLOCK_CS * SW)
-    kept = (q < columns)[:, None] & (depth < C * SH * SW)[None, :]
-    tl.store(y_ptr + (q * (C * SH * SW))[:, None] + depth[None, :], x, mask=kept)
+    kept = (q < columns)[:, None] & (depth < DEPTH)[None, :]
+    tl.store(y_ptr + (q * DEPTH)[:, None] + depth[None, :], x, mask=kept)
 
 
 @triton.jit
@@ -139,22 +179,23 @@ def pack_cells(
     kernel_h,
     kernel_w,
     cells_w,
+    depth,
     SH: tl.constexpr,
     SW: tl.constexpr,
     BLOCK: tl.constexpr,
     ROUND: tl.constexpr,
 ):
-    """w[o, c, SH·Y + i, SW·X + j] → y[o, ((Y·cells_w + X)·channels + c)·SH·SW + i·SW + j].
+    """w[o, c, SH·Y + i, SW·X + j] → y[o, (Y·cells_w + X)·depth + (c·SH + i)·SW + j].
 
-    The order of an input after space_to_depth. Zeros where the kernel ends, up to `size` a row.
+    The order of an input after space_to_depth. Zeros where the kernel ends, where depth is more
+    than channels·SH·SW, and up to `size` values a row.
     """
     k = tl.program_id(0) * BLOCK + tl.arange(0, BLOCK)
     o = tl.program_id(1)
-    depth = channels * (SH * SW)
     c = k % depth // (SH * SW)
-    kx = k // depth % cells_w * SW + k % SW
-    ky = k // (depth * cells_w) * SH + k // SW % SH
-    inside = (k < size) & (ky < kernel_h) & (kx < kernel_w)
+    kx = k // depth % cells_w * SW + k % depth % SW
+    ky = k // (depth * cells_w) * SH + k % depth // SW % SH
+    inside = (c < channels) & (ky < kernel_h) & (kx < kernel_w)
     source = ((o * channels + c) * kernel_h + ky) * kernel_w + kx
     w = tl.load(w_ptr + source, mask=inside, other=0.0)
     if ROUND:

@@ -15,7 +15,7 @@ import triton
 import triton.language as tl
 
 from warpwright.proposers.schedules.conv2d.kernels.epilogue import bias_of, pointwise
-from warpwright.proposers.schedules.conv2d.kernels.prepass import pack_taps, to_padded_nhwc
+from warpwright.proposers.schedules.conv2d.kernels.prepass import pack_taps, padded_nhwc
 
 
 @triton.jit
@@ -45,7 +45,7 @@ def store_row(
 
 @triton.jit
 def conv_rows(
-    x_ptr,  # [batch, PADDED_H, PADDED_W, C], by to_padded_nhwc, and room for what lies beyond
+    x_ptr,  # [batch, PADDED_H, PADDED_W, C], by padded_nhwc, and room for what lies beyond
     w_ptr,  # [KH·KW, OC, C], by pack_taps
     bias_ptr,  # [OC] or None
     y_ptr,  # [batch, OC, OH, OW]
@@ -187,30 +187,9 @@ def conv2d_rows(x, weight, bias, stride, padding, dilation, packed_c):
         BLOCK_C=32,
         ROUND=rounded,
     )
-    padded_h, padded_w = height + top + bottom, width + left + right
     # The last blocks of pixels and of rows read past the end; what they make of it is not stored.
-    beyond = 256 * stride[1] + 3 * dilation[0] * padded_w
-    padded = torch.empty(
-        (batch * padded_h * padded_w + beyond, packed_c), device=x.device, dtype=x.dtype
-    )
-    to_padded_nhwc[(triton.cdiv(padded_h * padded_w, 128), triton.cdiv(packed_c, 32), batch)](
-        x,
-        padded,
-        channels,
-        height,
-        width,
-        x.stride(0),
-        x.stride(1),
-        x.stride(3),
-        padded_h,
-        padded_w,
-        packed_c,
-        PAD_H=top,
-        PAD_W=left,
-        BLOCK_C=32,
-        BLOCK_P=128,
-        ROUND=rounded,
-    )
+    beyond = 256 * stride[1] + 3 * dilation[0] * (width + left + right + 8)
+    padded, padded_h, padded_w = padded_nhwc(x, padding, packed_c, beyond)
     step = dilation[0] // stride[0]
     grid = lambda meta: (
         triton.cdiv(out_channels, meta["BLOCK_OC"])

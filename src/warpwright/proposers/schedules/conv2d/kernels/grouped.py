@@ -1,0 +1,226 @@
+"""Grouped convolution straight from NCHW: a block makes all outputs of one group for its pixels.
+
+Two ways: on tensor cores, as an implicit GEMM with the group's taps as the reduced dimension
+(order c, ky, kx, in which the weights already lie); or, for groups of a few channels, which would
+leave most of a tensor-core tile empty, by multiply-adds with the weights as scalars.
+"""
+
+import torch
+import triton
+import triton.language as tl
+
+from warpwright.proposers.schedules.conv2d.kernels.epilogue import bias_of, pointwise
+from warpwright.proposers.schedules.conv2d.kernels.prepass import round_tf32
+
+
+@triton.jit
+def conv_grouped(
+    x_ptr,
+    w_ptr,
+    bias_ptr,
+    y_ptr,
+    batch,
+    GROUPS: tl.constexpr,
+    C: tl.constexpr,
+    OC: tl.constexpr,
+    H: tl.constexpr,
+    W: tl.constexpr,
+    OH: tl.constexpr,
+    OW: tl.constexpr,
+    KH: tl.constexpr,
+    KW: tl.constexpr,
+    SH: tl.constexpr,
+    SW: tl.constexpr,
+    PAD_H: tl.constexpr,
+    PAD_W: tl.constexpr,
+    DIL_H: tl.constexpr,
+    DIL_W: tl.constexpr,
+    HAS_BIAS: tl.constexpr,
+    ROUND: tl.constexpr,
+    BLOCK_P: tl.constexpr,
+    BLOCK_OC: tl.constexpr,
+    BLOCK_K: tl.constexpr,
+):
+    """C input and OC output channels a group. Pixels of the batch along M, taps along K."""
+    PIXELS: tl.constexpr = OH * OW
+    SIZE: tl.constexpr = C * KH * KW
+    group = tl.program_id(0) % GROUPS
+    m = tl.program_id(0) // GROUPS * BLOCK_P + tl.arange(0, BLOCK_P)
+    kept = m < batch * PIXELS
+    b = (m // PIXELS).to(tl.int64)
+    p = m % PIXELS
+    iy0 = p // OW * SH - PAD_H
+    ix0 = p % OW * SW - PAD_W
+    origin = (b * GROUPS + group) * (C * H * W) + iy0 * W + ix0
+    oc = tl.arange(0, BLOCK_OC)
+    rk = tl.arange(0, BLOCK_K)
+    w_at = w_ptr + ((group * OC + oc) * SIZE)[:, None] + rk[None, :]
+    acc = tl.zeros([BLOCK_P, BLOCK_OC], dtype=tl.float32)
+    for k0 in tl.range(0, SIZE, BLOCK_K):
+        k = k0 + rk
+        kx = k % KW
+        ky = k // KW % KH
+        iy = iy0[:, None] + (ky * DIL_H)[None, :]
+        ix = ix0[:, None] + (kx * DIL_W)[None, :]
+        inside = (iy >= 0) & (iy < H) & (ix >= 0) & (ix < W) & kept[:, None]
+        inside = inside & (k < SIZE)[None, :]
+        tap = (k // (KH * KW)) * (H * W) + ky * (DIL_H * W) + kx * DIL_W
+        x = tl.load(x_ptr + (origin[:, None] + tap[None, :]), mask=inside, other=0.0)
+        w_inside = (oc < OC)[:, None] & (k < SIZE)[None, :]
+        w = tl.load(w_at + k0, mask=w_inside, other=0.0)
+        if ROUND:
+            x = round_tf32(x)
+            w = round_tf32(w)
+        acc = tl.dot(x, w.T, acc)
+    # Channels beyond the group's take the next group's bias, and are not stored.
+    acc += bias_of(bias_ptr, group * OC + oc, GROUPS * OC, HAS_BIAS)[None, :]
+    acc = pointwise(acc)
+    target = (b * GROUPS + group) * (OC * PIXELS) + p
+    inside = kept[:, None] & (oc < OC)[None, :]
+    where = y_ptr + target[:, None] + (oc * PIXELS)[None, :]
+    tl.store(where, acc, mask=inside)
+
+
+@triton.jit
+def conv_grouped_scalar(
+    x_ptr,
+    w_ptr,
+    bias_ptr,
+    y_ptr,
+    batch,
+    GROUPS: tl.constexpr,
+    C: tl.constexpr,
+    OC: tl.constexpr,
+    H: tl.constexpr,
+    W: tl.constexpr,
+    OH: tl.constexpr,
+    OW: tl.constexpr,
+    KH: tl.constexpr,
+    KW: tl.constexpr,
+    SH: tl.constexpr,
+    SW: tl.constexpr,
+    PAD_H: tl.constexpr,
+    PAD_W: tl.constexpr,
+    DIL_H: tl.constexpr,
+    DIL_W: tl.constexpr,
+    HAS_BIAS: tl.constexpr,
+    BLOCK_P: tl.constexpr,
+):
+    """Each input value is loaded once and feeds the OC accumulators of its group, in fp32."""
+    PIXELS: tl.constexpr = OH * OW
+    group = tl.program_id(0) % GROUPS
+    m = tl.program_id(0) // GROUPS * BLOCK_P + tl.arange(0, BLOCK_P)
+    m = tl.max_contiguous(m, 1)  # one value a thread and load: neighbours are neighbouring lanes
+    kept = m < batch * PIXELS
+    b = (m // PIXELS).to(tl.int64)
+    p = m % PIXELS
+    iy0 = p // OW * SH - PAD_H
+    ix0 = p % OW * SW - PAD_W
+    x_at = x_ptr + (b * GROUPS + group) * (C * H * W) + iy0 * W + ix0
+    w_at = w_ptr + group * (OC * C * KH * KW)
+    accs = (tl.zeros([BLOCK_P], dtype=tl.float32),)
+    for _ in tl.static_range(1, OC):
+        accs = accs + (tl.zeros([BLOCK_P], dtype=tl.float32),)
+    # Unrolled, so that loads of several channels are on their way at once, but not whole: with 8 by
+    # 8 channels a group that compiles for half a minute.
+    CHANNELS: tl.constexpr = 160 // (OC * KH * KW)
+    UNROLL: tl.constexpr = 8 if CHANNELS >= 8 else 4 if CHANNELS >= 4 else 2 if CHANNELS >= 2 else 1
+    for c in tl.range(0, C, loop_unroll_factor=UNROLL):
+        for ky in tl.static_range(KH):
+            iy = iy0 + ky * DIL_H
+            for kx in tl.static_range(KW):
+                ix = ix0 + kx * DIL_W
+                inside = (iy >= 0) & (iy < H) & (ix >= 0) & (ix < W) & kept
+                tap = (c * H + ky * DIL_H) * W + kx * DIL_W
+                x = tl.load(x_at + tap, mask=inside, other=0.0).to(tl.float32)
+                w = w_at + (c * KH + ky) * KW + kx
+                fed = (accs[0] + x * tl.load(w).to(tl.float32),)
+                for o in tl.static_range(1, OC):
+                    fed = fed + (accs[o] + x * tl.load(w + o * (C * KH * KW)).to(tl.float32),)
+                accs = fed
+    y_at = y_ptr + (b * GROUPS + group) * (OC * PIXELS) + p
+    for o in tl.static_range(OC):
+        acc = accs[o]
+        if HAS_BIAS:
+            acc += tl.load(bias_ptr + group * OC + o).to(tl.float32)
+        acc = pointwise(acc)
+        tl.store(y_at + o * PIXELS, acc, mask=kept)
+
+
+def conv2d_grouped(x, weight, bias, stride, padding, dilation, groups):
+    """conv2d of x [B, G·C, H, W] with weight [G·OC, C, KH, KW] in G groups.
+
+    padding: (top, left, bottom, right). fp32 operands are rounded to TF32.
+    """
+    x, weight = x.contiguous(), weight.contiguous()
+    batch, _, height, width = x.shape
+    out_channels, channels, kernel_h, kernel_w = weight.shape
+    top, left, bottom, right = padding
+    out_h = (height + top + bottom - dilation[0] * (kernel_h - 1) - 1) // stride[0] + 1
+    out_w = (width + left + right - dilation[1] * (kernel_w - 1) - 1) // stride[1] + 1
+    y = torch.empty((batch, out_channels, out_h, out_w), device=x.device, dtype=x.dtype)
+    grid = lambda meta: (triton.cdiv(batch * out_h * out_w, meta["BLOCK_P"]) * groups,)
+    conv_grouped[grid](
+        x,
+        weight,
+        bias,
+        y,
+        batch,
+        GROUPS=groups,
+        C=channels,
+        OC=out_channels // groups,
+        H=height,
+        W=width,
+        OH=out_h,
+        OW=out_w,
+        KH=kernel_h,
+        KW=kernel_w,
+        SH=stride[0],
+        SW=stride[1],
+        PAD_H=top,
+        PAD_W=left,
+        DIL_H=dilation[0],
+        DIL_W=dilation[1],
+        HAS_BIAS=bias is not None,
+        ROUND=x.dtype == torch.float32,
+    )
+    return y
+
+
+def conv2d_grouped_scalar(x, weight, bias, stride, padding, dilation, groups):
+    """conv2d of x [B, G·C, H, W] with weight [G·OC, C, KH, KW] in G groups, in fp32.
+
+    padding: (top, left, bottom, right).
+    """
+    x, weight = x.contiguous(), weight.contiguous()
+    batch, _, height, width = x.shape
+    out_channels, channels, kernel_h, kernel_w = weight.shape
+    top, left, bottom, right = padding
+    out_h = (height + top + bottom - dilation[0] * (kernel_h - 1) - 1) // stride[0] + 1
+    out_w = (width + left + right - dilation[1] * (kernel_w - 1) - 1) // stride[1] + 1
+    y = torch.empty((batch, out_channels, out_h, out_w), device=x.device, dtype=x.dtype)
+    grid = lambda meta: (triton.cdiv(batch * out_h * out_w, meta["BLOCK_P"]) * groups,)
+    conv_grouped_scalar[grid](
+        x,
+        weight,
+        bias,
+        y,
+        batch,
+        GROUPS=groups,
+        C=channels,
+        OC=out_channels // groups,
+        H=height,
+        W=width,
+        OH=out_h,
+        OW=out_w,
+        KH=kernel_h,
+        KW=kernel_w,
+        SH=stride[0],
+        SW=stride[1],
+        PAD_H=top,
+        PAD_W=left,
+        DIL_H=dilation[0],
+        DIL_W=dilation[1],
+        HAS_BIAS=bias is not None,
+    )
+    return y
