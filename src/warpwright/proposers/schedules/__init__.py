@@ -1,7 +1,7 @@
 """Schedules: whole programs for one operator, from kernels that experts wrote.
 
 `candidates` gives one program for each schedule and each point of its space that fits a problem,
-best predicted first; `emit` gives one program with a short config list.
+in the order in which to try them; `emit` gives one program with a short config list.
 """
 
 from __future__ import annotations
@@ -13,16 +13,27 @@ from warpwright.proposers.schedules.point import Point
 from warpwright.types.conv2d import Conv2dTask, ScheduleCandidate
 from warpwright.types.gpu import GpuSheet
 
+HEADS = 3  # schedules whose best points are tried before any second point
+NEAR = 2.0  # of the best prediction; measured times were up to this much above predicted ones
+
 
 def candidates(task: Conv2dTask, gpu: GpuSheet) -> tuple[ScheduleCandidate, ...]:
-    """Every schedule at every point of its space that fits the task, best predicted first."""
+    """Every schedule at every point of its space that fits the task, in an order to try them.
+
+    Best predicted first. Predictions err more between schedules than within one, so the best
+    points of the next two schedules, where they are predicted to be near, come second and third.
+    """
     found = []
     for schedule in SCHEDULES:
         if schedule.reason_not(task, gpu) is not None:
             continue
         for point in schedule.points(task, gpu):
             found.append(_candidate(schedule, task, point, gpu))
-    return tuple(sorted(found, key=lambda candidate: candidate.predicted_us))
+    order = sorted(found, key=lambda candidate: candidate.predicted_us)
+    heads = {candidate.schedule: candidate for candidate in reversed(order)}
+    near = [head for head in heads.values() if head.predicted_us <= NEAR * order[0].predicted_us]
+    near = sorted(near, key=lambda head: head.predicted_us)[:HEADS]
+    return (*near, *(candidate for candidate in order if candidate not in near))
 
 
 def _candidate(

@@ -17,6 +17,7 @@ from warpwright.types.gpu import GpuSheet
 
 NAME = "depth_window"
 WHY = "after space to depth the taps of a kernel row are neighbours in memory: wide loads, no masks"
+OVERLAP_LOSS = 0.35  # of what products hide of memory's time, or the reverse, as seen
 MOST_CHANNELS = 16  # beyond, NHWC has runs long enough without it
 
 
@@ -46,14 +47,14 @@ def points(task: Conv2dTask, gpu: GpuSheet) -> tuple[Point, ...]:
         tiles = [
             (128, 32, 8, 4, 0),
             (128, 32, 4, 4, 0),
-            (128, 16, 4, 4, 0),
             (128, 16, 4, 4, 1),
             (128, 32, 4, 2, 1),
+            (128, 16, 4, 4, 0),
+            (128, 32, 4, 3, 1),
             (128, 32, 4, 2, 0),
             (128, 16, 8, 4, 1),
             (256, 32, 8, 4, 0),
             (256, 32, 8, 3, 1),
-            (128, 32, 4, 3, 1),
         ]
     else:
         tiles = [
@@ -65,6 +66,7 @@ def points(task: Conv2dTask, gpu: GpuSheet) -> tuple[Point, ...]:
         ]
     if layer.dtype != "float32":
         tiles = [(m, 2 * k, warps, stages, 0) for m, k, warps, stages, l1 in tiles if not l1]
+        tiles.sort(key=lambda tile: (tile[0], tile[1]))  # short steps were fastest
     return tuple(
         Point.of(
             warps, stages, BLOCK_M=m, BLOCK_K=k, BLOCK_A=block_a, BLOCK_B=block_b, THROUGH_L1=l1
@@ -104,13 +106,18 @@ def predicted_us(task: Conv2dTask, point: Point, gpu: GpuSheet) -> float:
     pixels = layer.batch * layer.out_height * layer.out_width
     blocks = -(-pixels // point["BLOCK_M"]) * over_channels
     multiply = cost.multiply_us(gpu, layer, task.precision, 2.0 * pixels * over_channels * tile * k)
-    through_l2 = 0.5 if point["THROUGH_L1"] else 1.0
-    moved = blocks * (through_l2 * point["BLOCK_M"] + tile) * k * layer.element_bytes
-    busy = max(multiply, cost.l2_us(gpu, moved)) * cost.waves(blocks, gpu, 2)
+    # Larger tiles load less, but leave a multiprocessor one block, whose ends nothing hides.
+    moved = blocks * (point["BLOCK_M"] + tile) * k * layer.element_bytes
+    alone = 1.6 if point["BLOCK_M"] > 128 else 1.0
+    busy = alone * max(multiply, cost.l2_us(gpu, moved)) * cost.waves(blocks, gpu, 2)
     image = layer.batch * layer.in_channels * layer.height * layer.width * layer.element_bytes
     out = pixels * layer.out_channels * layer.element_bytes
     before = cost.memory_us(gpu, 2.05 * image)
-    return before + max(busy, cost.memory_us(gpu, image + out)) + 3 * cost.LAUNCH_US
+    if layer.padding_before[1] * layer.element_bytes % 8:
+        before *= 2.0  # loads of one value each
+    moving = cost.memory_us(gpu, image + out)
+    together = max(busy, moving) + OVERLAP_LOSS * min(busy, moving)
+    return before + together + 3 * cost.LAUNCH_US
 
 
 def _depth(layer: Conv2dLayer) -> int:

@@ -17,6 +17,7 @@ from warpwright.types.gpu import GpuSheet
 
 NAME = "direct"
 WHY = "windows are gathered from the input as it is, so nothing is rewritten before"
+LONG_STEP = 1.25  # steps of 32 fp32 values hold too many registers
 
 
 def reason_not(task: Conv2dTask, gpu: GpuSheet) -> str | None:  # noqa: ARG001
@@ -94,6 +95,8 @@ def predicted_us(task: Conv2dTask, point: Point, gpu: GpuSheet) -> float:
     gather = 3.2 * cost.l2_us(gpu, gather_bytes)  # 2.8 values a cycle, as seen on an H100
     busy = max(multiply, gather) + 0.35 * min(multiply, gather)
     busy *= cost.waves(blocks, gpu, 2)
+    if layer.element_bytes == 4 and point["BLOCK_K"] > 16:
+        busy *= LONG_STEP
     return max(busy, cost.memory_us(gpu, layer.least_bytes)) + 2 * cost.LAUNCH_US
 
 

@@ -98,12 +98,21 @@ def predicted_us(task: Conv2dTask, point: Point, gpu: GpuSheet) -> float:
     moved = 1.0 * blocks * (oc + pixels) * k * layer.element_bytes
     per_sm = 2 if oc * pixels <= 128 * 128 else 1
     busy = max(multiply, cost.l2_us(gpu, moved)) * cost.waves(blocks, gpu, per_sm)
+    busy *= _unhidden(layer, point)
     fewest_us = 0.012 * k / point["BLOCK_C"] * 4  # steps of one block follow each other
     read_as_it_is = layer.channels_last and layer.dtype != "float32"
     before = 0.0 if read_as_it_is else cost.memory_us(gpu, 2.0 * _input_bytes(layer))
     launches = 2 if read_as_it_is else 3
     busy = max(busy, fewest_us, cost.memory_us(gpu, layer.least_bytes))
     return before + busy + launches * cost.LAUNCH_US
+
+
+def _unhidden(layer: Conv2dLayer, point: Point) -> float:
+    """What large tiles lose: one block a multiprocessor, and steps too short in half precision."""
+    lost = 1.1 if point["BLOCK_OC"] * point["BLOCK_P"] > 128 * 128 else 1.0
+    if layer.element_bytes == 2 and point["BLOCK_OC"] == 128:
+        lost *= 2.0 if point["BLOCK_P"] == 256 else 1.35
+    return lost
 
 
 def _input_bytes(layer: Conv2dLayer) -> float:

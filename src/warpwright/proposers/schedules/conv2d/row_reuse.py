@@ -46,11 +46,11 @@ def points(task: Conv2dTask, gpu: GpuSheet) -> tuple[Point, ...]:
     half_c = max(16, block_c // 2)
     if gpu.compute_capability >= (9, 0):
         tiles = [
-            (3, 64, 128, block_c, 4, 2, 2),
-            (3, 64, 256, block_c, 8, 4, 2),
-            (3, 64, 128, half_c, 4, 4, 3),
             (3, 64, 256, half_c, 8, 6, 4),
+            (3, 64, 256, block_c, 8, 4, 2),
+            (3, 64, 128, block_c, 4, 2, 2),
             (2, 64, 256, block_c, 8, 4, 4),
+            (3, 64, 128, half_c, 4, 4, 3),
             (2, 64, 128, block_c, 4, 3, 3),
             (2, 128, 128, block_c, 8, 3, 3),
             (3, 128, 128, block_c, 8, 3, 2),
@@ -119,7 +119,7 @@ def predicted_us(task: Conv2dTask, point: Point, gpu: GpuSheet) -> float:
 
 def _bubbles(point: Point) -> float:
     """Time lost to filling pipelines, more where no second block of the multiprocessor works."""
-    return 1.15 if point.num_warps <= 4 else 1.2
+    return 1.15 if point.num_warps <= 4 or point.num_stages >= 6 else 1.2
 
 
 def _input_bytes(layer: Conv2dLayer) -> float:

@@ -1,0 +1,87 @@
+"""Emitted conv2d programs compiled for GPUs that need not be here: they fit, and load wide."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+
+import pytest
+
+from warpwright.data.gpus import find_gpu
+from warpwright.optimizing import screen
+from warpwright.proposers.schedules import candidates
+from warpwright.sandbox.cache import ResultCache
+from warpwright.study import Study, Workbench
+from warpwright.types.compiled import Compiled
+from warpwright.types.conv2d import Conv2dLayer, Conv2dTask
+from warpwright.types.gpu import ResolvedGpu
+from warpwright.types.shapes import Problem
+
+pytestmark = pytest.mark.triton
+
+TaskOf = Callable[..., Conv2dTask]
+INPUTS = """
+
+def get_inputs():
+    return [torch.rand({batch}, {in_channels}, {height}, {width})]
+
+
+def get_init_inputs():
+    return []
+"""
+STEM = Conv2dLayer(8, 3, 112, 112, 96, (11, 11), (4, 4), (2, 2), (2, 2))
+ROWS = Conv2dLayer(2, 32, 60, 120, 64, (5, 9), (1, 1), (2, 3), (2, 3), (2, 3), bias=False)
+HOPPER, ADA = "H100 SXM", "RTX 4090"
+
+
+def compiled(task: Conv2dTask, schedule: str, target: str, bench: Workbench) -> Study:
+    """The first point of a schedule; it can be launched on the target, and spills nothing."""
+    layer = task.layer
+    inputs = INPUTS.format(
+        batch=layer.batch, in_channels=layer.in_channels, height=layer.height, width=layer.width
+    )
+    problem = Problem(source=f"import torch\n{task.problem_source}{inputs}")
+    gpu = ResolvedGpu(find_gpu(target))
+    found = [c for c in candidates(task, gpu.sheet) if c.schedule == schedule][:1]
+    assert found
+    (entry,) = screen(found, problem, gpu, bench)
+    assert entry.rejected is None
+    assert entry.spill_bytes == 0
+    assert entry.study is not None
+    return entry.study
+
+
+def facts_of(study: Study, kernel: str) -> dict[str, int]:
+    """Counts of instructions of the only config of a kernel."""
+    (view,) = [
+        v for k in study.kernels if k.kernel == kernel for c in k.configs for v in c.compiled
+    ]
+    assert isinstance(view.result, Compiled)
+    return dict(view.result.facts)
+
+
+@pytest.fixture(scope="module")
+def bench(tmp_path_factory: pytest.TempPathFactory) -> Workbench:
+    return Workbench(cache=ResultCache(tmp_path_factory.mktemp("cache")))
+
+
+@pytest.mark.parametrize(
+    ("layer", "schedule", "target"),
+    [(STEM, "depth_window", HOPPER), (ROWS, "row_reuse", HOPPER), (STEM, "direct", ADA)],
+)
+def test_the_first_point_uses_tensor_cores_and_spills_nothing(
+    layer: Conv2dLayer, schedule: str, target: str, task_of: TaskOf, bench: Workbench
+) -> None:
+    study = compiled(task_of(layer), schedule, target, bench)
+    (tuned,) = [k.kernel for k in study.kernels if k.kernel.startswith("conv_")]
+    assert facts_of(study, tuned)["mma"] > 0
+
+
+@pytest.mark.parametrize("padding", [(2, 3), (0, 0)])
+def test_the_pre_pass_moves_16_bytes_at_once_whatever_the_padding(
+    padding: tuple[int, int], task_of: TaskOf, bench: Workbench
+) -> None:
+    layer = replace(ROWS, padding_before=padding, padding_after=padding)
+    facts = facts_of(compiled(task_of(layer), "nhwc", HOPPER, bench), "to_padded_nhwc")
+    assert facts["load_128"] > 0 and facts["store_128"] > 0
+    assert not facts.get("load_32") and not facts.get("store_32")
