@@ -105,7 +105,7 @@ def conv2d_nhwc(x, weight, bias, stride, padding, dilation, groups, packed_c):
     if not channels_last:
         x = x.contiguous()
     weight = weight.contiguous()
-    batch, in_channels, height, width = x.shape
+    batch, _, height, width = x.shape
     out_channels, channels, kernel_h, kernel_w = weight.shape
     top, left, bottom, right = padding
     out_h = (height + top + bottom - dilation[0] * (kernel_h - 1) - 1) // stride[0] + 1
