@@ -30,7 +30,6 @@ from warpwright.api import target_gpu
 
 OURS_ROUNDS, TUNE_ROUNDS = 8, 4
 TUNE_S = 0.12  # device time for the bursts of a candidate
-PROCESSES = 14
 
 
 def main() -> None:
@@ -56,11 +55,14 @@ def main() -> None:
 def _options() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("mode", choices=("warm", "tune", "final", "static"))
-    parser.add_argument("--layers", default="", help="names, with commas between; all without")
+    parser.add_argument(
+        "--layers", default="", help="names, with commas between, in this order; all without"
+    )
     parser.add_argument("--minutes", type=float, default=9.0, help="begin no layer after these")
     parser.add_argument("--seconds", type=float, default=2.5, help="final: of bursts, a layer")
     parser.add_argument("--top", type=int, default=4, help="configs of the program that is timed")
     parser.add_argument("--tries", type=int, default=24, help="candidates a layer")
+    parser.add_argument("--processes", type=int, default=14, help="warm: so many at a time")
     parser.add_argument("--out", default="build/conv2d", help="folder of the JSON lines")
     parser.add_argument("--cache", default="build/conv2d-cache", help="folder of compiled code")
     parser.add_argument("--target", default="RTX 4090", help="static: the GPU, by name")
@@ -77,7 +79,8 @@ def _chosen(names: str) -> tuple[NamedLayer, ...]:
     unknown = set(wanted) - {named.name for named in layers}
     if unknown:
         raise SystemExit(f"no such layer: {', '.join(sorted(unknown))}")
-    return tuple(named for named in layers if not wanted or named.name in wanted)
+    by_name = {named.name: named for named in layers}
+    return tuple(by_name[name] for name in wanted) if wanted else layers
 
 
 def _warm(
@@ -103,7 +106,9 @@ def _warm(
                 job = warm_job(layer.name, label(candidate), candidate.program, programs)
                 jobs += [job] if job.key not in done else []
     begun = time.monotonic()
-    results = warm_all(jobs, out / "warm", processes=PROCESSES, deadline_s=max(1.0, ends - begun))
+    results = warm_all(
+        jobs, out / "warm", processes=options.processes, deadline_s=max(1.0, ends - begun)
+    )
     for key, error in results.items():
         append_row(out / "warm.jsonl", {"key": key, "error": error})
     failed = {key: error for key, error in results.items() if error is not None}

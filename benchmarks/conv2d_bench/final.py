@@ -22,6 +22,10 @@ from warpwright.report.conv2d_text import label
 from warpwright.sandbox.gpu_facts import device_facts
 from warpwright.types.gpu import GpuSheet
 
+GLANCE_S = 0.1
+WORTH_COMPILING = 0.97
+"""Where eager PyTorch is ahead of ours by more than a glance can err, it is kept, whatever
+torch.compile does: its search takes most of the time of a layer."""
 DRIVER = Path("/proc/driver/nvidia/version")
 
 
@@ -61,16 +65,6 @@ def final_row(
     bench = LayerBench(named.name, named.layer)
     contenders = bench.eager()
     notes: list[str] = []
-    compile_s: float | None = None
-    if compile_mode is not None:
-        begun = time.monotonic()
-        compiled = bench.compiled(compile_mode)
-        failed = _first_call(compiled)
-        compile_s = round(time.monotonic() - begun, 1)
-        if failed is None:
-            contenders.append(compiled)
-        else:
-            notes.append(f"{compiled.label} fails: {failed}")
     program, why_not, errors = None, None, []
     chosen = tuned(named, sheet, tuned_rows, top)
     if chosen:
@@ -82,9 +76,22 @@ def final_row(
             contenders.append(ours)
     else:
         why_not = "no schedule"
-    times = timer.interleaved(
-        contenders, rounds=rounds, budget_s=budget_s, seed=zlib.crc32(named.name.encode())
-    )
+    seed = zlib.crc32(named.name.encode())
+    compile_s: float | None = None
+    if compile_mode is not None:
+        lead = _lead(timer, contenders, seed)
+        if lead is None or lead < WORTH_COMPILING:
+            notes.append("torch.compile was not asked: eager is ahead of ours, and is kept")
+        else:
+            begun = time.monotonic()
+            compiled = bench.compiled(compile_mode)
+            failed = _first_call(compiled)
+            compile_s = round(time.monotonic() - begun, 1)
+            if failed is None:
+                contenders.append(compiled)
+            else:
+                notes.append(f"{compiled.label} fails: {failed}")
+    times = timer.interleaved(contenders, rounds=rounds, budget_s=budget_s, seed=seed)
     counting = {c.label: times[c.label].median_us for c in contenders if c.counts and not c.ours}
     if reused is not None and compile_mode is None:
         label_, us = _reused(reused, times[DEFAULT].median_us)
@@ -117,6 +124,15 @@ def final_row(
         row["speedup"] = paired[0] if paired else counting[best] / times["ours"].median_us
         row["speedup_range"] = None if paired is None else paired[1:]
     return row
+
+
+def _lead(timer: Timer, contenders: Sequence[Contender], seed: int) -> float | None:
+    """How many times as fast as the best eager way ours looks at a glance; None without ours."""
+    if not any(contender.ours for contender in contenders):
+        return None
+    glance = timer.interleaved(contenders, rounds=2, budget_s=GLANCE_S, seed=seed)
+    eager = [glance[c.label].median_us for c in contenders if c.counts and not c.ours]
+    return min(eager) / glance["ours"].median_us
 
 
 def _first_call(contender: Contender) -> str | None:

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -41,6 +42,7 @@ from warpwright.sandbox.cache import ResultCache
 from warpwright.source.view import read_program
 from warpwright.specialist import GPU_SECTION, answer_request, study_request
 from warpwright.study import Subject, Workbench, study_program
+from warpwright.trials.ranking import beside_eager, measured_ranker
 from warpwright.trials.setup import TrialSetup
 from warpwright.types.answer import Answer, Decision
 from warpwright.types.bench import BenchResult
@@ -162,12 +164,18 @@ def _trial_setup(
 ) -> TrialSetup | None:
     """How to measure, or None. Raises MissingToolError where it is wanted and cannot be done on
     this machine, InputError for a budget that does not exist and for missing shapes."""
+    return _setup_unless(_not_measurable(request, problem, target, measuring), measuring, listener)
+
+
+def _setup_unless(
+    missing: tuple[str, str] | None, measuring: Measuring, listener: Listener
+) -> TrialSetup | None:
+    """The setup, unless measuring is not wanted or something is missing (why, and what to do)."""
     if measuring.budget not in BUDGETS:
         expected = "one of " + ", ".join(BUDGETS)
         raise InputError("unknown budget", expected=expected, got=repr(measuring.budget))
     if measuring.wanted is False:
         return None
-    missing = _not_measurable(request, problem, target, measuring)
     if missing is None:
         return TrialSetup(
             default_state_dir() / "trials", BUDGETS[measuring.budget], measuring.device
@@ -191,15 +199,17 @@ def _not_measurable(
                 expected="--problem FILE, --input SHAPE, or a [PROBLEM] section",
             )
         return "no input shapes are known", "give --problem FILE"
+    place = Place(request.document, GPU_SECTION)
+    return _not_here((target or resolve_gpu(request.gpu, place=place)).sheet, measuring)
+
+
+def _not_here(sheet: GpuSheet, measuring: Measuring) -> tuple[str, str] | None:
+    """Why the target is not the GPU of this machine, and what to do; None where it is."""
     if measuring.device == "cpu":
         return None
-    place = Place(request.document, GPU_SECTION)
-    sheet = (target or resolve_gpu(request.gpu, place=place)).sheet
     same, here = is_here(sheet)
-    if same:
-        return None
-    hint = "`--gpu here` answers for the GPU of this machine"
-    return f"{here}, the target is {sheet.name}", hint
+    hint = "`--gpu here` takes the GPU of this machine as the target"
+    return None if same else (f"{here}, the target is {sheet.name}", hint)
 
 
 def check(
@@ -243,18 +253,33 @@ def optimize_run(
     document: str | None = None,
     tries: int = TRIES,
     configs: int = CONFIGS,
+    measuring: Measuring | None = None,
     use_cache: bool = True,
     listener: Listener = silent,
 ) -> OptimizeRun:
-    """`optimize`, kept in the journal step by step."""
+    """`optimize`, kept in the journal step by step; what is measured can be resumed."""
     target = target_gpu(gpu)
     if program is not None:
         read_program(program, document=document)
     with _Run("optimize", document, listener) as run:
+        wanted = measuring or Measuring()
+        missing = _not_here(target.sheet, wanted)
+        setup = _setup_unless(missing, wanted, run)
         result = optimize_problem(
-            problem, target, _bench(use_cache, run), parent=program, tries=tries, configs=configs
+            problem,
+            target,
+            _bench(use_cache, run),
+            parent=program,
+            rank=None if setup is None else measured_ranker(setup, target.sheet.name, run),
+            compare=None
+            if setup is None
+            else partial(beside_eager, device=wanted.device, tell=run),
+            tries=tries,
+            configs=configs,
         )
         run.finish(result.reason, optimization_record(result, run.id).model_dump(mode="json"))
+        if setup is not None:
+            setup.conclude()
     return OptimizeRun(result, run.id, default_state_dir() / "runs" / run.id)
 
 

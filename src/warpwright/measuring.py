@@ -117,12 +117,19 @@ class Bench:
         program: Program,
         label: str = "as launched",
         cases: Sequence[str] | None = None,
+        required_kernels: Sequence[str] | None = None,
     ) -> Checked:
         """Run a program on every case, or on those named; the gate's verdict from the judge's
-        numbers. The program stays loaded."""
+        numbers. The program stays loaded. `required_kernels`: those that it must launch, where
+        they are not the parent's."""
         runs, failure = self._runs(worker, program, False, label, cases)
         judged = judge_measured(
-            runs, self.parent_runs, self.references, required_kernels=self.required_kernels
+            runs,
+            self.parent_runs,
+            self.references,
+            required_kernels=self.required_kernels
+            if required_kernels is None
+            else required_kernels,
         )
         return Checked(conclude(judged), judged, failure)
 

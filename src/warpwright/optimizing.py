@@ -24,6 +24,7 @@ from warpwright.sandbox.compile_pool import usable_workers
 from warpwright.sandbox.recognize import recognize_conv2d
 from warpwright.source.view import read_program
 from warpwright.study import Subject, Workbench, study_program
+from warpwright.types.bench import BenchResult
 from warpwright.types.compiled import Compiled
 from warpwright.types.config import Config
 from warpwright.types.conv2d import Conv2dTask, ScheduleCandidate
@@ -37,6 +38,8 @@ from warpwright.types.verdict import CheckResult, GateReport, Status
 
 Ranker = Callable[[Problem, Sequence[Screened]], Ranking]
 """Orders usable candidates, the best first. One that measures runs them on a GPU."""
+Comparer = Callable[[str, Problem], BenchResult]
+"""Times a program beside what its user has without it."""
 Proposer = Callable[[Conv2dTask, GpuSheet], Sequence[ScheduleCandidate]]
 Emitter = Callable[[Conv2dTask, Sequence[ScheduleCandidate], GpuSheet], str]
 
@@ -53,6 +56,7 @@ def optimize_problem(
     *,
     parent: str | None = None,
     rank: Ranker | None = None,
+    compare: Comparer | None = None,
     propose: Proposer = schedules.candidates,
     emit: Emitter = schedules.emit,
     tries: int = TRIES,
@@ -60,7 +64,8 @@ def optimize_problem(
 ) -> Optimization:
     """The best program for a problem on a GPU, whatever its algorithm.
 
-    `parent`: a program of the same problem that is to be replaced. Raises InputError where the
+    `parent`: a program of the same problem that is to be replaced. `rank` and `compare` measure,
+    where a GPU does. Raises InputError where the
     problem is not recognised or no schedule is written for it, MissingToolError without Triton.
     """
     task = recognized(problem, gpu.sheet, bench)
@@ -80,7 +85,10 @@ def optimize_problem(
     if not usable:
         return replace(result, reason="no candidate can run on this GPU without spilling")
     ranking = (rank or by_prediction)(problem, usable)
-    return _emitted(replace(result, ranking=ranking), ranking, emit, configs, bench)
+    result = _emitted(replace(result, ranking=ranking), ranking, emit, configs, bench)
+    if compare is None or result.program is None:
+        return result
+    return replace(result, beside=compare(result.program, problem))
 
 
 def recognized(problem: Problem, sheet: GpuSheet, bench: Workbench) -> Conv2dTask:

@@ -89,10 +89,10 @@ def _compare(folder: Path, before: dict[str, str], found: Killed) -> dict[str, s
     database = folder / "state" / "trials" / "ledger.sqlite"
     if not database.exists():
         return before
+    query = "SELECT session || ' ' || item, result FROM work WHERE result IS NOT NULL"
     with sqlite3.connect(database, timeout=30) as connection:
-        rows = connection.execute(
-            "SELECT session || ' ' || item, result FROM work WHERE result IS NOT NULL"
-        ).fetchall()
+        made = connection.execute("SELECT 1 FROM sqlite_master WHERE name = 'work'").fetchone()
+        rows = connection.execute(query).fetchall() if made else []  # killed before it was made
     now = {str(item): str(result) for item, result in rows}
     found.changed += [item for item, result in before.items() if now.get(item) != result]
     return now

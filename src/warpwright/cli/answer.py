@@ -35,18 +35,8 @@ def command(
             "`here` is this machine's own.",
         ),
     ] = None,
-    measure: Annotated[
-        bool | None,
-        typer.Option(
-            "--measure/--no-measure",
-            help="Whether the GPU of this machine times the configs and decides. Default: where it "
-            "is the target and --problem (or a [PROBLEM] section) gives shapes.",
-        ),
-    ] = None,
-    budget: Annotated[
-        str,
-        typer.Option("--budget", help="How much is timed: quick, default or thorough."),
-    ] = "default",
+    measure: options.MeasureOption = None,
+    budget: options.BudgetOption = "default",
     out: Annotated[
         Path | None,
         typer.Option(

@@ -19,7 +19,7 @@ from warpwright.cli.output import (
 )
 from warpwright.formats.kernelbench import read_problem
 from warpwright.report.optimization_record import optimization_record
-from warpwright.report.optimization_text import explain_optimization
+from warpwright.report.optimization_text import beside_text, explain_optimization
 
 NOTHING_TO_HAND_OUT = 1
 
@@ -44,6 +44,8 @@ def command(
             help="Write the program here, and beside it NAME.record.json and NAME.explanation.md.",
         ),
     ] = None,
+    measure: options.MeasureOption = None,
+    budget: options.BudgetOption = "quick",
     tries: Annotated[int, typer.Option(min=1, help="Candidates to compile.")] = 24,
     configs: Annotated[int, typer.Option(min=1, help="Configs in the program, at most.")] = 4,
     explain_it: Annotated[
@@ -62,8 +64,11 @@ def command(
 
     Every candidate is compiled for the target; what cannot launch or spills is out, the rest is
     ranked by prediction, and the program with a short config list passes format, names, integrity
-    and accuracy in Triton's interpreter. Without a measurement nothing says that it is faster than
-    cuDNN: compare with `warpwright bench`. Where no program passes, none is written: exit code 1.
+    and accuracy in Triton's interpreter. Where the target is the GPU of this machine, candidates
+    are checked at full size and ranked by time, and the program is timed beside eager PyTorch:
+    where cuDNN stays ahead, the answer says so. Elsewhere nothing says that it is faster than
+    cuDNN: compare with `warpwright bench` on your card. Where no program passes, none is written:
+    exit code 1.
     """
     given = read_document(subject)
     parent = None
@@ -80,6 +85,7 @@ def command(
             document=subject,
             tries=tries,
             configs=configs,
+            measuring=api.Measuring(measure, budget),
             use_cache=not no_cache,
             listener=progress,
         )
@@ -102,6 +108,8 @@ def command(
         stderr().print(explanation, markup=False, soft_wrap=True)
     if not quiet:
         where = f"run {done.run}; record and explanation in {folder}"
+        if result.beside is not None:
+            stderr().print(beside_text(result.beside), markup=False, soft_wrap=True)
         stderr().print(f"{result.reason}\n{where}", markup=False, soft_wrap=True)
     if result.program is None:
         raise typer.Exit(NOTHING_TO_HAND_OUT)

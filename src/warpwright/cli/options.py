@@ -38,6 +38,17 @@ InitOption = Annotated[
         "key=value pairs. With --input.",
     ),
 ]
+MeasureOption = Annotated[
+    bool | None,
+    typer.Option(
+        "--measure/--no-measure",
+        help="Whether the GPU of this machine times the candidates. Default: where it is the "
+        "target and shapes are known (--problem, or a [PROBLEM] section).",
+    ),
+]
+BudgetOption = Annotated[
+    str, typer.Option("--budget", help="How much is timed: quick, default or thorough.")
+]
 JsonOption = Annotated[
     bool, typer.Option("--json", help="Write one JSON document with a schema version to stdout.")
 ]

@@ -5,11 +5,7 @@ from __future__ import annotations
 from warpwright import __version__
 from warpwright.report.conv2d_text import describe
 from warpwright.report.record import study_record
-from warpwright.report.schema import (
-    SCHEMA_VERSION,
-    GateRecord,
-    StudyRecord,
-)
+from warpwright.report.schema import SCHEMA_VERSION, BenchRecord, GateRecord, StudyRecord
 from warpwright.report.schema_parts import RecordBase, Text
 from warpwright.types.optimization import Optimization, Screened
 
@@ -85,6 +81,7 @@ class OptimizationRecord(RecordBase):
     ranking_origin: Text | None
     ranking_how: str | None
     program: str | None
+    beside: BenchRecord | None = None  # measured beside eager PyTorch
     candidates: list[CandidateRecord]
     gate: GateRecord | None
     study: StudyRecord | None
@@ -102,6 +99,7 @@ def optimization_record(result: Optimization, run: str | None = None) -> Optimiz
         ranking_origin=None if result.ranking is None else result.ranking.origin,
         ranking_how=None if result.ranking is None else result.ranking.how,
         program=result.program,
+        beside=None if result.beside is None else BenchRecord.model_validate(result.beside),
         candidates=[_candidate(result, entry) for entry in result.screened],
         gate=None if result.gate is None else GateRecord.model_validate(result.gate),
         study=None if result.study is None else study_record(result.study),

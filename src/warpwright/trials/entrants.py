@@ -14,13 +14,17 @@ from warpwright.types.study import KernelStudy, Study
 
 @dataclass(frozen=True, slots=True)
 class Entrant:
-    """A config of a kernel in its program. `pins`: the config that each tuned kernel is left."""
+    """A config of a kernel in its program. `pins`: the config that each tuned kernel is left.
+
+    `launches`: kernels that the program must launch; None for those of the parent.
+    """
 
     kernel: str
     config: Config
     proposed: bool
     source: str
     pins: Mapping[str, Config]
+    launches: tuple[str, ...] | None = None
 
     @property
     def name(self) -> str:

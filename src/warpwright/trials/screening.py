@@ -98,7 +98,9 @@ class Screening:
         worker = bench.pool.take()
         try:
             program = bench.program(entrant.source, entrant.pins)
-            checked = bench.check(worker, program, str(entrant.config), SCREENED_CASES)
+            checked = bench.check(
+                worker, program, str(entrant.config), SCREENED_CASES, entrant.launches
+            )
             found = {"accuracy": CHECK.dump_python(checked.result, mode="json")}
             if checked.failure is not None:
                 return {**found, "failure": why(checked.failure)}

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from warpwright.types.bench import BenchResult
 from warpwright.types.conv2d import Conv2dTask, ScheduleCandidate
 from warpwright.types.evidence import Origin
 from warpwright.types.gpu import ResolvedGpu
@@ -70,7 +71,8 @@ class Optimization:
     """The algorithm stage's result. `program` is None where no candidate passed the gate.
 
     `parent`: the program that it started from, or None. `study` and `gate` are those of
-    `program`, or of the last one that was refused.
+    `program`, or of the last one that was refused. `beside`: the program timed beside eager
+    PyTorch on this machine's GPU; None where nothing was measured.
     """
 
     problem: Problem
@@ -84,3 +86,4 @@ class Optimization:
     study: Study | None = None
     gate: GateReport | None = None
     parent: str | None = None
+    beside: BenchResult | None = None

@@ -23,6 +23,7 @@ SMALL = Conv2dLayer(3, 12, 9, 7, 9, (3, 3), groups=3, **PAD)  # type: ignore[arg
     [
         ({}, 1e-6),
         ({"stride": (2, 2), "bias": False, "dtype": "float16"}, 3e-4),
+        ({"groups": 1, "in_channels": 30, "out_channels": 2}, 1e-6),
         ({"kernel": (5, 2), "dilation": (1, 2), "stride": (2, 1), "dtype": "bfloat16"}, 4e-3),
     ],
 )
@@ -56,7 +57,7 @@ def test_the_program_passes_the_gate(layers: ModuleType) -> None:
 @pytest.mark.parametrize(
     "changes",
     [
-        {"groups": 1},
+        {"groups": 1, "in_channels": 24},
         {"groups": 12, "out_channels": 12},
         {"out_channels": 60},
         {"kernel": (7, 7)},

@@ -162,6 +162,18 @@ def test_more_precise_products_leave_the_error_of_fp32(
     assert_right(interpreted(task, found["direct"].program), 3e-7)
 
 
+@pytest.mark.parametrize("name", ["half pointwise", "half small groups", "half stem, stride 2"])
+def test_bfloat16_has_the_programs_of_float16(name: str, task_of: TaskOf) -> None:
+    """The interpreter multiplies bfloat16 wrongly, so what it shows of float16 must do."""
+    half = task_of(LAYERS[name])
+    brain = task_of(replace(LAYERS[name], dtype="bfloat16"))
+    programs = {(c.schedule, c.point): c.program for c in candidates(half, GPU)}
+    assert len(programs) > 1
+    for candidate in candidates(brain, GPU):
+        found = programs[candidate.schedule, candidate.point]
+        assert candidate.program.replace("bfloat16", "float16", 1) == found
+
+
 def test_one_program_tunes_itself_over_the_points_of_one_schedule(task_of: TaskOf) -> None:
     task = task_of(STEM)
     chosen = [c for c in candidates(task, GPU) if c.schedule == "depth_window"][:3]

@@ -1,4 +1,4 @@
-"""Groups of a few channels: multiply-adds in fp32, where tensor-core tiles would be half empty."""
+"""Groups of few channels, or few outputs: fp32 multiply-adds, where tensor cores would idle."""
 
 from __future__ import annotations
 
@@ -10,8 +10,8 @@ from warpwright.types.conv2d import Conv2dTask
 from warpwright.types.gpu import GpuSheet
 
 NAME = "grouped_scalar"
-WHY = "each value is loaded once for all outputs of its small group; weights are scalars"
-MOST_PAIRS = 64  # input by output channels of a group
+WHY = "each value is loaded once for the few outputs that it reaches; weights are scalars"
+MOST_PAIRS = 128  # input by output channels of a group
 MOST_OUTPUTS = 16  # accumulators of a thread and pixel
 _MOST_TAPS = 32  # unrolled
 # Thread instructions of one load with its address and mask, and of a weight with its product.
@@ -19,13 +19,13 @@ _LOAD_INSTRUCTIONS, _PRODUCT_INSTRUCTIONS = 6, 2
 
 
 def reason_not(task: Conv2dTask, gpu: GpuSheet) -> str | None:  # noqa: ARG001
-    """It is for small groups and few taps."""
+    """It is for few pairs of channels (in a group), and few taps."""
     layer = task.layer
     channels, outputs = layer.in_channels // layer.groups, layer.out_channels // layer.groups
-    if layer.groups == 1 or channels == 1:
-        return f"{layer.in_channels} input channels in {layer.groups} groups"
+    if channels == 1:
+        return "each plane has its own kernel: depthwise shares more loads"
     if channels * outputs > MOST_PAIRS or outputs > MOST_OUTPUTS:
-        return f"groups of {channels} by {outputs} channels are for tensor cores"
+        return f"{channels} by {outputs} channels are for tensor cores"
     if layer.kernel[0] * layer.kernel[1] > _MOST_TAPS:
         return f"a kernel of {layer.kernel[0]}x{layer.kernel[1]} has too many taps to unroll"
     if layer.channels_last:
@@ -42,8 +42,8 @@ def points(task: Conv2dTask, gpu: GpuSheet) -> tuple[Point, ...]:  # noqa: ARG00
 def program(task: Conv2dTask, points: tuple[Point, ...], gpu: GpuSheet) -> str:
     comment = (
         f"{describe(task)}, for {gpu.name}.\n"
-        "Groups are too small for tensor cores: a thread makes all outputs of a group for its "
-        "pixels by fp32 multiply-adds, and loads each input value once for all of them."
+        "Too few channels for tensor cores: a thread makes all outputs (of a group) for its pixels "
+        "by fp32 multiply-adds, and loads each input value once for all of them."
     )
     arguments = (*arguments_of(task.layer), ("groups", task.layer.groups))
     key = ("batch", "H", "W")

@@ -15,7 +15,7 @@ WHY = "a 1x1 kernel is a matrix product on the input as it lies, each tile of wh
 _REGISTERS_OF_LOADS = 16  # values a thread may load one by one without spilling
 _STEP_US = 0.4  # a step of the reduction waits for memory; few blocks hide little of it
 _OVERLAP = 0.35  # how much of the shorter of two limits adds to the longer
-_ONE_BLOCK = 1.15  # of memory's time, where no second block loads while one stores
+_ONE_BLOCK = 1.15  # of memory's time, where hardly another block loads while one stores
 
 
 def reason_not(task: Conv2dTask, gpu: GpuSheet) -> str | None:  # noqa: ARG001
@@ -103,7 +103,7 @@ def predicted_us(task: Conv2dTask, point: Point, gpu: GpuSheet) -> float:
     layer = task.layer
     memory = cost.memory_us(gpu, moved_bytes(layer))
     steps = -(-layer.in_channels // point["BLOCK_K"])
-    if blocks_per_sm(point) == 1 and steps < 4:
+    if steps < 4 and blocks_per_sm(point) <= (2 if steps == 1 else 1):
         memory *= _ONE_BLOCK
     busy = busy_us(task, point, gpu)
     both = max(memory, busy) + _OVERLAP * min(memory, busy)
@@ -126,8 +126,8 @@ def busy_us(task: Conv2dTask, point: Point, gpu: GpuSheet) -> float:
     bring = cost.issue_us(gpu, values / _values_per_cycle(task, point))
     products = 2.0 * values * point["BLOCK_OC"]
     multiply = cost.multiply_us(gpu, layer, task.precision, products)
-    last_wave = cost.waves(blocks, gpu, blocks_per_sm(point)) if blocks < 4 * gpu.sm_count else 1.0
-    return max(bring, multiply) * last_wave
+    # Blocks of a multiprocessor share it, so what counts is how evenly they are spread.
+    return max(bring, multiply) * cost.waves(blocks, gpu, 1)
 
 
 def _values_per_cycle(task: Conv2dTask, point: Point) -> float:

@@ -121,8 +121,10 @@ def conv_grouped_scalar(
     accs = (tl.zeros([BLOCK_P], dtype=tl.float32),)
     for _ in tl.static_range(1, OC):
         accs = accs + (tl.zeros([BLOCK_P], dtype=tl.float32),)
-    # Unrolled where that is short: with 8 by 8 channels a group it compiles for half a minute.
-    UNROLL: tl.constexpr = C if C * OC * KH * KW <= 160 else 1
+    # Unrolled, so that loads of several channels are on their way at once, but not whole: with 8 by
+    # 8 channels a group that compiles for half a minute.
+    CHANNELS: tl.constexpr = 160 // (OC * KH * KW)
+    UNROLL: tl.constexpr = 8 if CHANNELS >= 8 else 4 if CHANNELS >= 4 else 2 if CHANNELS >= 2 else 1
     for c in tl.range(0, C, loop_unroll_factor=UNROLL):
         for ky in tl.static_range(KH):
             iy = iy0 + ky * DIL_H

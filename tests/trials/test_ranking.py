@@ -1,0 +1,107 @@
+"""Schedules ranked by time, and a program beside eager PyTorch, in Triton's interpreter."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from warpwright.data.gpus import find_gpu
+from warpwright.optimizing import optimize_problem
+from warpwright.report.optimization_record import optimization_record
+from warpwright.report.optimization_text import beside_text, explain_optimization
+from warpwright.study import Workbench
+from warpwright.trials.ranking import beside_eager, measured_ranker
+from warpwright.trials.setup import TrialSetup
+from warpwright.types.bench import BenchResult, BenchRow
+from warpwright.types.evidence import Origin
+from warpwright.types.gpu import ResolvedGpu
+from warpwright.types.shapes import Problem
+
+pytestmark = pytest.mark.triton
+
+GPU = ResolvedGpu(find_gpu("H100"))
+PROBLEM = Problem(
+    source="""
+import torch
+import torch.nn as nn
+
+class Model(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.conv = nn.Conv2d(16, 32, 1)
+
+    def forward(self, x):
+        return torch.relu(self.conv(x))
+
+def get_inputs():
+    return [torch.rand(2, 16, 12, 12)]
+
+def get_init_inputs():
+    return []
+"""
+)
+
+SPOILING = """
+
+right = ModelNew.forward
+ModelNew.forward = lambda self, *inputs: 1.01 * right(self, *inputs)
+"""
+
+
+def test_candidates_are_ranked_by_time_and_the_program_stands_beside_eager(tmp_path: Path) -> None:
+    setup = TrialSetup(tmp_path, device="cpu")
+    result = optimize_problem(
+        PROBLEM,
+        GPU,
+        Workbench(),
+        rank=measured_ranker(setup, GPU.sheet.name),
+        compare=lambda program, problem: beside_eager(program, problem, device="cpu"),
+        tries=3,
+        configs=2,
+    )
+    assert result.program is not None, result.reason
+    assert result.ranking is not None
+    assert result.ranking.origin is Origin.MEASURED
+    assert list(result.ranking.times_us) == sorted(result.ranking.times_us)
+    assert "interpreter" in result.ranking.how
+    assert result.beside is not None
+    assert [row.failed for row in result.beside.rows] == [None, None]
+    told = explain_optimization(result)
+    assert "Beside eager PyTorch" in told
+    assert "say nothing of any GPU" in told
+    record = optimization_record(result)
+    assert record.beside is not None
+    assert record.ranking_origin == "measured"
+
+
+def test_a_wrong_candidate_gets_no_place(tmp_path: Path) -> None:
+    found = optimize_problem(PROBLEM, GPU, Workbench(), tries=2, configs=1)
+    usable = [entry for entry in found.screened if entry.rejected is None]
+    assert len(usable) == 2
+    wrong = usable[1].candidate
+    spoiled = f"{wrong.program}{SPOILING}"
+    entries = [usable[0], replace(usable[1], candidate=replace(wrong, program=spoiled))]
+    ranking = measured_ranker(TrialSetup(tmp_path, device="cpu"), "H100")(PROBLEM, entries)
+    assert [entry.candidate for entry in ranking.order] == [usable[0].candidate]
+    assert "1 of 2 failed there" in ranking.how
+    assert "wrong" in ranking.how
+
+
+@pytest.mark.parametrize(
+    ("own_us", "best_us", "words"),
+    [
+        (100.0, 150.0, "Faster than cuDNN here"),
+        (150.0, 100.0, "cuDNN stays ahead here"),
+    ],
+)
+def test_it_is_said_who_is_ahead(own_us: float, best_us: float, words: str) -> None:
+    rows = (
+        BenchRow("the program", own_us),
+        BenchRow("eager, NCHW", 400.0),
+        BenchRow("eager, channels_last", best_us),
+    )
+    told = beside_text(BenchResult(rows, (), 0.95, 2, 6, 1))
+    assert words in told
+    assert "channels_last" in told
