@@ -32,7 +32,7 @@ def add_tap(
             if ROW // DIL_H < KH:
                 TAP: tl.constexpr = ROW // DIL_H * KW + KX
                 w = tl.load(w_at + TAP, mask=kept, other=0.0).to(tl.float32)
-                acc += x * w[:, None]
+                acc += x * w[None, :]
     return acc
 
 
@@ -67,18 +67,19 @@ def conv_depthwise(
     BLOCKS: tl.constexpr = (ROW_GROUPS * OW + BLOCK_P - 1) // BLOCK_P
     n = tl.program_id(0) // BLOCKS * BLOCK_N + tl.arange(0, BLOCK_N)
     p = tl.program_id(0) % BLOCKS * BLOCK_P + tl.arange(0, BLOCK_P)
-    # One column a thread and load: neighbouring columns are neighbouring lanes.
+    # One column a thread and load: neighbouring columns are neighbouring lanes. For that they are
+    # the first axis: the compiler lays a warp along it where neither axis is contiguous.
     p = tl.max_contiguous(p, 1)
     kept = n < planes
     y0 = p // OW * ROWS
     ox = p % OW
     oc = n % OC
     w_at = w_ptr + oc * (KH * KW)
-    x_at = x_ptr + (n // MULTIPLIER).to(tl.int64)[:, None] * (H * W)
+    x_at = x_ptr + (n // MULTIPLIER).to(tl.int64)[None, :] * (H * W)
     iy0 = y0 * SH - PAD_H
     ix0 = ox * SW - PAD_W
     bias = bias_of(bias_ptr, oc, OC, HAS_BIAS)
-    start = bias[:, None] + tl.zeros([BLOCK_N, BLOCK_P], dtype=tl.float32)
+    start = bias[None, :] + tl.zeros([BLOCK_P, BLOCK_N], dtype=tl.float32)
     accs = (start,)
     for _ in tl.static_range(1, ROWS):
         accs = accs + (start,)
@@ -88,17 +89,17 @@ def conv_depthwise(
             ix = ix0 + kx * DIL_W
             inside = (iy >= 0) & (iy < H) & (ix >= 0) & (ix < W)
             x = tl.load(
-                x_at + (iy * W + ix)[None, :], mask=kept[:, None] & inside[None, :], other=0.0
+                x_at + (iy * W + ix)[:, None], mask=inside[:, None] & kept[None, :], other=0.0
             ).to(tl.float32)
             fed = (add_tap(accs[0], x, w_at, kept, row, kx, KH, KW, DIL_H),)
             for r in tl.static_range(1, ROWS):
                 fed = fed + (add_tap(accs[r], x, w_at, kept, row - r * SH, kx, KH, KW, DIL_H),)
             accs = fed
-    y_at = y_ptr + n.to(tl.int64)[:, None] * (OH * OW)
+    y_at = y_ptr + n.to(tl.int64)[None, :] * (OH * OW)
     for r in tl.static_range(ROWS):
         oy = y0 + r
-        where = y_at + (oy * OW + ox)[None, :]
-        inside = kept[:, None] & (oy < OH)[None, :]
+        where = y_at + (oy * OW + ox)[:, None]
+        inside = (oy < OH)[:, None] & kept[None, :]
         acc = accs[r]
         acc = pointwise(acc)
         tl.store(where, acc, mask=inside)

@@ -33,12 +33,12 @@ def collect_pixels(
     c = tl.program_id(1) * BLOCK_C + tl.arange(0, BLOCK_C)
     p_inside = p < out_h * out_w
     source = p // out_w * (SH * width) + p % out_w * SW
-    x_at = x_ptr + b * channels * height * width + (c * (height * width))[:, None] + source[None, :]
-    x = tl.load(x_at, mask=(c < channels)[:, None] & p_inside[None, :], other=0.0)
+    x_at = x_ptr + b * channels * height * width + source[:, None] + (c * (height * width))[None, :]
+    x = tl.load(x_at, mask=p_inside[:, None] & (c < channels)[None, :], other=0.0)
     if ROUND:
         x = round_tf32(x)
     y_at = y_ptr + b * out_h * out_w * packed_c + (p * packed_c)[:, None] + c[None, :]
-    tl.store(y_at, x.T, mask=p_inside[:, None] & (c < packed_c)[None, :])
+    tl.store(y_at, x, mask=p_inside[:, None] & (c < packed_c)[None, :])
 
 
 def conv2d_pointwise_strided(x, weight, bias, stride, packed_c):
