@@ -57,8 +57,10 @@ def answer_request(
         stage = request.stage.id or "the request's stage"
         reason = f"no proposer of ours makes candidates for {stage} yet"
         return _kept(request, study, bench, (), reason)
-    if setup is not None:
+    if setup is not None and study.problem is not None and study.trace is not None:
         return _measured(request, study, bench, setup)
+    if setup is not None:
+        bench.listener("measure", "nothing is measured: the program's launches are not known")
     plans, candidates = propose(request, study, bench)
     return _answer(request, study, bench, draft(request, study, bench, plans, candidates))
 
