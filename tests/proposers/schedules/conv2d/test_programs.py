@@ -39,6 +39,12 @@ LAYERS = {
     "half stem, stride 2": replace(
         STEM, stride=(2, 2), padding_before=(3, 3), padding_after=(3, 3), dtype="float16"
     ),
+    "stem of odd padding": replace(
+        STEM, stride=(2, 2), padding_before=(3, 3), padding_after=(3, 3)
+    ),
+    "small stem of odd padding": replace(
+        STEM, kernel=(3, 3), stride=(2, 2), padding_before=(1, 1), padding_after=(1, 1)
+    ),
     "stem of one channel, stride 2": replace(STEM, in_channels=1, kernel=(5, 3), stride=(2, 2)),
     "dilated": DILATED,
     "dilated, vertical stride": replace(DILATED, stride=(2, 1)),

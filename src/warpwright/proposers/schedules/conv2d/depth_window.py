@@ -113,8 +113,6 @@ def predicted_us(task: Conv2dTask, point: Point, gpu: GpuSheet) -> float:
     image = layer.batch * layer.in_channels * layer.height * layer.width * layer.element_bytes
     out = pixels * layer.out_channels * layer.element_bytes
     before = cost.memory_us(gpu, 2.05 * image)
-    if layer.padding_before[1] * layer.element_bytes % 8:
-        before *= 2.0  # loads of one value each
     moving = cost.memory_us(gpu, image + out)
     together = max(busy, moving) + OVERLAP_LOSS * min(busy, moving)
     return before + together + 3 * cost.LAUNCH_US

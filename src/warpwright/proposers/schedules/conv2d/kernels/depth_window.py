@@ -46,6 +46,7 @@ def conv_depth_window(
     KW: tl.constexpr,
     SH: tl.constexpr,
     SW: tl.constexpr,
+    SHIFT: tl.constexpr,  # columns of a window's first cells that lie before the window
     K: tl.constexpr,
     HAS_BIAS: tl.constexpr,
     WIDE: tl.constexpr,  # offsets of 64 bits
@@ -57,7 +58,7 @@ def conv_depth_window(
 ):
     PIXELS: tl.constexpr = OH * OW
     KY: tl.constexpr = (KH + SH - 1) // SH
-    KX: tl.constexpr = (KW + SW - 1) // SW
+    KX: tl.constexpr = (KW + SHIFT + SW - 1) // SW
     USED: tl.constexpr = KY * KX * DEPTH
     block = tl.program_id(0)
     if WIDE:
@@ -112,8 +113,8 @@ def conv_depth_window(
             for k0 in tl.range(0, USED, STEP, num_stages=1):
                 k = k0 + rs
                 ky = k // (DEPTH * KX) * SH + k % DEPTH // SW % SH
-                kx = k // DEPTH % KX * SW + k % DEPTH % SW
-                inside = ((k < USED) & (ky < KH) & (kx < KW))[None, :]
+                kx = k // DEPTH % KX * SW + k % DEPTH % SW - SHIFT
+                inside = ((k < USED) & (ky < KH) & (kx >= 0) & (kx < KW))[None, :]
                 offset = window_offsets(k0, COLUMNS, DEPTH, KX, STEP)
                 x = tl.load(x_ptr + (start[:, None] + offset[None, :]), mask=inside, other=0.0)
                 w = tl.load(w_ptr + oc_a[:, None] * K + k, mask=(oc_a < OC)[:, None], other=0.0)
@@ -142,6 +143,10 @@ def conv2d_depth_window(x, weight, bias, stride, padding, dilation):
     rounded = x.dtype == torch.float32
     cells_h = triton.cdiv(kernel_h, stride[0])
     cells_w = triton.cdiv(kernel_w, stride[1])
+    # Cells may begin left of the windows: with 4 columns, or 2, before each row, loads are wide.
+    shift = -left % 4
+    if triton.cdiv(kernel_w + shift, stride[1]) > cells_w:
+        shift = left % 2 if kernel_w % stride[1] else 0
     rows, columns = out_h + cells_h - 1, out_w + cells_w - 1
     align = 16 // x.element_size()  # so that every cell begins where a load of 16 bytes may
     depth = triton.cdiv(channels * stride[0] * stride[1], align) * align
@@ -158,25 +163,27 @@ def conv2d_depth_window(x, weight, bias, stride, padding, dilation):
         depth,
         SH=stride[0],
         SW=stride[1],
+        SHIFT=shift,
         BLOCK=256,
         ROUND=rounded,
     )
     deep = torch.empty((batch, rows, columns, depth), device=x.device, dtype=x.dtype)
-    block_w = 64 if columns > 32 else 32
+    block_cs = triton.next_power_of_2(triton.cdiv(depth, stride[1]))
+    block_w = min(triton.next_power_of_2(columns), max(16, 4096 // (block_cs * stride[1])))
     space_to_depth[(rows, triton.cdiv(columns, block_w), batch)](
         x,
         deep,
         height,
-        width,
         rows,
         columns,
+        WIDTH=width,
         PAD_H=top,
-        PAD_W=left,
+        PAD_W=left + shift,
         C=channels,
         SH=stride[0],
         SW=stride[1],
         DEPTH=depth,
-        BLOCK_CS=triton.next_power_of_2(triton.cdiv(depth, stride[1])),
+        BLOCK_CS=block_cs,
         BLOCK_W=block_w,
         ROUND=rounded,
         num_warps=8,
@@ -201,6 +208,7 @@ def conv2d_depth_window(x, weight, bias, stride, padding, dilation):
         KW=kernel_w,
         SH=stride[0],
         SW=stride[1],
+        SHIFT=shift,
         K=k,
         HAS_BIAS=bias is not None,
         WIDE=max(deep.numel(), y.numel()) > 2**31 - 2**20,

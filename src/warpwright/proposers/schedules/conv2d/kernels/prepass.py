@@ -104,9 +104,9 @@ def space_to_depth(
     x_ptr,
     y_ptr,
     height,
-    width,
     rows,
     columns,
+    WIDTH: tl.constexpr,
     PAD_H: tl.constexpr,
     PAD_W: tl.constexpr,
     C: tl.constexpr,
@@ -126,14 +126,14 @@ def space_to_depth(
     b = tl.program_id(2).to(tl.int64)
     row = tl.program_id(0)
     q0 = tl.program_id(1) * BLOCK_W
-    x_ptr += b * C * height * width
+    x_ptr += b * C * height * WIDTH
     y_ptr += (b * rows + row) * columns * DEPTH
     ci = tl.arange(0, BLOCK_CS)
     iy = row * SH + ci % SH - PAD_H
     row_inside = (ci < C * SH) & (iy >= 0) & (iy < height)
     ix = q0 * SW + tl.arange(0, BLOCK_W * SW) - PAD_W
-    inside = row_inside[:, None] & ((ix >= 0) & (ix < width))[None, :]
-    source = (ci // SH * height + iy) * width
+    inside = row_inside[:, None] & ((ix >= 0) & (ix < WIDTH))[None, :]
+    source = (ci // SH * height + iy) * WIDTH
     x = tl.load(x_ptr + source[:, None] + ix[None, :], mask=inside, other=0.0)
     if ROUND:
         x = round_tf32(x)
@@ -182,20 +182,21 @@ def pack_cells(
     depth,
     SH: tl.constexpr,
     SW: tl.constexpr,
+    SHIFT: tl.constexpr,
     BLOCK: tl.constexpr,
     ROUND: tl.constexpr,
 ):
-    """w[o, c, SH·Y + i, SW·X + j] → y[o, (Y·cells_w + X)·depth + (c·SH + i)·SW + j].
+    """w[o, c, SH·Y + i, SW·X + j - SHIFT] → y[o, (Y·cells_w + X)·depth + (c·SH + i)·SW + j].
 
-    The order of an input after space_to_depth. Zeros where the kernel ends, where depth is more
-    than channels·SH·SW, and up to `size` values a row.
+    The order of an input after space_to_depth. Zeros beside the kernel, where depth is more than
+    channels·SH·SW, and up to `size` values a row.
     """
     k = tl.program_id(0) * BLOCK + tl.arange(0, BLOCK)
     o = tl.program_id(1)
     c = k % depth // (SH * SW)
-    kx = k // depth % cells_w * SW + k % depth % SW
+    kx = k // depth % cells_w * SW + k % depth % SW - SHIFT
     ky = k // (depth * cells_w) * SH + k % depth // SW % SH
-    inside = (c < channels) & (ky < kernel_h) & (kx < kernel_w)
+    inside = (c < channels) & (ky < kernel_h) & (kx >= 0) & (kx < kernel_w)
     source = ((o * channels + c) * kernel_h + ky) * kernel_w + kx
     w = tl.load(w_ptr + source, mask=inside, other=0.0)
     if ROUND:
