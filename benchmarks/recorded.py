@@ -177,31 +177,29 @@ def narrowing(case: Case, cache: ResultCache) -> list[Row]:
 
 @dataclass
 class Meter:
-    """Wall and processor seconds since it was made, processor time by step as well.
+    """Seconds by the clock since it was made, and by step.
 
-    Children count once they have ended. Half of the processor time is what two cores take where
-    work is divided between them; by the clock a shared machine tells of its other users too.
+    A shared machine tells of its other users too. Processor time would not, but children are
+    forked from a process that outlives the case, so theirs is not known when the case ends.
     """
 
     wall: float = field(default_factory=time.monotonic)
-    cpu: float = field(default_factory=lambda: processor_s())
     steps: dict[str, float] = field(default_factory=dict)
     step: str = "start"
-    last: float = field(default_factory=lambda: processor_s())
+    last: float = field(default_factory=time.monotonic)
 
     def listener(self, name: str, text: str, **_: Any) -> None:
         """What a step took is told when the next begins."""
-        now = processor_s()
+        now = time.monotonic()
         self.steps[self.step] = self.steps.get(self.step, 0.0) + now - self.last
         self.step, self.last = name if name != "accuracy" else text.split(",")[0][:24], now
 
     def read(self) -> Row:
         self.listener("end", "")
-        steps = {name: round(cpu_s, 1) for name, cpu_s in self.steps.items() if cpu_s >= 0.05}
+        steps = {name: round(wall_s, 1) for name, wall_s in self.steps.items() if wall_s >= 0.05}
         return {
             "wall_s": round(time.monotonic() - self.wall, 1),
-            "cpu_s": round(processor_s() - self.cpu, 1),
-            "steps_cpu_s": steps,
+            "steps_wall_s": steps,
         }
 
 

@@ -320,7 +320,8 @@ def _completed(
 ) -> KernelStudy:
     """The study with the active config told, findings and causes."""
     metrics = None if profile is None else profile.kernel(study.kernel)
-    padded = padded_configs(view.source, study.kernel, calls.launches)
+    grids = [site.grid for site in view.launches if site.kernel == study.kernel]
+    padded = padded_configs(view.source, study.kernel, calls.launches, grids)
     inference = infer_active(study, calls.launches, metrics, possible, sheet, padded)
     configs = tuple(
         replace(config, activity=inference.activity(config.config)) for config in study.configs

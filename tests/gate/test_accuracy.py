@@ -287,6 +287,28 @@ class TestWhatProvesNothing:
         assert "names differ" in case.reason
 
 
+class TestWithoutAReference:
+    def against(self, output: Any, parent: Any, distribution: str = "normal") -> AccuracyCase:
+        right = Right([], [], name=distribution)
+        return judge(output, right, Run([Tensor(parent)], Asked(distribution)))
+
+    def test_a_parent_that_gives_nothing_but_nan_refuses_nothing(self):
+        data = values().astype(np.float32)
+        broken = np.full_like(data, np.nan)
+        case = self.against(data, broken)
+        assert case.status is Status.NOT_VERIFIED
+        assert "the parent gives nothing but NaN" in case.reason
+        assert self.against(broken, data).status is Status.FAIL
+
+    @pytest.mark.parametrize("distribution", ["wide", "outliers"])
+    def test_where_terms_cancel_more_is_rounding(self, distribution):
+        data = values().astype(np.float32)
+        assert self.against(noisy(data, 2e-2), data).status is Status.FAIL
+        case = self.against(noisy(data, 2e-2), data, distribution)
+        assert case.status is Status.NOT_VERIFIED
+        assert self.against(noisy(data, 2e-1), data, distribution).status is Status.FAIL
+
+
 class TestRunsThatDidNotEnd:
     def test_a_failure_is_the_candidates_when_the_parent_runs(self):
         data = values()

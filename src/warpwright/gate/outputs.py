@@ -228,6 +228,11 @@ def nonfinite_differs(got: TensorLike, right: TensorLike, policy: TensorLike) ->
     return nonfinite_text(got.name, count, wrong.size, place)
 
 
+def nothing_finite(values: Values) -> bool:
+    """Whether all of an output is NaN or infinite, so that it is no measure for another."""
+    return not bool((precision.kinds(values) == 0).any())
+
+
 def nonfinite_text(name: str, count: int, size: int, place: Sequence[int]) -> str:
     """What is said of `count` misplaced NaN and Inf of `size` elements, the first at `place`."""
     return (

@@ -45,10 +45,10 @@ class Attempt:
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """What a run in the interpreter should cost: about a millisecond a step.
+    """What a run in the interpreter should cost: one to seven milliseconds a step.
 
-    Up to `stretch` times as much is accepted where less leaves a grid axis or a loop with one
-    tile in every config.
+    More blocks are accepted where fewer leave a grid axis or a loop with one tile in every config.
+    Up to `stretch` times as many steps are accepted where a program does not run with less.
     """
 
     blocks: int = 48
@@ -132,6 +132,9 @@ class Search:
             self.fits(attempt) and attempt.blocks <= limits.blocks and attempt.steps <= limits.steps
         )
 
+    def _bearable(self, attempt: Attempt) -> bool:
+        return self.fits(attempt) and attempt.steps <= self.limits.steps
+
     def _try(self, sizes: Sizes) -> Attempt | None:
         key = tuple(sorted(sizes.items()))
         if key not in self._seen:
@@ -157,7 +160,7 @@ class Search:
         self, sizes: dict[int, int], best: Attempt, variables: Sequence[int]
     ) -> tuple[Sizes, Attempt]:
         """Enlarge one size at a time, while more is covered and it stays affordable."""
-        for accept, want in ((self._comfortable, _each), (self.fits, _in_any_config)):
+        for accept, want in ((self._comfortable, _each), (self._bearable, _in_any_config)):
             goal = want(self.goal.covered)
             while not goal <= want(best.covered) and not self.out_of_time():
                 step = self._best_step(sizes, best, variables, accept, want)
