@@ -90,13 +90,16 @@ def test_a_timed_output_may_be_as_inexact_as_the_parent_and_no_more(workshop: Mo
     problem = Problem(source=workshop.PROBLEM)
     with open_bench(problem, coarse, [workshop.KERNEL], device="cpu", spares=1) as bench:
         assert bench.open() is None
-        worker = bench.pool.take()
+        worker, other = bench.pool.take(fresh=True), bench.pool.take(fresh=True)
+        other.load(bench.program(coarse))
         found = []
         for program in (coarse + "# a copy", coarser):
             worker.load(bench.program(program))
-            assert isinstance(bench.burst(worker, "candidate", 1, 3, keep=True), Burst)
-            case = bench.check_kept(worker, "timed call")
-            assert isinstance(case, AccuracyCase), case
-            found.append(case.status)
+            for parent in (other, None):
+                assert isinstance(bench.burst(worker, "candidate", 1, 3, keep=True), Burst)
+                case = bench.check_kept(worker, "timed call", parent)
+                assert isinstance(case, AccuracyCase), case
+                found.append(case.status)
         bench.pool.give_back(worker)
-    assert found == [Status.PASS, Status.FAIL]
+        bench.pool.give_back(other)
+    assert found == [Status.PASS, Status.FAIL, Status.FAIL, Status.FAIL]

@@ -10,7 +10,7 @@ import secrets
 import tempfile
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from warpwright.gate.accuracy import conclude
@@ -212,8 +212,14 @@ class Bench:
         wall_us = answer.wall_s * 1e6
         return Burst(program, number, order, times, wall_us, self.conditions.read())
 
-    def check_kept(self, worker: Worker, label: str) -> AccuracyCase | Failure | None:
-        """Judge the output that the last burst kept; None when there is nothing to judge."""
+    def check_kept(
+        self, worker: Worker, label: str, parent: Worker | None = None
+    ) -> AccuracyCase | Failure | None:
+        """Judge the output that the last burst kept; None when there is nothing to judge.
+
+        `parent`: a worker that holds the parent. It runs on the same inputs, and its error bounds
+        the candidate's as it does in `check`; without one the policy alone does.
+        """
         if self._kept is None or not self.judge.has_model:
             return None
         kept = worker.kept_output()
@@ -227,20 +233,19 @@ class Bench:
         numbers = self._measured(worker, reference, Done(ran), label, False)
         if not isinstance(numbers, CheckNumbers):
             return numbers
+        theirs = [] if parent is None else self._parent_on(parent, reference)
         (case,) = judge_measured(
-            [numbers],
-            self._parent_on(reference),
-            [reference],
-            required_kernels=self.required_kernels,
+            [numbers], theirs, [reference], required_kernels=self.required_kernels
         )
         return case
 
-    def _parent_on(self, reference: ReferenceNumbers) -> list[CheckNumbers]:
-        """The parent's errors on the problem's own kind of data, which bound a candidate's on
-        other data of that kind too: relative errors of one kind are alike."""
-        return [
-            replace(run, case=reference.name) for run in self.parent_runs if run.case == CASES[0]
-        ]
+    def _parent_on(self, parent: Worker, reference: ReferenceNumbers) -> list[CheckNumbers]:
+        """The parent's run on the inputs of a reference; none where it fails there."""
+        ran = parent.check(reference.spec, deadline_s=CALL_S)
+        if not isinstance(ran, Done):
+            return []
+        numbers = self._measured(parent, reference, ran, "parent", False)
+        return [numbers] if isinstance(numbers, CheckNumbers) else []
 
 
 def _secret() -> int:

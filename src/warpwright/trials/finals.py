@@ -163,7 +163,8 @@ class _Group:
                 if not isinstance(burst, Burst):
                     return {"failure": self._failed(step.seat, why(burst))}
                 bursts.append(burst)
-                if keep and (wrong := self._wrong(worker)) is not None:
+                parent = workers[Seat(step.seat.group, PARENT)]
+                if keep and (wrong := self._wrong(worker, parent)) is not None:
                     return {"failure": wrong}
         return {"bursts": BURSTS.dump_python(tuple(bursts), mode="json")}
 
@@ -184,9 +185,9 @@ class _Group:
             raise ParentFailedError(reason)
         return reason
 
-    def _wrong(self, worker: Worker) -> str | None:
+    def _wrong(self, worker: Worker, parent: Worker) -> str | None:
         """Judge the output that the burst kept, from a call chosen at random."""
-        case = self._table.bench.check_kept(worker, "timed")
+        case = self._table.bench.check_kept(worker, "timed", parent)
         if isinstance(case, AccuracyCase):
             failed = case.gating and case.status is Status.FAIL
             return f"the output of a timed call is wrong: {case.reason}" if failed else None
