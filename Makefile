@@ -44,7 +44,7 @@ demo: $(STAMP)  ## answer example 01 (no GPU needed)
 	@echo "record:      $(DEMO)/answer.record.json"
 
 test: $(STAMP)  ## run the tests that need no GPU
-	$(BIN)/python -m pytest -m "not gpu" -n auto --dist loadfile
+	$(BIN)/python -m pytest -m "not gpu" -n auto --dist worksteal
 
 lint: $(STAMP)  ## ruff and mypy, as CI runs them
 	$(BIN)/ruff check .

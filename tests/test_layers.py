@@ -17,7 +17,7 @@ SOURCE = Path(__file__).parent.parent / "src" / "warpwright"
 # From the bottom up. A part (a package, or a module beside the packages) imports itself and
 # parts of lower rows; parts of one row do not know each other.
 ROWS = (
-    ("errors",),
+    ("errors", "syntax"),
     ("types",),
     ("data",),
     ("source", "formats", "resources"),

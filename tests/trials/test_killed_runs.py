@@ -14,7 +14,7 @@ pytestmark = pytest.mark.triton
 
 
 def test_runs_killed_at_random_moments_lose_nothing(tmp_path: Path) -> None:
-    found = kill_runs(tmp_path, 4, longest_s=9.0, seed=17)
+    found = kill_runs(tmp_path, 2, longest_s=8.0, seed=17)
     assert found.changed == []
     assert found.finished == sorted(found.finished)
     assert found.ended, (tmp_path / "log").read_text()[-2000:]

@@ -8,7 +8,9 @@ from pathlib import Path
 import pytest
 
 from warpwright.data.gpus import find_gpu
-from warpwright.optimizing import optimize_problem
+from warpwright.measure.budget import QUICK
+from warpwright.optimizing import optimize_problem, recognized, screen
+from warpwright.proposers.schedules import candidates
 from warpwright.report.optimization_record import optimization_record
 from warpwright.report.optimization_text import beside_text, explain_optimization
 from warpwright.study import Workbench
@@ -51,15 +53,15 @@ ModelNew.forward = lambda self, *inputs: 1.01 * right(self, *inputs)
 
 
 def test_candidates_are_ranked_by_time_and_the_program_stands_beside_eager(tmp_path: Path) -> None:
-    setup = TrialSetup(tmp_path, device="cpu")
+    setup = TrialSetup(tmp_path, QUICK, "cpu")
     result = optimize_problem(
         PROBLEM,
         GPU,
         Workbench(),
         rank=measured_ranker(setup, GPU.sheet.name),
         compare=lambda program, problem: beside_eager(program, problem, device="cpu"),
-        tries=3,
-        configs=2,
+        tries=2,
+        configs=1,
     )
     assert result.program is not None, result.reason
     assert result.ranking is not None
@@ -77,13 +79,14 @@ def test_candidates_are_ranked_by_time_and_the_program_stands_beside_eager(tmp_p
 
 
 def test_a_wrong_candidate_gets_no_place(tmp_path: Path) -> None:
-    found = optimize_problem(PROBLEM, GPU, Workbench(), tries=2, configs=1)
-    usable = [entry for entry in found.screened if entry.rejected is None]
+    task = recognized(PROBLEM, GPU.sheet, Workbench())
+    found = screen(candidates(task, GPU.sheet)[:2], PROBLEM, GPU, Workbench())
+    usable = [entry for entry in found if entry.rejected is None]
     assert len(usable) == 2
     wrong = usable[1].candidate
     spoiled = f"{wrong.program}{SPOILING}"
     entries = [usable[0], replace(usable[1], candidate=replace(wrong, program=spoiled))]
-    ranking = measured_ranker(TrialSetup(tmp_path, device="cpu"), "H100")(PROBLEM, entries)
+    ranking = measured_ranker(TrialSetup(tmp_path, QUICK, "cpu"), "H100")(PROBLEM, entries)
     assert [entry.candidate for entry in ranking.order] == [usable[0].candidate]
     assert "1 of 2 failed there" in ranking.how
     assert "wrong" in ranking.how

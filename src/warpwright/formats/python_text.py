@@ -6,13 +6,14 @@ import ast
 import warnings
 
 from warpwright.errors import InputError, Place
+from warpwright.syntax import LOCK
 
 MAX_SOURCE_CHARS = 512 * 1024
 """Python sources longer than this are refused."""
 
 
 def _tree(source: str) -> ast.Module:
-    with warnings.catch_warnings():
+    with LOCK, warnings.catch_warnings():  # neither is safe among threads
         warnings.simplefilter("ignore")  # a foreign "\d" is no concern of ours
         return ast.parse(source)
 

@@ -14,6 +14,7 @@ from dataclasses import dataclass, field
 
 from warpwright.gate.context import KernelPair, RuleContext
 from warpwright.gate.reading import host_nodes, parse
+from warpwright.syntax import syntax_tree
 from warpwright.types.config import Config, MetaValue
 from warpwright.types.program import Kernel, LaunchSite, ProgramView
 
@@ -246,7 +247,7 @@ def _tile(
 
 def _literal(text: str) -> MetaValue | ast.expr:
     try:
-        node = ast.parse(text, mode="eval").body
+        node = syntax_tree(text, "eval").body
     except SyntaxError:
         return text
     return _plain_value(node)

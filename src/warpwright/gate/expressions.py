@@ -10,6 +10,7 @@ from __future__ import annotations
 import ast
 from collections.abc import Mapping
 
+from warpwright.syntax import syntax_tree
 from warpwright.types.config import MetaValue
 
 _CDIV = ("cdiv", "ceil_div", "ceildiv")
@@ -70,7 +71,7 @@ def grid_extents(text: str, names: Names) -> tuple[str, ...] | None:
 
 def _expression(text: str) -> ast.expr | ast.FunctionDef | None:
     try:
-        tree = ast.parse(text.strip())
+        tree = syntax_tree(text.strip())
     except (SyntaxError, ValueError):
         return None
     if len(tree.body) != 1:
@@ -82,7 +83,7 @@ def _expression(text: str) -> ast.expr | ast.FunctionDef | None:
 
 
 def _copy(node: ast.expr) -> ast.expr:
-    return ast.parse(ast.unparse(node), mode="eval").body
+    return syntax_tree(ast.unparse(node), "eval").body
 
 
 def _body(node: ast.expr | ast.FunctionDef, names: Names) -> tuple[ast.expr | None, frozenset[str]]:

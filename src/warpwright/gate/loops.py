@@ -11,6 +11,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
 from warpwright.gate.reading import dotted
+from warpwright.syntax import syntax_tree
 
 _DEEPEST = 40
 _MOST_NAMES = 400  # names put in their place in one expression; more is no readable bound
@@ -59,14 +60,14 @@ class _Inline(ast.NodeTransformer):
         if value is None or node.id in self.open or len(self.open) > _DEEPEST or self.budget < 0:
             return node
         self.open.append(node.id)
-        result = self.visit(ast.parse(ast.unparse(value), mode="eval").body)
+        result = self.visit(syntax_tree(ast.unparse(value), "eval").body)
         self.open.pop()
         return result  # type: ignore[no-any-return]
 
 
 def inlined(node: ast.expr, names: Mapping[str, ast.expr]) -> ast.expr:
     """The expression with names that are assigned once put in their place."""
-    copy = ast.parse(ast.unparse(node), mode="eval").body
+    copy = syntax_tree(ast.unparse(node), "eval").body
     result = _Inline(names).visit(copy)
     assert isinstance(result, ast.expr)
     return result

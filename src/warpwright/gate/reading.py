@@ -7,6 +7,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import lru_cache
 
+from warpwright.syntax import syntax_tree
+
 
 @dataclass(frozen=True, slots=True)
 class Reference:
@@ -28,7 +30,7 @@ class Reference:
 def parse(source: str) -> ast.Module | None:
     """The syntax tree, or None where the source does not parse."""
     try:
-        return ast.parse(source)
+        return syntax_tree(source)
     except (SyntaxError, ValueError, RecursionError, MemoryError):
         return None
 

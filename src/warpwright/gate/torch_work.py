@@ -8,6 +8,7 @@ from collections import Counter
 from warpwright.gate.reading import aliases, dotted, parse, resolve
 from warpwright.gate.untaken import untaken
 from warpwright.source.integrity import HostCall, host_calls
+from warpwright.syntax import syntax_tree
 from warpwright.types.program import ProgramView
 from warpwright.types.trace import Trace
 from warpwright.types.verdict import Violation
@@ -113,7 +114,7 @@ def _on_host_numbers(call: HostCall) -> bool:
     """`torch.sqrt(torch.tensor(2.0))`: arithmetic on a number, written with a tensor."""
     if _operator(call) not in _NUMBER_OPERATORS:
         return False
-    tree = ast.parse(call.text, mode="eval").body
+    tree = syntax_tree(call.text, "eval").body
     if not isinstance(tree, ast.Call):
         return False
     operands = [*tree.args, *([tree.func.value] if isinstance(tree.func, ast.Attribute) else [])]

@@ -6,6 +6,7 @@ import ast
 
 from warpwright.gate.reading import parse
 from warpwright.source.integrity import HostCall
+from warpwright.syntax import syntax_tree
 from warpwright.types.trace import Trace
 
 # What tells tensors of one kind from those of another, whatever their sizes and values.
@@ -32,7 +33,7 @@ def untaken(call: HostCall, source: str, trace: Trace) -> bool:
 def asks_for_kind(guard: str) -> bool:
     """Whether a condition asks for nothing but the device or the dtype of tensors."""
     try:
-        tree = ast.parse(guard, mode="eval")
+        tree = syntax_tree(guard, "eval")
     except SyntaxError:
         return False  # "except X", "case X"
     kinds = 0

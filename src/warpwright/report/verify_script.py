@@ -7,6 +7,7 @@ import re
 from importlib import resources
 
 from warpwright import __version__
+from warpwright.syntax import syntax_tree
 
 TEMPLATE = "verify.py.txt"
 _PLACE = re.compile(r"@([A-Z_]+)@")
@@ -52,7 +53,7 @@ def _statistics() -> str:
     """The body of `measure/gain.py`, read as text: without docstring and imports, which the
     template has."""
     source = (resources.files("warpwright.measure") / "gain.py").read_text(encoding="utf-8")
-    body = ast.parse(source).body
+    body = syntax_tree(source).body
     kept = next(
         statement
         for statement in body[1:]

@@ -22,6 +22,7 @@ from pathlib import Path
 from typing import Any
 
 from warpwright.sandbox.run import Job, run_job
+from warpwright.syntax import syntax_tree
 from warpwright.types.sandbox import JobOutcome, JobResult
 
 TOOLS = ("triton", "torch", "numpy")
@@ -70,7 +71,7 @@ def own_modules(module: str) -> set[Path]:
         if path is None or path in found:
             continue
         found.add(path)
-        for node in ast.walk(ast.parse(path.read_bytes())):
+        for node in ast.walk(syntax_tree(path.read_bytes())):
             if isinstance(node, ast.Import):
                 waiting += [alias.name for alias in node.names]
             elif isinstance(node, ast.ImportFrom) and node.module is not None:

@@ -11,6 +11,8 @@ import ast
 import copy
 from collections.abc import Iterable, Iterator
 
+from warpwright.syntax import syntax_tree
+
 # Decorators that choose among configs and values; what they chose reaches the compiler as the
 # config and the specialisation, which are keys of their own.
 CHOOSING_DECORATORS = frozenset({"autotune", "heuristics"})
@@ -27,7 +29,7 @@ def kernel_code(program: str, kernel: str) -> str:
 
     Raises SyntaxError (or ValueError, for null bytes) when the program does not parse.
     """
-    module = ast.parse(program)
+    module = syntax_tree(program)
     statements = module.body
     bound = [frozenset(_bound_names(statement)) for statement in statements]
     roots = [i for i, statement in enumerate(statements) if _defines(statement, kernel)]

@@ -26,6 +26,7 @@ from warpwright.source.parsing import SECTION, lines_of
 from warpwright.source.program import KernelNode, ParsedProgram, parse_program
 from warpwright.source.tree import find_function, parse_tree, replace_nodes
 from warpwright.source.view import view_of
+from warpwright.syntax import syntax_tree
 from warpwright.types.config import Config
 
 
@@ -153,7 +154,7 @@ class _ListEditor:
         evaluator = Evaluator(self._program.aliases, names, config_reader(self._program.aliases))
         configs: list[Config | None] = []
         for element in self._list.elements:
-            node = ast.parse(cst.Module([]).code_for_node(element.value), mode="eval").body
+            node = syntax_tree(cst.Module([]).code_for_node(element.value), "eval").body
             try:
                 if not isinstance(node, ast.Call) or isinstance(element, cst.StarredElement):
                     raise Unreadable("no config")
@@ -262,7 +263,7 @@ def _autotune_call(tree: cst.Module, program: ParsedProgram, kernel: str) -> cst
     for decorator in find_function(tree, kernel).decorators:
         expression = decorator.decorator
         if isinstance(expression, cst.Call):
-            function = ast.parse(cst.Module([]).code_for_node(expression.func), mode="eval").body
+            function = syntax_tree(cst.Module([]).code_for_node(expression.func), "eval").body
             if program.aliases.path(function) == "triton.autotune":
                 return expression
     raise InternalError(f"kernel {kernel} has no autotune: use add_autotune")

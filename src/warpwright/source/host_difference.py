@@ -12,6 +12,7 @@ from warpwright.source.launches import MODULE
 from warpwright.source.normal import Line, body_lines, position_of
 from warpwright.source.parsing import text_of
 from warpwright.source.program import FunctionNode, ParsedProgram, jit_decorator
+from warpwright.syntax import syntax_tree
 from warpwright.types.edit import Edit, EditKind
 
 
@@ -99,7 +100,7 @@ def _host_blocks(
     """Top-level function or class (or module level) → (is a class, its lines)."""
     hidden = _launch_statements(program, launches)
     constants = _config_constants(program)
-    tree = ast.parse(program.source)  # a copy that may be changed
+    tree = syntax_tree(program.source)  # a copy that may be changed
     _Hide(hidden).generic_visit(tree)
     blocks: dict[str, tuple[bool, list[Line]]] = {}
     loose: list[ast.stmt] = []

@@ -7,6 +7,7 @@ import re
 import warnings
 
 from warpwright.errors import InputError, Place
+from warpwright.syntax import LOCK, syntax_tree
 
 MAX_SOURCE_CHARACTERS = 1_000_000
 """The largest recorded program has 40,000; a program above this is no Triton program."""
@@ -33,10 +34,10 @@ def parse(source: str, *, document: str | None = None, first_line: int = 1) -> a
             hint="give only the Triton program, without data",
         )
     try:
-        with warnings.catch_warnings():
+        with LOCK, warnings.catch_warnings():  # neither is safe among threads
             # Invalid escape sequences only warn; they are not the reader's business.
             warnings.simplefilter("ignore")
-            tree = ast.parse(source)
+            tree = syntax_tree(source)
             depth, line = tree_depth(tree)
             if depth > MAX_TREE_DEPTH:
                 raise too_deep(document, first_line, line)

@@ -7,6 +7,8 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from importlib import resources
 
+from warpwright.syntax import syntax_tree
+
 
 @dataclass(frozen=True, slots=True)
 class Function:
@@ -58,7 +60,7 @@ def read_library(package: str) -> Library:
 
 def _functions(source: str) -> Iterator[Function]:
     lines = source.splitlines()
-    for node in ast.parse(source).body:
+    for node in syntax_tree(source).body:
         if not isinstance(node, ast.FunctionDef):
             continue
         first = min([node.lineno, *(decorator.lineno for decorator in node.decorator_list)])

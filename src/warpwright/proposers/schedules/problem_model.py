@@ -6,6 +6,7 @@ import ast
 from collections.abc import Iterator
 
 from warpwright.errors import InputError, Place
+from warpwright.syntax import syntax_tree
 
 
 def model_new(problem_source: str, module: str, call: str) -> tuple[list[str], str]:
@@ -15,7 +16,7 @@ def model_new(problem_source: str, module: str, call: str) -> tuple[list[str], s
     itself. `call` is an expression over `x`, `weight` and `bias`: what forward returns.
     Raises `InputError` where the problem has no class Model.
     """
-    tree = ast.parse(problem_source)
+    tree = syntax_tree(problem_source)
     model = _class_named(tree, "Model")
     if model is None:
         raise InputError(
@@ -65,7 +66,7 @@ def _replace_forward(model: ast.ClassDef, holder: str, call: str) -> None:
     names = [argument.arg for argument in [*forward.args.posonlyargs, *forward.args.args]]
     image = names[1] if len(names) > 1 else "x"
     expression = call.format(x=image, weight=f"{holder}.weight", bias=f"{holder}.bias")
-    forward.body = [ast.parse(f"return {expression}").body[0]]
+    forward.body = [syntax_tree(f"return {expression}").body[0]]
     forward.decorator_list = []
     kept = {"forward", *_used_methods(methods, "__init__")}
     model.body = [n for n in model.body if not isinstance(n, ast.FunctionDef) or n.name in kept]
