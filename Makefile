@@ -19,10 +19,10 @@ EXAMPLE := examples/01-conv2d-stride4
 DEMO := build/demo
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test lint format examples clean
+.PHONY: help setup demo test test-all lint format examples clean
 
 help:  ## show this list
-	@sed -n 's/^\([a-z]*\):.*##  *\(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 16
+	@sed -n 's/^\([a-z-]*\):.*##  *\(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 16
 
 setup: $(STAMP)  ## make .venv and install into it
 
@@ -44,6 +44,9 @@ demo: $(STAMP)  ## answer example 01 (no GPU needed)
 	@echo "record:      $(DEMO)/answer.record.json"
 
 test: $(STAMP)  ## run the tests that need no GPU
+	$(BIN)/python -m pytest -m "not gpu and not slow" -n auto --dist worksteal
+
+test-all: $(STAMP)  ## run the slow ones too
 	$(BIN)/python -m pytest -m "not gpu" -n auto --dist worksteal
 
 lint: $(STAMP)  ## ruff and mypy, as CI runs them

@@ -178,48 +178,53 @@ class TestPrecision:
         assert recognized(source).precision is Precision.TF32
 
 
+OPERATIONS = [
+    ("F.relu(y)", [("relu", None)]),
+    ("F.relu(y, inplace=True)", [("relu", None)]),
+    ("y.relu_()", [("relu", None)]),
+    ("nn.ReLU6()(y)", [("maximum", 0.0), ("minimum", 6.0)]),
+    ("torch.sigmoid(y)", [("sigmoid", None)]),
+    ("torch.tanh(y)", [("tanh", None)]),
+    ("F.silu(y)", [("silu", None)]),
+    ("F.mish(y)", [("mish", None)]),
+    ("F.hardswish(y)", [("hardswish", None)]),
+    ("F.hardsigmoid(y)", [("hardsigmoid", None)]),
+    ("F.softplus(y)", [("softplus", None)]),
+    ("F.elu(y, 0.7)", [("elu", 0.7)]),
+    ("F.gelu(y)", [("gelu", None)]),
+    ("F.gelu(y, approximate='tanh')", [("gelu_tanh", None)]),
+    ("F.leaky_relu(y, 0.2)", [("leaky_relu", 0.2)]),
+    ("F.hardtanh(y, -2, 3)", [("maximum", -2.0), ("minimum", 3.0)]),
+    ("torch.clamp(y, min=0.5)", [("maximum", 0.5)]),
+    ("torch.clamp(y, max=0.5)", [("minimum", 0.5)]),
+    ("y.clamp_max(0.5)", [("minimum", 0.5)]),
+    ("y + 1.5", [("add", 1.5)]),
+    ("1.5 + y", [("add", 1.5)]),
+    ("torch.add(y, 2, alpha=3)", [("add", 6.0)]),
+    ("y - 1.5", [("add", -1.5)]),
+    ("1.5 - y", [("neg", None), ("add", 1.5)]),
+    ("2 * y", [("mul", 2.0)]),
+    ("y * 1", []),
+    ("y / 3", [("div", 3.0)]),
+    ("-y.abs()", [("abs", None), ("neg", None)]),
+    ("torch.exp(y)", [("exp", None)]),
+    ("F.dropout(y, 0.5, training=False)", []),
+    ("F.dropout(y, 0.0)", []),
+    ("y.contiguous().clone()", []),
+    ("y.float()", []),
+]
+"""An operation on y, and what it is recognised as."""
+
+
 class TestPointwise:
-    @pytest.mark.parametrize(
-        ("after", "steps"),
-        [
-            ("F.relu(y)", [("relu", None)]),
-            ("F.relu(y, inplace=True)", [("relu", None)]),
-            ("y.relu_()", [("relu", None)]),
-            ("nn.ReLU6()(y)", [("maximum", 0.0), ("minimum", 6.0)]),
-            ("torch.sigmoid(y)", [("sigmoid", None)]),
-            ("torch.tanh(y)", [("tanh", None)]),
-            ("F.silu(y)", [("silu", None)]),
-            ("F.mish(y)", [("mish", None)]),
-            ("F.hardswish(y)", [("hardswish", None)]),
-            ("F.hardsigmoid(y)", [("hardsigmoid", None)]),
-            ("F.softplus(y)", [("softplus", None)]),
-            ("F.elu(y, 0.7)", [("elu", 0.7)]),
-            ("F.gelu(y)", [("gelu", None)]),
-            ("F.gelu(y, approximate='tanh')", [("gelu_tanh", None)]),
-            ("F.leaky_relu(y, 0.2)", [("leaky_relu", 0.2)]),
-            ("F.hardtanh(y, -2, 3)", [("maximum", -2.0), ("minimum", 3.0)]),
-            ("torch.clamp(y, min=0.5)", [("maximum", 0.5)]),
-            ("torch.clamp(y, max=0.5)", [("minimum", 0.5)]),
-            ("y.clamp_max(0.5)", [("minimum", 0.5)]),
-            ("y + 1.5", [("add", 1.5)]),
-            ("1.5 + y", [("add", 1.5)]),
-            ("torch.add(y, 2, alpha=3)", [("add", 6.0)]),
-            ("y - 1.5", [("add", -1.5)]),
-            ("1.5 - y", [("neg", None), ("add", 1.5)]),
-            ("2 * y", [("mul", 2.0)]),
-            ("y * 1", []),
-            ("y / 3", [("div", 3.0)]),
-            ("-y.abs()", [("abs", None), ("neg", None)]),
-            ("torch.exp(y)", [("exp", None)]),
-            ("F.dropout(y, 0.5, training=False)", []),
-            ("F.dropout(y, 0.0)", []),
-            ("y.contiguous().clone()", []),
-            ("y.float()", []),
-        ],
-    )
-    def test_an_operation_on_the_output(self, after, steps):
-        task = recognized(problem(f"y = self.conv(x)\nreturn {after}"))
-        assert task.epilogue == tuple(Pointwise(*step) for step in steps)
+    @pytest.mark.parametrize("first", range(0, len(OPERATIONS), 11))
+    def test_operations_on_the_output(self, first):
+        """Eleven in a row, in one model: each reads the result of the one before."""
+        chain = OPERATIONS[first : first + 11]
+        lines = ["y = self.conv(x)", *(f"y = {after}" for after, _ in chain), "return y"]
+        task = recognized(problem("\n".join(lines)))
+        wanted = [Pointwise(*step) for _, steps in chain for step in steps]
+        assert list(task.epilogue) == wanted
 
     def test_several_keep_their_order(self):
         task = recognized(problem("return torch.tanh(F.relu(self.conv(x) * 2 - 1) / 4)"))
@@ -247,53 +252,61 @@ NORMED = f"{CONV}\nnn.utils.parametrizations.weight_norm(self.conv)"
 AUTOCAST = "with torch.autocast('cuda', torch.float16):\n    return self.conv(x)"
 
 
+OTHERS = [
+    ("return self.b(self.a(x))", "self.a = nn.Conv2d(6, 8, 3)\nself.b = nn.Conv2d(8, 8, 3)",
+     "2 convolutions"),
+    ("return self.conv(self.conv(x))", "self.conv = nn.Conv2d(6, 6, 3)", "2 convolutions"),
+    ("self.conv(x)\nreturn x * 2", CONV, "no conv2d"),
+    ("return self.conv(x)", REFLECT, "pad"),
+    ("return self.conv(x)", "self.conv = nn.ConvTranspose2d(6, 8, 3)", "conv_transpose2d"),
+    ("return F.conv_transpose2d(x, self.conv.weight.transpose(0, 1))", CONV, "no conv2d"),
+    ("return self.bn(self.conv(x))", f"{CONV}\n{BN}", "batch_norm"),
+    ("return self.pool(self.conv(x))", POOL, "max_pool2d"),
+    ("return F.dropout(self.conv(x), 0.5)", CONV, "random"),
+    ("return self.drop(self.conv(x))", f"{CONV}\nself.drop = nn.Dropout(0.1)", "random"),
+    ("return F.softmax(self.conv(x), dim=1)", CONV, "no pointwise"),
+    ("y = self.conv(x)\nreturn y * torch.sigmoid(y)", CONV, "two tensors"),
+    ("y = self.conv(x)\nreturn y * y", CONV, "twice"),
+    ("return 1.0 / self.conv(x)", CONV, "reciprocal"),
+    ("return 2.0 ** self.conv(x)", CONV, "pow"),
+    ("return self.conv(x) + self.shift", SHIFT, "two tensors"),
+    ("return self.conv(x).to(torch.float16)", CONV, "dtype"),
+    ("return self.conv(x).permute(0, 2, 3, 1)", CONV, "permute"),
+    ("return self.conv(x).flatten(1)", CONV, "pointwise"),
+    ("return self.conv(x), x", CONV, "not one tensor"),
+    ("return (self.conv(x),)", CONV, "tuple"),
+    ("return {'y': self.conv(x)}", CONV, "dict"),
+    ("return self.conv(F.relu(x))", CONV, "not the input"),
+    ("return self.conv(x[:, :, 1:])", CONV, "not the input"),
+    ("return F.conv2d(x, torch.tanh(self.conv.weight), self.conv.bias)", CONV, "computed"),
+    ("return F.conv2d(x, self.conv.weight)", CONV, "besides: conv.bias"),
+    ("return F.conv2d(x, self.filters)", FILTERS, "other names"),
+    ("return self.conv(x)", f"{CONV}\nself.unused = nn.Linear(4, 4)", "unused.weight"),
+    ("return self.conv(x)", SEEN, "seen"),
+    ("return self.conv(x)", NORMED, "computed"),
+    (AUTOCAST, CONV, "autocast"),
+    ("return self.conv(x) if x.sum() > 0 else x", CONV, "cannot be followed"),
+    ("return self.conv(x) if x.shape[0] == 2 else F.relu(self.conv(x))", CONV,
+     "another batch"),
+    ("x += 1\nreturn self.conv(x)", CONV, "changes its input"),
+    ("return x @ x.transpose(2, 3)", CONV, "no conv2d"),
+    ("return self.conv(x.half())", f"{CONV}.half()", "not the input"),
+]  # fmt: skip
+"""A forward pass, how its model is made, and words of the reason against it."""
+
+
 class TestOthers:
     """Each with a word of the reason that is told."""
 
-    @pytest.mark.parametrize(
-        ("forward", "init", "words"),
-        [
-            ("return self.b(self.a(x))", "self.a = nn.Conv2d(6, 8, 3)\nself.b = nn.Conv2d(8, 8, 3)",
-             "2 convolutions"),
-            ("return self.conv(self.conv(x))", "self.conv = nn.Conv2d(6, 6, 3)", "2 convolutions"),
-            ("self.conv(x)\nreturn x * 2", CONV, "no conv2d"),
-            ("return self.conv(x)", REFLECT, "pad"),
-            ("return self.conv(x)", "self.conv = nn.ConvTranspose2d(6, 8, 3)", "conv_transpose2d"),
-            ("return F.conv_transpose2d(x, self.conv.weight.transpose(0, 1))", CONV, "no conv2d"),
-            ("return self.bn(self.conv(x))", f"{CONV}\n{BN}", "batch_norm"),
-            ("return self.pool(self.conv(x))", POOL, "max_pool2d"),
-            ("return F.dropout(self.conv(x), 0.5)", CONV, "random"),
-            ("return self.drop(self.conv(x))", f"{CONV}\nself.drop = nn.Dropout(0.1)", "random"),
-            ("return F.softmax(self.conv(x), dim=1)", CONV, "no pointwise"),
-            ("y = self.conv(x)\nreturn y * torch.sigmoid(y)", CONV, "two tensors"),
-            ("y = self.conv(x)\nreturn y * y", CONV, "twice"),
-            ("return 1.0 / self.conv(x)", CONV, "reciprocal"),
-            ("return 2.0 ** self.conv(x)", CONV, "pow"),
-            ("return self.conv(x) + self.shift", SHIFT, "two tensors"),
-            ("return self.conv(x).to(torch.float16)", CONV, "dtype"),
-            ("return self.conv(x).permute(0, 2, 3, 1)", CONV, "permute"),
-            ("return self.conv(x).flatten(1)", CONV, "pointwise"),
-            ("return self.conv(x), x", CONV, "not one tensor"),
-            ("return (self.conv(x),)", CONV, "tuple"),
-            ("return {'y': self.conv(x)}", CONV, "dict"),
-            ("return self.conv(F.relu(x))", CONV, "not the input"),
-            ("return self.conv(x[:, :, 1:])", CONV, "not the input"),
-            ("return F.conv2d(x, torch.tanh(self.conv.weight), self.conv.bias)", CONV, "computed"),
-            ("return F.conv2d(x, self.conv.weight)", CONV, "besides: conv.bias"),
-            ("return F.conv2d(x, self.filters)", FILTERS, "other names"),
-            ("return self.conv(x)", f"{CONV}\nself.unused = nn.Linear(4, 4)", "unused.weight"),
-            ("return self.conv(x)", SEEN, "seen"),
-            ("return self.conv(x)", NORMED, "computed"),
-            (AUTOCAST, CONV, "autocast"),
-            ("return self.conv(x) if x.sum() > 0 else x", CONV, "cannot be followed"),
-            ("return self.conv(x) if x.shape[0] == 2 else F.relu(self.conv(x))", CONV,
-             "another batch"),
-            ("x += 1\nreturn self.conv(x)", CONV, "changes its input"),
-            ("return x @ x.transpose(2, 3)", CONV, "no conv2d"),
-            ("return self.conv(x.half())", f"{CONV}.half()", "not the input"),
-        ],
-    )  # fmt: skip
+    @pytest.mark.parametrize(("forward", "init", "words"), OTHERS[::3])
     def test_a_model_that_is_something_else(self, forward, init, words):
+        assert words in reason(problem(forward, init))
+
+    @pytest.mark.slow
+    @pytest.mark.parametrize(
+        ("forward", "init", "words"), [other for n, other in enumerate(OTHERS) if n % 3]
+    )
+    def test_one_more_model_that_is_something_else(self, forward, init, words):
         assert words in reason(problem(forward, init))
 
     @pytest.mark.parametrize(

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from killing import BLOCKS, kill_runs
 
-pytestmark = pytest.mark.triton
+pytestmark = [pytest.mark.triton, pytest.mark.slow]
 
 
 def test_runs_killed_at_random_moments_lose_nothing(tmp_path: Path) -> None:

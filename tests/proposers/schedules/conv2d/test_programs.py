@@ -131,6 +131,7 @@ def test_inf_and_nan_reach_the_outputs_whose_window_holds_them_and_no_others(
         assert_right(interpreted(task, candidate.program, nonfinite=True))
 
 
+@pytest.mark.slow
 @pytest.mark.triton
 def test_every_point_of_a_space_computes_the_same(
     task_of: TaskOf, interpreted: Interpreted
