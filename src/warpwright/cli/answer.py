@@ -57,8 +57,8 @@ def command(
 ) -> None:
     """Answer a request: the program alone on stdout, the evidence beside it.
 
-    This is the request's own stage only, with its rules kept. (Choosing another algorithm, and
-    every stage in turn, is what `optimize` is for.)
+    This is the request's own stage only, with its rules kept. `optimize` chooses another
+    algorithm and keeps no rules; nothing yet goes through every stage in turn.
 
     Without a GPU nothing is timed: the configs are compiled for the target, duplicates and
     configs that can never launch go, new ones within the rules come in, every one is checked for

@@ -11,6 +11,8 @@ from warpwright.types.verdict import AccuracyCase, Status
 
 def trial_section(trial: Trial) -> str:
     """Each config, the decision, accuracy at full size, and what device time does not hold."""
+    if trial.gpu is None and trial.failure is not None:
+        return f"## Not measured\n\nNothing could be timed: {trial.failure}."
     lines = ["## Measured", "", f"{measured_on(trial.gpu)} Budget: {trial.budget}."]
     if trial.resumed:
         lines.append("An interrupted run was resumed: what it had finished was not done again.")
