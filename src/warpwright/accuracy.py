@@ -116,7 +116,7 @@ def _judge(
     *,
     alone: bool,
 ) -> AccuracyRun:
-    base = {kernel.kernel: _usual(kernel) for kernel in parent.kernels}
+    base = {kernel.kernel: kernel.usual for kernel in parent.kernels}
     pinned = pinned_runs(child, kernels, base)
     cases = [case.name for case in reference.cases]
     bench.listener(
@@ -191,11 +191,6 @@ def _is_original(run: PinnedRun, parent: Study) -> bool:
     study = None if run.kernel is None else parent.kernel(run.kernel)
     metas = set() if study is None else {config.config.meta for config in study.configs}
     return any(member.meta in metas for member in run.members)
-
-
-def _usual(kernel: KernelStudy) -> Config:
-    """The config to run a kernel with while another is looked at: an active one if known."""
-    return (kernel.active or kernel.configs)[0].config
 
 
 def pinned_runs(

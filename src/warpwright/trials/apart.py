@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import secrets
 from collections.abc import Mapping
 from typing import Any
@@ -10,22 +9,19 @@ from typing import Any
 from pydantic import TypeAdapter
 
 from warpwright.sandbox.worker import Worker, chosen_configs
-from warpwright.trials.setup import GIVEN_UP, Table, numbers, why
+from warpwright.trials.setup import GIVEN_UP, TUNING_S, Table, digest, numbers, why
 from warpwright.types.trial import Apart
 from warpwright.types.worker import Answer, Done
 
 APART = TypeAdapter(Apart)
-FIRST_CALL_S = 300.0
-TUNING_S = 300.0
 WARM_UP_S = 0.05
 
 
 def measure_apart(table: Table, source: str) -> Apart:
     """All of it for one program, each by itself: what fails is a note."""
-    name = hashlib.sha256(source.encode()).hexdigest()[:16]
     given_up = APART.dump_python(Apart(notes=(GIVEN_UP,)), mode="json")
     return APART.validate_python(
-        table.once(f"apart {name}", lambda: _measured(table, source), given_up)
+        table.once(f"apart {digest(source)}", lambda: _measured(table, source), given_up)
     )
 
 
@@ -47,7 +43,7 @@ def _all_of(table: Table, worker: Worker, source: str) -> Apart:
         notes.append(f"{what}: {why(answer)}")
         return {}
 
-    first = value("first call", worker.first_call(program, deadline_s=FIRST_CALL_S))
+    first = value("first call", worker.first_call(program, deadline_s=TUNING_S))
     value("load", worker.load(program))
     seed = secrets.randbelow(2**31)
     value("tuning", worker.time(1, seed=seed, warm_up_s=WARM_UP_S, deadline_s=TUNING_S))

@@ -55,7 +55,7 @@ def entrants_of(
 def _usual(kernel: KernelStudy, chosen: Config | None) -> Config:
     if chosen is not None and kernel.config(chosen) is not None:
         return chosen
-    return (kernel.active or kernel.configs)[0].config
+    return kernel.usual
 
 
 def _entrant(

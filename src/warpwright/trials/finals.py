@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import secrets
 from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
@@ -24,8 +23,8 @@ from warpwright.measure.schedule import (
 from warpwright.measuring import Checked
 from warpwright.sandbox.worker import Program, Worker
 from warpwright.trials.entrants import Entrant
-from warpwright.trials.screening import BURSTS, CHECK, TUNING_S, ParentFailedError
-from warpwright.trials.setup import GIVEN_UP, Table, why
+from warpwright.trials.screening import BURSTS, CHECK, ParentFailedError
+from warpwright.trials.setup import GIVEN_UP, TUNING_S, Table, digest, why
 from warpwright.types.config import Config
 from warpwright.types.measurement import Burst, Comparison
 from warpwright.types.verdict import AccuracyCase, CheckResult, Status
@@ -72,7 +71,7 @@ def check_program(
     """
     table.compile_ahead([table.bench.program(source, pin) for pin in pins])
     table.tell("accuracy", "full size: the program as it is handed out")
-    return _check(table, f"check {_digest(source)}", table.bench.program(source), "as handed out")
+    return _check(table, f"check {digest(source)}", table.bench.program(source), "as handed out")
 
 
 def _check(table: Table, item: str, program: Program, label: str) -> Accuracy:
@@ -105,7 +104,7 @@ def decide_on(table: Table, source: str, *, call_us: float, minimum: Minimum, tr
 
     `call_us`: the parent's time a call. Raises ParentFailedError.
     """
-    name = _digest(source)
+    name = digest(source)
     seed = int(table.once(f"plan {name}", _draw_seed, {})["seed"])
     plan = plan_finalists(table.budget, [ANSWER], call_us, seed=seed)
     bursts: list[Burst] = []
@@ -127,10 +126,6 @@ def decide_on(table: Table, source: str, *, call_us: float, minimum: Minimum, tr
 
 def _draw_seed() -> Mapping[str, Any]:
     return {"seed": secrets.randbelow(2**31)}
-
-
-def _digest(source: str) -> str:
-    return hashlib.sha256(source.encode()).hexdigest()[:16]
 
 
 class _Group:

@@ -17,7 +17,7 @@ from warpwright.measure.samples import burst_median_us
 from warpwright.measure.schedule import PARENT, pair_up, plan_screening
 from warpwright.sandbox.worker import Worker, chosen_configs
 from warpwright.trials.entrants import Entrant
-from warpwright.trials.setup import GIVEN_UP, Table, why
+from warpwright.trials.setup import GIVEN_UP, TUNING_S, Table, why
 from warpwright.types.config import Config
 from warpwright.types.measurement import Burst
 from warpwright.types.trial import ConfigTrial
@@ -27,7 +27,6 @@ from warpwright.types.worker import Done
 SCREENED_CASES = ("problem", "outliers")
 """Kinds of data at full size for each config; those that are handed out see every kind."""
 FIRST_CALLS = 3
-TUNING_S = 300.0
 BURSTS = TypeAdapter(tuple[Burst, ...])
 CHECK = TypeAdapter(CheckResult)
 

@@ -27,6 +27,7 @@ from warpwright.types.worker import Answer, CandidateFailed, Done
 
 GIVEN_UP = "given up: the run ended twice while it was measured"
 COMPILE_S = 600.0
+TUNING_S = 300.0  # a first call that tunes, in a worker
 MAX_COMPILERS = 8
 
 
@@ -145,7 +146,7 @@ def _own_pins(study: Study) -> list[Mapping[str, Config]]:
     The Triton cache goes by source, so its tuners find what was compiled under pins.
     """
     tuned = [kernel for kernel in study.kernels if kernel.autotuned]
-    usual = {kernel.kernel: (kernel.active or kernel.configs)[0].config for kernel in tuned}
+    usual = {kernel.kernel: kernel.usual for kernel in tuned}
     own: list[Mapping[str, Config]] = [
         {**usual, kernel.kernel: config.config}
         for kernel in tuned
@@ -169,6 +170,11 @@ def question_key(
     }
     text = json.dumps(content, sort_keys=True, default=str)
     return hashlib.sha256(text.encode()).hexdigest()
+
+
+def digest(source: str) -> str:
+    """A program's name in the ledger."""
+    return hashlib.sha256(source.encode()).hexdigest()[:16]
 
 
 def why(failed: Answer) -> str:

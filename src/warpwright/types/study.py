@@ -188,6 +188,11 @@ class KernelStudy:
         known = tuple(c for c in self.configs if c.activity is Activity.ACTIVE)
         return known or tuple(c for c in self.configs if c.activity is Activity.POSSIBLE)
 
+    @property
+    def usual(self) -> Config:
+        """The config to run it with while another kernel is looked at: an active one if known."""
+        return (self.active or self.configs)[0].config
+
     def config(self, config: Config) -> ConfigStudy | None:
         return next((study for study in self.configs if study.config == config), None)
 
