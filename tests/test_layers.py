@@ -29,7 +29,7 @@ ROWS = (
     ("drafting",),
     ("trials",),
     ("specialist", "optimizing"),
-    ("checking",),
+    ("checking", "measurable"),
     ("api",),
     ("cli",),
     ("__main__",),

@@ -21,15 +21,16 @@ from warpwright.benching import bench as run_bench
 from warpwright.checking import check_reply
 from warpwright.data.gpus import all_gpus, find_gpu
 from warpwright.data.stages import all_stages, find_stage
-from warpwright.errors import InputError, MissingToolError, Place, WarpwrightError
+from warpwright.errors import InputError, Place
 from warpwright.formats.kernelbench import read_problem
 from warpwright.formats.nsight import parse_metrics
 from warpwright.formats.reply import parse_reply
-from warpwright.formats.request import parse_request, render_request
-from warpwright.journal import Journal, RunEntry, Step, default_state_dir
-from warpwright.local_gpu import HERE, is_here, local_gpu
+from warpwright.formats.request import looks_like_request, parse_request, render_request
+from warpwright.journal import Journal, RecordedRun, RunEntry, Step, default_state_dir
+from warpwright.local_gpu import HERE, local_gpu
 from warpwright.machine import MachineReport, examine_machine
-from warpwright.measure.budget import BUDGETS
+from warpwright.measurable import Measuring as Measuring
+from warpwright.measurable import not_here, setup_unless, trial_setup
 from warpwright.measure.minimum import minimum_of
 from warpwright.optimizing import CONFIGS, TRIES, optimize_problem
 from warpwright.profiling.metrics import wanted_metrics
@@ -37,13 +38,12 @@ from warpwright.profiling.run import CLOCK_CONTROLS, Plan, profile_program
 from warpwright.report.optimization_record import optimization_record
 from warpwright.report.record import answer_record, bench_record, check_record
 from warpwright.report.verify_script import verify_script
-from warpwright.resources.gpus import resolve_gpu
+from warpwright.resources.gpus import stated_gpu
 from warpwright.sandbox.cache import ResultCache
 from warpwright.source.view import read_program
-from warpwright.specialist import GPU_SECTION, answer_request, study_request
+from warpwright.specialist import answer_request, study_request
 from warpwright.study import Subject, Workbench, study_program
 from warpwright.trials.ranking import beside_eager, measured_ranker
-from warpwright.trials.setup import TrialSetup
 from warpwright.types.answer import Answer, Decision
 from warpwright.types.bench import BenchResult
 from warpwright.types.gpu import GpuSheet, ResolvedGpu, StatedGpu
@@ -81,19 +81,6 @@ class CheckRun:
     run: str
 
 
-@dataclass(frozen=True, slots=True)
-class Measuring:
-    """Whether and how much an answer is measured.
-
-    `wanted` None: where the target is the GPU of this machine and shapes are known. `budget` is
-    one of `measure.budget.BUDGETS`. `device` "cpu" times Triton's interpreter: for tests.
-    """
-
-    wanted: bool | None = None
-    budget: str = "default"
-    device: str = "cuda"
-
-
 def answer(
     request: str,
     *,
@@ -128,8 +115,8 @@ def answer_run(
     if gpu is not None:
         target = target_gpu(gpu)
         parsed = _retargeted(parsed, target)
-    with _Run("answer", document, listener) as run:
-        setup = _trial_setup(parsed, problem, target, measuring or Measuring(), run)
+    with RecordedRun("answer", document, listener) as run:
+        setup = trial_setup(parsed, problem, target, measuring or Measuring(), run)
         result = answer_request(parsed, _bench(use_cache, run), problem, gpu=target, setup=setup)
         record = answer_record(result, run.id).model_dump(mode="json")
         run.finish(f"{result.decision}: {result.reason}", record)
@@ -155,63 +142,6 @@ def verify(answer: Answer, *, title: str = "") -> str | None:
     )
 
 
-def _trial_setup(
-    request: Request,
-    problem: Problem | None,
-    target: ResolvedGpu | None,
-    measuring: Measuring,
-    listener: Listener,
-) -> TrialSetup | None:
-    """How to measure, or None. Raises MissingToolError where it is wanted and cannot be done on
-    this machine, InputError for a budget that does not exist and for missing shapes."""
-    return _setup_unless(_not_measurable(request, problem, target, measuring), measuring, listener)
-
-
-def _setup_unless(
-    missing: tuple[str, str] | None, measuring: Measuring, listener: Listener
-) -> TrialSetup | None:
-    """The setup, unless measuring is not wanted or something is missing (why, and what to do)."""
-    if measuring.budget not in BUDGETS:
-        expected = "one of " + ", ".join(BUDGETS)
-        raise InputError("unknown budget", expected=expected, got=repr(measuring.budget))
-    if measuring.wanted is False:
-        return None
-    if missing is None:
-        return TrialSetup(
-            default_state_dir() / "trials", BUDGETS[measuring.budget], measuring.device
-        )
-    reason, hint = missing
-    if measuring.wanted:
-        raise MissingToolError(f"nothing can be measured: {reason}", hint=hint)
-    listener("measure", f"nothing is measured: {reason}")
-    return None
-
-
-def _not_measurable(
-    request: Request, problem: Problem | None, target: ResolvedGpu | None, measuring: Measuring
-) -> tuple[str, str] | None:
-    """Why a request cannot be measured on this machine, and what to do; None where it can."""
-    if problem is None and request.problem is None:
-        if measuring.wanted:
-            raise InputError(
-                "nothing can be measured: no input shapes are known",
-                place=Place(request.document),
-                expected="--problem FILE, --input SHAPE, or a [PROBLEM] section",
-            )
-        return "no input shapes are known", "give --problem FILE"
-    place = Place(request.document, GPU_SECTION)
-    return _not_here((target or resolve_gpu(request.gpu, place=place)).sheet, measuring)
-
-
-def _not_here(sheet: GpuSheet, measuring: Measuring) -> tuple[str, str] | None:
-    """Why the target is not the GPU of this machine, and what to do; None where it is."""
-    if measuring.device == "cpu":
-        return None
-    same, here = is_here(sheet)
-    hint = "`--gpu here` takes the GPU of this machine as the target"
-    return None if same else (f"{here}, the target is {sheet.name}", hint)
-
-
 def check(
     request: str, reply: str, *, problem: Problem | None = None, use_cache: bool = True
 ) -> GateReport:
@@ -231,7 +161,7 @@ def check_run(
     """`check`, kept in the journal."""
     parsed = parse_request(request, document=document)
     found = parse_reply(reply)
-    with _Run("check", document, listener) as run:
+    with RecordedRun("check", document, listener) as run:
         gate = check_reply(parsed, found, _bench(use_cache, run), problem)
         run.finish(str(gate.status), check_record(gate, run.id).model_dump(mode="json"))
     return CheckRun(gate, run.id)
@@ -261,10 +191,10 @@ def optimize_run(
     target = target_gpu(gpu)
     if program is not None:
         read_program(program, document=document)
-    with _Run("optimize", document, listener) as run:
+    with RecordedRun("optimize", document, listener) as run:
         wanted = measuring or Measuring()
-        missing = _not_here(target.sheet, wanted)
-        setup = _setup_unless(missing, wanted, run)
+        missing = not_here(target.sheet, wanted)
+        setup = setup_unless(missing, wanted, run)
         result = optimize_problem(
             problem,
             target,
@@ -321,11 +251,6 @@ def target_gpu(name: str) -> ResolvedGpu:
     return ResolvedGpu(find_gpu(name))
 
 
-def looks_like_request(text: str) -> bool:
-    """A request document has a section that no program has."""
-    return any(line.strip().startswith("[CURRENT CODE]") for line in text.splitlines())
-
-
 def _retargeted(request: Request, gpu: ResolvedGpu) -> Request:
     return Request(
         gpu=StatedGpu(gpu.sheet.name),
@@ -360,31 +285,6 @@ def request(
             problem=problem,
         )
     )
-
-
-def stated_gpu(sheet: GpuSheet) -> StatedGpu:
-    """A sheet in the form in which a request states it."""
-    major, minor = sheet.compute_capability
-    limits = sheet.limits
-    fields: Mapping[str, int | float | str | None] = {
-        "compute_capability": f"{major}.{minor}",
-        "sm_count": sheet.sm_count,
-        "memory_bandwidth_gb_per_s": sheet.memory_bandwidth_gb_per_s,
-        "fp32_tflops": sheet.fp32_tflops,
-        "tf32_tflops": sheet.tf32_tflops,
-        "bf16_tflops": sheet.bf16_tflops,
-        "fp16_tflops": sheet.fp16_tflops,
-        "max_registers_per_thread": limits.max_registers_per_thread,
-        "max_threads_per_block": limits.max_threads_per_block,
-        "threads_per_sm": limits.threads_per_sm,
-        "warp_size": limits.warp_size,
-        "warps_per_sm": limits.warps_per_sm,
-        "shared_bytes_per_sm": limits.shared_bytes_per_sm,
-        "max_shared_bytes_per_block": limits.max_shared_bytes_per_block,
-        "l2_bytes": sheet.l2_bytes,
-    }
-    known = {name: value for name, value in fields.items() if value is not None}
-    return StatedGpu(sheet.name, sheet.architecture, known)
 
 
 def profile(
@@ -492,7 +392,7 @@ def bench(
         read_program(source, document=name)
     plan = BenchPlan(groups=groups, rounds=rounds)
     plan = plan if opponents else replace(plan, opponents=())
-    with _Run("bench", programs[0][0], listener) as run:
+    with RecordedRun("bench", programs[0][0], listener) as run:
         result = run_bench(programs, problem, plan=plan, listener=run)
         record = bench_record(result).model_dump(mode="json")
         run.finish(f"{len(result.rows)} contenders timed", record)
@@ -506,32 +406,3 @@ def doctor() -> MachineReport:
 
 def _bench(use_cache: bool, listener: Listener) -> Workbench:
     return Workbench(cache=ResultCache() if use_cache else None, listener=listener)
-
-
-class _Run:
-    """A run in the journal: begun on entry, each step written, ended whatever happens."""
-
-    def __init__(self, command: str, document: str | None, listener: Listener) -> None:
-        self._journal = Journal()
-        self._listener = listener
-        self._command = command
-        self._subject = document or "a request"
-        self._ended = False
-        self.id = ""
-
-    def __enter__(self) -> _Run:
-        self.id = self._journal.begin(self._command, self._subject)
-        return self
-
-    def __call__(self, name: str, text: str, **detail: Any) -> None:
-        self._journal.step(self.id, name, text=text, **detail)
-        self._listener(name, text, **detail)
-
-    def finish(self, summary: str, record: Mapping[str, Any]) -> None:
-        self._journal.end(self.id, summary=summary, record=record)
-        self._ended = True
-
-    def __exit__(self, kind: object, error: BaseException | None, trace: object) -> None:
-        if not self._ended:
-            what = str(error) if isinstance(error, WarpwrightError) else repr(error)
-            self._journal.end(self.id, failed=True, summary=what)

@@ -17,7 +17,8 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from warpwright.errors import InputError, Place
+from warpwright.errors import InputError, Place, WarpwrightError
+from warpwright.types.progress import Listener
 
 SCHEMA = """
 CREATE TABLE IF NOT EXISTS runs (
@@ -159,3 +160,32 @@ class Journal:
             return None
         record: Mapping[str, Any] = json.loads(row["record"])
         return record
+
+
+class RecordedRun:
+    """A run in the journal: begun on entry, each step written, ended whatever happens."""
+
+    def __init__(self, command: str, document: str | None, listener: Listener) -> None:
+        self._journal = Journal()
+        self._listener = listener
+        self._command = command
+        self._subject = document or "a request"
+        self._ended = False
+        self.id = ""
+
+    def __enter__(self) -> RecordedRun:
+        self.id = self._journal.begin(self._command, self._subject)
+        return self
+
+    def __call__(self, name: str, text: str, **detail: Any) -> None:
+        self._journal.step(self.id, name, text=text, **detail)
+        self._listener(name, text, **detail)
+
+    def finish(self, summary: str, record: Mapping[str, Any]) -> None:
+        self._journal.end(self.id, summary=summary, record=record)
+        self._ended = True
+
+    def __exit__(self, kind: object, error: BaseException | None, trace: object) -> None:
+        if not self._ended:
+            what = str(error) if isinstance(error, WarpwrightError) else repr(error)
+            self._journal.end(self.id, failed=True, summary=what)

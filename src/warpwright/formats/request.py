@@ -36,6 +36,7 @@ __all__ = [
     "MAX_DOCUMENT_BYTES",
     "check_profile_kernels",
     "decode_document",
+    "looks_like_request",
     "parse_request",
     "render_request",
 ]
@@ -191,3 +192,8 @@ def render_request(request: Request) -> str:
         parts.append(render_constraints(request.constraints))
     parts.append(render_output_rules(request.output_rules))
     return "\n\n".join(parts) + "\n"
+
+
+def looks_like_request(text: str) -> bool:
+    """A request document has a section that no program has."""
+    return any(line.strip().startswith("[CURRENT CODE]") for line in text.splitlines())

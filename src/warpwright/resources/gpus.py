@@ -257,3 +257,28 @@ def _same_words(stated: str, ours: str) -> bool:
 
 def _dotted(capability: ComputeCapability) -> str:
     return ".".join(map(str, capability))
+
+
+def stated_gpu(sheet: GpuSheet) -> StatedGpu:
+    """A sheet in the form in which a request states it."""
+    major, minor = sheet.compute_capability
+    limits = sheet.limits
+    fields: Mapping[str, int | float | str | None] = {
+        "compute_capability": f"{major}.{minor}",
+        "sm_count": sheet.sm_count,
+        "memory_bandwidth_gb_per_s": sheet.memory_bandwidth_gb_per_s,
+        "fp32_tflops": sheet.fp32_tflops,
+        "tf32_tflops": sheet.tf32_tflops,
+        "bf16_tflops": sheet.bf16_tflops,
+        "fp16_tflops": sheet.fp16_tflops,
+        "max_registers_per_thread": limits.max_registers_per_thread,
+        "max_threads_per_block": limits.max_threads_per_block,
+        "threads_per_sm": limits.threads_per_sm,
+        "warp_size": limits.warp_size,
+        "warps_per_sm": limits.warps_per_sm,
+        "shared_bytes_per_sm": limits.shared_bytes_per_sm,
+        "max_shared_bytes_per_block": limits.max_shared_bytes_per_block,
+        "l2_bytes": sheet.l2_bytes,
+    }
+    known = {name: value for name, value in fields.items() if value is not None}
+    return StatedGpu(sheet.name, sheet.architecture, known)
