@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import importlib.util
+import importlib
 import json
 import os
 import subprocess
@@ -17,7 +17,6 @@ import pytest
 from warpwright.types.conv2d import Conv2dLayer, Conv2dTask, Pointwise, Precision
 
 CHILD = Path(__file__).with_name("interpreter_child.py")
-_HELPERS = Path(__file__).with_name("conv2d_layers.py")
 
 
 def problem_of(layer: Conv2dLayer) -> str:
@@ -42,15 +41,8 @@ class Model(nn.Module):
 
 @pytest.fixture(scope="session")
 def layers() -> ModuleType:
-    """The module `conv2d_layers`: problems of one conv2d, and emitted programs run on them."""
-    name = "warpwright_conv2d_layers"
-    if name not in sys.modules:
-        spec = importlib.util.spec_from_file_location(name, _HELPERS)
-        assert spec is not None and spec.loader is not None
-        module = importlib.util.module_from_spec(spec)
-        sys.modules[name] = module
-        spec.loader.exec_module(module)
-    return sys.modules[name]
+    """`support/conv2d_layers.py`: problems of one conv2d, and emitted programs run on them."""
+    return importlib.import_module("conv2d_layers")
 
 
 @pytest.fixture
