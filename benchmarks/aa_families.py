@@ -2,11 +2,13 @@
 
     PYTHONPATH=src python benchmarks/aa_families.py --out FILE [--families 100] [--minutes 5]
                                                     [--budget quick] [--clones 32]
+                                                    [--call-us 500]
 
 Each family goes the way of an answer: every clone is screened beside the parent, the best is timed
-afresh in new workers, and `decide` decides. No minimum gain is asked
-for, so whatever is accepted is an error. Prints the rate with its 95 % interval. Appends a line
-of JSON a family; a later run goes on after the last one.
+afresh in new workers, and `decide` decides. No minimum gain is asked for, so whatever is accepted
+is an error. `--call-us` is the time of a call for which bursts are planned: the more, the fewer
+calls a burst, and the noisier and the quicker a family. Prints the rate with its 95 % interval.
+Appends a line of JSON a family; a later run goes on after the last one.
 """
 
 from __future__ import annotations
@@ -40,12 +42,12 @@ from warpwright.types.progress import silent
 from warpwright.types.shapes import Problem
 
 CLONE = "clone"
-CALL_US = 200.0  # a call with clearing the L2, so that a burst is about as long as planned
+CALL_US = 500.0  # with clearing the L2 and making inputs, so that a burst is not far longer
 NO_MINIMUM = Minimum(0.0, 0.0)
 SOURCE = PROGRAM.replace("STAGES", "3")
 
 
-def screen(table: Table, clones: int) -> dict[str, list[BurstPair]]:
+def screen(table: Table, clones: int, call_us: float) -> dict[str, list[BurstPair]]:
     """Bursts of every clone beside the parent. They are one program, so they share a worker."""
     bench, budget = table.bench, table.budget
     workers = {PARENT: bench.pool.take(), CLONE: bench.pool.take()}
@@ -54,7 +56,7 @@ def screen(table: Table, clones: int) -> dict[str, list[BurstPair]]:
         bench.warm_up(worker, budget.warm_up_us / 1e6)
     screened = {}
     for number in range(clones):
-        plan = plan_screening(budget, CLONE, CALL_US, seed=secrets.randbelow(2**31))
+        plan = plan_screening(budget, CLONE, call_us, seed=secrets.randbelow(2**31))
         bursts = []
         for step in plan:
             name = step.seat.program
@@ -67,10 +69,10 @@ def screen(table: Table, clones: int) -> dict[str, list[BurstPair]]:
     return screened
 
 
-def family(table: Table, clones: int) -> dict[str, Any]:
+def family(table: Table, clones: int, call_us: float) -> dict[str, Any]:
     """What became of one family."""
     started = time.monotonic()
-    screened = screen(table, clones)
+    screened = screen(table, clones, call_us)
     row: dict[str, Any] = {
         "screened_pct": {name: screened_gain_pct(pairs) for name, pairs in screened.items()},
         "screening_s": round(time.monotonic() - started, 2),
@@ -78,7 +80,7 @@ def family(table: Table, clones: int) -> dict[str, Any]:
     }
     best = choose_finalists(screened, replace(table.budget, finalists=1))
     if best:
-        final = decide_on(table, SOURCE, call_us=CALL_US, minimum=NO_MINIMUM, tried=clones)
+        final = decide_on(table, SOURCE, call_us=call_us, minimum=NO_MINIMUM, tried=clones)
         row |= {"best": best[0], "failure": final.failure}
         if final.comparison is not None:
             row |= asdict(final.comparison) | {"outcome": str(final.comparison.outcome)}
@@ -96,6 +98,7 @@ def main() -> None:
     parser.add_argument("--clones", type=int, default=32)
     parser.add_argument("--minutes", type=float, default=5.0)
     parser.add_argument("--budget", choices=sorted(BUDGETS), default="quick")
+    parser.add_argument("--call-us", type=float, default=CALL_US)
     parser.add_argument("--device", default="cuda", help="cpu: Triton's interpreter, for a try")
     parser.add_argument("--out", type=Path, required=True)
     options = parser.parse_args()
@@ -115,7 +118,8 @@ def main() -> None:
         while len(rows) < options.families and time.monotonic() < until:
             session = Ledger(Path(name)).session(f"family {len(rows)}")
             table = Table(bench, session, budget, silent)
-            row = {"family": len(rows), "budget": budget.name, **family(table, options.clones)}
+            row = {"family": len(rows), "budget": budget.name, "planned_call_us": options.call_us}
+            row |= family(table, options.clones, options.call_us)
             row["gpu"] = None if bench.gpu is None else asdict(bench.gpu)
             rows.append(row)
             with options.out.open("a") as stream:
