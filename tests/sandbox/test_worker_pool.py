@@ -8,7 +8,7 @@ from types import ModuleType
 import pytest
 
 from warpwright.sandbox.worker import Worker
-from warpwright.sandbox.worker_pool import CoreSplit, WorkerPool, split_cores
+from warpwright.sandbox.worker_pool import USED_KEPT, CoreSplit, WorkerPool, split_cores
 from warpwright.types.worker import Done, WorkerDied
 
 
@@ -33,6 +33,28 @@ def test_workers_are_used_again_and_dead_ones_replaced(workshop: ModuleType) -> 
         assert pool.take() is not first
         for worker in started:
             worker.close()
+
+
+@pytest.mark.triton
+def test_used_workers_beyond_a_few_are_closed(workshop: ModuleType) -> None:
+    """Each holds memory of the GPU: a long run that takes fresh ones would fill the card."""
+    started: list[Worker] = []
+
+    def start() -> Worker:
+        started.append(workshop.small_worker())
+        return started[-1]
+
+    with WorkerPool(start, spares=0) as pool:
+        taken = [pool.take(fresh=True) for _ in range(USED_KEPT + 1)]
+        assert all(isinstance(worker.ready(), Done) for worker in taken)
+        for worker in taken:
+            pool.give_back(worker)
+        again = [pool.take() for _ in taken]
+        assert again[:USED_KEPT] == taken[:USED_KEPT]
+        assert again[-1] not in taken
+    for worker in started:
+        worker.close()
+    assert not taken[-1].healthy
 
 
 def test_timing_cores_are_kept_from_all_else() -> None:

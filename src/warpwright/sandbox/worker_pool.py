@@ -12,6 +12,7 @@ from warpwright.sandbox.worker import Worker
 
 CORES_PER_TIMING_WORKER = 2
 MIN_CORES_TO_SPLIT = 8
+USED_KEPT = 4  # parent and candidate at once, and some that compiled ahead of them
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,7 +38,8 @@ def split_cores(timed_workers: int = 2, available: frozenset[int] | None = None)
 class WorkerPool:
     """Hands out workers: used ones that are healthy for another program, or fresh ones.
 
-    `spares` workers are always started ahead. Thread-safe. `start` makes a worker; it must not
+    `spares` workers are always started ahead. Used ones are kept up to USED_KEPT, for each holds
+    memory of the GPU. Thread-safe. `start` makes a worker; it must not
     wait for it.
     """
 
@@ -74,9 +76,11 @@ class WorkerPool:
         return worker
 
     def give_back(self, worker: Worker) -> None:
-        """Keep a healthy worker for the next program; get rid of any other without waiting."""
+        """Keep a healthy worker for the next program, unless there are enough; get rid of any
+        other without waiting."""
         with self._lock:
-            if worker.healthy and not self._closed:
+            room = len(self._used) < USED_KEPT
+            if worker.healthy and room and not self._closed:
                 self._used.append(worker)
                 return
         thread = threading.Thread(target=worker.close)
