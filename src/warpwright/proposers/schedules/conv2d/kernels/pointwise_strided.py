@@ -29,16 +29,21 @@ def collect_pixels(
     The grid is (blocks of kept pixels, blocks of channels, images).
     """
     b = tl.program_id(2).to(tl.int64)
-    p = tl.program_id(0) * BLOCK_P + tl.arange(0, BLOCK_P)
-    c = tl.program_id(1) * BLOCK_C + tl.arange(0, BLOCK_C)
-    p_inside = p < out_h * out_w
-    source = p // out_w * (SH * width) + p % out_w * SW
-    x_at = x_ptr + b * channels * height * width + source[:, None] + (c * (height * width))[None, :]
-    x = tl.load(x_at, mask=p_inside[:, None] & (c < channels)[None, :], other=0.0)
+    # Loaded as one run, pixels innermost, so that the lanes of a warp lie along pixels: of two axes
+    # that are not contiguous, versions of Triton differ in which one they lay a warp along.
+    t = tl.arange(0, BLOCK_C * BLOCK_P)
+    p = tl.program_id(0) * BLOCK_P + t % BLOCK_P
+    c = tl.program_id(1) * BLOCK_C + t // BLOCK_P
+    source = c * (height * width) + p // out_w * (SH * width) + p % out_w * SW
+    x_at = x_ptr + b * channels * height * width + source
+    x = tl.load(x_at, mask=(p < out_h * out_w) & (c < channels), other=0.0)
     if ROUND:
         x = round_tf32(x)
+    p = tl.program_id(0) * BLOCK_P + tl.arange(0, BLOCK_P)
+    c = tl.program_id(1) * BLOCK_C + tl.arange(0, BLOCK_C)
     y_at = y_ptr + b * out_h * out_w * packed_c + (p * packed_c)[:, None] + c[None, :]
-    tl.store(y_at, x, mask=p_inside[:, None] & (c < packed_c)[None, :])
+    kept = (p < out_h * out_w)[:, None] & (c < packed_c)[None, :]
+    tl.store(y_at, x.reshape([BLOCK_C, BLOCK_P]).T, mask=kept)
 
 
 def conv2d_pointwise_strided(x, weight, bias, stride, packed_c):

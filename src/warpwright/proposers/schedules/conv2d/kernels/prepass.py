@@ -48,19 +48,33 @@ def to_padded_nhwc(
     that it does not know it would load one at a time, and take half as long again.
     """
     b = tl.program_id(2).to(tl.int64)
+    x_ptr += b * stride_b
+    y_ptr += b * padded_h * PADDED_W * padded_c
     p = tl.program_id(0) * BLOCK_P + tl.arange(0, BLOCK_P)
-    iy = p // PADDED_W - PAD_H
-    ix = p % PADDED_W - PAD_W
-    pixel_inside = (iy >= 0) & (iy < height) & (ix >= 0) & (ix < WIDTH)
     c = tl.program_id(1) * BLOCK_C + tl.arange(0, BLOCK_C)
-    inside = (c < channels)[:, None] & pixel_inside[None, :]
-    source = (c * STRIDE_C)[:, None] + ((iy * WIDTH + ix) * STRIDE_P)[None, :]
-    x = tl.load(x_ptr + b * stride_b + source, mask=inside, other=0.0)
+    kept = (p < padded_h * PADDED_W)[:, None] & (c < padded_c)[None, :]
+    target = (p * padded_c)[:, None] + c[None, :]
+    if WIDTH % 4 != 0 and STRIDE_C != 1:
+        # Neither axis of the tile is contiguous for the compiler, and versions of Triton differ in
+        # which one they then lay a warp along. So it is loaded as one run, pixels innermost.
+        t = tl.arange(0, BLOCK_C * BLOCK_P)
+        p = tl.program_id(0) * BLOCK_P + t % BLOCK_P
+        c = tl.program_id(1) * BLOCK_C + t // BLOCK_P
+        iy = p // PADDED_W - PAD_H
+        ix = p % PADDED_W - PAD_W
+        inside = (c < channels) & (iy >= 0) & (iy < height) & (ix >= 0) & (ix < WIDTH)
+        source = c * STRIDE_C + (iy * WIDTH + ix) * STRIDE_P
+        x = tl.load(x_ptr + source, mask=inside, other=0.0).reshape([BLOCK_C, BLOCK_P])
+    else:
+        iy = p // PADDED_W - PAD_H
+        ix = p % PADDED_W - PAD_W
+        pixel_inside = (iy >= 0) & (iy < height) & (ix >= 0) & (ix < WIDTH)
+        inside = (c < channels)[:, None] & pixel_inside[None, :]
+        source = (c * STRIDE_C)[:, None] + ((iy * WIDTH + ix) * STRIDE_P)[None, :]
+        x = tl.load(x_ptr + source, mask=inside, other=0.0)
     if ROUND:
         x = round_tf32(x)
-    kept = (p < padded_h * PADDED_W)[:, None] & (c < padded_c)[None, :]
-    y_ptr += b * padded_h * PADDED_W * padded_c
-    tl.store(y_ptr + (p * padded_c)[:, None] + c[None, :], x.T, mask=kept)
+    tl.store(y_ptr + target, x.T, mask=kept)
 
 
 def padded_nhwc(x, padding, padded_c, beyond):
@@ -78,7 +92,8 @@ def padded_nhwc(x, padding, padded_c, beyond):
     y = torch.empty(
         (batch * rows * columns + pad_w - left + beyond, padded_c), device=x.device, dtype=x.dtype
     )
-    to_padded_nhwc[(triton.cdiv(rows * columns, 128), triton.cdiv(padded_c, 32), batch)](
+    block_p = 64 if rows * columns <= 64 else 128
+    to_padded_nhwc[(triton.cdiv(rows * columns, block_p), triton.cdiv(padded_c, 32), batch)](
         x,
         y,
         channels,
@@ -93,7 +108,7 @@ def padded_nhwc(x, padding, padded_c, beyond):
         PAD_H=top,
         PAD_W=pad_w,
         BLOCK_C=32,
-        BLOCK_P=128,
+        BLOCK_P=block_p,
         ROUND=x.dtype == torch.float32,
     )
     return y[pad_w - left :], rows, columns
