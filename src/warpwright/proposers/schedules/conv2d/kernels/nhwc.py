@@ -10,7 +10,7 @@ import triton
 import triton.language as tl
 
 from warpwright.proposers.schedules.conv2d.kernels.epilogue import bias_of, pointwise
-from warpwright.proposers.schedules.conv2d.kernels.prepass import pack_taps, padded_nhwc
+from warpwright.proposers.schedules.conv2d.kernels.prepass import packed_taps, padded_nhwc
 
 
 @triton.jit
@@ -118,19 +118,7 @@ def conv2d_nhwc(x, weight, bias, stride, padding, dilation, groups, packed_c):
     )
     rounded = x.dtype == torch.float32
     as_it_is = channels_last and not rounded and packed_c == channels
-    taps = kernel_h * kernel_w
-    packed = torch.empty((taps, out_channels, packed_c), device=x.device, dtype=x.dtype)
-    pack_taps[(triton.cdiv(out_channels, 32), triton.cdiv(packed_c, 32), taps)](
-        weight,
-        packed,
-        out_channels,
-        channels,
-        packed_c,
-        taps,
-        BLOCK_O=32,
-        BLOCK_C=32,
-        ROUND=rounded,
-    )
+    packed = packed_taps(weight, packed_c, rounded)
     source, source_h, source_w = x, height, width
     if not as_it_is:
         source, source_h, source_w = padded_nhwc(x, padding, packed_c * groups, 0)

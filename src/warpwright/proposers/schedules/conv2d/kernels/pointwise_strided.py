@@ -5,7 +5,7 @@ import triton
 import triton.language as tl
 
 from warpwright.proposers.schedules.conv2d.kernels.nhwc import conv_nhwc
-from warpwright.proposers.schedules.conv2d.kernels.prepass import pack_taps, round_tf32
+from warpwright.proposers.schedules.conv2d.kernels.prepass import packed_taps, round_tf32
 
 
 @triton.jit
@@ -57,18 +57,7 @@ def conv2d_pointwise_strided(x, weight, bias, stride, packed_c):
     out_h, out_w = (height - 1) // stride[0] + 1, (width - 1) // stride[1] + 1
     y = torch.empty((batch, out_channels, out_h, out_w), device=x.device, dtype=x.dtype)
     rounded = x.dtype == torch.float32
-    packed = torch.empty((out_channels, packed_c), device=x.device, dtype=x.dtype)
-    pack_taps[(triton.cdiv(out_channels, 32), triton.cdiv(packed_c, 32), 1)](
-        weight,
-        packed,
-        out_channels,
-        channels,
-        packed_c,
-        1,
-        BLOCK_O=32,
-        BLOCK_C=32,
-        ROUND=rounded,
-    )
+    packed = packed_taps(weight, packed_c, rounded)
     rows = torch.empty((batch, out_h, out_w, packed_c), device=x.device, dtype=x.dtype)
     collect_pixels[(triton.cdiv(out_h * out_w, 64), triton.cdiv(packed_c, 32), batch)](
         x,

@@ -226,21 +226,50 @@ def pack_taps(
     out_channels,
     channels,
     packed_channels,
-    taps,
+    TAPS: tl.constexpr,
     BLOCK_O: tl.constexpr,
     BLOCK_C: tl.constexpr,
+    BLOCK_T: tl.constexpr,
     ROUND: tl.constexpr,
 ):
     """w[o, c, tap] → y[tap, o, c]: a matrix for each tap; zeros for c ≥ channels.
 
-    The grid is (blocks of o, blocks of c, taps).
+    The grid is (blocks of o, blocks of c, blocks of taps). A block makes several taps, so that a
+    sector that holds them is fetched once; the tile is one run, input channels innermost, so that
+    the lanes of a warp lie along them.
     """
-    tap = tl.program_id(2)
-    o = tl.program_id(0) * BLOCK_O + tl.arange(0, BLOCK_O)[:, None]
-    c = tl.program_id(1) * BLOCK_C + tl.arange(0, BLOCK_C)[None, :]
+    t = tl.arange(0, BLOCK_O * BLOCK_C)
+    o = tl.program_id(0) * BLOCK_O + t // BLOCK_C
+    c = tl.program_id(1) * BLOCK_C + t % BLOCK_C
     inside = (o < out_channels) & (c < channels)
-    w = tl.load(w_ptr + (o * channels + c) * taps + tap, mask=inside, other=0.0)
-    if ROUND:
-        w = round_tf32(w)
     kept = (o < out_channels) & (c < packed_channels)
-    tl.store(y_ptr + (tap * out_channels + o) * packed_channels + c, w, mask=kept)
+    w_ptr += (o * channels + c) * TAPS
+    y_ptr += o * packed_channels + c
+    for i in tl.static_range(BLOCK_T):
+        tap = tl.program_id(2) * BLOCK_T + i
+        w = tl.load(w_ptr + tap, mask=inside & (tap < TAPS), other=0.0)
+        if ROUND:
+            w = round_tf32(w)
+        tl.store(y_ptr + tap * (out_channels * packed_channels), w, mask=kept & (tap < TAPS))
+
+
+def packed_taps(weight, padded_c, rounded):
+    """weight [OC, C, KH, KW] as [KH·KW, OC, padded_c], rounded to TF32 if asked to."""
+    out_channels, channels, kernel_h, kernel_w = weight.shape
+    taps = kernel_h * kernel_w
+    y = torch.empty((taps, out_channels, padded_c), device=weight.device, dtype=weight.dtype)
+    block_t = min(taps, 9)
+    grid = (triton.cdiv(out_channels, 8), triton.cdiv(padded_c, 32), triton.cdiv(taps, block_t))
+    pack_taps[grid](
+        weight,
+        y,
+        out_channels,
+        channels,
+        padded_c,
+        TAPS=taps,
+        BLOCK_O=8,
+        BLOCK_C=32,
+        BLOCK_T=block_t,
+        ROUND=rounded,
+    )
+    return y
