@@ -22,7 +22,7 @@ def test_layers_that_cudnn_computes_in_fp32_have_exact_programs_besides(name):
     named = LAYERS[name]
     plain, more = proposed(named, GPU, 5), exact(named, GPU, 5)
     assert named.without_tf32
-    assert {tried.precision for tried in more} >= {Precision.STRICT, Precision.TF32X3}
+    assert Precision.TF32X3 in {tried.precision for tried in more}
     assert any(t.candidate.schedule == "grouped_scalar" for t in (*plain, *more))
     programs = [tried.candidate.program for tried in (*plain, *more)]
     assert len(programs) == len(set(programs))
