@@ -90,9 +90,19 @@ def conv_nhwc(
     acc = pointwise(acc)
     if CHANNELS_LAST:
         where = oc[:, None] + (b * (OC * PIXELS) + p * OC)[None, :]
-    else:
+        tl.store(y_ptr + where, acc, mask=oc_kept[:, None] & kept[None, :])
+    elif PIXELS % 4 == 0:
         where = (oc * PIXELS)[:, None] + (b * (OC * PIXELS) + p)[None, :]
-    tl.store(y_ptr + where, acc, mask=oc_kept[:, None] & kept[None, :])
+        tl.store(y_ptr + where, acc, mask=oc_kept[:, None] & kept[None, :])
+    else:
+        # Neither axis of the tile is contiguous for the compiler, and a warp that lay along
+        # channels would write to 32 sectors at once. As one run it lies along pixels.
+        t = tl.arange(0, BLOCK_OC * BLOCK_P)
+        oc = group * OCG + pid % OC_BLOCKS * BLOCK_OC + t // BLOCK_P
+        m = block * BLOCK_P + t % BLOCK_P
+        where = m // PIXELS * (OC * PIXELS) + oc * PIXELS + m % PIXELS
+        kept = (oc < (group + 1) * OCG) & (m < batch * PIXELS)
+        tl.store(y_ptr + where, acc.reshape([BLOCK_OC * BLOCK_P]), mask=kept)
 
 
 def conv2d_nhwc(x, weight, bias, stride, padding, dilation, groups, packed_c):
