@@ -67,6 +67,10 @@ LAYERS = {
     ),
     "small groups": SMALL_GROUPS,
     "half small groups": replace(SMALL_GROUPS, dtype="float16", stride=(2, 2), bias=False),
+    "many channels, few pixels": replace(PLAIN, in_channels=64, out_channels=70, width=7),
+    "the same in half channels_last": replace(
+        PLAIN, in_channels=64, width=7, dtype="float16", channels_last=True
+    ),
     "half in channels_last": replace(PLAIN, in_channels=32, dtype="float16", channels_last=True),
 }
 SOME = [
@@ -189,6 +193,17 @@ def test_one_program_tunes_itself_over_the_points_of_one_schedule(task_of: TaskO
     assert program.count("@triton.autotune") == 1
     with pytest.raises(ValueError, match="one known schedule"):
         emit(task, [*chosen, best_of_each(task)["direct"]], GPU)
+
+
+def test_only_few_tiles_of_long_sums_are_split_over_blocks(task_of: TaskOf) -> None:
+    def nhwc(layer: Conv2dLayer) -> str:
+        return best_of_each(task_of(layer))["nhwc"].program
+
+    few = LAYERS["many channels, few pixels"]
+    assert "split=1)" not in nhwc(few)
+    assert "split=1)" in nhwc(replace(few, batch=400))
+    assert "split=1)" in nhwc(replace(few, in_channels=32))
+    assert "split=1)" in nhwc(replace(few, kernel=(1, 1), in_channels=128))
 
 
 def test_schedules_that_do_not_fit_say_why(task_of: TaskOf) -> None:

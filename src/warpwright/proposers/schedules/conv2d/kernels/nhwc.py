@@ -2,7 +2,8 @@
 
 Pixels of the whole batch lie along N and output channels along M. Either the input was rewritten
 with its padding (padded_nhwc), and no load has a mask; or it is read as it is, for
-half-precision channels_last input.
+half-precision channels_last input. Where the tiles of the output would leave most of the card
+idle, the reduced dimension is split over blocks, and a second kernel adds their sums.
 """
 
 import torch
@@ -18,7 +19,7 @@ def conv_nhwc(
     x_ptr,  # [batch, H, W, GROUPS·C]
     w_ptr,  # [KH·KW, OC, C], by pack_taps
     bias_ptr,  # [OC] or None
-    y_ptr,  # [batch, OC, OH, OW]
+    y_ptr,  # [batch, OC, OH, OW]; with SPLIT > 1 as many of them, in fp32, as y of each part
     batch,
     C: tl.constexpr,  # input channels of one group
     H: tl.constexpr,
@@ -39,6 +40,7 @@ def conv_nhwc(
     CHANNELS_LAST: tl.constexpr,
     MASKED: tl.constexpr,  # windows may reach outside of the input
     WIDE: tl.constexpr,  # offsets of 64 bits
+    SPLIT: tl.constexpr,  # divides the number of steps
     BLOCK_OC: tl.constexpr,
     BLOCK_P: tl.constexpr,
     BLOCK_C: tl.constexpr,
@@ -65,7 +67,10 @@ def conv_nhwc(
     origin = tl.where(kept, origin, 0)[:, None] + rc[None, :]
     w_tile = (oc * C)[:, None] + rc[None, :]
     acc = tl.zeros([BLOCK_OC, BLOCK_P], dtype=tl.float32)
-    for t in tl.range(0, KH * KW * CHUNKS):
+    STEPS: tl.constexpr = KH * KW * CHUNKS // SPLIT
+    first = tl.program_id(2) * STEPS
+    for step in tl.range(0, STEPS):
+        t = first + step if SPLIT > 1 else step
         tap = t // CHUNKS
         c = t % CHUNKS * BLOCK_C
         dy = tap // KW * DIL_H
@@ -86,8 +91,11 @@ def conv_nhwc(
             w_inside = w_inside & (c + rc < C)[None, :]
         w = tl.load(w_at + w_tile, mask=w_inside, other=0.0)
         acc = tl.dot(w, x.T, acc)
-    acc += bias_of(bias_ptr, oc, OC, HAS_BIAS)[:, None]
-    acc = pointwise(acc)
+    if SPLIT > 1:
+        y_ptr += tl.program_id(2).to(tl.int64) * batch * (OC * PIXELS)
+    else:
+        acc += bias_of(bias_ptr, oc, OC, HAS_BIAS)[:, None]
+        acc = pointwise(acc)
     if CHANNELS_LAST:
         where = oc[:, None] + (b * (OC * PIXELS) + p * OC)[None, :]
         tl.store(y_ptr + where, acc, mask=oc_kept[:, None] & kept[None, :])
@@ -105,11 +113,36 @@ def conv_nhwc(
         tl.store(y_ptr + where, acc.reshape([BLOCK_OC * BLOCK_P]), mask=kept)
 
 
-def conv2d_nhwc(x, weight, bias, stride, padding, dilation, groups, packed_c):
+@triton.jit
+def sum_parts(
+    parts_ptr,  # [SPLIT, size], each as y lies
+    bias_ptr,  # [OC] or None
+    y_ptr,  # [size]
+    size,
+    PIXELS: tl.constexpr,
+    OC: tl.constexpr,
+    SPLIT: tl.constexpr,
+    HAS_BIAS: tl.constexpr,
+    CHANNELS_LAST: tl.constexpr,
+    BLOCK: tl.constexpr,
+):
+    """The sums of all parts, with what is done to a whole sum."""
+    at = tl.program_id(0).to(tl.int64) * BLOCK + tl.arange(0, BLOCK)
+    acc = tl.zeros([BLOCK], dtype=tl.float32)
+    for part in tl.static_range(SPLIT):
+        acc += tl.load(parts_ptr + part * size.to(tl.int64) + at, mask=at < size, other=0.0)
+    oc = at % OC if CHANNELS_LAST else at // PIXELS % OC
+    acc += bias_of(bias_ptr, oc, OC, HAS_BIAS)
+    acc = pointwise(acc)
+    tl.store(y_ptr + at, acc, mask=at < size)
+
+
+def conv2d_nhwc(x, weight, bias, stride, padding, dilation, groups, packed_c, split):
     """conv2d of x [B, G·C, H, W] with weight [OC, C, KH, KW]; padding: (top, left, bottom, right).
 
     packed_c: input channels of a group with zeros added (groups = 1 where they differ). Half
-    precision in channels_last is read as it is; anything else is rewritten first.
+    precision in channels_last is read as it is; anything else is rewritten first. split: over so
+    many blocks is the sum of an output; it divides the number of steps.
     """
     channels_last = not x.is_contiguous() and x.is_contiguous(memory_format=torch.channels_last)
     if not channels_last:
@@ -136,12 +169,16 @@ def conv2d_nhwc(x, weight, bias, stride, padding, dilation, groups, packed_c):
         triton.cdiv(out_channels // groups, meta["BLOCK_OC"])
         * triton.cdiv(batch * out_h * out_w, meta["BLOCK_P"]),
         groups,
+        split,
     )
+    target = y
+    if split > 1:
+        target = torch.empty(split * y.numel(), device=x.device, dtype=torch.float32)
     conv_nhwc[grid](
         source,
         packed,
         bias,
-        y,
+        target,
         batch,
         C=packed_c,
         H=source_h,
@@ -162,5 +199,19 @@ def conv2d_nhwc(x, weight, bias, stride, padding, dilation, groups, packed_c):
         CHANNELS_LAST=channels_last,
         MASKED=as_it_is and max(padding) > 0,
         WIDE=max(source.numel(), y.numel()) > 2**31 - 2**20,
+        SPLIT=split,
     )
+    if split > 1:
+        sum_parts[(triton.cdiv(y.numel(), 256),)](
+            target,
+            bias,
+            y,
+            y.numel(),
+            PIXELS=out_h * out_w,
+            OC=out_channels,
+            SPLIT=split,
+            HAS_BIAS=bias is not None,
+            CHANNELS_LAST=channels_last,
+            BLOCK=256,
+        )
     return y

@@ -104,5 +104,6 @@ def conv2d_pointwise_strided(x, weight, bias, stride, packed_c):
         CHANNELS_LAST=False,
         MASKED=False,
         WIDE=max(rows.numel(), y.numel()) > 2**31 - 2**20,
+        SPLIT=1,
     )
     return y
