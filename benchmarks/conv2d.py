@@ -102,10 +102,10 @@ def _warm(
     for layer in named:
         if any(row["layer"] == layer.name for row in tuned_rows):
             exactly = layer.without_tf32
-            first = ways(layer, sheet, tuned_rows, options.top, only_exact=exactly)[:1]
+            likely = ways(layer, sheet, tuned_rows, options.top, only_exact=exactly)
             jobs += [
-                warm_job(layer.name, "program", emitted(layer, way, sheet), programs)
-                for way in first
+                warm_job(layer.name, f"program {number}", emitted(layer, way, sheet), programs)
+                for number, way in enumerate(likely[: 2 if exactly else 1], start=1)
             ]
         else:
             found = proposed(layer, sheet, options.tries)

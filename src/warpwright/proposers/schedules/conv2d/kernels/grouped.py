@@ -10,7 +10,8 @@ import torch
 import triton
 import triton.language as tl
 
-from warpwright.proposers.schedules.conv2d.kernels.epilogue import bias_of, pointwise
+from warpwright.proposers.schedules.conv2d.kernels.direct import store_channels
+from warpwright.proposers.schedules.conv2d.kernels.epilogue import pointwise
 from warpwright.proposers.schedules.conv2d.kernels.prepass import round_tf32
 
 
@@ -74,12 +75,10 @@ def conv_grouped(
             w = round_tf32(w)
         acc = tl.dot(x, w.T, acc)
     # Channels beyond the group's take the next group's bias, and are not stored.
-    acc += bias_of(bias_ptr, group * OC + oc, GROUPS * OC, HAS_BIAS)[None, :]
-    acc = pointwise(acc)
-    target = (b * GROUPS + group) * (OC * PIXELS) + p
-    inside = kept[:, None] & (oc < OC)[None, :]
-    where = y_ptr + target[:, None] + (oc * PIXELS)[None, :]
-    tl.store(where, acc, mask=inside)
+    where = b * (GROUPS * OC * PIXELS) + p
+    oc += group * OC
+    end = (group + 1) * OC
+    store_channels(y_ptr, acc, bias_ptr, where, kept, oc, end, GROUPS * OC, PIXELS, HAS_BIAS)
 
 
 @triton.jit
