@@ -69,7 +69,7 @@ def store_channels(
     acc = pointwise(acc)
     inside = kept[:, None] & (oc < oc_end)[None, :]
     at = where[:, None] + (oc * PIXELS)[None, :]
-    if PIXELS % 4 != 0:
+    if PIXELS % 2 != 0:
         # Neither axis is contiguous for the compiler: as one run, a warp lies along pixels.
         SIZE: tl.constexpr = acc.shape[0] * acc.shape[1]
         tl.store(y_ptr + at.T.reshape([SIZE]), acc.T.reshape([SIZE]), mask=inside.T.reshape([SIZE]))

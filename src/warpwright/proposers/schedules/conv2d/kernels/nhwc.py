@@ -99,7 +99,7 @@ def conv_nhwc(
     if CHANNELS_LAST:
         where = oc[:, None] + (b * (OC * PIXELS) + p * OC)[None, :]
         tl.store(y_ptr + where, acc, mask=oc_kept[:, None] & kept[None, :])
-    elif PIXELS % 4 == 0:
+    elif PIXELS % 2 == 0:
         where = (oc * PIXELS)[:, None] + (b * (OC * PIXELS) + p)[None, :]
         tl.store(y_ptr + where, acc, mask=oc_kept[:, None] & kept[None, :])
     else:

@@ -54,7 +54,7 @@ def to_padded_nhwc(
     c = tl.program_id(1) * BLOCK_C + tl.arange(0, BLOCK_C)
     kept = (p < padded_h * PADDED_W)[:, None] & (c < padded_c)[None, :]
     target = (p * padded_c)[:, None] + c[None, :]
-    if WIDTH % 4 != 0 and STRIDE_C != 1:
+    if PADDED_W % 2 != 0 and STRIDE_C != 1:
         # Neither axis of the tile is contiguous for the compiler, and versions of Triton differ in
         # which one they then lay a warp along. So it is loaded as one run, pixels innermost.
         t = tl.arange(0, BLOCK_C * BLOCK_P)
