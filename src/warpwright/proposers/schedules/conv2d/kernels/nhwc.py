@@ -32,6 +32,8 @@ def conv_nhwc(
     KW: tl.constexpr,
     SH: tl.constexpr,
     SW: tl.constexpr,
+    HEIGHT: tl.constexpr,  # of the image, without padding
+    TOP: tl.constexpr,  # rows of padding above it, whether they lie in memory or not
     PAD_H: tl.constexpr,
     PAD_W: tl.constexpr,
     DIL_H: tl.constexpr,
@@ -69,8 +71,21 @@ def conv_nhwc(
     acc = tl.zeros([BLOCK_OC, BLOCK_P], dtype=tl.float32)
     STEPS: tl.constexpr = KH * KW * CHUNKS // SPLIT
     first = tl.program_id(2) * STEPS
-    for step in tl.range(0, STEPS):
-        t = first + step if SPLIT > 1 else step
+    steps = STEPS
+    if DIL_H > 1 and TOP > 0:
+        # Taps of whole kernel rows that lie above or below the image for all pixels of the block
+        # are left out: with a large dilation they are many.
+        p0 = (block * BLOCK_P % PIXELS).to(tl.int32)
+        above = TOP - (p0 + BLOCK_P - 1) // OW * SH
+        below = HEIGHT - 1 + TOP - p0 // OW * SH
+        one_image = p0 + BLOCK_P <= PIXELS
+        ky0 = tl.where(one_image, tl.maximum(0, (above + DIL_H - 1) // DIL_H), 0)
+        ky1 = tl.where(one_image, tl.minimum(KH, below // DIL_H + 1), KH)
+        end = tl.minimum(first + STEPS, ky1 * (KW * CHUNKS))
+        first = tl.maximum(first, ky0 * (KW * CHUNKS))
+        steps = end - first
+    for step in tl.range(0, steps):
+        t = first + step
         tap = t // CHUNKS
         c = t % CHUNKS * BLOCK_C
         dy = tap // KW * DIL_H
@@ -191,6 +206,8 @@ def conv2d_nhwc(x, weight, bias, stride, padding, dilation, groups, packed_c, sp
         KW=kernel_w,
         SH=stride[0],
         SW=stride[1],
+        HEIGHT=height,
+        TOP=top,
         PAD_H=top if as_it_is else 0,
         PAD_W=left if as_it_is else 0,
         DIL_H=dilation[0],

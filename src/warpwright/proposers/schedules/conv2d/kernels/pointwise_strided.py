@@ -96,6 +96,8 @@ def conv2d_pointwise_strided(x, weight, bias, stride, packed_c):
         KW=1,
         SH=1,
         SW=1,
+        HEIGHT=out_h,
+        TOP=0,
         PAD_H=0,
         PAD_W=0,
         DIL_H=1,
