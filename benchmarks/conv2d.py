@@ -92,7 +92,7 @@ def _warm(
     named: tuple[NamedLayer, ...], sheet: Any, options: argparse.Namespace, out: Path, ends: float
 ) -> None:
     """Compile every candidate (of tuned layers: the programs that `final` may time)."""
-    from conv2d_bench.plan import emitted, exact, proposed, warm_job, ways
+    from conv2d_bench.plan import begins_exact, emitted, exact, proposed, warm_job, ways
     from conv2d_bench.warm import warm_all
 
     tuned_rows = read_rows(out / "tune.jsonl")
@@ -109,7 +109,8 @@ def _warm(
             ]
         else:
             found = proposed(layer, sheet, options.tries)
-            found += exact(layer, sheet, options.tries) if layer.without_tf32 else ()
+            if layer.without_tf32 and not begins_exact(layer, sheet):
+                found += exact(layer, sheet, options.tries)
             for tried in found:
                 job = warm_job(layer.name, tried.label, tried.candidate.program, programs)
                 jobs += [job] if job.key not in done else []
