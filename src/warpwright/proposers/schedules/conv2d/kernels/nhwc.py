@@ -74,7 +74,8 @@ def conv_nhwc(
     steps = STEPS
     if DIL_H > 1 and TOP > 0:
         # Taps of whole kernel rows that lie above or below the image for all pixels of the block
-        # are left out: with a large dilation they are many.
+        # are left out: with a large dilation they are many. (Padding times an Inf in the weight is
+        # then 0, not NaN.)
         p0 = (block * BLOCK_P % PIXELS).to(tl.int32)
         above = TOP - (p0 + BLOCK_P - 1) // OW * SH
         below = HEIGHT - 1 + TOP - p0 // OW * SH

@@ -93,18 +93,20 @@ def padded_nhwc(x, padding, padded_c, beyond):
         (batch * rows * columns + pad_w - left + beyond, padded_c), device=x.device, dtype=x.dtype
     )
     block_p = 64 if rows * columns <= 64 else 128
+    # Without padding an image is one row, which may be read in fours where its rows may not.
+    flat = max(padding) == 0
     to_padded_nhwc[(triton.cdiv(rows * columns, block_p), triton.cdiv(padded_c, 32), batch)](
         x,
         y,
         channels,
-        height,
+        1 if flat else height,
         x.stride(0),
-        rows,
+        1 if flat else rows,
         padded_c,
-        WIDTH=width,
+        WIDTH=height * width if flat else width,
         STRIDE_C=x.stride(1),
         STRIDE_P=x.stride(3),
-        PADDED_W=columns,
+        PADDED_W=rows * columns if flat else columns,
         PAD_H=top,
         PAD_W=pad_w,
         BLOCK_C=32,
