@@ -16,7 +16,7 @@ from warpwright.types.conv2d import Conv2dTask, Precision, ScheduleCandidate
 from warpwright.types.gpu import GpuSheet
 
 EXACT = (Precision.STRICT, Precision.TF32X3)
-EXACT_TRIES = 4  # candidates of each policy that is more exact than TF32
+EXACT_TRIES = 6  # candidates of each policy that is more exact than TF32
 
 
 @dataclass(frozen=True, slots=True)
