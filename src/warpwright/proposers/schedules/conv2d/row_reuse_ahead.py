@@ -51,7 +51,7 @@ def points(task: Conv2dTask, gpu: GpuSheet) -> tuple[Point, ...]:
     step = min(channels, 128 // layer.element_bytes)
     found = []
     for rows, oc, pixels, whole, warps, stages, edge in _TILES[gpu.compute_capability >= (9, 0)]:
-        if rows > layer.kernel[0] or pixels >= 2 * max(32, layer.out_width):
+        if rows > layer.kernel[0] or pixels > max(64, 1 << (layer.out_width - 1).bit_length()):
             continue
         parts = _parts(layer, oc, pixels)
         reach = _reach(layer, rows)
@@ -119,10 +119,9 @@ def _parts(layer: Conv2dLayer, block_oc: int, block_p: int) -> int:
 
 def _reach(layer: Conv2dLayer, rows: int) -> int:
     """Bands that the windows of one slab reach."""
-    last_group = layer.dilation[0] - layer.stride[0]
-    return 1 + (last_group + (layer.kernel[0] - 1) * layer.dilation[0]) // (
-        layer.dilation[0] * rows
-    )
+    band = layer.dilation[0] * rows
+    last = band - layer.stride[0] + (layer.kernel[0] - 1) * layer.dilation[0]
+    return 1 + last // band
 
 
 def _bands(layer: Conv2dLayer, rows: int) -> int:

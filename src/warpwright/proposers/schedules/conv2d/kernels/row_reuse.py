@@ -152,10 +152,9 @@ def make_rows(
             acc2 = tl.dot(w, x.T, acc2)
     if not EARLY:
         store_row(y_ptr, acc0, bias_ptr, oc, px, y, OC, OH, OW, HAS_BIAS, CHANNELS_LAST, EARLY)
-    y += STEP
-    store_row(y_ptr, acc1, bias_ptr, oc, px, y, OC, OH, OW, HAS_BIAS, CHANNELS_LAST, EARLY)
+    store_row(y_ptr, acc1, bias_ptr, oc, px, y + STEP, OC, OH, OW, HAS_BIAS, CHANNELS_LAST, EARLY)
     if ROWS == 3:
-        y += STEP
+        y += 2 * STEP
         store_row(y_ptr, acc2, bias_ptr, oc, px, y, OC, OH, OW, HAS_BIAS, CHANNELS_LAST, EARLY)
 
 

@@ -201,9 +201,9 @@ def conv_rows_ahead(
     OC_BLOCKS: tl.constexpr = (OC + BLOCK_OC - 1) // BLOCK_OC
     PX_BLOCKS: tl.constexpr = (OW + BLOCK_P - 1) // BLOCK_P
     PARTS: tl.constexpr = OC_BLOCKS * PX_BLOCKS * STEP
-    # The bands that windows of one slab reach: (STEP-1)·SH rows further down for its last group,
-    # (KH-1)·DIL_H for the last tap.
-    REACH: tl.constexpr = 1 + ((STEP - 1) * SH + (KH - 1) * DIL_H) // BAND
+    # The bands that windows of one slab reach: those of its last output row begin BAND - SH rows
+    # below the first, and end (KH-1)·DIL_H further down.
+    REACH: tl.constexpr = 1 + (BAND - SH + (KH - 1) * DIL_H) // BAND
     LANES: tl.constexpr = 4 if REACH <= 4 else 32
     tl.static_assert(REACH <= LEAD and REACH <= LANES)
     ticket = tl.atomic_add(counters_ptr, 1, sem="relaxed", scope="gpu")
