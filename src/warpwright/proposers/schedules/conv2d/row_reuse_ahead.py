@@ -55,7 +55,7 @@ def points(task: Conv2dTask, gpu: GpuSheet) -> tuple[Point, ...]:
             continue
         parts = _parts(layer, oc, pixels)
         reach = _reach(layer, rows)
-        lead = _lead(gpu, parts, reach)
+        lead = _lead(gpu.sm_count * (8 // warps), parts, reach)
         if reach > MOST_REACH or 3 * lead > layer.batch * _bands(layer, rows):
             continue
         point = Point.of(
@@ -102,13 +102,13 @@ def predicted_us(task: Conv2dTask, point: Point, gpu: GpuSheet) -> float:
     return convolution_us + _SEEN * copy_us + first_us + 2 * cost.LAUNCH_US
 
 
-def _lead(gpu: GpuSheet, parts: int, reach: int) -> int:
+def _lead(slots: int, parts: int, reach: int) -> int:
     """Bands to copy ahead: a band's ticket comes five sixths of a wave before its first reader's.
 
-    Measured on an H100 with 5 tickets a band (docs/log/conv2d.md): with 24 bands nobody seems to
-    wait, 48 are no better, and 12, which is less than half of a wave, cost 150 µs.
+    A wave has `slots` blocks. Measured on an H100 with 5 tickets a band (docs/log/conv2d.md): 24
+    bands are enough, 48 are no better, and 12, which is less than half of a wave, cost 150 µs.
     """
-    return reach - 1 + -(-round(gpu.sm_count * _LEAD_SHARE) // (parts + 1))
+    return reach - 1 + -(-round(slots * _LEAD_SHARE) // (parts + 1))
 
 
 def _parts(layer: Conv2dLayer, block_oc: int, block_p: int) -> int:
