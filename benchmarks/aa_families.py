@@ -105,6 +105,15 @@ def main() -> None:
     rows = []
     if options.out.exists():
         rows = [json.loads(line) for line in options.out.read_text().splitlines()]
+    if len(rows) < options.families:
+        measure(options, rows)
+    accepted = sum(row["outcome"] == Outcome.ACCEPT for row in rows)
+    low, high = exact_interval(accepted, len(rows))
+    print(f"accepted {accepted} of {len(rows)} families: 95 % {low:.2%} to {high:.2%}")
+
+
+def measure(options: argparse.Namespace, rows: list[dict[str, Any]]) -> None:
+    """Families until there are enough or time is up; rows go to the file and to `rows`."""
     until = time.monotonic() + 60 * options.minutes
     budget = BUDGETS[options.budget]
     with (
@@ -126,9 +135,6 @@ def main() -> None:
                 stream.write(json.dumps(row) + "\n")
             shown = {key: row.get(key) for key in ("family", "outcome", "gain_pct", "wall_s")}
             print(json.dumps(shown), flush=True)
-    accepted = sum(row["outcome"] == Outcome.ACCEPT for row in rows)
-    low, high = exact_interval(accepted, len(rows))
-    print(f"accepted {accepted} of {len(rows)} families: 95 % {low:.2%} to {high:.2%}")
 
 
 if __name__ == "__main__":

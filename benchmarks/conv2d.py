@@ -21,12 +21,17 @@ import os
 import time
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from conv2d_bench.layers import NamedLayer, read_layers
 from conv2d_bench.rows import Row, append_row, latest, read_rows, table
 
 from warpwright.api import target_gpu
+
+if TYPE_CHECKING:
+    from conv2d_bench.contenders import LayerBench
+    from conv2d_bench.plan import Tried
+    from conv2d_bench.timing import Timer
 
 OURS_ROUNDS, TUNE_ROUNDS = 8, 4
 TUNE_S = 0.12  # device time for the bursts of a candidate
@@ -86,8 +91,8 @@ def _chosen(names: str) -> tuple[NamedLayer, ...]:
 def _warm(
     named: tuple[NamedLayer, ...], sheet: Any, options: argparse.Namespace, out: Path, ends: float
 ) -> None:
-    """Compile every candidate (of tuned layers: the program that `final` times)."""
-    from conv2d_bench.plan import emitted, proposed, tuned, warm_job
+    """Compile every candidate (of tuned layers: the programs that `final` may time)."""
+    from conv2d_bench.plan import begins_exact, emitted, exact, proposed, warm_job, ways
     from conv2d_bench.warm import warm_all
 
     tuned_rows = read_rows(out / "tune.jsonl")
@@ -96,14 +101,18 @@ def _warm(
     jobs = []
     for layer in named:
         if any(row["layer"] == layer.name for row in tuned_rows):
-            chosen = tuned(layer, sheet, tuned_rows, options.top)
-            source = emitted(layer, chosen, sheet) if chosen else None
-            jobs += [warm_job(layer.name, "program", source, programs)] if source else []
+            exactly = layer.without_tf32
+            likely = ways(layer, sheet, tuned_rows, options.top, only_exact=exactly)
+            jobs += [
+                warm_job(layer.name, f"program {number}", emitted(layer, way, sheet), programs)
+                for number, way in enumerate(likely[: 2 if exactly else 1], start=1)
+            ]
         else:
-            from warpwright.report.conv2d_text import label
-
-            for candidate in proposed(layer, sheet, options.tries):
-                job = warm_job(layer.name, label(candidate), candidate.program, programs)
+            found = proposed(layer, sheet, options.tries)
+            if layer.without_tf32 and not begins_exact(layer, sheet):
+                found += exact(layer, sheet, options.tries)
+            for tried in found:
+                job = warm_job(layer.name, tried.label, tried.candidate.program, programs)
                 jobs += [job] if job.key not in done else []
     begun = time.monotonic()
     results = warm_all(
@@ -120,12 +129,11 @@ def _warm(
 def _tune(
     named: tuple[NamedLayer, ...], sheet: Any, options: argparse.Namespace, out: Path, ends: float
 ) -> None:
-    """A row a candidate: its median time."""
+    """A row a candidate: its median time. Exact ones are added where cuDNN leaves TF32."""
     from conv2d_bench.contenders import LayerBench
-    from conv2d_bench.plan import proposed
+    from conv2d_bench.errors import uses_tf32
+    from conv2d_bench.plan import begins_exact, exact, proposed
     from conv2d_bench.timing import Timer
-
-    from warpwright.report.conv2d_text import label
 
     path = out / "tune.jsonl"
     done = {(row["layer"], row["label"]) for row in read_rows(path)}
@@ -136,27 +144,36 @@ def _tune(
             print(f"out of time before {layer.name}")
             return
         bench = LayerBench(layer.name, layer.layer)
+        found = proposed(layer, sheet, options.tries)
+        if not begins_exact(layer, sheet) and not uses_tf32(bench):
+            found += exact(layer, sheet, options.tries)
         best: tuple[float, str] | None = None
-        for candidate in proposed(layer, sheet, options.tries):
-            name = label(candidate)
-            known = (layer.name, name) in done and not options.again
-            if known or f"{layer.name}/{name}" in broken:
+        for tried in found:
+            known = (layer.name, tried.label) in done and not options.again
+            if known or f"{layer.name}/{tried.label}" in broken:
                 continue
-            row: Row = {
-                "layer": layer.name, "label": name, "schedule": candidate.schedule,
-                "predicted_us": candidate.predicted_us, "median_us": None, "error": None,
-            }  # fmt: skip
-            try:
-                ours = bench.program(name, candidate.program)
-                timed = timer.interleaved([ours], rounds=TUNE_ROUNDS, budget_s=TUNE_S, seed=1)
-                row["median_us"] = timed[name].median_us
-                row["bursts_us"] = timed[name].bursts
-            except Exception as error:
-                row["error"] = f"{type(error).__name__}: {str(error)[:300]}"
+            row = _tuned(layer, tried, bench, timer)
             append_row(path, row)
             if row["median_us"] is not None:
-                best = min(best or (row["median_us"], name), (row["median_us"], name))
+                timed = (row["median_us"], tried.label)
+                best = min(best or timed, timed)
         print(f"{layer.name:18} best {best}", flush=True)
+
+
+def _tuned(layer: NamedLayer, tried: Tried, bench: LayerBench, timer: Timer) -> Row:
+    row: Row = {
+        "layer": layer.name, "label": tried.label, "schedule": tried.candidate.schedule,
+        "precision": tried.precision.value, "predicted_us": tried.candidate.predicted_us,
+        "median_us": None, "error": None,
+    }  # fmt: skip
+    try:
+        ours = bench.program(tried.label, tried.candidate.program)
+        timed = timer.interleaved([ours], rounds=TUNE_ROUNDS, budget_s=TUNE_S, seed=1)
+        row["median_us"] = timed[tried.label].median_us
+        row["bursts_us"] = timed[tried.label].bursts
+    except Exception as error:
+        row["error"] = f"{type(error).__name__}: {str(error)[:300]}"
+    return row
 
 
 def _final(

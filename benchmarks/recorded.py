@@ -41,7 +41,7 @@ from warpwright.checking import check_reply
 from warpwright.errors import InputError, InternalError
 from warpwright.formats.reply import parse_reply
 from warpwright.formats.request import parse_request
-from warpwright.gate.accuracy import NO_REFERENCE
+from warpwright.gate.against import NO_REFERENCE
 from warpwright.resources.gpus import resolve_gpu
 from warpwright.sandbox.cache import ResultCache
 from warpwright.sandbox.trace import TraceFailed, trace_program

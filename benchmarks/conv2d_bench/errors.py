@@ -7,16 +7,18 @@ convolution below 20 GFLOP.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 
 import torch
 
 from conv2d_bench.contenders import Call, LayerBench
-from conv2d_bench.rows import Row
+from conv2d_bench.rows import MOST_ERROR, Row
 from warpwright.sandbox.child_distributions import redraw
 
 DATA = ("uniform", "normal", "wide", "outliers", "nonfinite")
 REFERENCE_FLOPS = 20e9
+LEAST_OF_TF32 = 1e-5  # 11 bits of each operand leave 3e-4, fp32 1e-7 to 1e-6
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,9 +51,29 @@ def error_rows(bench: LayerBench, ours: Call) -> list[Row]:
     return rows
 
 
-def _row(bench: LayerBench, ours: Call, name: str, seed: int) -> ErrorRow:
+def as_exact(rows: Sequence[Row]) -> bool:
+    """Whether ours errs no more than cuDNN, up to MOST_ERROR, and keeps NaN and Inf as it does."""
+    return all(
+        row["ratio"] <= MOST_ERROR
+        and (row["nonfinite_kept"] is not False or row["cudnn_keeps"] is False)
+        for row in rows
+    )
+
+
+def uses_tf32(bench: LayerBench) -> bool:
+    """Whether eager PyTorch's error on the layer's own input is one that TF32 leaves."""
+    images = _images(bench)
+    with_error = _error(bench.model(bench.x)[:images], _double(bench, bench.x[:images]))
+    return bench.layer.dtype == "float32" and with_error[0] > LEAST_OF_TF32
+
+
+def _images(bench: LayerBench) -> int:
     layer = bench.layer
-    images = max(1, min(layer.batch, int(REFERENCE_FLOPS // max(1, layer.flops // layer.batch))))
+    return max(1, min(layer.batch, int(REFERENCE_FLOPS // max(1, layer.flops // layer.batch))))
+
+
+def _row(bench: LayerBench, ours: Call, name: str, seed: int) -> ErrorRow:
+    images = _images(bench)
     x = bench.x.clone(memory_format=torch.preserve_format)
     few = x[:images]
     if name == "uniform":

@@ -6,6 +6,7 @@ import gc
 import time
 import zlib
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -13,12 +14,11 @@ import torch
 import triton
 
 from conv2d_bench.contenders import DEFAULT, Contender, LayerBench
-from conv2d_bench.errors import error_rows
+from conv2d_bench.errors import as_exact, error_rows, uses_tf32
 from conv2d_bench.layers import NamedLayer
-from conv2d_bench.plan import emitted, tuned
+from conv2d_bench.plan import Way, emitted, ways
 from conv2d_bench.rows import Row
 from conv2d_bench.timing import Timer, paired_ratio
-from warpwright.report.conv2d_text import label
 from warpwright.sandbox.gpu_facts import device_facts
 from warpwright.types.gpu import GpuSheet
 
@@ -26,6 +26,7 @@ GLANCE_S = 0.1
 WORTH_COMPILING = 0.97
 """Where eager PyTorch is ahead of ours by more than a glance can err, it is kept, whatever
 torch.compile does: its search takes most of the time of a layer."""
+MOST_WAYS = 3  # programs whose errors are looked at before the fastest is taken as it is
 DRIVER = Path("/proc/driver/nvidia/version")
 
 
@@ -65,17 +66,13 @@ def final_row(
     bench = LayerBench(named.name, named.layer)
     contenders = bench.eager()
     notes: list[str] = []
-    program, why_not, errors = None, None, []
-    chosen = tuned(named, sheet, tuned_rows, top)
-    if chosen:
-        program = emitted(named, chosen, sheet)
-        ours = bench.program("ours", program)
-        why_not = _first_call(ours)
-        if why_not is None:
-            errors = error_rows(bench, ours.call)
-            contenders.append(ours)
-    else:
-        why_not = "no schedule"
+    only_exact = named.layer.dtype == "float32" and not uses_tf32(bench)
+    found = ways(named, sheet, tuned_rows, top, only_exact=only_exact)
+    ours = _ours(bench, found[:MOST_WAYS], named, sheet)
+    notes += ["cuDNN computes this layer without TF32"] if only_exact else []
+    notes += ours.notes
+    if ours.contender is not None:
+        contenders.append(ours.contender)
     seed = zlib.crc32(named.name.encode())
     compile_s: float | None = None
     if compile_mode is not None:
@@ -103,18 +100,19 @@ def final_row(
         "default_us": times[DEFAULT].median_us,
         "opponent": best,
         "opponent_us": counting[best],
-        "ours": chosen[0].schedule if chosen and why_not is None else None,
-        "configs": [label(c) for c in chosen],
-        "why_not": why_not,
+        "ours": ours.way.schedule if ours.way is not None else None,
+        "precision": ours.way.precision.value if ours.way is not None else None,
+        "configs": [] if ours.way is None else [tried.label for tried in ours.way.points],
+        "why_not": ours.why_not,
         "ours_us": None,
         "speedup": None,
         "speedup_default": None,
-        "worst_error_ratio": max((e["ratio"] for e in errors), default=None),
-        "errors": errors,
+        "worst_error_ratio": max((e["ratio"] for e in ours.errors), default=None),
+        "errors": ours.errors,
         "medians_us": {c.label: times[c.label].median_us for c in contenders},
         "compile_s": compile_s,
         "notes": notes,
-        "program": program,
+        "program": ours.program,
         "bursts_us": {c.label: times[c.label].bursts for c in contenders},
     }
     if "ours" in times:
@@ -124,6 +122,40 @@ def final_row(
         row["speedup"] = paired[0] if paired else counting[best] / times["ours"].median_us
         row["speedup_range"] = None if paired is None else paired[1:]
     return row
+
+
+@dataclass(frozen=True, slots=True)
+class _Ours:
+    """The program that is timed; `why_not` where there is none."""
+
+    way: Way | None
+    program: str | None
+    contender: Contender | None
+    errors: list[Row]
+    why_not: str | None
+    notes: list[str]
+
+
+def _ours(bench: LayerBench, found: Sequence[Way], named: NamedLayer, sheet: GpuSheet) -> _Ours:
+    """The fastest way that is as exact as cuDNN; the fastest that runs where none is."""
+    kept: _Ours | None = None
+    notes: list[str] = []
+    why_not = "no schedule"
+    for way in found:
+        program = emitted(named, way, sheet)
+        contender = bench.program("ours", program)
+        failed = _first_call(contender)
+        if failed is not None:
+            why_not = failed
+            notes.append(f"{way.points[0].label} fails: {failed}")
+            continue
+        errors = error_rows(bench, contender.call)
+        if as_exact(errors):
+            return _Ours(way, program, contender, errors, None, notes)
+        kept = kept or _Ours(way, program, contender, errors, None, notes)
+        worst = max(row["ratio"] for row in errors)
+        notes.append(f"{way.points[0].label} is not as exact as cuDNN: {worst:.3g} times its error")
+    return kept or _Ours(None, None, None, [], why_not, notes)
 
 
 def _lead(timer: Timer, contenders: Sequence[Contender], seed: int) -> float | None:

@@ -30,6 +30,7 @@ class _Entry(BaseModel):
     groups: int = 1
     bias: bool = False
     channels_last: bool = False
+    without_tf32: bool = False
 
 
 class _File(BaseModel):
@@ -40,17 +41,24 @@ class _File(BaseModel):
 
 @dataclass(frozen=True, slots=True)
 class NamedLayer:
-    """A layer of the file. `source` says where its sizes come from."""
+    """A layer of the file. `source` says where its sizes come from.
+
+    `without_tf32`: cuDNN was seen to leave TF32 here, so that exact programs are compiled in
+    advance. What counts is what `tune` and `final` see of it.
+    """
 
     name: str
     source: str
     layer: Conv2dLayer
+    without_tf32: bool = False
 
 
 def read_layers(path: Path = FILE) -> tuple[NamedLayer, ...]:
     """All layers in order. Raises `pydantic.ValidationError` for a malformed file."""
     entries = _File.model_validate(tomllib.loads(path.read_text(encoding="utf-8"))).layer
-    return tuple(NamedLayer(entry.name, entry.source, _layer(entry)) for entry in entries)
+    return tuple(
+        NamedLayer(entry.name, entry.source, _layer(entry), entry.without_tf32) for entry in entries
+    )
 
 
 def _layer(entry: _Entry) -> Conv2dLayer:

@@ -13,7 +13,8 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from warpwright.gate.accuracy import CHECK, NO_SHAPES, WRONG_L2, conclude, judge_outputs
+from warpwright.gate.accuracy import CHECK, NO_SHAPES, conclude, judge_outputs
+from warpwright.gate.against import WRONG_L2
 from warpwright.sandbox.compile_pool import usable_workers
 from warpwright.sandbox.interpret import Interpretation, InterpretRun, interpret
 from warpwright.sandbox.reference import Reference, Unavailable, make_reference

@@ -47,3 +47,35 @@ def test_a_lost_nan_and_a_coarser_output_show(bench):
     rows = error_rows(bench, lambda x: bench.model(x).nan_to_num() * 1.03)
     assert rows[-1]["nonfinite_kept"] is False
     assert all(row["ratio"] > 1.5 for row in rows[:-1])
+
+
+def test_eager_on_the_cpu_does_not_use_tf32_and_one_that_rounds_does(bench):
+    from types import SimpleNamespace
+
+    from conv2d_bench.errors import uses_tf32
+
+    coarse = SimpleNamespace(layer=bench.layer, x=bench.x, model=_coarse(bench))
+    assert not uses_tf32(bench)
+    assert uses_tf32(coarse) == (bench.layer.dtype == "float32")
+
+
+def _coarse(bench):
+    """The model with an output that is off by as much as TF32 leaves."""
+
+    class Coarse:
+        conv = bench.model.conv
+
+        def __call__(self, x):
+            return bench.model(x) * 1.0003
+
+    return Coarse()
+
+
+def test_ours_is_as_exact_within_a_twentieth_and_with_every_nan_in_place(bench):
+    from conv2d_bench.errors import as_exact, error_rows
+
+    rows = error_rows(bench, bench.model)
+    assert as_exact(rows)
+    assert not as_exact([*rows[:-1], {**rows[-1], "nonfinite_kept": False}])
+    assert as_exact([*rows[:-1], {**rows[-1], "nonfinite_kept": False, "cudnn_keeps": False}])
+    assert not as_exact([{**rows[0], "ratio": 1.06}, *rows[1:]])

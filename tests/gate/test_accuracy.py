@@ -9,7 +9,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from warpwright.gate.accuracy import NO_REFERENCE, conclude, judge_outputs
+from warpwright.gate.accuracy import conclude, judge_outputs
+from warpwright.gate.against import NO_REFERENCE
 from warpwright.types.shapes import TensorSpec
 from warpwright.types.verdict import AccuracyCase, Status
 

@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import pytest
 
-from warpwright.gate.accuracy import NO_REFERENCE
+from warpwright.gate.against import NO_REFERENCE
 from warpwright.gate.measured import degenerate_numbers, judge_measured
 from warpwright.types.accuracy_numbers import (
     CaseSpec,

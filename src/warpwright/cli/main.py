@@ -34,23 +34,24 @@ checked in Triton's interpreter.
 
 First steps:
 
-  warpwright doctor
-  warpwright inspect kernel.py --gpu 4090 --problem layer.py
-  warpwright answer request.txt --problem layer.py > better.py
-  warpwright optimize layer.py --gpu 4090 > new.py
-  warpwright check request.txt reply.py --json
+- `warpwright doctor`
+- `warpwright inspect kernel.py --gpu 4090 --problem layer.py`
+- `warpwright answer request.txt --problem layer.py > better.py`
+- `warpwright optimize layer.py --gpu 4090 > new.py`
+- `warpwright check request.txt reply.py --json`
 
 Exit codes:
 
-  0  done; for check: nothing is broken
-  1  check found violations; optimize has no program to hand out
-  2  bad input
-  3  this machine lacks something that the command needs
-  4  an error of Warpwright's own
+- 0: done; for check: nothing is broken
+- 1: check found violations; optimize has no program to hand out
+- 2: bad input
+- 3: this machine lacks something that the command needs
+- 4: an error of Warpwright's own
 """
 
 app = typer.Typer(
     help=HELP,
+    rich_markup_mode="markdown",  # paragraphs fit any width of terminal
     no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,

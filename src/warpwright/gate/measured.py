@@ -1,7 +1,7 @@
 """Is an output right, from numbers that the judge process measured? The policy is the same.
 
 `gate.accuracy` judges arrays of small inputs; this judges full-size outputs, of which only numbers
-reach the main process. Bounds, order of the checks and wording come from there.
+reach the main process. Bounds, order of the checks and wording are the same.
 """
 
 from __future__ import annotations
@@ -10,14 +10,8 @@ from collections.abc import Iterable, Sequence
 from dataclasses import replace
 
 from warpwright.gate import precision
-from warpwright.gate.accuracy import (
-    APART_FROM_PARENT,
-    NO_REFERENCE,
-    NONFINITE,
-    judged_case,
-    launched_all,
-    unasked_change,
-)
+from warpwright.gate.against import APART_FROM_PARENT, NO_REFERENCE, NONFINITE, judged_case
+from warpwright.gate.conduct import launched_all, unasked_change
 from warpwright.gate.outputs import (
     REDRAWN,
     degenerate_reason,

@@ -13,7 +13,7 @@ from warpwright.proposers.schedules import candidates
 from warpwright.sandbox.cache import ResultCache
 from warpwright.study import Study, Workbench
 from warpwright.types.compiled import Compiled
-from warpwright.types.conv2d import Conv2dLayer, Conv2dTask
+from warpwright.types.conv2d import Conv2dLayer, Conv2dTask, Precision
 from warpwright.types.gpu import ResolvedGpu
 from warpwright.types.shapes import Problem
 
@@ -77,11 +77,43 @@ def test_the_first_point_uses_tensor_cores_and_spills_nothing(
     assert facts_of(study, tuned)["mma"] > 0
 
 
-@pytest.mark.parametrize("padding", [(2, 3), (0, 0)])
+@pytest.mark.parametrize(("padding", "width"), [((2, 3), 120), ((0, 0), 120), ((0, 0), 118)])
 def test_the_pre_pass_moves_16_bytes_at_once_whatever_the_padding(
-    padding: tuple[int, int], task_of: TaskOf, bench: Workbench
+    padding: tuple[int, int], width: int, task_of: TaskOf, bench: Workbench
 ) -> None:
-    layer = replace(ROWS, padding_before=padding, padding_after=padding)
+    layer = replace(ROWS, padding_before=padding, padding_after=padding, width=width)
     facts = facts_of(compiled(task_of(layer), "nhwc", HOPPER, bench), "to_padded_nhwc")
     assert facts["load_128"] > 0 and facts["store_128"] > 0
     assert not facts.get("load_32") and not facts.get("store_32")
+
+
+@pytest.mark.parametrize("target", [HOPPER, ADA])
+def test_the_pre_pass_of_odd_images_still_stores_16_bytes_at_once(
+    target: str, task_of: TaskOf, bench: Workbench
+) -> None:
+    layer = replace(ROWS, in_channels=64, height=7, width=7, kernel=(3, 3), dilation=(1, 1))
+    study = compiled(task_of(layer), "nhwc", target, bench)
+    facts = facts_of(study, "to_padded_nhwc")
+    assert facts["store_128"] > 0
+    assert not facts.get("store_32")
+    assert facts_of(study, "conv_nhwc")["mma"] > 0
+
+
+@pytest.mark.parametrize("precision", [Precision.STRICT, Precision.TF32X3])
+@pytest.mark.parametrize(("schedule", "target"), [("direct", HOPPER), ("direct", ADA)])
+def test_more_precise_products_spill_nothing(
+    schedule: str, target: str, precision: Precision, task_of: TaskOf, bench: Workbench
+) -> None:
+    compiled(task_of(STEM, precision), schedule, target, bench)
+
+
+@pytest.mark.parametrize("target", [HOPPER, ADA])
+def test_multiply_adds_of_few_channels_spill_nothing(
+    target: str, task_of: TaskOf, bench: Workbench
+) -> None:
+    layer = replace(STEM, kernel=(3, 3), stride=(2, 2), padding_before=(1, 1), padding_after=(1, 1))
+    facts = facts_of(
+        compiled(task_of(layer, Precision.STRICT), "grouped_scalar", target, bench),
+        "conv_grouped_scalar",
+    )
+    assert not facts.get("mma")

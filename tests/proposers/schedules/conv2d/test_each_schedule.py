@@ -64,6 +64,8 @@ CASES = (
         (
             ({"stride": (2, 2), "bias": False, "dtype": "float16"}, HALF),
             ({"groups": 1, "in_channels": 30, "out_channels": 2}, EXACT),
+            ({"groups": 1, "in_channels": 3, "out_channels": 48, "stride": (2, 2)}, EXACT),
+            ({"groups": 1, "in_channels": 1, "out_channels": 8, "kernel": (7, 5)}, EXACT),
             (
                 {"kernel": (5, 2), "dilation": (1, 2), "stride": (2, 1), "dtype": "bfloat16"},
                 BRAIN,
@@ -74,6 +76,8 @@ CASES = (
             {"groups": 12, "out_channels": 12},
             {"out_channels": 60},
             {"kernel": (7, 7)},
+            {"groups": 1, "in_channels": 3, "out_channels": 37},
+            {"groups": 1, "in_channels": 3, "out_channels": 32, "kernel": (3, 33)},
             {"channels_last": True},
         ),
     ),
@@ -174,6 +178,23 @@ def test_fp32_without_tf32_is_refused_where_products_are_of_tensor_cores(
     reason = case.schedule.reason_not(found, layers.GPU)
     assert (reason is None) == (case.schedule is grouped_scalar)
     assert reason is None or "TF32" in reason
+
+
+@pytest.mark.triton
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"in_channels": 64, "out_channels": 2, "kernel": (1, 1)},
+        {"in_channels": 1, "out_channels": 16, "kernel": (9, 11)},
+    ],
+)
+def test_sums_of_short_sums_err_less_than_one_long_sum(
+    layers: ModuleType, tmp_path: Path, changes: Changes
+) -> None:
+    layer = replace(Conv2dLayer(2, 64, 20, 24, 2, (1, 1), bias=False), **changes)
+    products = layer.in_channels * layer.kernel[0] * layer.kernel[1]
+    long_sum = 0.3 * 2**-24 * products**0.5  # of products with random signs
+    assert max(layers.relative_errors(layers.task(layer), grouped_scalar, tmp_path)) < long_sum
 
 
 def test_what_a_resident_block_keeps_fits_into_shared_memory(layers: ModuleType) -> None:

@@ -67,11 +67,44 @@ LAYERS = {
     ),
     "small groups": SMALL_GROUPS,
     "half small groups": replace(SMALL_GROUPS, dtype="float16", stride=(2, 2), bias=False),
+    "far taps, most above or below": replace(
+        PLAIN,
+        in_channels=32,
+        height=18,
+        width=15,
+        padding_before=(12, 3),
+        padding_after=(12, 3),
+        dilation=(12, 3),
+        stride=(1, 1),
+    ),
+    "far taps, vertical stride": replace(
+        PLAIN,
+        in_channels=32,
+        height=33,
+        width=13,
+        padding_before=(9, 1),
+        padding_after=(9, 1),
+        dilation=(9, 1),
+        stride=(3, 1),
+    ),
+    "far taps and a split sum": replace(
+        PLAIN,
+        in_channels=512,
+        height=10,
+        width=7,
+        padding_before=(6, 1),
+        padding_after=(6, 1),
+        dilation=(6, 1),
+    ),
+    "many channels, few pixels": replace(PLAIN, in_channels=512, out_channels=70, width=7),
+    "the same in half channels_last": replace(
+        PLAIN, in_channels=512, width=7, dtype="float16", channels_last=True
+    ),
     "half in channels_last": replace(PLAIN, in_channels=32, dtype="float16", channels_last=True),
 }
 SOME = [
-    "stem", "dilated", "plain", "pointwise", "strided pointwise", "depthwise", "small groups",
-    "half in channels_last",
+    "stem", "dilated", "plain", "far taps, most above or below", "pointwise", "strided pointwise",
+    "depthwise", "small groups", "half in channels_last",
 ]  # fmt: skip
 # Of TF32 rounded to nearest, whatever the layer; float16 outputs round to 11 bits as well.
 LARGEST_ERROR = 4e-4
@@ -189,6 +222,17 @@ def test_one_program_tunes_itself_over_the_points_of_one_schedule(task_of: TaskO
     assert program.count("@triton.autotune") == 1
     with pytest.raises(ValueError, match="one known schedule"):
         emit(task, [*chosen, best_of_each(task)["direct"]], GPU)
+
+
+def test_only_few_tiles_of_long_sums_are_split_over_blocks(task_of: TaskOf) -> None:
+    def nhwc(layer: Conv2dLayer) -> str:
+        return best_of_each(task_of(layer))["nhwc"].program
+
+    few = LAYERS["many channels, few pixels"]
+    assert "split=1)" not in nhwc(few)
+    assert "split=1)" in nhwc(replace(few, batch=4000))
+    assert "split=1)" in nhwc(replace(few, in_channels=32))
+    assert "split=1)" in nhwc(replace(few, kernel=(1, 1), in_channels=128))
 
 
 def test_schedules_that_do_not_fit_say_why(task_of: TaskOf) -> None:

@@ -1,4 +1,4 @@
-"""Groups of few channels, or few outputs: fp32 multiply-adds, where tensor cores would idle."""
+"""Few channels in a group: fp32 multiply-adds, where tensor cores would idle."""
 
 from __future__ import annotations
 
@@ -6,44 +6,61 @@ from warpwright.proposers.schedules import cost
 from warpwright.proposers.schedules.conv2d.layer import arguments_of, describe, library, refusal
 from warpwright.proposers.schedules.emission import Plan, write_program
 from warpwright.proposers.schedules.point import Point
-from warpwright.types.conv2d import Conv2dTask
+from warpwright.types.conv2d import Conv2dLayer, Conv2dTask
 from warpwright.types.gpu import GpuSheet
 
 NAME = "grouped_scalar"
 WHY = "each value is loaded once for the few outputs that it reaches; weights are scalars"
 MOST_PAIRS = 128  # input by output channels of a group
 MOST_OUTPUTS = 16  # accumulators of a thread and pixel
-_MOST_TAPS = 32  # unrolled
-# Thread instructions of one load with its address and mask, and of a weight with its product.
-_LOAD_INSTRUCTIONS, _PRODUCT_INSTRUCTIONS = 6, 2
+FEW_CHANNELS = 4  # then outputs may be split over blocks, each of which loads the input again
+_MOST_TAPS, _WIDEST = 32, 16  # unrolled: of a kernel, of a row of a larger one
+# Instructions of one load with its address and mask. A multiprocessor issues four instructions a
+# cycle, of which one may be a load; the two limits overlap by this share (seen on an H100).
+_LOAD_INSTRUCTIONS = 6
+_BOTH_LIMITS = 0.65
+_SPAN_US = 0.9e-3  # of an instruction of a warp that has a scheduler for itself
 
 
 def reason_not(task: Conv2dTask, gpu: GpuSheet) -> str | None:  # noqa: ARG001
-    """It is for few pairs of channels (in a group), and few taps."""
+    """It is for few pairs of channels (in a group) and few taps, or for few input channels."""
     layer = task.layer
     channels, outputs = layer.in_channels // layer.groups, layer.out_channels // layer.groups
-    if channels == 1:
+    high, wide = layer.kernel
+    if channels == 1 and layer.groups > 1:
         return "each plane has its own kernel: depthwise shares more loads"
-    if channels * outputs > MOST_PAIRS or outputs > MOST_OUTPUTS:
+    few = channels <= FEW_CHANNELS and layer.groups == 1 and any(_chunks(outputs))
+    pairs = channels * outputs <= MOST_PAIRS and outputs <= MOST_OUTPUTS
+    if not (few or pairs):
         return f"{channels} by {outputs} channels are for tensor cores"
-    if layer.kernel[0] * layer.kernel[1] > _MOST_TAPS:
-        return f"a kernel of {layer.kernel[0]}x{layer.kernel[1]} has too many taps to unroll"
+    if high * wide > _MOST_TAPS and not (few and wide <= _WIDEST):
+        return f"a kernel of {high}x{wide} has too many taps to unroll"
     if layer.channels_last:
         return "the input is channels_last; this schedule reads NCHW"
     return refusal(task)
 
 
-def points(task: Conv2dTask, gpu: GpuSheet) -> tuple[Point, ...]:  # noqa: ARG001
-    """Two pixels a thread, or more where half precision loads less."""
-    pixels = (256, 128, 512) if task.layer.element_bytes == 4 else (512, 256, 128)
-    return tuple(Point.of(4, 3, BLOCK_P=px) for px in pixels)
+def _chunks(outputs: int) -> tuple[int, ...]:
+    """Outputs of a block: all of them where they are few, else divisors; most first."""
+    if outputs <= MOST_OUTPUTS:
+        return (outputs,)
+    return tuple(size for size in (16, 8) if outputs % size == 0)
+
+
+def points(task: Conv2dTask, gpu: GpuSheet) -> tuple[Point, ...]:
+    """One to four pixels a thread; fewer outputs a block where there are few pixels."""
+    layer = task.layer
+    chunks = _chunks(layer.out_channels // layer.groups)
+    shapes = [(pixels, chunk) for pixels in (256, 512, 128) for chunk in chunks]
+    found = [Point.of(4, 3, BLOCK_P=pixels, BLOCK_OC=chunk) for pixels, chunk in shapes]
+    return tuple(sorted(found, key=lambda point: predicted_us(task, point, gpu)))
 
 
 def program(task: Conv2dTask, points: tuple[Point, ...], gpu: GpuSheet) -> str:
     comment = (
         f"{describe(task)}, for {gpu.name}.\n"
-        "Too few channels for tensor cores: a thread makes all outputs (of a group) for its pixels "
-        "by fp32 multiply-adds, and loads each input value once for all of them."
+        "Too few channels for tensor cores: a thread makes several outputs (of a group) for its "
+        "pixels by fp32 multiply-adds, and loads each input value once for all of them."
     )
     arguments = (*arguments_of(task.layer), ("groups", task.layer.groups))
     key = ("batch", "H", "W")
@@ -52,15 +69,21 @@ def program(task: Conv2dTask, points: tuple[Point, ...], gpu: GpuSheet) -> str:
 
 
 def predicted_us(task: Conv2dTask, point: Point, gpu: GpuSheet) -> float:
-    """Bound by instructions, or by memory."""
+    """Bound by instructions, by loads (of weights too), or by memory; by one thread's length."""
     layer = task.layer
-    channels, outputs = layer.in_channels // layer.groups, layer.out_channels // layer.groups
-    pixels = layer.batch * layer.out_height * layer.out_width
-    threads = -(-pixels // point["BLOCK_P"]) * point["BLOCK_P"] * layer.groups
-    taps = channels * layer.kernel[0] * layer.kernel[1]
-    instructions = taps * (_LOAD_INSTRUCTIONS + _PRODUCT_INSTRUCTIONS * outputs)
-    best = 256 if layer.element_bytes == 4 else 512
-    slower = 1.0 if point["BLOCK_P"] == best else 1.15
-    issue = cost.issue_us(gpu, threads * instructions / cost.LANES) * slower
     memory = cost.memory_us(gpu, float(layer.least_bytes))
-    return max(issue, memory) + 0.4 * min(issue, memory) + cost.LAUNCH_US
+    pixels = layer.batch * layer.out_height * layer.out_width
+    blocks = -(-pixels // point["BLOCK_P"]) * (layer.out_channels // point["BLOCK_OC"])
+    loads, instructions = _of_a_thread(layer, point)
+    warps = float(blocks * point.num_warps)
+    both = cost.issue_us(gpu, warps * loads) + cost.issue_us(gpu, warps * instructions / 4)
+    busy = max(_BOTH_LIMITS * both, instructions * _SPAN_US)
+    return max(busy, memory) + 0.4 * min(busy, memory) + cost.LAUNCH_US
+
+
+def _of_a_thread(layer: Conv2dLayer, point: Point) -> tuple[int, int]:
+    """Loads, and all instructions, of one thread."""
+    taps = layer.in_channels // layer.groups * layer.kernel[0] * layer.kernel[1]
+    own, outputs = point["BLOCK_P"] // (32 * point.num_warps), point["BLOCK_OC"]
+    loads = taps * (own + outputs)
+    return loads, taps * (_LOAD_INSTRUCTIONS * own + outputs * (own + 1))

@@ -18,6 +18,9 @@ from warpwright.types.gpu import GpuSheet
 NAME = "nhwc"
 WHY = "with channels last every tap is a matrix product of wide loads"
 FEWEST_CHANNELS = 12  # of a group; fewer would be mostly zeros
+_MOST_PARTS = 16  # of a split sum, each of _FEWEST_STEPS or more
+_FEWEST_STEPS = 6
+_WORTH_SPLITTING = 0.8  # of the time without: the prediction errs by as much
 
 
 def reason_not(task: Conv2dTask, gpu: GpuSheet) -> str | None:  # noqa: ARG001
@@ -36,8 +39,7 @@ def reason_not(task: Conv2dTask, gpu: GpuSheet) -> str | None:  # noqa: ARG001
 def points(task: Conv2dTask, gpu: GpuSheet) -> tuple[Point, ...]:
     """Tiles of channels by pixels; smaller ones where the whole grid would not fill the card."""
     layer = task.layer
-    channels = packed_channels(layer)
-    step = min(channels, 128 // layer.element_bytes)
+    step = _step(layer)
     half = layer.element_bytes == 2
     if gpu.compute_capability >= (9, 0):
         tiles = [
@@ -68,6 +70,26 @@ def points(task: Conv2dTask, gpu: GpuSheet) -> tuple[Point, ...]:
     return tuple(fitting)
 
 
+def _step(layer: Conv2dLayer) -> int:
+    """Input channels of a step: 128 bytes of them, if there are as many."""
+    return min(packed_channels(layer), 128 // layer.element_bytes)
+
+
+def _split(task: Conv2dTask, gpu: GpuSheet) -> int:
+    """Over how many blocks the sum of an output goes: what fills the card best, its price counted.
+
+    138 tiles on 132 multiprocessors take as long as 264; in four parts each, as long as 165.
+    """
+    layer = task.layer
+    steps = layer.kernel[0] * layer.kernel[1] * -(-packed_channels(layer) // _step(layer))
+    most = min(_MOST_PARTS, steps // _FEWEST_STEPS)
+    choices = [1, *(parts for parts in range(2, most + 1) if steps % parts == 0)]
+    found = points(task, gpu)
+    times = {n: min(_time_us(task, point, gpu, n) for point in found) for n in choices}
+    best = min(choices, key=times.__getitem__)
+    return best if times[best] < _WORTH_SPLITTING * times[1] else 1
+
+
 def program(task: Conv2dTask, points: tuple[Point, ...], gpu: GpuSheet) -> str:
     """The program: weight packing, NHWC with padding where needed, the convolution."""
     layer = task.layer
@@ -81,6 +103,7 @@ def program(task: Conv2dTask, points: tuple[Point, ...], gpu: GpuSheet) -> str:
         *arguments_of(layer),
         ("groups", layer.groups),
         ("packed_c", packed_channels(layer)),
+        ("split", _split(task, gpu)),
     )
     key = ("batch", "H", "W")
     plan = Plan(comment, "conv2d_nhwc", "conv_nhwc", points, key, arguments)
@@ -89,29 +112,48 @@ def program(task: Conv2dTask, points: tuple[Point, ...], gpu: GpuSheet) -> str:
 
 def predicted_us(task: Conv2dTask, point: Point, gpu: GpuSheet) -> float:
     """Bound by products, or by the loads of every tap's tile from L2."""
+    return _time_us(task, point, gpu, _split(task, gpu))
+
+
+def _time_us(task: Conv2dTask, point: Point, gpu: GpuSheet, split: int) -> float:
+    """The predicted time with sums in `split` parts."""
     layer = task.layer
     oc, pixels = point["BLOCK_OC"], point["BLOCK_P"]
     blocks = -(-layer.batch * layer.out_height * layer.out_width // pixels)
-    blocks *= -(-(layer.out_channels // layer.groups) // oc) * layer.groups
-    k = layer.kernel[0] * layer.kernel[1] * packed_channels(layer)
+    blocks *= -(-(layer.out_channels // layer.groups) // oc) * layer.groups * split
+    k = layer.kernel[0] * layer.kernel[1] * packed_channels(layer) // split
     multiply = cost.multiply_us(gpu, layer, task.precision, 2.0 * blocks * oc * pixels * k)
     moved = 1.0 * blocks * (oc + pixels) * k * layer.element_bytes
-    per_sm = 2 if oc * pixels <= 128 * 128 else 1
-    busy = max(multiply, cost.l2_us(gpu, moved)) * cost.waves(blocks, gpu, per_sm)
+    inside = _rows_inside(layer)
+    # Blocks of a multiprocessor share it, so what counts is how evenly they are spread.
+    busy = inside * max(multiply, cost.l2_us(gpu, moved)) * cost.waves(blocks, gpu, 1)
     busy *= _unhidden(layer, point)
     fewest_us = 0.012 * k / point["BLOCK_C"] * 4  # steps of one block follow each other
     read_as_it_is = layer.channels_last and layer.dtype != "float32"
     before = 0.0 if read_as_it_is else cost.memory_us(gpu, 2.0 * _input_bytes(layer))
-    launches = 2 if read_as_it_is else 3
     busy = max(busy, fewest_us, cost.memory_us(gpu, layer.least_bytes))
-    return before + busy + launches * cost.LAUNCH_US
+    after = 0.0
+    if split > 1:  # parts are written and read in fp32
+        outputs = layer.batch * layer.out_channels * layer.out_height * layer.out_width
+        after = cost.memory_us(gpu, 8.0 * split * outputs) + cost.LAUNCH_US
+    return before + busy + after + (2 if read_as_it_is else 3) * cost.LAUNCH_US
+
+
+def _rows_inside(layer: Conv2dLayer) -> float:
+    """Share of the kernel's rows that lie in the image: of dilated ones the others are left out."""
+    high, step = layer.kernel[0], layer.dilation[0]
+    if step == 1:
+        return 1.0
+    tops = range(-layer.padding_before[0], layer.height, layer.stride[0])[: layer.out_height]
+    inside = sum(0 <= top + row * step < layer.height for top in tops for row in range(high))
+    return inside / (high * layer.out_height)
 
 
 def _unhidden(layer: Conv2dLayer, point: Point) -> float:
-    """What large tiles lose: one block a multiprocessor, and steps too short in half precision."""
+    """What the largest tiles lose: one block a multiprocessor, more in half precision."""
     lost = 1.1 if point["BLOCK_OC"] * point["BLOCK_P"] > 128 * 128 else 1.0
     if layer.element_bytes == 2 and point["BLOCK_OC"] == 128:
-        lost *= 2.0 if point["BLOCK_P"] == 256 else 1.35
+        lost *= 1.5 if point["BLOCK_P"] == 256 else 1.0
     return lost
 
 

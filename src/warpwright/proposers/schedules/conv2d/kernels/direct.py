@@ -68,7 +68,13 @@ def store_channels(
     acc += bias_of(bias_ptr, oc, OC, HAS_BIAS)[None, :]
     acc = pointwise(acc)
     inside = kept[:, None] & (oc < oc_end)[None, :]
-    tl.store(y_ptr + (where[:, None] + (oc * PIXELS)[None, :]), acc, mask=inside)
+    at = where[:, None] + (oc * PIXELS)[None, :]
+    if PIXELS % 2 != 0:
+        # Neither axis is contiguous for the compiler: as one run, a warp lies along pixels.
+        SIZE: tl.constexpr = acc.shape[0] * acc.shape[1]
+        tl.store(y_ptr + at.T.reshape([SIZE]), acc.T.reshape([SIZE]), mask=inside.T.reshape([SIZE]))
+    else:
+        tl.store(y_ptr + at, acc, mask=inside)
 
 
 @triton.jit

@@ -2,14 +2,16 @@
 
 Two ways: on tensor cores, as an implicit GEMM with the group's taps as the reduced dimension
 (order c, ky, kx, in which the weights already lie); or, for groups of a few channels, which would
-leave most of a tensor-core tile empty, by multiply-adds with the weights as scalars.
+leave most of a tensor-core tile empty, by multiply-adds with the weights as scalars. The latter
+may split the outputs of a group over blocks, and is exact: fp32 throughout.
 """
 
 import torch
 import triton
 import triton.language as tl
 
-from warpwright.proposers.schedules.conv2d.kernels.epilogue import bias_of, pointwise
+from warpwright.proposers.schedules.conv2d.kernels.direct import store_channels
+from warpwright.proposers.schedules.conv2d.kernels.epilogue import pointwise
 from warpwright.proposers.schedules.conv2d.kernels.prepass import round_tf32
 
 
@@ -73,12 +75,10 @@ def conv_grouped(
             w = round_tf32(w)
         acc = tl.dot(x, w.T, acc)
     # Channels beyond the group's take the next group's bias, and are not stored.
-    acc += bias_of(bias_ptr, group * OC + oc, GROUPS * OC, HAS_BIAS)[None, :]
-    acc = pointwise(acc)
-    target = (b * GROUPS + group) * (OC * PIXELS) + p
-    inside = kept[:, None] & (oc < OC)[None, :]
-    where = y_ptr + target[:, None] + (oc * PIXELS)[None, :]
-    tl.store(where, acc, mask=inside)
+    where = b * (GROUPS * OC * PIXELS) + p
+    oc += group * OC
+    end = (group + 1) * OC
+    store_channels(y_ptr, acc, bias_ptr, where, kept, oc, end, GROUPS * OC, PIXELS, HAS_BIAS)
 
 
 @triton.jit
@@ -105,11 +105,18 @@ def conv_grouped_scalar(
     DIL_W: tl.constexpr,
     HAS_BIAS: tl.constexpr,
     BLOCK_P: tl.constexpr,
+    BLOCK_OC: tl.constexpr,
 ):
-    """Each input value is loaded once and feeds the OC accumulators of its group, in fp32."""
+    """Each loaded input value feeds BLOCK_OC accumulators in fp32. BLOCK_OC divides OC.
+
+    Sums are made of sums of a few products, whose rounding errors are those of short sums.
+    """
     PIXELS: tl.constexpr = OH * OW
-    group = tl.program_id(0) % GROUPS
-    m = tl.program_id(0) // GROUPS * BLOCK_P + tl.arange(0, BLOCK_P)
+    CHUNKS: tl.constexpr = OC // BLOCK_OC
+    chunk = tl.program_id(0) % (GROUPS * CHUNKS)  # neighbouring blocks share their pixels
+    group = chunk // CHUNKS
+    oc = chunk * BLOCK_OC
+    m = tl.program_id(0) // (GROUPS * CHUNKS) * BLOCK_P + tl.arange(0, BLOCK_P)
     m = tl.max_contiguous(m, 1)  # one value a thread and load: neighbours are neighbouring lanes
     kept = m < batch * PIXELS
     b = (m // PIXELS).to(tl.int64)
@@ -117,16 +124,24 @@ def conv_grouped_scalar(
     iy0 = p // OW * SH - PAD_H
     ix0 = p % OW * SW - PAD_W
     x_at = x_ptr + (b * GROUPS + group) * (C * H * W) + iy0 * W + ix0
-    w_at = w_ptr + group * (OC * C * KH * KW)
-    accs = (tl.zeros([BLOCK_P], dtype=tl.float32),)
-    for _ in tl.static_range(1, OC):
-        accs = accs + (tl.zeros([BLOCK_P], dtype=tl.float32),)
-    # Unrolled, so that loads of several channels are on their way at once, but not whole: with 8 by
-    # 8 channels a group that compiles for half a minute.
-    CHANNELS: tl.constexpr = 160 // (OC * KH * KW)
-    UNROLL: tl.constexpr = 8 if CHANNELS >= 8 else 4 if CHANNELS >= 4 else 2 if CHANNELS >= 2 else 1
-    for c in tl.range(0, C, loop_unroll_factor=UNROLL):
-        for ky in tl.static_range(KH):
+    w_at = w_ptr + oc * (C * KH * KW)
+    sums = (tl.zeros([BLOCK_P], dtype=tl.float32),)
+    for _ in tl.static_range(1, BLOCK_OC):
+        sums = sums + (tl.zeros([BLOCK_P], dtype=tl.float32),)
+    # A short sum is over rows of the kernel: whole kernels of several channels, so that their loads
+    # are on their way at once, but not many (with 8 by 8 channels that compiles for half a minute);
+    # or a single row of a large kernel.
+    MOST: tl.constexpr = 160 // (BLOCK_OC * KH * KW)
+    FOURS: tl.constexpr = 4 if MOST >= 4 and C % 4 == 0 else 2 if MOST >= 2 and C % 2 == 0 else 1
+    CHANNELS: tl.constexpr = 8 if MOST >= 8 and C % 8 == 0 else FOURS
+    ROWS: tl.constexpr = CHANNELS * KH if KH * KW <= 32 else 1
+    for row in tl.range(0, C * KH, ROWS):
+        part = (tl.zeros([BLOCK_P], dtype=tl.float32),)
+        for _ in tl.static_range(1, BLOCK_OC):
+            part = part + (tl.zeros([BLOCK_P], dtype=tl.float32),)
+        for i in tl.static_range(ROWS):
+            c = row // KH + i // KH
+            ky = i % KH if ROWS % KH == 0 else row % KH
             iy = iy0 + ky * DIL_H
             for kx in tl.static_range(KW):
                 ix = ix0 + kx * DIL_W
@@ -134,15 +149,19 @@ def conv_grouped_scalar(
                 tap = (c * H + ky * DIL_H) * W + kx * DIL_W
                 x = tl.load(x_at + tap, mask=inside, other=0.0).to(tl.float32)
                 w = w_at + (c * KH + ky) * KW + kx
-                fed = (accs[0] + x * tl.load(w).to(tl.float32),)
-                for o in tl.static_range(1, OC):
-                    fed = fed + (accs[o] + x * tl.load(w + o * (C * KH * KW)).to(tl.float32),)
-                accs = fed
-    y_at = y_ptr + (b * GROUPS + group) * (OC * PIXELS) + p
-    for o in tl.static_range(OC):
-        acc = accs[o]
+                fed = (part[0] + x * tl.load(w).to(tl.float32),)
+                for o in tl.static_range(1, BLOCK_OC):
+                    fed = fed + (part[o] + x * tl.load(w + o * (C * KH * KW)).to(tl.float32),)
+                part = fed
+        whole = (sums[0] + part[0],)
+        for o in tl.static_range(1, BLOCK_OC):
+            whole = whole + (sums[o] + part[o],)
+        sums = whole
+    y_at = y_ptr + b * (GROUPS * OC * PIXELS) + oc * PIXELS + p
+    for o in tl.static_range(BLOCK_OC):
+        acc = sums[o]
         if HAS_BIAS:
-            acc += tl.load(bias_ptr + group * OC + o).to(tl.float32)
+            acc += tl.load(bias_ptr + oc + o).to(tl.float32)
         acc = pointwise(acc)
         tl.store(y_at + o * PIXELS, acc, mask=kept)
 
@@ -199,7 +218,9 @@ def conv2d_grouped_scalar(x, weight, bias, stride, padding, dilation, groups):
     out_h = (height + top + bottom - dilation[0] * (kernel_h - 1) - 1) // stride[0] + 1
     out_w = (width + left + right - dilation[1] * (kernel_w - 1) - 1) // stride[1] + 1
     y = torch.empty((batch, out_channels, out_h, out_w), device=x.device, dtype=x.dtype)
-    grid = lambda meta: (triton.cdiv(batch * out_h * out_w, meta["BLOCK_P"]) * groups,)
+    grid = lambda meta: (
+        triton.cdiv(batch * out_h * out_w, meta["BLOCK_P"]) * (out_channels // meta["BLOCK_OC"]),
+    )
     conv_grouped_scalar[grid](
         x,
         weight,

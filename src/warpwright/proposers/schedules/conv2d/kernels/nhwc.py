@@ -2,7 +2,8 @@
 
 Pixels of the whole batch lie along N and output channels along M. Either the input was rewritten
 with its padding (padded_nhwc), and no load has a mask; or it is read as it is, for
-half-precision channels_last input.
+half-precision channels_last input. Where the tiles of the output would leave most of the card
+idle, the reduced dimension is split over blocks, and a second kernel adds their sums.
 """
 
 import torch
@@ -10,7 +11,7 @@ import triton
 import triton.language as tl
 
 from warpwright.proposers.schedules.conv2d.kernels.epilogue import bias_of, pointwise
-from warpwright.proposers.schedules.conv2d.kernels.prepass import pack_taps, padded_nhwc
+from warpwright.proposers.schedules.conv2d.kernels.prepass import packed_taps, padded_nhwc
 
 
 @triton.jit
@@ -18,7 +19,7 @@ def conv_nhwc(
     x_ptr,  # [batch, H, W, GROUPS·C]
     w_ptr,  # [KH·KW, OC, C], by pack_taps
     bias_ptr,  # [OC] or None
-    y_ptr,  # [batch, OC, OH, OW]
+    y_ptr,  # [batch, OC, OH, OW]; with SPLIT > 1 as many of them, in fp32, as y of each part
     batch,
     C: tl.constexpr,  # input channels of one group
     H: tl.constexpr,
@@ -31,6 +32,8 @@ def conv_nhwc(
     KW: tl.constexpr,
     SH: tl.constexpr,
     SW: tl.constexpr,
+    HEIGHT: tl.constexpr,  # of the image, without padding
+    TOP: tl.constexpr,  # rows of padding above it, whether they lie in memory or not
     PAD_H: tl.constexpr,
     PAD_W: tl.constexpr,
     DIL_H: tl.constexpr,
@@ -39,6 +42,7 @@ def conv_nhwc(
     CHANNELS_LAST: tl.constexpr,
     MASKED: tl.constexpr,  # windows may reach outside of the input
     WIDE: tl.constexpr,  # offsets of 64 bits
+    SPLIT: tl.constexpr,  # divides the number of steps
     BLOCK_OC: tl.constexpr,
     BLOCK_P: tl.constexpr,
     BLOCK_C: tl.constexpr,
@@ -65,7 +69,24 @@ def conv_nhwc(
     origin = tl.where(kept, origin, 0)[:, None] + rc[None, :]
     w_tile = (oc * C)[:, None] + rc[None, :]
     acc = tl.zeros([BLOCK_OC, BLOCK_P], dtype=tl.float32)
-    for t in tl.range(0, KH * KW * CHUNKS):
+    STEPS: tl.constexpr = KH * KW * CHUNKS // SPLIT
+    first = tl.program_id(2) * STEPS
+    steps = STEPS
+    if DIL_H > 1 and TOP > 0:
+        # Taps of whole kernel rows that lie above or below the image for all pixels of the block
+        # are left out: with a large dilation they are many. (Padding times an Inf in the weight is
+        # then 0, not NaN.)
+        p0 = (block * BLOCK_P % PIXELS).to(tl.int32)
+        above = TOP - (p0 + BLOCK_P - 1) // OW * SH
+        below = HEIGHT - 1 + TOP - p0 // OW * SH
+        one_image = p0 + BLOCK_P <= PIXELS
+        ky0 = tl.where(one_image, tl.maximum(0, (above + DIL_H - 1) // DIL_H), 0)
+        ky1 = tl.where(one_image, tl.minimum(KH, below // DIL_H + 1), KH)
+        end = tl.minimum(first + STEPS, ky1 * (KW * CHUNKS))
+        first = tl.maximum(first, ky0 * (KW * CHUNKS))
+        steps = end - first
+    for step in tl.range(0, steps):
+        t = first + step
         tap = t // CHUNKS
         c = t % CHUNKS * BLOCK_C
         dy = tap // KW * DIL_H
@@ -86,20 +107,58 @@ def conv_nhwc(
             w_inside = w_inside & (c + rc < C)[None, :]
         w = tl.load(w_at + w_tile, mask=w_inside, other=0.0)
         acc = tl.dot(w, x.T, acc)
-    acc += bias_of(bias_ptr, oc, OC, HAS_BIAS)[:, None]
-    acc = pointwise(acc)
+    if SPLIT > 1:
+        y_ptr += tl.program_id(2).to(tl.int64) * batch * (OC * PIXELS)
+    else:
+        acc += bias_of(bias_ptr, oc, OC, HAS_BIAS)[:, None]
+        acc = pointwise(acc)
     if CHANNELS_LAST:
         where = oc[:, None] + (b * (OC * PIXELS) + p * OC)[None, :]
-    else:
+        tl.store(y_ptr + where, acc, mask=oc_kept[:, None] & kept[None, :])
+    elif PIXELS % 2 == 0:
         where = (oc * PIXELS)[:, None] + (b * (OC * PIXELS) + p)[None, :]
-    tl.store(y_ptr + where, acc, mask=oc_kept[:, None] & kept[None, :])
+        tl.store(y_ptr + where, acc, mask=oc_kept[:, None] & kept[None, :])
+    else:
+        # Neither axis of the tile is contiguous for the compiler, and a warp that lay along
+        # channels would write to 32 sectors at once. As one run it lies along pixels.
+        t = tl.arange(0, BLOCK_OC * BLOCK_P)
+        oc = group * OCG + pid % OC_BLOCKS * BLOCK_OC + t // BLOCK_P
+        m = block * BLOCK_P + t % BLOCK_P
+        where = m // PIXELS * (OC * PIXELS) + oc * PIXELS + m % PIXELS
+        kept = (oc < (group + 1) * OCG) & (m < batch * PIXELS)
+        tl.store(y_ptr + where, acc.reshape([BLOCK_OC * BLOCK_P]), mask=kept)
 
 
-def conv2d_nhwc(x, weight, bias, stride, padding, dilation, groups, packed_c):
+@triton.jit
+def sum_parts(
+    parts_ptr,  # [SPLIT, size], each as y lies
+    bias_ptr,  # [OC] or None
+    y_ptr,  # [size]
+    size,
+    PIXELS: tl.constexpr,
+    OC: tl.constexpr,
+    SPLIT: tl.constexpr,
+    HAS_BIAS: tl.constexpr,
+    CHANNELS_LAST: tl.constexpr,
+    BLOCK: tl.constexpr,
+):
+    """The sums of all parts, with what is done to a whole sum."""
+    at = tl.program_id(0).to(tl.int64) * BLOCK + tl.arange(0, BLOCK)
+    acc = tl.zeros([BLOCK], dtype=tl.float32)
+    for part in tl.static_range(SPLIT):
+        acc += tl.load(parts_ptr + part * size.to(tl.int64) + at, mask=at < size, other=0.0)
+    oc = at % OC if CHANNELS_LAST else at // PIXELS % OC
+    acc += bias_of(bias_ptr, oc, OC, HAS_BIAS)
+    acc = pointwise(acc)
+    tl.store(y_ptr + at, acc, mask=at < size)
+
+
+def conv2d_nhwc(x, weight, bias, stride, padding, dilation, groups, packed_c, split):
     """conv2d of x [B, G·C, H, W] with weight [OC, C, KH, KW]; padding: (top, left, bottom, right).
 
     packed_c: input channels of a group with zeros added (groups = 1 where they differ). Half
-    precision in channels_last is read as it is; anything else is rewritten first.
+    precision in channels_last is read as it is; anything else is rewritten first. split: over so
+    many blocks is the sum of an output; it divides the number of steps.
     """
     channels_last = not x.is_contiguous() and x.is_contiguous(memory_format=torch.channels_last)
     if not channels_last:
@@ -118,19 +177,7 @@ def conv2d_nhwc(x, weight, bias, stride, padding, dilation, groups, packed_c):
     )
     rounded = x.dtype == torch.float32
     as_it_is = channels_last and not rounded and packed_c == channels
-    taps = kernel_h * kernel_w
-    packed = torch.empty((taps, out_channels, packed_c), device=x.device, dtype=x.dtype)
-    pack_taps[(triton.cdiv(out_channels, 32), triton.cdiv(packed_c, 32), taps)](
-        weight,
-        packed,
-        out_channels,
-        channels,
-        packed_c,
-        taps,
-        BLOCK_O=32,
-        BLOCK_C=32,
-        ROUND=rounded,
-    )
+    packed = packed_taps(weight, packed_c, rounded)
     source, source_h, source_w = x, height, width
     if not as_it_is:
         source, source_h, source_w = padded_nhwc(x, padding, packed_c * groups, 0)
@@ -138,12 +185,16 @@ def conv2d_nhwc(x, weight, bias, stride, padding, dilation, groups, packed_c):
         triton.cdiv(out_channels // groups, meta["BLOCK_OC"])
         * triton.cdiv(batch * out_h * out_w, meta["BLOCK_P"]),
         groups,
+        split,
     )
+    target = y
+    if split > 1:
+        target = torch.empty(split * y.numel(), device=x.device, dtype=torch.float32)
     conv_nhwc[grid](
         source,
         packed,
         bias,
-        y,
+        target,
         batch,
         C=packed_c,
         H=source_h,
@@ -156,6 +207,8 @@ def conv2d_nhwc(x, weight, bias, stride, padding, dilation, groups, packed_c):
         KW=kernel_w,
         SH=stride[0],
         SW=stride[1],
+        HEIGHT=height,
+        TOP=top,
         PAD_H=top if as_it_is else 0,
         PAD_W=left if as_it_is else 0,
         DIL_H=dilation[0],
@@ -164,5 +217,19 @@ def conv2d_nhwc(x, weight, bias, stride, padding, dilation, groups, packed_c):
         CHANNELS_LAST=channels_last,
         MASKED=as_it_is and max(padding) > 0,
         WIDE=max(source.numel(), y.numel()) > 2**31 - 2**20,
+        SPLIT=split,
     )
+    if split > 1:
+        sum_parts[(triton.cdiv(y.numel(), 256),)](
+            target,
+            bias,
+            y,
+            y.numel(),
+            PIXELS=out_h * out_w,
+            OC=out_channels,
+            SPLIT=split,
+            HAS_BIAS=bias is not None,
+            CHANNELS_LAST=channels_last,
+            BLOCK=256,
+        )
     return y

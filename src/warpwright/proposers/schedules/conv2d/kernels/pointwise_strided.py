@@ -5,7 +5,7 @@ import triton
 import triton.language as tl
 
 from warpwright.proposers.schedules.conv2d.kernels.nhwc import conv_nhwc
-from warpwright.proposers.schedules.conv2d.kernels.prepass import pack_taps, round_tf32
+from warpwright.proposers.schedules.conv2d.kernels.prepass import packed_taps, round_tf32
 
 
 @triton.jit
@@ -29,16 +29,21 @@ def collect_pixels(
     The grid is (blocks of kept pixels, blocks of channels, images).
     """
     b = tl.program_id(2).to(tl.int64)
-    p = tl.program_id(0) * BLOCK_P + tl.arange(0, BLOCK_P)
-    c = tl.program_id(1) * BLOCK_C + tl.arange(0, BLOCK_C)
-    p_inside = p < out_h * out_w
-    source = p // out_w * (SH * width) + p % out_w * SW
-    x_at = x_ptr + b * channels * height * width + source[:, None] + (c * (height * width))[None, :]
-    x = tl.load(x_at, mask=p_inside[:, None] & (c < channels)[None, :], other=0.0)
+    # Loaded as one run, pixels innermost, so that the lanes of a warp lie along pixels: of two axes
+    # that are not contiguous, versions of Triton differ in which one they lay a warp along.
+    t = tl.arange(0, BLOCK_C * BLOCK_P)
+    p = tl.program_id(0) * BLOCK_P + t % BLOCK_P
+    c = tl.program_id(1) * BLOCK_C + t // BLOCK_P
+    source = c * (height * width) + p // out_w * (SH * width) + p % out_w * SW
+    x_at = x_ptr + b * channels * height * width + source
+    x = tl.load(x_at, mask=(p < out_h * out_w) & (c < channels), other=0.0)
     if ROUND:
         x = round_tf32(x)
+    p = tl.program_id(0) * BLOCK_P + tl.arange(0, BLOCK_P)
+    c = tl.program_id(1) * BLOCK_C + tl.arange(0, BLOCK_C)
     y_at = y_ptr + b * out_h * out_w * packed_c + (p * packed_c)[:, None] + c[None, :]
-    tl.store(y_at, x, mask=p_inside[:, None] & (c < packed_c)[None, :])
+    kept = (p < out_h * out_w)[:, None] & (c < packed_c)[None, :]
+    tl.store(y_at, x.reshape([BLOCK_C, BLOCK_P]).T, mask=kept)
 
 
 def conv2d_pointwise_strided(x, weight, bias, stride, packed_c):
@@ -52,18 +57,7 @@ def conv2d_pointwise_strided(x, weight, bias, stride, packed_c):
     out_h, out_w = (height - 1) // stride[0] + 1, (width - 1) // stride[1] + 1
     y = torch.empty((batch, out_channels, out_h, out_w), device=x.device, dtype=x.dtype)
     rounded = x.dtype == torch.float32
-    packed = torch.empty((out_channels, packed_c), device=x.device, dtype=x.dtype)
-    pack_taps[(triton.cdiv(out_channels, 32), triton.cdiv(packed_c, 32), 1)](
-        weight,
-        packed,
-        out_channels,
-        channels,
-        packed_c,
-        1,
-        BLOCK_O=32,
-        BLOCK_C=32,
-        ROUND=rounded,
-    )
+    packed = packed_taps(weight, packed_c, rounded)
     rows = torch.empty((batch, out_h, out_w, packed_c), device=x.device, dtype=x.dtype)
     collect_pixels[(triton.cdiv(out_h * out_w, 64), triton.cdiv(packed_c, 32), batch)](
         x,
@@ -102,6 +96,8 @@ def conv2d_pointwise_strided(x, weight, bias, stride, packed_c):
         KW=1,
         SH=1,
         SW=1,
+        HEIGHT=out_h,
+        TOP=0,
         PAD_H=0,
         PAD_W=0,
         DIL_H=1,
@@ -110,5 +106,6 @@ def conv2d_pointwise_strided(x, weight, bias, stride, packed_c):
         CHANNELS_LAST=False,
         MASKED=False,
         WIDE=max(rows.numel(), y.numel()) > 2**31 - 2**20,
+        SPLIT=1,
     )
     return y

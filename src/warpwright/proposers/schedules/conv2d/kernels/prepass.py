@@ -48,19 +48,33 @@ def to_padded_nhwc(
     that it does not know it would load one at a time, and take half as long again.
     """
     b = tl.program_id(2).to(tl.int64)
+    x_ptr += b * stride_b
+    y_ptr += b * padded_h * PADDED_W * padded_c
     p = tl.program_id(0) * BLOCK_P + tl.arange(0, BLOCK_P)
-    iy = p // PADDED_W - PAD_H
-    ix = p % PADDED_W - PAD_W
-    pixel_inside = (iy >= 0) & (iy < height) & (ix >= 0) & (ix < WIDTH)
     c = tl.program_id(1) * BLOCK_C + tl.arange(0, BLOCK_C)
-    inside = (c < channels)[:, None] & pixel_inside[None, :]
-    source = (c * STRIDE_C)[:, None] + ((iy * WIDTH + ix) * STRIDE_P)[None, :]
-    x = tl.load(x_ptr + b * stride_b + source, mask=inside, other=0.0)
+    kept = (p < padded_h * PADDED_W)[:, None] & (c < padded_c)[None, :]
+    target = (p * padded_c)[:, None] + c[None, :]
+    if PADDED_W % 2 != 0 and STRIDE_C != 1:
+        # Neither axis of the tile is contiguous for the compiler, and versions of Triton differ in
+        # which one they then lay a warp along. So it is loaded as one run, pixels innermost.
+        t = tl.arange(0, BLOCK_C * BLOCK_P)
+        p = tl.program_id(0) * BLOCK_P + t % BLOCK_P
+        c = tl.program_id(1) * BLOCK_C + t // BLOCK_P
+        iy = p // PADDED_W - PAD_H
+        ix = p % PADDED_W - PAD_W
+        inside = (c < channels) & (iy >= 0) & (iy < height) & (ix >= 0) & (ix < WIDTH)
+        source = c * STRIDE_C + (iy * WIDTH + ix) * STRIDE_P
+        x = tl.load(x_ptr + source, mask=inside, other=0.0).reshape([BLOCK_C, BLOCK_P])
+    else:
+        iy = p // PADDED_W - PAD_H
+        ix = p % PADDED_W - PAD_W
+        pixel_inside = (iy >= 0) & (iy < height) & (ix >= 0) & (ix < WIDTH)
+        inside = (c < channels)[:, None] & pixel_inside[None, :]
+        source = (c * STRIDE_C)[:, None] + ((iy * WIDTH + ix) * STRIDE_P)[None, :]
+        x = tl.load(x_ptr + source, mask=inside, other=0.0)
     if ROUND:
         x = round_tf32(x)
-    kept = (p < padded_h * PADDED_W)[:, None] & (c < padded_c)[None, :]
-    y_ptr += b * padded_h * PADDED_W * padded_c
-    tl.store(y_ptr + (p * padded_c)[:, None] + c[None, :], x.T, mask=kept)
+    tl.store(y_ptr + target, x.T, mask=kept)
 
 
 def padded_width(width, left, right):
@@ -86,22 +100,25 @@ def padded_nhwc(x, padding, padded_c, beyond):
     y = torch.empty(
         (batch * rows * columns + pad_w - left + beyond, padded_c), device=x.device, dtype=x.dtype
     )
-    to_padded_nhwc[(triton.cdiv(rows * columns, 128), triton.cdiv(padded_c, 32), batch)](
+    block_p = 64 if rows * columns <= 64 else 128
+    # Without padding an image is one row, which may be read in fours where its rows may not.
+    flat = max(padding) == 0
+    to_padded_nhwc[(triton.cdiv(rows * columns, block_p), triton.cdiv(padded_c, 32), batch)](
         x,
         y,
         channels,
-        height,
+        1 if flat else height,
         x.stride(0),
-        rows,
+        1 if flat else rows,
         padded_c,
-        WIDTH=width,
+        WIDTH=height * width if flat else width,
         STRIDE_C=x.stride(1),
         STRIDE_P=x.stride(3),
-        PADDED_W=columns,
+        PADDED_W=rows * columns if flat else columns,
         PAD_H=top,
         PAD_W=pad_w,
         BLOCK_C=32,
-        BLOCK_P=128,
+        BLOCK_P=block_p,
         ROUND=x.dtype == torch.float32,
     )
     return y[pad_w - left :], rows, columns
@@ -219,21 +236,50 @@ def pack_taps(
     out_channels,
     channels,
     packed_channels,
-    taps,
+    TAPS: tl.constexpr,
     BLOCK_O: tl.constexpr,
     BLOCK_C: tl.constexpr,
+    BLOCK_T: tl.constexpr,
     ROUND: tl.constexpr,
 ):
     """w[o, c, tap] → y[tap, o, c]: a matrix for each tap; zeros for c ≥ channels.
 
-    The grid is (blocks of o, blocks of c, taps).
+    The grid is (blocks of o, blocks of c, blocks of taps). A block makes several taps, so that a
+    sector that holds them is fetched once; the tile is one run, input channels innermost, so that
+    the lanes of a warp lie along them.
     """
-    tap = tl.program_id(2)
-    o = tl.program_id(0) * BLOCK_O + tl.arange(0, BLOCK_O)[:, None]
-    c = tl.program_id(1) * BLOCK_C + tl.arange(0, BLOCK_C)[None, :]
+    t = tl.arange(0, BLOCK_O * BLOCK_C)
+    o = tl.program_id(0) * BLOCK_O + t // BLOCK_C
+    c = tl.program_id(1) * BLOCK_C + t % BLOCK_C
     inside = (o < out_channels) & (c < channels)
-    w = tl.load(w_ptr + (o * channels + c) * taps + tap, mask=inside, other=0.0)
-    if ROUND:
-        w = round_tf32(w)
     kept = (o < out_channels) & (c < packed_channels)
-    tl.store(y_ptr + (tap * out_channels + o) * packed_channels + c, w, mask=kept)
+    w_ptr += (o * channels + c) * TAPS
+    y_ptr += o * packed_channels + c
+    for i in tl.static_range(BLOCK_T):
+        tap = tl.program_id(2) * BLOCK_T + i
+        w = tl.load(w_ptr + tap, mask=inside & (tap < TAPS), other=0.0)
+        if ROUND:
+            w = round_tf32(w)
+        tl.store(y_ptr + tap * (out_channels * packed_channels), w, mask=kept & (tap < TAPS))
+
+
+def packed_taps(weight, padded_c, rounded):
+    """weight [OC, C, KH, KW] as [KH·KW, OC, padded_c], rounded to TF32 if asked to."""
+    out_channels, channels, kernel_h, kernel_w = weight.shape
+    taps = kernel_h * kernel_w
+    y = torch.empty((taps, out_channels, padded_c), device=weight.device, dtype=weight.dtype)
+    block_t = min(taps, 9)
+    grid = (triton.cdiv(out_channels, 8), triton.cdiv(padded_c, 32), triton.cdiv(taps, block_t))
+    pack_taps[grid](
+        weight,
+        y,
+        out_channels,
+        channels,
+        padded_c,
+        TAPS=taps,
+        BLOCK_O=8,
+        BLOCK_C=32,
+        BLOCK_T=block_t,
+        ROUND=rounded,
+    )
+    return y

@@ -15,7 +15,7 @@ import triton
 import triton.language as tl
 
 from warpwright.proposers.schedules.conv2d.kernels.epilogue import bias_of, pointwise
-from warpwright.proposers.schedules.conv2d.kernels.prepass import pack_taps, padded_nhwc
+from warpwright.proposers.schedules.conv2d.kernels.prepass import packed_taps, padded_nhwc
 
 
 @triton.jit
@@ -234,7 +234,7 @@ def conv2d_rows(x, weight, bias, stride, padding, dilation, packed_c):
     if not channels_last:
         x = x.contiguous()
     weight = weight.contiguous()
-    batch, channels, height, width = x.shape
+    batch, _, height, width = x.shape
     out_channels, _, kernel_h, kernel_w = weight.shape
     top, left, bottom, right = padding
     out_h = (height + top + bottom - dilation[0] * (kernel_h - 1) - 1) // stride[0] + 1
@@ -246,19 +246,7 @@ def conv2d_rows(x, weight, bias, stride, padding, dilation, packed_c):
         memory_format=torch.channels_last if channels_last else torch.contiguous_format,
     )
     rounded = x.dtype == torch.float32
-    taps = kernel_h * kernel_w
-    packed = torch.empty((taps, out_channels, packed_c), device=x.device, dtype=x.dtype)
-    pack_taps[(triton.cdiv(out_channels, 32), triton.cdiv(packed_c, 32), taps)](
-        weight,
-        packed,
-        out_channels,
-        channels,
-        packed_c,
-        taps,
-        BLOCK_O=32,
-        BLOCK_C=32,
-        ROUND=rounded,
-    )
+    packed = packed_taps(weight, packed_c, rounded)
     # The last blocks of pixels and of rows read past the end; what they make of it is not stored.
     beyond = 256 * stride[1] + 3 * dilation[0] * (width + left + right + 8)
     padded, padded_h, padded_w = padded_nhwc(x, padding, packed_c, beyond)

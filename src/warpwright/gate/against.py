@@ -1,0 +1,146 @@
+"""Outputs held against the reference, or against the parent where there is none."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+from warpwright.gate import precision
+from warpwright.gate.conduct import RunLike, fail
+from warpwright.gate.outputs import (
+    JudgedOutput,
+    ReferenceLike,
+    distance,
+    form_differs,
+    judge_output,
+    nonfinite_differs,
+    nothing_finite,
+)
+from warpwright.gate.precision import TensorLike
+from warpwright.types.verdict import AccuracyCase, ErrorMeasure, Status
+
+NONFINITE = "nonfinite"
+CANCELLING = frozenset({"wide", "outliers"})
+# Beyond these an output is not imprecise but wrong.
+WRONG_L2 = 0.05
+# Without a reference: two float32 programs of one operator, each with TF32 operands, differ less.
+APART_FROM_PARENT = 5e-3
+PARENT_BREAKS = "the parent breaks the precision policy"
+NO_REFERENCE = "not verified against a reference: none given"
+
+
+def against_reference(
+    case: AccuracyCase,
+    run: RunLike,
+    parent: RunLike | None,
+    reference: ReferenceLike,
+    *,
+    alone: bool,
+) -> AccuracyCase:
+    """`alone`: the program replaces no other, so nothing excuses a NaN that it loses."""
+    assert run.outputs is not None
+    form = form_differs(run.outputs, reference.policy)
+    if form is not None:
+        return fail(case, form)
+    others: Sequence[TensorLike | None] = [None] * len(run.outputs)
+    if (
+        parent is not None
+        and parent.outputs is not None
+        and form_differs(parent.outputs, reference.policy) is None
+    ):
+        others = parent.outputs
+    if reference.name == NONFINITE and not alone and not _parent_agrees(others, reference):
+        return _ungated(case, run, reference)
+    judged = [
+        judge_output(got, other, right, policy, reference)
+        for got, other, right, policy in zip(
+            run.outputs, others, reference.outputs, reference.policy, strict=True
+        )
+    ]
+    return judged_case(case, judged)
+
+
+def judged_case(case: AccuracyCase, judged: Sequence[JudgedOutput]) -> AccuracyCase:
+    """The verdict on a case from its judged outputs: the worst one decides."""
+    failed = [item for item in judged if item.failure is not None]
+    worst = failed[0] if failed else max(judged, key=lambda item: item.strain)
+    case = replace(
+        case,
+        error=worst.error,
+        bound=worst.bound,
+        parent_error=worst.parent_error,
+        policy_error=worst.policy_error,
+    )
+    return _with_parent_notes(case, worst)
+
+
+def _with_parent_notes(case: AccuracyCase, worst: JudgedOutput) -> AccuracyCase:
+    """Status and reason, and what there is to say of the parent."""
+    parent_error = worst.parent_error
+    breaks = parent_error is not None and not precision.within(parent_error, worst.policy_bound)
+    if worst.failure is None and precision.within(worst.error, worst.policy_bound):
+        status: Status = Status.PASS
+    elif parent_error is not None and parent_error.relative_l2 > WRONG_L2:
+        reason = f"the parent itself is wrong here: relative error {parent_error.relative_l2:.2g}"
+        return replace(case, reason=f"{worst.failure}; {reason}" if worst.failure else reason)
+    else:
+        status = Status.FAIL if worst.failure is not None else Status.PASS
+    if breaks and parent_error is not None:
+        note = (
+            f"{PARENT_BREAKS}: relative error "
+            f"{parent_error.relative_l2:.2g}, the policy allows "
+            f"{worst.policy_bound.relative_l2:.2g}"
+        )
+        case = replace(case, notes=(*case.notes, note))
+    return replace(case, status=status, reason=worst.failure)
+
+
+def _parent_agrees(parent: Sequence[TensorLike | None], reference: ReferenceLike) -> bool:
+    return all(
+        other is not None and nonfinite_differs(other, right, policy) is None
+        for other, right, policy in zip(parent, reference.outputs, reference.policy, strict=True)
+    )
+
+
+def _ungated(case: AccuracyCase, run: RunLike, reference: ReferenceLike) -> AccuracyCase:
+    """NaN and Inf among the inputs, where the parent itself does not follow the operator."""
+    assert run.outputs is not None
+    differs = [
+        reason
+        for got, right, policy in zip(run.outputs, reference.outputs, reference.policy, strict=True)
+        if (reason := nonfinite_differs(got, right, policy))
+    ]
+    found = differs[0] if differs else "NaN and Inf stand where the reference has them"
+    return replace(case, gating=False, reason=f"reported only, the parent differs here: {found}")
+
+
+def against_parent(case: AccuracyCase, run: RunLike, parent: RunLike | None) -> AccuracyCase:
+    """No reference: the parent's output is all there is to compare with."""
+    assert run.outputs is not None
+    if parent is None or parent.outputs is None or parent is run:
+        return replace(case, reason=NO_REFERENCE)
+    form = form_differs(run.outputs, parent.outputs)
+    if form is not None:
+        return fail(case, f"differs from the parent: {form}")
+    if case.bit_equal_to_parent:
+        return replace(case, reason=f"equal to the parent; {NO_REFERENCE}")
+    error = ErrorMeasure(0.0, 0.0)
+    for got, other in zip(run.outputs, parent.outputs, strict=True):
+        positions = nonfinite_differs(got, other, other)
+        if positions is not None and case.distribution == NONFINITE:
+            # the parent may be the one that loses a NaN
+            reason = f"reported only, {NO_REFERENCE}; apart from the parent, {positions}"
+            return replace(case, gating=False, reason=reason)
+        if positions is not None and nothing_finite(other.data):
+            reason = f"the parent gives nothing but NaN or Inf here; {NO_REFERENCE}"
+            return replace(case, reason=reason)
+        if positions is not None:
+            return fail(case, f"differs from the parent: {positions}")
+        error = max(error, distance(got, other), key=lambda item: item.relative_l2)
+    case = replace(case, error=error)
+    # Terms that cancel leave little but rounding, and nothing here tells how much.
+    limit = WRONG_L2 if case.distribution in CANCELLING else APART_FROM_PARENT
+    if error.relative_l2 > limit:
+        return fail(case, f"differs from the parent: relative error {error.relative_l2:.2g}")
+    apart = f"{error.relative_l2:.2g} away from the parent"
+    return replace(case, reason=f"{apart}; {NO_REFERENCE}")
