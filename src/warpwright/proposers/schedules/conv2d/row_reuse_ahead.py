@@ -16,7 +16,7 @@ from warpwright.types.conv2d import Conv2dLayer, Conv2dTask
 from warpwright.types.gpu import GpuSheet
 
 NAME = "row_reuse_ahead"
-WHY = "row reuse whose input is rewritten in the same launch, while tensor cores work on earlier rows"
+WHY = "row reuse whose input is rewritten in the same launch, beside products of earlier rows"
 LEAST_WORK = 3.0  # of the copy's own time: the convolution must be this much longer to hide it
 MOST_REACH = 32  # bands of one window; the kernel polls that many flags at once
 _LEAD_SHARE = 5 / 6  # of a wave of blocks, see `_lead`

@@ -44,19 +44,47 @@ def pack_taps_and_clear(
     out_channels,
     channels,
     packed_channels,
-    taps,
+    TAPS: tl.constexpr,
     BLOCK_O: tl.constexpr,
     BLOCK_C: tl.constexpr,
+    BLOCK_T: tl.constexpr,
     EACH: tl.constexpr,
     ROUND: tl.constexpr,
 ):
     """pack_taps, and zeros for the launch that follows: each block clears EACH counters."""
     pack_taps(
-        w_ptr, y_ptr, out_channels, channels, packed_channels, taps, BLOCK_O, BLOCK_C, ROUND
+        w_ptr, y_ptr, out_channels, channels, packed_channels,
+        TAPS, BLOCK_O, BLOCK_C, BLOCK_T, ROUND,
     )  # fmt: skip
     block = tl.program_id(2) * tl.num_programs(1) + tl.program_id(1)
     mine = (block * tl.num_programs(0) + tl.program_id(0)) * EACH + tl.arange(0, EACH)
     tl.store(counters_ptr + mine, tl.zeros([EACH], dtype=tl.int32), mask=mine < counters)
+
+
+def packed_taps_and_zeros(weight, padded_c, rounded, zeros):
+    """What packed_taps gives, and int32 zeros, of one launch."""
+    out_channels, channels, kernel_h, kernel_w = weight.shape
+    taps = kernel_h * kernel_w
+    y = torch.empty((taps, out_channels, padded_c), device=weight.device, dtype=weight.dtype)
+    counters = torch.empty(zeros, device=weight.device, dtype=torch.int32)
+    block_t = min(taps, 9)
+    grid = (triton.cdiv(out_channels, 8), triton.cdiv(padded_c, 32), triton.cdiv(taps, block_t))
+    pack_taps_and_clear[grid](
+        weight,
+        y,
+        counters,
+        zeros,
+        out_channels,
+        channels,
+        padded_c,
+        TAPS=taps,
+        BLOCK_O=8,
+        BLOCK_C=32,
+        BLOCK_T=block_t,
+        EACH=triton.next_power_of_2(triton.cdiv(zeros, grid[0] * grid[1] * grid[2])),
+        ROUND=rounded,
+    )
+    return y, counters
 
 
 @triton.jit
@@ -77,7 +105,7 @@ def load_band_tile(
     COPY_C: tl.constexpr,
     COPY_P: tl.constexpr,
 ):
-    """[COPY_C, COPY_P]: a tile of the band of `pixels` from padded row row0 on; zeros as padding."""
+    """[COPY_C, COPY_P]: a tile of the band of `pixels` from padded row row0 on; zeros beside x."""
     p = tile // (C // COPY_C) * COPY_P + tl.arange(0, COPY_P)
     c = tile % (C // COPY_C) * COPY_C + tl.arange(0, COPY_C)
     iy = row0 + p // PADDED_W - PAD_H
@@ -282,25 +310,11 @@ def conv2d_rows_ahead(x, weight, bias, stride, padding, dilation, packed_c):
     columns, pad_w = padded_width(width, left, right)
     # The last blocks of pixels and of rows read past the end; what they make of it is not stored.
     beyond = pad_w + 256 * stride[1] + 3 * dilation[0] * (columns + 8)
-    padded = torch.empty((batch * rows * columns + beyond, packed_c), device=x.device, dtype=x.dtype)
-    taps = kernel_h * kernel_w
-    packed = torch.empty((taps, out_channels, packed_c), device=x.device, dtype=x.dtype)
-    counters = torch.empty(1 + batch * rows, device=x.device, dtype=torch.int32)  # bands: fewer
-    blocks = (triton.cdiv(out_channels, 32), triton.cdiv(packed_c, 32), taps)
-    pack_taps_and_clear[blocks](
-        weight,
-        packed,
-        counters,
-        1 + batch * rows,
-        out_channels,
-        channels,
-        packed_c,
-        taps,
-        BLOCK_O=32,
-        BLOCK_C=32,
-        EACH=triton.next_power_of_2(triton.cdiv(1 + batch * rows, blocks[0] * blocks[1] * taps)),
-        ROUND=rounded,
+    padded = torch.empty(
+        (batch * rows * columns + beyond, packed_c), device=x.device, dtype=x.dtype
     )
+    # The ticket, and at most a flag a row: fewer bands than that, whatever ROWS is.
+    packed, counters = packed_taps_and_zeros(weight, packed_c, rounded, 1 + batch * rows)
     step = dilation[0] // stride[0]
     grid = lambda meta: (
         meta["LEAD"]
