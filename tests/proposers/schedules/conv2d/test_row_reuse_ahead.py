@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import importlib.util
 import re
 from collections.abc import Callable
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import pytest
 
+from warpwright.api import target_gpu
 from warpwright.data.gpus import find_gpu
 from warpwright.gate.format import check_format
 from warpwright.gate.integrity import check_integrity
@@ -66,18 +69,20 @@ LAYERS = {
 }
 
 
-def program_of(
-    task: Conv2dTask, rows: int, lead: int, block_oc: int = 64, unwritten: str = "nan"
-) -> str:
-    """A program of small tiles, whose rewritten input is full of `unwritten` before the launch."""
+def poisoned(program: str) -> str:
+    """The program, with NaN wherever the input is to be rewritten."""
+    before = "padded = torch.empty("
+    assert program.count(before) == 1
+    return program.replace(before, 'padded = float("nan") * torch.ones(')
+
+
+def program_of(task: Conv2dTask, rows: int, lead: int, block_oc: int = 64) -> str:
+    """A poisoned program of small tiles."""
     point = Point.of(
         4, 2, ROWS=rows, BLOCK_OC=block_oc, BLOCK_P=32, BLOCK_C=16, EDGE_STAGES=2, COPY_P=64,
         LEAD=lead,
     )  # fmt: skip
-    text = row_reuse_ahead.program(task, (point,), HOPPER)
-    before = "padded = torch.empty("
-    assert text.count(before) == 1
-    return text.replace(before, f'padded = float("{unwritten}") * torch.ones(')
+    return poisoned(row_reuse_ahead.program(task, (point,), HOPPER))
 
 
 def assert_right(found: dict[str, Any]) -> None:
@@ -132,6 +137,45 @@ def test_pointwise_operations_and_more_lead_than_bands_leave_it_right(
     steps = (Pointwise("mul", 3.0), Pointwise("relu"), Pointwise("add", -0.5))
     task = task_of(SMALL, epilogue=steps)
     assert_right(interpreted(task, program_of(task, 3, lead=40)))
+
+
+@pytest.mark.gpu
+@pytest.mark.triton
+def test_no_call_reads_what_is_not_written_yet_on_several_streams_and_in_graphs(
+    task_of: TaskOf, tmp_path: Path
+) -> None:
+    import torch
+
+    gpu = target_gpu("here").sheet
+    task = task_of(replace(WORK, height=256))
+    first_point = row_reuse_ahead.points(task, gpu)[:1]
+    file = tmp_path / "program.py"
+    file.write_text(poisoned(row_reuse_ahead.program(task, first_point, gpu)))
+    specification = importlib.util.spec_from_file_location("program", file)
+    assert specification is not None and specification.loader is not None
+    module = importlib.util.module_from_spec(specification)
+    specification.loader.exec_module(module)
+    model = module.ModelNew().cuda().requires_grad_(False)
+    x = torch.rand(8, 32, 256, 512, device="cuda")
+    first = model(x)
+    with torch.backends.cudnn.flags(allow_tf32=False):
+        exact = torch.nn.functional.conv2d(x, model.features.weight, None, 1, (2, 4), (2, 3))
+    assert (first - exact).norm() / exact.norm() < 4e-4
+    torch.cuda.synchronize()
+    streams = [torch.cuda.Stream() for _ in range(3)]
+    same = []
+    for number in range(48):
+        with torch.cuda.stream(streams[number % 3]):
+            same.append((model(x) == first).all())
+    torch.cuda.synchronize()
+    assert all(bool(entry) for entry in same)
+    graph = torch.cuda.CUDAGraph()
+    with torch.cuda.graph(graph):
+        y = model(x)
+    for _ in range(5):
+        y.fill_(float("nan"))
+        graph.replay()
+        assert torch.equal(y, first)
 
 
 def test_the_program_passes_the_gate_and_asks_the_tuner_to_clear_its_counters(
