@@ -119,8 +119,13 @@ def convolution_us(task: Conv2dTask, point: Point, gpu: GpuSheet) -> float:
     loaded = (kernel_h + rows - 1) * block_p + rows * kernel_h * block_oc
     moved = blocks * kernel_w * channels * layer.element_bytes * loaded
     busy = max(multiply, cost.l2_us(gpu, moved)) * cost.waves(blocks, gpu, 8 // point.num_warps)
-    out = layer.batch * layer.out_channels * layer.out_height * layer.out_width
-    return max(busy, cost.memory_us(gpu, _input_bytes(layer) + layer.element_bytes * out))
+    return max(busy, cost.memory_us(gpu, _input_bytes(layer) + output_bytes(layer)))
+
+
+def output_bytes(layer: Conv2dLayer) -> float:
+    """Of one call."""
+    outputs = layer.batch * layer.out_channels * layer.out_height * layer.out_width
+    return float(layer.element_bytes * outputs)
 
 
 def _bubbles(point: Point) -> float:

@@ -17,13 +17,18 @@ from warpwright.types.gpu import GpuSheet
 
 NAME = "row_reuse_ahead"
 WHY = "row reuse whose input is rewritten in the same launch, beside products of earlier rows"
-LEAST_WORK = 3.0  # of the copy's own time: the convolution must be this much longer to hide it
+LEAST_WORK = 1.5  # of the copy's own time: the convolution must be this much longer to hide it
 MOST_REACH = 32  # bands of one window; the kernel polls that many flags at once
 _LEAD_SHARE = 5 / 6  # of a wave of blocks, see `_lead`
 _SEEN = 0.43  # of the copy's own time is added to the convolution's (B: 91 of 195 µs)
 _TILES = {
     # ROWS, BLOCK_OC, BLOCK_P, channels a step (0: half as many), warps, stages, EDGE_STAGES
-    True: ((3, 64, 256, 0, 8, 6, 4), (3, 64, 256, 1, 8, 4, 2), (2, 64, 256, 1, 8, 4, 4)),
+    True: (
+        (3, 64, 256, 0, 8, 6, 4),
+        (3, 64, 256, 1, 8, 4, 2),
+        (2, 64, 256, 1, 8, 4, 4),
+        (3, 64, 128, 1, 4, 2, 2),
+    ),
     False: ((2, 64, 128, 1, 8, 2, 2), (2, 64, 64, 1, 4, 3, 3), (2, 64, 64, 0, 4, 4, 4)),
 }
 
@@ -37,7 +42,7 @@ def reason_not(task: Conv2dTask, gpu: GpuSheet) -> str | None:
         return "its input rows are not multiples of four pixels, so they are copied slowly"
     found = points(task, gpu)
     if not found:
-        return "the grid is too short for bands to be copied far enough ahead"
+        return "the grid is too short, or its rows too narrow, to copy bands far enough ahead"
     copy_us = row_reuse.prepass_us(task, gpu)
     if row_reuse.convolution_us(task, found[0], gpu) < LEAST_WORK * copy_us:
         return "the convolution is too little work to hide the copy"
@@ -94,12 +99,16 @@ def program(task: Conv2dTask, points: tuple[Point, ...], gpu: GpuSheet) -> str:
 
 
 def predicted_us(task: Conv2dTask, point: Point, gpu: GpuSheet) -> float:
-    """The convolution, what of the copy it does not hide, and the copy of the first bands."""
+    """The convolution, what of the copy it does not hide, and the copy of the first bands.
+
+    Not less than moving it all: the copied input is read from L2, but everything else is memory's.
+    """
     copy_us = row_reuse.prepass_us(task, gpu)
     bands = task.layer.batch * _bands(task.layer, point["ROWS"])
     first_us = copy_us * point["LEAD"] / bands
-    convolution_us = row_reuse.convolution_us(task, point, gpu)
-    return convolution_us + _SEEN * copy_us + first_us + 2 * cost.LAUNCH_US
+    beside_us = row_reuse.convolution_us(task, point, gpu) + _SEEN * copy_us
+    least_us = copy_us + cost.memory_us(gpu, row_reuse.output_bytes(task.layer))
+    return max(beside_us, least_us) + first_us + 2 * cost.LAUNCH_US
 
 
 def _lead(slots: int, parts: int, reach: int) -> int:
