@@ -71,7 +71,7 @@ def points(task: Conv2dTask, gpu: GpuSheet) -> tuple[Point, ...]:
             BLOCK_P=pixels,
             BLOCK_C=step if whole else max(16, step // 2),
             EDGE_STAGES=edge,
-            COPY_P=64 * warps,  # by 32 channels: 64 values a thread, or their registers spill
+            COPY_P=64 * warps,  # by 32 channels: 64 values a thread, and as many on their way
             LEAD=lead,
         )
         found.append(point)
