@@ -63,8 +63,6 @@ def test_only_exact_ways_are_kept_where_asked_even_if_slower():
 def test_without_rows_the_best_predicted_way_is_taken():
     named = LAYERS["B"]
     (way,) = ways(named, GPU, rows_of(named, {"unknown": None}), top=3)
-    assert (
-        way.points
-        == proposed(named, GPU, 3)[:1]
-        + tuple(t for t in proposed(named, GPU, 30)[1:] if t.candidate.schedule == "row_reuse")[:2]
-    )
+    every = proposed(named, GPU, 40)
+    best = every[0].candidate.schedule
+    assert way.points == tuple(t for t in every if t.candidate.schedule == best)[:3]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from warpwright.gate.kernels import read_body
+from warpwright.gate.kernels import read_body, written_pointers
 
 
 def kernel(body: str, parameters: str = "x_ptr, y_ptr, n, K, B") -> str:
@@ -76,3 +76,26 @@ def test_a_padding_that_is_only_added_is_no_pointer() -> None:
 def test_a_pointer_that_may_be_none_is_still_a_pointer() -> None:
     text = "if y_ptr is not None:\n    v = tl.load(y_ptr + tl.arange(0, B))"
     assert read_body(kernel(text), "k").pointers("load") == {"y_ptr"}
+
+
+def test_what_a_kernel_writes_is_found_in_the_functions_that_it_calls() -> None:
+    callees = """
+
+@triton.jit
+def add(p, v):
+    tl.atomic_add(p + 1, v)
+    again(p, v)
+
+
+@triton.jit
+def again(q, v):
+    add(q, v)
+
+
+@triton.jit
+def read(x_ptr):
+    return tl.load(x_ptr)
+"""
+    body = "p = y_ptr + n * 2\nadd(p, v=read(x_ptr))"
+    assert written_pointers(kernel(body) + callees, "k") == {"y_ptr"}
+    assert read_body(kernel(body) + callees, "k").pointers("store", "atomic") == set()

@@ -20,7 +20,7 @@ from warpwright.gate.host import (
     own_nodes,
     read_host,
 )
-from warpwright.gate.kernels import read_body
+from warpwright.gate.kernels import written_pointers
 from warpwright.gate.reading import dotted, parse, resolve
 from warpwright.gate.state import kept_between_calls
 from warpwright.gate.torch_work import torch_work
@@ -139,8 +139,7 @@ def _results_discarded(view: ProgramView, host: HostCode) -> Iterator[_Finding]:
         kernel = view.kernel(site.kernel)
         if function is None or kernel is None:
             continue
-        body = read_body(view.source, kernel.name)
-        written = body.pointers("store", "atomic")
+        written = written_pointers(view.source, kernel.name)
         texts = dict(zip((p.name for p in kernel.parameters), site.arguments, strict=False))
         texts.update(site.keywords)
         outputs = [texts[pointer] for pointer in sorted(written) if pointer in texts]

@@ -64,6 +64,33 @@ def read_body(source: str, kernel: str) -> KernelBody:
     return KernelBody(accesses, tuple(trip_counts(node, names)))
 
 
+def written_pointers(source: str, kernel: str) -> frozenset[str]:
+    """Parameters that a kernel changes by stores or atomics, in functions that it calls too."""
+    return _written(source, kernel, frozenset())
+
+
+@lru_cache(maxsize=128)
+def _written(source: str, kernel: str, callers: frozenset[str]) -> frozenset[str]:
+    node = _function(source, kernel)
+    if node is None or kernel in callers:
+        return frozenset()
+    assigned = _all_assignments(node)
+    parameters = {argument.arg for argument in _arguments(node)} - _scalars(node)
+    found = set(read_body(source, kernel).pointers("store", "atomic"))
+    for call in ast.walk(node):
+        if not isinstance(call, ast.Call) or not isinstance(call.func, ast.Name):
+            continue
+        callee = _function(source, call.func.id)
+        if callee is None:
+            continue
+        given = dict(zip((a.arg for a in _arguments(callee)), call.args, strict=False))
+        given |= {keyword.arg: keyword.value for keyword in call.keywords if keyword.arg}
+        changed = _written(source, callee.name, callers | {kernel})
+        roots = (_pointer(given[name], assigned, parameters) for name in changed if name in given)
+        found |= {root for root in roots if root is not None}
+    return frozenset(found)
+
+
 def _function(source: str, kernel: str) -> ast.FunctionDef | None:
     tree = parse(source)
     for node in ast.walk(tree) if tree is not None else ():

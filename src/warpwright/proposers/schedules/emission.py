@@ -30,7 +30,8 @@ class Plan:
 
     `launcher` is the host function of the kernel files that forward calls with the input, the
     weight, the bias (or None) and `arguments`; `tuned` is the kernel that the points are for, `key`
-    those of its arguments whose change asks for new tuning.
+    those of its arguments whose change asks for new tuning, `reset` those that a launch changes and
+    must find zero: the tuner launches many times.
     """
 
     comment: str
@@ -39,6 +40,7 @@ class Plan:
     points: tuple[Point, ...]
     key: tuple[str, ...]
     arguments: tuple[tuple[str, object], ...]
+    reset: tuple[str, ...] = ()
 
 
 def write_program(task: Conv2dTask, plan: Plan, library: Library) -> str:
@@ -69,8 +71,13 @@ def _with_epilogue(text: str, operations: Sequence[Pointwise]) -> str:
 
 def _autotune(plan: Plan) -> str:
     configs = "".join(f"        {point.config_text()},\n" for point in plan.points)
-    key = ", ".join(f'"{name}"' for name in plan.key)
-    return f"@triton.autotune(\n    configs=[\n{configs}    ],\n    key=[{key}],\n)"
+    reset = f"    reset_to_zero=[{_quoted(plan.reset)}],\n" if plan.reset else ""
+    key = f"    key=[{_quoted(plan.key)}],\n"
+    return f"@triton.autotune(\n    configs=[\n{configs}    ],\n{key}{reset})"
+
+
+def _quoted(names: Sequence[str]) -> str:
+    return ", ".join(f'"{name}"' for name in names)
 
 
 def _call(task: Conv2dTask, plan: Plan) -> str:

@@ -31,6 +31,7 @@ def get_init_inputs():
 """
 STEM = Conv2dLayer(8, 3, 112, 112, 96, (11, 11), (4, 4), (2, 2), (2, 2))
 ROWS = Conv2dLayer(2, 32, 60, 120, 64, (5, 9), (1, 1), (2, 3), (2, 3), (2, 3), bias=False)
+AHEAD = Conv2dLayer(8, 32, 508, 512, 64, (5, 9), (1, 1), (2, 4), (2, 4), (2, 3), bias=False)
 HOPPER, ADA = "H100 SXM", "RTX 4090"
 
 
@@ -67,7 +68,13 @@ def bench(tmp_path_factory: pytest.TempPathFactory) -> Workbench:
 
 @pytest.mark.parametrize(
     ("layer", "schedule", "target"),
-    [(STEM, "depth_window", HOPPER), (ROWS, "row_reuse", HOPPER), (STEM, "direct", ADA)],
+    [
+        (STEM, "depth_window", HOPPER),
+        (ROWS, "row_reuse", HOPPER),
+        (AHEAD, "row_reuse_ahead", HOPPER),
+        (AHEAD, "row_reuse_ahead", ADA),
+        (STEM, "direct", ADA),
+    ],
 )
 def test_the_first_point_uses_tensor_cores_and_spills_nothing(
     layer: Conv2dLayer, schedule: str, target: str, task_of: TaskOf, bench: Workbench
@@ -75,6 +82,12 @@ def test_the_first_point_uses_tensor_cores_and_spills_nothing(
     study = compiled(task_of(layer), schedule, target, bench)
     (tuned,) = [k.kernel for k in study.kernels if k.kernel.startswith("conv_")]
     assert facts_of(study, tuned)["mma"] > 0
+
+
+def test_what_is_copied_ahead_moves_16_bytes_at_once(task_of: TaskOf, bench: Workbench) -> None:
+    facts = facts_of(compiled(task_of(AHEAD), "row_reuse_ahead", HOPPER, bench), "conv_rows_ahead")
+    assert facts["load_128"] > 0 and facts["store_128"] > 0 and facts["atomics"] > 0
+    assert not facts.get("load_32") and not facts.get("store_32")
 
 
 @pytest.mark.parametrize(("padding", "width"), [((2, 3), 120), ((0, 0), 120), ((0, 0), 118)])

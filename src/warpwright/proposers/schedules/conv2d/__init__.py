@@ -19,6 +19,7 @@ from warpwright.proposers.schedules.conv2d import (
     pointwise_resident,
     pointwise_strided,
     row_reuse,
+    row_reuse_ahead,
 )
 from warpwright.proposers.schedules.point import Point
 from warpwright.types.conv2d import Conv2dTask
@@ -53,6 +54,7 @@ SCHEDULES: tuple[Schedule, ...] = (
     grouped,
     depth_window,
     row_reuse,
+    row_reuse_ahead,
     nhwc,
     direct,
 )

@@ -95,7 +95,17 @@ def program(task: Conv2dTask, points: tuple[Point, ...], gpu: GpuSheet) -> str:
 
 
 def predicted_us(task: Conv2dTask, point: Point, gpu: GpuSheet) -> float:
-    """The pre-pass at the rate of memory; the convolution bound by products or by L2."""
+    """The pre-pass, the convolution, and the launches of these and of the packing."""
+    return prepass_us(task, gpu) + convolution_us(task, point, gpu) + 3 * cost.LAUNCH_US
+
+
+def prepass_us(task: Conv2dTask, gpu: GpuSheet) -> float:
+    """The copy to NHWC, alone, at the rate of memory."""
+    return cost.memory_us(gpu, 2.0 * _input_bytes(task.layer))
+
+
+def convolution_us(task: Conv2dTask, point: Point, gpu: GpuSheet) -> float:
+    """The convolution alone: bound by products, by L2 or by memory."""
     layer = task.layer
     channels = packed_channels(layer)
     rows, block_oc, block_p = point["ROWS"], point["BLOCK_OC"], point["BLOCK_P"]
@@ -109,12 +119,13 @@ def predicted_us(task: Conv2dTask, point: Point, gpu: GpuSheet) -> float:
     loaded = (kernel_h + rows - 1) * block_p + rows * kernel_h * block_oc
     moved = blocks * kernel_w * channels * layer.element_bytes * loaded
     busy = max(multiply, cost.l2_us(gpu, moved)) * cost.waves(blocks, gpu, 8 // point.num_warps)
-    out = layer.batch * layer.out_channels * layer.out_height * layer.out_width
-    return (
-        cost.memory_us(gpu, 2.0 * _input_bytes(layer))
-        + max(busy, cost.memory_us(gpu, _input_bytes(layer) + layer.element_bytes * out))
-        + 3 * cost.LAUNCH_US
-    )
+    return max(busy, cost.memory_us(gpu, _input_bytes(layer) + output_bytes(layer)))
+
+
+def output_bytes(layer: Conv2dLayer) -> float:
+    """Of one call."""
+    outputs = layer.batch * layer.out_channels * layer.out_height * layer.out_width
+    return float(layer.element_bytes * outputs)
 
 
 def _bubbles(point: Point) -> float:

@@ -77,18 +77,26 @@ def to_padded_nhwc(
     tl.store(y_ptr + target, x.T, mask=kept)
 
 
+def padded_width(width, left, right):
+    """Columns of a padded row, and where x begins in it: multiples of 4 if the width is one.
+
+    Columns are added so that loads may be wide.
+    """
+    run = 4 if width % 4 == 0 else 1
+    pad_w = triton.cdiv(left, run) * run
+    return triton.cdiv(pad_w + width + right, run) * run, pad_w
+
+
 def padded_nhwc(x, padding, padded_c, beyond):
     """x [B, C, H, W], its padding (top, left, bottom, right) written out, as pixels by channels.
 
     Returns the pixels from the first that a window needs, at least `beyond` more than there are,
-    and how many rows and columns an image has. Columns are added so that loads may be wide.
+    and how many rows and columns an image has.
     """
     batch, channels, height, width = x.shape
     top, left, bottom, right = padding
-    run = 4 if width % 4 == 0 else 1
-    pad_w = triton.cdiv(left, run) * run
     rows = height + top + bottom
-    columns = triton.cdiv(pad_w + width + right, run) * run
+    columns, pad_w = padded_width(width, left, right)
     y = torch.empty(
         (batch * rows * columns + pad_w - left + beyond, padded_c), device=x.device, dtype=x.dtype
     )

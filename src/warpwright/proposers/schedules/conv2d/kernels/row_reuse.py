@@ -31,6 +31,7 @@ def store_row(
     OW: tl.constexpr,
     HAS_BIAS: tl.constexpr,
     CHANNELS_LAST: tl.constexpr,
+    EARLY: tl.constexpr,
 ):
     """Stores acc [channels, pixels] to row y of one image; y_ptr is where the image begins."""
     acc += bias_of(bias_ptr, oc, OC, HAS_BIAS)[:, None]
@@ -40,16 +41,24 @@ def store_row(
         where = oc[:, None] + ((y * OW + px) * OC)[None, :]
     else:
         where = (oc * (OH * OW))[:, None] + (y * OW + px)[None, :]
-    tl.store(y_ptr + where, acc, mask=inside)
+    if EARLY:
+        # Nobody reads the output here: it should leave L2 before what is still to be read.
+        tl.store(y_ptr + where, acc, mask=inside, eviction_policy="evict_first")
+    else:
+        tl.store(y_ptr + where, acc, mask=inside)
 
 
 @triton.jit
-def conv_rows(
+def make_rows(
     x_ptr,  # [batch, PADDED_H, PADDED_W, C], by padded_nhwc, and room for what lies beyond
     w_ptr,  # [KH·KW, OC, C], by pack_taps
     bias_ptr,  # [OC] or None
     y_ptr,  # [batch, OC, OH, OW]
     kernel_w,  # KW; loops whose number of steps the compiler knew would be unrolled, and spill
+    oc0,
+    px0,
+    y,
+    batch,  # int64
     C: tl.constexpr,
     PADDED_H: tl.constexpr,
     PADDED_W: tl.constexpr,
@@ -69,22 +78,15 @@ def conv_rows(
     BLOCK_P: tl.constexpr,
     BLOCK_C: tl.constexpr,
     EDGE_STAGES: tl.constexpr,
+    EARLY: tl.constexpr,  # store the first row before the last loop, beside which it then drains
 ):
+    """Rows y, y + STEP, … of BLOCK_OC channels from oc0 on by BLOCK_P pixels from px0 on."""
     STEP: tl.constexpr = DIL_H // SH
     CHUNKS: tl.constexpr = C // BLOCK_C
-    OC_BLOCKS: tl.constexpr = (OC + BLOCK_OC - 1) // BLOCK_OC
-    PX_BLOCKS: tl.constexpr = (OW + BLOCK_P - 1) // BLOCK_P
     ROW: tl.constexpr = PADDED_W * C * DIL_H  # from one vertical tap to the next
     TAP: tl.constexpr = OC * C
-    pid = tl.program_id(0)
-    oc0 = pid % OC_BLOCKS * BLOCK_OC
-    px0 = pid // OC_BLOCKS % PX_BLOCKS * BLOCK_P
     oc = oc0 + tl.arange(0, BLOCK_OC)
     px = px0 + tl.arange(0, BLOCK_P)
-    # Rows y, y + STEP, … y + (ROWS-1)·STEP form a group; STEP groups interleave.
-    group = pid // (OC_BLOCKS * PX_BLOCKS)
-    y = group // STEP * (STEP * ROWS) + group % STEP
-    batch = tl.program_id(1).to(tl.int64)
     x_ptr += (batch * PADDED_H + y * SH) * (PADDED_W * C) + px0 * (SW * C)
     w_ptr += oc0 * C
     # Offsets within a tile are of 64 bits so that the compiler may keep one address a thread and
@@ -135,6 +137,9 @@ def conv_rows(
         if ROWS == 3:
             w = tl.load(w_at - 2 * KW * TAP + w_tile, mask=w_inside, other=0.0)
             acc2 = tl.dot(w, x.T, acc2)
+    y_ptr += batch * (OC * OH * OW)
+    if EARLY:
+        store_row(y_ptr, acc0, bias_ptr, oc, px, y, OC, OH, OW, HAS_BIAS, CHANNELS_LAST, EARLY)
     for t in tl.range(0, kernel_w * CHUNKS):
         kx = t // CHUNKS
         c = t % CHUNKS * BLOCK_C
@@ -145,12 +150,79 @@ def conv_rows(
         if ROWS == 3:
             w = tl.load(w_at - KW * TAP + w_tile, mask=w_inside, other=0.0)
             acc2 = tl.dot(w, x.T, acc2)
-    y_ptr += batch * (OC * OH * OW)
-    store_row(y_ptr, acc0, bias_ptr, oc, px, y, OC, OH, OW, HAS_BIAS, CHANNELS_LAST)
-    store_row(y_ptr, acc1, bias_ptr, oc, px, y + STEP, OC, OH, OW, HAS_BIAS, CHANNELS_LAST)
+    if not EARLY:
+        store_row(y_ptr, acc0, bias_ptr, oc, px, y, OC, OH, OW, HAS_BIAS, CHANNELS_LAST, EARLY)
+    store_row(y_ptr, acc1, bias_ptr, oc, px, y + STEP, OC, OH, OW, HAS_BIAS, CHANNELS_LAST, EARLY)
     if ROWS == 3:
         y += 2 * STEP
-        store_row(y_ptr, acc2, bias_ptr, oc, px, y, OC, OH, OW, HAS_BIAS, CHANNELS_LAST)
+        store_row(y_ptr, acc2, bias_ptr, oc, px, y, OC, OH, OW, HAS_BIAS, CHANNELS_LAST, EARLY)
+
+
+@triton.jit
+def conv_rows(
+    x_ptr,
+    w_ptr,
+    bias_ptr,
+    y_ptr,
+    kernel_w,
+    C: tl.constexpr,
+    PADDED_H: tl.constexpr,
+    PADDED_W: tl.constexpr,
+    OC: tl.constexpr,
+    OH: tl.constexpr,
+    OW: tl.constexpr,
+    KH: tl.constexpr,
+    KW: tl.constexpr,
+    SH: tl.constexpr,
+    SW: tl.constexpr,
+    DIL_H: tl.constexpr,
+    DIL_W: tl.constexpr,
+    HAS_BIAS: tl.constexpr,
+    CHANNELS_LAST: tl.constexpr,
+    ROWS: tl.constexpr,  # output rows of a block: 2 or 3, at most KH
+    BLOCK_OC: tl.constexpr,
+    BLOCK_P: tl.constexpr,
+    BLOCK_C: tl.constexpr,
+    EDGE_STAGES: tl.constexpr,
+):
+    """Arguments are those of make_rows. The grid is (tiles of an image, images)."""
+    STEP: tl.constexpr = DIL_H // SH
+    OC_BLOCKS: tl.constexpr = (OC + BLOCK_OC - 1) // BLOCK_OC
+    PX_BLOCKS: tl.constexpr = (OW + BLOCK_P - 1) // BLOCK_P
+    pid = tl.program_id(0)
+    # Rows y, y + STEP, … y + (ROWS-1)·STEP form a group; STEP groups interleave.
+    group = pid // (OC_BLOCKS * PX_BLOCKS)
+    make_rows(
+        x_ptr,
+        w_ptr,
+        bias_ptr,
+        y_ptr,
+        kernel_w,
+        pid % OC_BLOCKS * BLOCK_OC,
+        pid // OC_BLOCKS % PX_BLOCKS * BLOCK_P,
+        group // STEP * (STEP * ROWS) + group % STEP,
+        tl.program_id(1).to(tl.int64),
+        C,
+        PADDED_H,
+        PADDED_W,
+        OC,
+        OH,
+        OW,
+        KH,
+        KW,
+        SH,
+        SW,
+        DIL_H,
+        DIL_W,
+        HAS_BIAS,
+        CHANNELS_LAST,
+        ROWS,
+        BLOCK_OC,
+        BLOCK_P,
+        BLOCK_C,
+        EDGE_STAGES,
+        EARLY=False,
+    )
 
 
 def conv2d_rows(x, weight, bias, stride, padding, dilation, packed_c):
