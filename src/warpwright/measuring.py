@@ -287,7 +287,9 @@ def open_bench(
     with (
         tempfile.TemporaryDirectory(prefix="warpwright-caches-") as temporary,
         Judge(device, cores=split.other) as judge,
-        WorkerPool(lambda: Worker(device, cores=split.timing), spares=spares) as pool,
+        WorkerPool(
+            lambda: Worker(device, cores=split.other), spares=spares, cores=split.timing
+        ) as pool,
         ConditionsReader() as conditions,
     ):
         place = (caches or Path(temporary)).resolve()

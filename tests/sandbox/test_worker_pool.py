@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+from functools import partial
+from pathlib import Path
 from types import ModuleType
 
 import pytest
@@ -55,6 +57,22 @@ def test_used_workers_beyond_a_few_are_closed(workshop: ModuleType) -> None:
     for worker in started:
         worker.close()
     assert not taken[-1].healthy
+
+
+@pytest.mark.triton
+def test_a_worker_moves_to_the_timing_cores_when_it_is_used(workshop: ModuleType) -> None:
+    """All of its threads, so that spares can start elsewhere."""
+    first, *others = sorted(os.sched_getaffinity(0))
+    start = partial(workshop.small_worker, cores=others or [first])
+    with WorkerPool(start, spares=1, cores=[first]) as pool:
+        worker = pool.take()
+        assert isinstance(worker.ready(), Done)
+        assert isinstance(worker.load(workshop.program()), Done)
+        threads = [int(path.name) for path in Path(f"/proc/{worker.pid}/task").iterdir()]
+        assert {frozenset(os.sched_getaffinity(thread)) for thread in threads} == {
+            frozenset([first])
+        }
+        pool.give_back(worker)
 
 
 def test_timing_cores_are_kept_from_all_else() -> None:

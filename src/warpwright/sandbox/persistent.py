@@ -73,6 +73,7 @@ class PersistentChild:
         self._started = time.monotonic()
         self._is_ready = False
         self._closed = False
+        self._moves_to: frozenset[int] | None = None
         text = json.dumps({**(settings or {}), "cores": sorted(cores) if cores else None})
         try:
             (self.job_dir / "settings.json").write_text(text)
@@ -136,6 +137,7 @@ class PersistentChild:
         started = self.ready()
         if not isinstance(started, Done):
             return started
+        self._move()
         self._number += 1
         request = {"id": self._number, "command": command, "payload": dict(payload)}
         begun = time.monotonic()
@@ -144,6 +146,18 @@ class PersistentChild:
         with contextlib.suppress(BrokenPipeError, TimeoutError):
             _write_all(self._requests, data, begun + deadline_s)
         return self._wait(self._number, begun, begun + deadline_s)
+
+    def move_to(self, cores: Iterable[int]) -> None:
+        """Let it run on these cores only, from its next request on."""
+        self._moves_to = frozenset(cores)
+
+    def _move(self) -> None:
+        if self._moves_to is None:
+            return
+        for thread in Path(f"/proc/{self.pid}/task").iterdir():
+            with contextlib.suppress(ProcessLookupError):  # the thread has just ended
+                os.sched_setaffinity(int(thread.name), self._moves_to)
+        self._moves_to = None
 
     def _wait(self, number: int, begun: float, deadline: float) -> Answer:
         """`begun`: before the request was sent, since the child may work while this process is not

@@ -159,6 +159,10 @@ class Worker:
         """Wait until it has started."""
         return self._child.ready()
 
+    def move_to(self, cores: Iterable[int]) -> None:
+        """Let it run on these cores only, from its next request on."""
+        self._child.move_to(cores)
+
     def gpu(self) -> MeasuredGpu | None:
         """The card as torch tells it; None on the CPU device or before it is ready."""
         return None if self.device == "cpu" else measured_gpu(self._child.facts)

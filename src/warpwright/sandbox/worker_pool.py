@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import threading
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from warpwright.sandbox.worker import Worker
@@ -40,11 +40,19 @@ class WorkerPool:
 
     `spares` workers are always started ahead. Used ones are kept up to USED_KEPT, for each holds
     memory of the GPU. Thread-safe. `start` makes a worker; it must not
-    wait for it.
+    wait for it. `cores`: where a worker runs once it is taken, so that the starting of spares
+    disturbs none that is timed; None: where it started.
     """
 
-    def __init__(self, start: Callable[[], Worker], *, spares: int = 2) -> None:
+    def __init__(
+        self,
+        start: Callable[[], Worker],
+        *,
+        spares: int = 2,
+        cores: Sequence[int] | None = None,
+    ) -> None:
         self._start = start
+        self._cores = cores
         self._spares: deque[Worker] = deque()
         self._used: deque[Worker] = deque()
         self._wanted = spares
@@ -72,6 +80,8 @@ class WorkerPool:
             if not fresh and self._used:
                 return self._used.popleft()
             worker = self._spares.popleft() if self._spares else self._start()
+        if self._cores is not None:
+            worker.move_to(self._cores)
         self._fill()
         return worker
 
