@@ -19,7 +19,7 @@ _MOST_TAPS, _WIDEST = 32, 16  # unrolled: of a kernel, of a row of a larger one
 # cycle, of which one may be a load; the two limits overlap by this share (seen on an H100).
 _LOAD_INSTRUCTIONS = 6
 _BOTH_LIMITS = 0.65
-_SPAN_US = 0.9e-3  # of an instruction of a warp that has a scheduler for itself
+_SPAN_US = 21e-3  # of a load of a warp that has a scheduler for itself: nothing hides its latency
 
 
 def reason_not(task: Conv2dTask, gpu: GpuSheet) -> str | None:  # noqa: ARG001
@@ -69,7 +69,7 @@ def program(task: Conv2dTask, points: tuple[Point, ...], gpu: GpuSheet) -> str:
 
 
 def predicted_us(task: Conv2dTask, point: Point, gpu: GpuSheet) -> float:
-    """Bound by instructions, by loads (of weights too), or by memory; by one thread's length."""
+    """Bound by instructions, by loads (of weights too), or by memory; by one thread's loads."""
     layer = task.layer
     memory = cost.memory_us(gpu, float(layer.least_bytes))
     pixels = layer.batch * layer.out_height * layer.out_width
@@ -77,7 +77,7 @@ def predicted_us(task: Conv2dTask, point: Point, gpu: GpuSheet) -> float:
     loads, instructions = _of_a_thread(layer, point)
     warps = float(blocks * point.num_warps)
     both = cost.issue_us(gpu, warps * loads) + cost.issue_us(gpu, warps * instructions / 4)
-    busy = max(_BOTH_LIMITS * both, instructions * _SPAN_US)
+    busy = max(_BOTH_LIMITS * both, loads * _SPAN_US)
     return max(busy, memory) + 0.4 * min(busy, memory) + cost.LAUNCH_US
 
 
