@@ -119,7 +119,22 @@ def test_of_a_branch_nobody_can_foresee_the_cheaper_side_counts() -> None:
     add = "%s = arith.addf %cst, %cst : tensor<16x16xf32>\n"
     found = work(load + branch.format(one=add + add, other=add), grid=(1,))
     assert found.operations == {"fp32": 256}
-    assert work(load + branch.format(one=add, other=""), grid=(1,)).operations == {}
+
+
+def test_a_branch_that_decides_over_most_of_the_work_is_told() -> None:
+    load = "%at = tt.load %a : !tt.ptr<f32>\n%q = arith.cmpf ogt, %at, %at : f32\n"
+    add = "%s = arith.addf %cst, %cst : tensor<16x16xf32>\n"
+    found = work(load + f"scf.if %q {{\n{add}}}\n", grid=(1,))
+    assert found.operations is None
+    assert found.lacks == ("how many blocks take a branch",)
+
+
+def test_a_branch_on_the_program_id_is_counted_block_by_block() -> None:
+    add = "%s = arith.addf %cst, %cst : tensor<16x16xf32>\n"
+    first = "%p = tt.get_program_id x : i32\n%q = arith.cmpi eq, %p, %zero : i32\n"
+    zero = "%zero = arith.constant 0 : i32\n"
+    found = work(zero + first + f"scf.if %q {{\n{add}}}\n", grid=(8,))
+    assert found.operations == {"fp32": 256}
 
 
 def test_a_pointer_that_comes_from_memory_leaves_bytes_unknown() -> None:

@@ -1,7 +1,8 @@
 """What one block of a kernel does: floating-point operations, bytes asked for, by TTIR.
 
 Counts are bounds: operations from below (of a branch that nobody can foresee, the cheaper side),
-bytes asked for from above (the dearer side). A loop whose length is not known leaves operations
+bytes asked for from above (the dearer side). Where most of the operations are on one side of such a
+branch, the bound says nothing, and that is told. A loop whose length is not known leaves operations
 uncounted and its loads without a bound, and is told.
 """
 
@@ -17,6 +18,8 @@ from warpwright.types.kernel_ir import IrFunction, IrOperation, IrRegion
 MAX_STEPS = 300_000
 UNKNOWN_LOOP = "how often a loop runs"
 UNKNOWN_RETURN = "whether a block returns early"
+UNKNOWN_BRANCH = "how many blocks take a branch"
+LEAST_SHARE = 0.5  # of the dearest way through a block; a cheaper one is no bound worth the name
 UNKNOWN_POINTER = "where a computed pointer points"
 TOO_LONG = "the counting of its loops (too many passes)"
 
@@ -38,9 +41,11 @@ class _TooLongError(Exception):
 
 @dataclass(slots=True)
 class BlockWork:
-    """A running count. `loads` and `stores`: parameter → bytes asked for, an upper bound."""
+    """A running count. `operations`: a lower bound, `most` an upper one; `loads` and `stores`:
+    parameter → bytes asked for, an upper bound."""
 
     operations: dict[str, float] = field(default_factory=dict)
+    most: dict[str, float] = field(default_factory=dict)
     loads: dict[str, float] = field(default_factory=dict)
     stores: dict[str, float] = field(default_factory=dict)
     unbounded: set[str] = field(default_factory=set)  # parameters in loops of unknown length
@@ -50,6 +55,7 @@ class BlockWork:
     def add(self, other: BlockWork, times: float = 1) -> None:
         for ours, theirs in (
             (self.operations, other.operations),
+            (self.most, other.most),
             (self.loads, other.loads),
             (self.stores, other.stores),
         ):
@@ -66,6 +72,7 @@ class BlockWork:
                 name: min(one.operations.get(name, 0.0), other.operations.get(name, 0.0))
                 for name in one.operations.keys() & other.operations.keys()
             },
+            most=_larger(one.most, other.most),
             loads=_larger(one.loads, other.loads),
             stores=_larger(one.stores, other.stores),
             unbounded=one.unbounded | other.unbounded,
@@ -96,11 +103,15 @@ def block_work(
     walker = _Walker(dict(scalars), {n: frozenset((p,)) for n, p in pointers.items()}, budget)
     walker.grid, walker.program = tuple(grid), program
     try:
-        return walker.function(function)
+        work = walker.function(function)
     except _TooLongError:
         return BlockWork(lacks={TOO_LONG}, open_control=True)
     except RecursionError:
         return BlockWork(lacks={"the reading of its branches (nested too deep)"})
+    if sum(work.operations.values()) < LEAST_SHARE * sum(work.most.values()):
+        work.lacks.add(UNKNOWN_BRANCH)
+        work.open_control = True
+    return work
 
 
 class _Walker:
@@ -203,7 +214,8 @@ class _Walker:
             return
         if done is not None:
             rate, count = done
-            work.operations[rate] = work.operations.get(rate, 0.0) + count
+            for amounts in (work.operations, work.most):
+                amounts[rate] = amounts.get(rate, 0.0) + count
 
     def _access(self, operation: IrOperation, work: BlockWork) -> None:
         name = operation.name
