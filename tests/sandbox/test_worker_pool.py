@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import time
 from functools import partial
 from pathlib import Path
 from types import ModuleType
@@ -72,6 +73,19 @@ def test_a_worker_moves_to_the_timing_cores_when_it_is_used(workshop: ModuleType
         assert {frozenset(os.sched_getaffinity(thread)) for thread in threads} == {
             frozenset([first])
         }
+        pool.give_back(worker)
+
+
+@pytest.mark.triton
+def test_a_worker_that_died_before_it_moved_is_told_as_dead(workshop: ModuleType) -> None:
+    with WorkerPool(workshop.small_worker, spares=0, cores=sorted(os.sched_getaffinity(0))) as pool:
+        worker = pool.take()
+        assert isinstance(worker.ready(), Done)
+        os.kill(worker.pid, 9)
+        until = time.monotonic() + 30
+        while Path(f"/proc/{worker.pid}").exists() and time.monotonic() < until:
+            time.sleep(0.01)
+        assert isinstance(worker.load(workshop.program()), WorkerDied)
         pool.give_back(worker)
 
 

@@ -154,7 +154,11 @@ class PersistentChild:
     def _move(self) -> None:
         if self._moves_to is None:
             return
-        for thread in Path(f"/proc/{self.pid}/task").iterdir():
+        threads: list[Path] = []
+        # If it is dead, waiting for its answer finds out how.
+        with contextlib.suppress(FileNotFoundError, ProcessLookupError):
+            threads = list(Path(f"/proc/{self.pid}/task").iterdir())
+        for thread in threads:
             with contextlib.suppress(ProcessLookupError):  # the thread has just ended
                 os.sched_setaffinity(int(thread.name), self._moves_to)
         self._moves_to = None

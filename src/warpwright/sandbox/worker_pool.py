@@ -39,9 +39,9 @@ class WorkerPool:
     """Hands out workers: used ones that are healthy for another program, or fresh ones.
 
     `spares` workers are always started ahead. Used ones are kept up to USED_KEPT, for each holds
-    memory of the GPU. Thread-safe. `start` makes a worker; it must not
-    wait for it. `cores`: where a worker runs once it is taken, so that the starting of spares
-    disturbs none that is timed; None: where it started.
+    memory of the GPU. Thread-safe. `start` makes a worker; it must not wait for it. `cores`: where
+    a worker runs once it is taken, so that the starting of spares disturbs none that is timed;
+    None: where it started.
     """
 
     def __init__(
