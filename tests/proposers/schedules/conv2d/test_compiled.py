@@ -100,6 +100,13 @@ def test_the_pre_pass_moves_16_bytes_at_once_whatever_the_padding(
     assert not facts.get("load_32") and not facts.get("store_32")
 
 
+def test_a_split_sum_of_a_single_output_compiles(task_of: TaskOf, bench: Workbench) -> None:
+    """Triton makes a constant of an argument that is 1, which the interpreter does not show."""
+    one = Conv2dLayer(1, 512, 3, 3, 1, (3, 3))
+    facts = facts_of(compiled(task_of(one), "nhwc", HOPPER, bench), "sum_parts")
+    assert sum(count for name, count in facts.items() if name.startswith("store_")) > 0
+
+
 @pytest.mark.parametrize("target", [HOPPER, ADA])
 def test_the_pre_pass_of_odd_images_still_stores_16_bytes_at_once(
     target: str, task_of: TaskOf, bench: Workbench

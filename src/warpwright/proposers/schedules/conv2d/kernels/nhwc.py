@@ -145,8 +145,9 @@ def sum_parts(
     """The sums of all parts, with what is done to a whole sum."""
     at = tl.program_id(0).to(tl.int64) * BLOCK + tl.arange(0, BLOCK)
     acc = tl.zeros([BLOCK], dtype=tl.float32)
-    for part in tl.static_range(SPLIT):
-        acc += tl.load(parts_ptr + part * size.to(tl.int64) + at, mask=at < size, other=0.0)
+    for _ in tl.static_range(SPLIT):
+        acc += tl.load(parts_ptr + at, mask=at < size, other=0.0)
+        parts_ptr += size
     oc = at % OC if CHANNELS_LAST else at // PIXELS % OC
     acc += bias_of(bias_ptr, oc, OC, HAS_BIAS)
     acc = pointwise(acc)
