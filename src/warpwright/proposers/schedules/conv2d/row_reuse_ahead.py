@@ -20,7 +20,7 @@ WHY = "row reuse whose input is rewritten in the same launch, beside products of
 LEAST_WORK = 1.5  # of the copy's own time: the convolution must be this much longer to hide it
 MOST_REACH = 32  # bands of one window; the kernel polls that many flags at once
 _LEAD_SHARE = 5 / 6  # of a wave of blocks, see `_lead`
-_SEEN = 0.43  # of the copy's own time is added to the convolution's (B: 91 of 195 µs)
+_SEEN = 0.43  # of the copy's own time is added to the convolution's (B: 91 - 7 of 195 µs)
 _TILES = {
     # ROWS, BLOCK_OC, BLOCK_P, channels a step (0: half as many), warps, stages, EDGE_STAGES
     True: (
