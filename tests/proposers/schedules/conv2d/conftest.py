@@ -76,6 +76,7 @@ def interpreted() -> Iterator[Callable[..., dict[str, Any]]]:
         program: str,
         size: tuple[int, int, int] | None = None,
         nonfinite: bool = False,
+        turned: bool = False,
     ) -> dict[str, Any]:
         layer = task.layer
         case = {
@@ -86,6 +87,7 @@ def interpreted() -> Iterator[Callable[..., dict[str, Any]]]:
             "channels_last": layer.channels_last,
             "size": size or (layer.batch, layer.height, layer.width),
             "nonfinite": nonfinite,
+            "turned": turned,
             "after": [(step.function, step.value) for step in task.epilogue],
         }
         stdin.write(json.dumps(case) + "\n")

@@ -40,7 +40,10 @@ def image(case: dict[str, Any], dtype: torch.dtype) -> torch.Tensor:
     if case["nonfinite"]:
         x[0, 0, height // 2, width // 2] = float("inf")
         x[-1, -1, -1, -1] = float("nan")
-    if case["channels_last"]:
+    if case["turned"]:  # the same values column by column; contiguous() would not move one column
+        columns = torch.empty(batch, case["in_channels"], width, height, dtype=dtype)
+        x = columns.transpose(2, 3).copy_(x)
+    elif case["channels_last"]:
         x = x.contiguous(memory_format=torch.channels_last)
     return x
 

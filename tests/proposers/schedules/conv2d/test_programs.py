@@ -96,6 +96,17 @@ LAYERS = {
         padding_after=(6, 1),
         dilation=(6, 1),
     ),
+    "single columns": replace(
+        PLAIN,
+        height=30,
+        width=1,
+        kernel=(3, 1),
+        padding_before=(1, 0),
+        padding_after=(1, 0),
+    ),
+    "single columns flat": replace(
+        PLAIN, width=1, kernel=(2, 1), padding_before=(0, 0), padding_after=(0, 0)
+    ),
     "many channels, few pixels": replace(PLAIN, in_channels=512, out_channels=70, width=7),
     "the same in half channels_last": replace(
         PLAIN, in_channels=512, width=7, dtype="float16", channels_last=True
@@ -162,6 +173,19 @@ def test_inf_and_nan_reach_the_outputs_whose_window_holds_them_and_no_others(
     task = task_of(LAYERS[name])
     for candidate in best_of_each(task).values():
         assert_right(interpreted(task, candidate.program, nonfinite=True))
+
+
+@pytest.mark.triton
+@pytest.mark.parametrize("name", ["plain", "pointwise", "single columns", "single columns flat"])
+def test_the_strides_of_an_input_change_nothing(
+    name: str, task_of: TaskOf, interpreted: Interpreted
+) -> None:
+    """Of an axis of length one the stride may be anything, and the input is contiguous still."""
+    task = task_of(LAYERS[name])
+    found = best_of_each(task)
+    assert name == "pointwise" or "nhwc" in found
+    for candidate in found.values():
+        assert_right(interpreted(task, candidate.program, turned=True))
 
 
 @pytest.mark.slow

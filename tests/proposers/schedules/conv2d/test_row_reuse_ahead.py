@@ -103,6 +103,15 @@ def test_the_fewest_bands_of_lead_are_enough_for_every_window(
     assert_right(interpreted(task, program, size=(2, 14, 29), nonfinite=True))
 
 
+@pytest.mark.triton
+def test_a_single_column_of_any_stride_is_read_rightly(
+    task_of: TaskOf, interpreted: Interpreted
+) -> None:
+    task = task_of(SMALL)
+    program = program_of(task, 3, lead=2, block_oc=32)
+    assert_right(interpreted(task, program, size=(2, 14, 1), turned=True))
+
+
 @pytest.mark.parametrize("name", LAYERS)
 def test_blocks_wait_for_all_bands_of_their_windows(name: str) -> None:
     """One by one, tickets do not show it: the expression is taken from the kernel."""

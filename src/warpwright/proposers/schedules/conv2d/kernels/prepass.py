@@ -90,8 +90,8 @@ def padded_width(width, left, right):
 def padded_nhwc(x, padding, padded_c, beyond):
     """x [B, C, H, W], its padding (top, left, bottom, right) written out, as pixels by channels.
 
-    Returns the pixels from the first that a window needs, at least `beyond` more than there are,
-    and how many rows and columns an image has.
+    x is contiguous, as NCHW or channels_last. Returns the pixels from the first that a window
+    needs, at least `beyond` more than there are, and how many rows and columns an image has.
     """
     batch, channels, height, width = x.shape
     top, left, bottom, right = padding
@@ -103,6 +103,8 @@ def padded_nhwc(x, padding, padded_c, beyond):
     block_p = 64 if rows * columns <= 64 else 128
     # Without padding an image is one row, which may be read in fours where its rows may not.
     flat = max(padding) == 0
+    # A tensor's own strides will not do: those of axes of length one may be anything.
+    nchw = x.is_contiguous()
     to_padded_nhwc[(triton.cdiv(rows * columns, block_p), triton.cdiv(padded_c, 32), batch)](
         x,
         y,
@@ -112,8 +114,8 @@ def padded_nhwc(x, padding, padded_c, beyond):
         1 if flat else rows,
         padded_c,
         WIDTH=height * width if flat else width,
-        STRIDE_C=x.stride(1),
-        STRIDE_P=x.stride(3),
+        STRIDE_C=height * width if nchw else 1,
+        STRIDE_P=1 if nchw else channels,
         PADDED_W=rows * columns if flat else columns,
         PAD_H=top,
         PAD_W=pad_w,

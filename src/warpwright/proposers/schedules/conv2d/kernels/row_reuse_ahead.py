@@ -338,8 +338,9 @@ def conv2d_rows_ahead(x, weight, bias, stride, padding, dilation, packed_c):
         height,
         x.stride(0),
         WIDTH=width,
-        STRIDE_C=x.stride(1),
-        STRIDE_P=x.stride(3),
+        # Its own strides will not do: those of axes of length one may be anything.
+        STRIDE_C=1 if channels_last else height * width,
+        STRIDE_P=channels if channels_last else 1,
         C=packed_c,
         PADDED_H=rows,
         PADDED_W=columns,
