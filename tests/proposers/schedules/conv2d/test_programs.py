@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection, Iterable
 from dataclasses import replace
 from typing import Any
 
@@ -117,6 +117,15 @@ SOME = [
     "stem", "dilated", "plain", "far taps, most above or below", "pointwise", "strided pointwise",
     "depthwise", "small groups", "half in channels_last",
 ]  # fmt: skip
+# What others of the list, or the tests of one schedule, show as well, and takes 7 to 10 s each.
+LONG = {"stem of odd padding", "half stem, stride 2", "many channels, few pixels"}
+LONG_FOR_TWO_SIZES = {"depthwise", "small groups"}
+
+
+def marked(names: Iterable[str], long: Collection[str]) -> list[Any]:
+    return [pytest.param(n, marks=pytest.mark.slow if n in long else ()) for n in names]
+
+
 # Of TF32 rounded to nearest, whatever the layer; float16 outputs round to 11 bits as well.
 LARGEST_ERROR = 4e-4
 
@@ -146,7 +155,7 @@ def test_every_program_passes_the_gate(name: str, task_of: TaskOf) -> None:
 
 
 @pytest.mark.triton
-@pytest.mark.parametrize("name", LAYERS)
+@pytest.mark.parametrize("name", marked(LAYERS, LONG))
 def test_programs_compute_what_the_model_does(
     name: str, task_of: TaskOf, interpreted: Interpreted
 ) -> None:
@@ -156,7 +165,7 @@ def test_programs_compute_what_the_model_does(
 
 
 @pytest.mark.triton
-@pytest.mark.parametrize("name", SOME)
+@pytest.mark.parametrize("name", marked(SOME, LONG_FOR_TWO_SIZES))
 def test_programs_are_right_for_other_sizes_than_they_were_tuned_for(
     name: str, task_of: TaskOf, interpreted: Interpreted
 ) -> None:
