@@ -274,6 +274,22 @@ def test_schedules_that_do_not_fit_say_why(task_of: TaskOf) -> None:
     assert "direct" not in reasons
 
 
+@pytest.mark.parametrize(
+    "layer",
+    [
+        replace(PLAIN, in_channels=32, height=8192, width=8192, out_channels=1),
+        replace(POINTWISE, in_channels=4, height=8192, width=8192, out_channels=32),
+        replace(SMALL_GROUPS, in_channels=32, groups=32, height=8192, width=8192, out_channels=32),
+    ],
+)
+def test_images_whose_offsets_do_not_fit_32_bits_are_refused(
+    layer: Conv2dLayer, task_of: TaskOf
+) -> None:
+    assert not candidates(task_of(layer), GPU)
+    assert any("2^31" in reason for reason in reasons_not(task_of(layer), GPU).values())
+    assert candidates(task_of(replace(layer, height=4000)), GPU)
+
+
 def test_operations_that_cannot_be_written_are_refused(task_of: TaskOf) -> None:
     for step in (Pointwise("lgamma"), Pointwise("relu", 1.0), Pointwise("mul", float("inf"))):
         assert not candidates(task_of(PLAIN, epilogue=(step,)), GPU)

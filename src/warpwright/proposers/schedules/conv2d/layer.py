@@ -16,7 +16,19 @@ def library() -> Library:
 
 def refusal(task: Conv2dTask) -> str | None:
     """What keeps every schedule from a task; None if nothing does."""
+    if _largest_image(task.layer) >= 2**31:
+        return "an image has 2^31 elements or more, and offsets within one have 32 bits"
     return not_writable(task.epilogue)
+
+
+def _largest_image(layer: Conv2dLayer) -> int:
+    """Elements of one image: of the output, or of the input with all that pre-passes add to it."""
+    rows = layer.height + layer.padding_before[0] + layer.padding_after[0]
+    columns = layer.width + layer.padding_before[1] + layer.padding_after[1] + 6
+    channels = layer.in_channels
+    if layer.groups == 1:  # fewer than 12 are not packed; more are never doubled by it
+        channels = min(packed_channels(layer), 2 * channels)
+    return max(rows * columns * channels, layer.out_channels * layer.out_height * layer.out_width)
 
 
 def arguments_of(layer: Conv2dLayer) -> tuple[tuple[str, object], ...]:
