@@ -47,10 +47,17 @@ class Screened:
 
     @property
     def floor_us(self) -> float | None:
-        """Roofline floor of all its launches, one after another; predicted."""
-        floors = [] if self.study is None else [k.floor_us for k in self.study.kernels]
+        """Roofline floor of all its launches, one after another; predicted.
+
+        Not less than the problem's own: work that cannot be counted in a launch is still done.
+        """
+        if self.study is None:
+            return None
+        floors = [kernel.floor_us for kernel in self.study.kernels]
         known = [floor for floor in floors if floor is not None]
-        return sum(known) if known and len(known) == len(floors) else None
+        if not known or len(known) < len(floors):
+            return None
+        return max(sum(known), self.study.floor_us or 0.0)
 
 
 @dataclass(frozen=True, slots=True)
