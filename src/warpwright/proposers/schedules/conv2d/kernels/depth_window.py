@@ -10,6 +10,7 @@ import triton
 import triton.language as tl
 
 from warpwright.proposers.schedules.conv2d.kernels.direct import store_channels
+from warpwright.proposers.schedules.conv2d.kernels.layout import output_size
 from warpwright.proposers.schedules.conv2d.kernels.prepass import pack_cells, space_to_depth
 
 
@@ -136,9 +137,8 @@ def conv2d_depth_window(x, weight, bias, stride, padding, dilation):
     x, weight = x.contiguous(), weight.contiguous()
     batch, channels, height, width = x.shape
     out_channels, _, kernel_h, kernel_w = weight.shape
-    top, left, bottom, right = padding
-    out_h = (height + top + bottom - dilation[0] * (kernel_h - 1) - 1) // stride[0] + 1
-    out_w = (width + left + right - dilation[1] * (kernel_w - 1) - 1) // stride[1] + 1
+    top, left, _, _ = padding
+    out_h, out_w = output_size(x, weight, stride, padding, dilation)
     y = torch.empty((batch, out_channels, out_h, out_w), device=x.device, dtype=x.dtype)
     rounded = x.dtype == torch.float32
     cells_h = triton.cdiv(kernel_h, stride[0])

@@ -12,6 +12,7 @@ import triton
 import triton.language as tl
 
 from warpwright.proposers.schedules.conv2d.kernels.epilogue import bias_of, pointwise
+from warpwright.proposers.schedules.conv2d.kernels.layout import output_size
 
 
 @triton.jit
@@ -113,9 +114,8 @@ def conv2d_depthwise(x, weight, bias, stride, padding, dilation):
     x, weight = x.contiguous(), weight.contiguous()
     batch, channels, height, width = x.shape
     out_channels, _, kernel_h, kernel_w = weight.shape
-    top, left, bottom, right = padding
-    out_h = (height + top + bottom - dilation[0] * (kernel_h - 1) - 1) // stride[0] + 1
-    out_w = (width + left + right - dilation[1] * (kernel_w - 1) - 1) // stride[1] + 1
+    top, left, _, _ = padding
+    out_h, out_w = output_size(x, weight, stride, padding, dilation)
     y = torch.empty((batch, out_channels, out_h, out_w), device=x.device, dtype=x.dtype)
     grid = lambda meta: (
         triton.cdiv(batch * out_channels, meta["BLOCK_N"])

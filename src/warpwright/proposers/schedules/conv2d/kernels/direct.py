@@ -14,6 +14,7 @@ import triton
 import triton.language as tl
 
 from warpwright.proposers.schedules.conv2d.kernels.epilogue import bias_of, pointwise
+from warpwright.proposers.schedules.conv2d.kernels.layout import output_size
 from warpwright.proposers.schedules.conv2d.kernels.prepass import pack_rows, round_tf32
 
 
@@ -155,9 +156,8 @@ def conv2d_direct(x, weight, bias, stride, padding, dilation, groups, precision,
     x, weight = x.contiguous(), weight.contiguous()
     batch, _, height, width = x.shape
     out_channels, channels, kernel_h, kernel_w = weight.shape
-    top, left, bottom, right = padding
-    out_h = (height + top + bottom - dilation[0] * (kernel_h - 1) - 1) // stride[0] + 1
-    out_w = (width + left + right - dilation[1] * (kernel_w - 1) - 1) // stride[1] + 1
+    top, left, _, _ = padding
+    out_h, out_w = output_size(x, weight, stride, padding, dilation)
     y = torch.empty((batch, out_channels, out_h, out_w), device=x.device, dtype=x.dtype)
     rounded = precision == "tf32" and x.dtype == torch.float32
     k = triton.cdiv(channels * kernel_h * pad_kw, 64) * 64  # every BLOCK_K divides it

@@ -12,6 +12,7 @@ import triton.language as tl
 
 from warpwright.proposers.schedules.conv2d.kernels.direct import store_channels
 from warpwright.proposers.schedules.conv2d.kernels.epilogue import pointwise
+from warpwright.proposers.schedules.conv2d.kernels.layout import output_size
 from warpwright.proposers.schedules.conv2d.kernels.prepass import round_tf32
 
 
@@ -174,9 +175,8 @@ def conv2d_grouped(x, weight, bias, stride, padding, dilation, groups):
     x, weight = x.contiguous(), weight.contiguous()
     batch, _, height, width = x.shape
     out_channels, channels, kernel_h, kernel_w = weight.shape
-    top, left, bottom, right = padding
-    out_h = (height + top + bottom - dilation[0] * (kernel_h - 1) - 1) // stride[0] + 1
-    out_w = (width + left + right - dilation[1] * (kernel_w - 1) - 1) // stride[1] + 1
+    top, left, _, _ = padding
+    out_h, out_w = output_size(x, weight, stride, padding, dilation)
     y = torch.empty((batch, out_channels, out_h, out_w), device=x.device, dtype=x.dtype)
     grid = lambda meta: (triton.cdiv(batch * out_h * out_w, meta["BLOCK_P"]) * groups,)
     conv_grouped[grid](
@@ -214,9 +214,8 @@ def conv2d_grouped_scalar(x, weight, bias, stride, padding, dilation, groups):
     x, weight = x.contiguous(), weight.contiguous()
     batch, _, height, width = x.shape
     out_channels, channels, kernel_h, kernel_w = weight.shape
-    top, left, bottom, right = padding
-    out_h = (height + top + bottom - dilation[0] * (kernel_h - 1) - 1) // stride[0] + 1
-    out_w = (width + left + right - dilation[1] * (kernel_w - 1) - 1) // stride[1] + 1
+    top, left, _, _ = padding
+    out_h, out_w = output_size(x, weight, stride, padding, dilation)
     y = torch.empty((batch, out_channels, out_h, out_w), device=x.device, dtype=x.dtype)
     grid = lambda meta: (
         triton.cdiv(batch * out_h * out_w, meta["BLOCK_P"]) * (out_channels // meta["BLOCK_OC"]),

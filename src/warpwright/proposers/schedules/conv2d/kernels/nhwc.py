@@ -11,6 +11,7 @@ import triton
 import triton.language as tl
 
 from warpwright.proposers.schedules.conv2d.kernels.epilogue import bias_of, pointwise
+from warpwright.proposers.schedules.conv2d.kernels.layout import in_its_layout, output_size
 from warpwright.proposers.schedules.conv2d.kernels.prepass import packed_taps, padded_nhwc
 
 
@@ -161,15 +162,12 @@ def conv2d_nhwc(x, weight, bias, stride, padding, dilation, groups, packed_c, sp
     precision in channels_last is read as it is; anything else is rewritten first. split: over so
     many blocks is the sum of an output; it divides the number of steps.
     """
-    channels_last = not x.is_contiguous() and x.is_contiguous(memory_format=torch.channels_last)
-    if not channels_last:
-        x = x.contiguous()
+    x, channels_last = in_its_layout(x)
     weight = weight.contiguous()
     batch, _, height, width = x.shape
     out_channels, channels, kernel_h, kernel_w = weight.shape
-    top, left, bottom, right = padding
-    out_h = (height + top + bottom - dilation[0] * (kernel_h - 1) - 1) // stride[0] + 1
-    out_w = (width + left + right - dilation[1] * (kernel_w - 1) - 1) // stride[1] + 1
+    top, left, _, _ = padding
+    out_h, out_w = output_size(x, weight, stride, padding, dilation)
     y = torch.empty(
         (batch, out_channels, out_h, out_w),
         device=x.device,

@@ -265,20 +265,28 @@ def pack_taps(
         tl.store(y_ptr + tap * (out_channels * packed_channels), w, mask=kept & (tap < TAPS))
 
 
-def packed_taps(weight, padded_c, rounded):
-    """weight [OC, C, KH, KW] as [KH·KW, OC, padded_c], rounded to TF32 if asked to."""
-    out_channels, channels, kernel_h, kernel_w = weight.shape
+def empty_taps(weight, padded_c):
+    """Room for weight [OC, C, KH, KW] as [KH·KW, OC, padded_c]; taps of a block of pack_taps, and
+    its grid."""
+    out_channels, _, kernel_h, kernel_w = weight.shape
     taps = kernel_h * kernel_w
     y = torch.empty((taps, out_channels, padded_c), device=weight.device, dtype=weight.dtype)
     block_t = min(taps, 9)
     grid = (triton.cdiv(out_channels, 8), triton.cdiv(padded_c, 32), triton.cdiv(taps, block_t))
+    return y, block_t, grid
+
+
+def packed_taps(weight, padded_c, rounded):
+    """weight [OC, C, KH, KW] as [KH·KW, OC, padded_c], rounded to TF32 if asked to."""
+    y, block_t, grid = empty_taps(weight, padded_c)
+    out_channels, channels = weight.shape[:2]
     pack_taps[grid](
         weight,
         y,
         out_channels,
         channels,
         padded_c,
-        TAPS=taps,
+        TAPS=y.shape[0],
         BLOCK_O=8,
         BLOCK_C=32,
         BLOCK_T=block_t,

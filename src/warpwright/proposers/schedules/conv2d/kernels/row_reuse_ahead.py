@@ -27,7 +27,9 @@ import torch
 import triton
 import triton.language as tl
 
+from warpwright.proposers.schedules.conv2d.kernels.layout import in_its_layout, output_size
 from warpwright.proposers.schedules.conv2d.kernels.prepass import (
+    empty_taps,
     pack_taps,
     padded_width,
     round_tf32,
@@ -63,12 +65,9 @@ def pack_taps_and_clear(
 
 def packed_taps_and_zeros(weight, padded_c, rounded, zeros):
     """What packed_taps gives, and int32 zeros, of one launch."""
-    out_channels, channels, kernel_h, kernel_w = weight.shape
-    taps = kernel_h * kernel_w
-    y = torch.empty((taps, out_channels, padded_c), device=weight.device, dtype=weight.dtype)
+    y, block_t, grid = empty_taps(weight, padded_c)
+    out_channels, channels = weight.shape[:2]
     counters = torch.empty(zeros, device=weight.device, dtype=torch.int32)
-    block_t = min(taps, 9)
-    grid = (triton.cdiv(out_channels, 8), triton.cdiv(padded_c, 32), triton.cdiv(taps, block_t))
     pack_taps_and_clear[grid](
         weight,
         y,
@@ -77,7 +76,7 @@ def packed_taps_and_zeros(weight, padded_c, rounded, zeros):
         out_channels,
         channels,
         padded_c,
-        TAPS=taps,
+        TAPS=y.shape[0],
         BLOCK_O=8,
         BLOCK_C=32,
         BLOCK_T=block_t,
@@ -290,15 +289,12 @@ def conv2d_rows_ahead(x, weight, bias, stride, padding, dilation, packed_c):
 
     The vertical stride divides the vertical dilation. packed_c: channels with zeros added.
     """
-    channels_last = not x.is_contiguous() and x.is_contiguous(memory_format=torch.channels_last)
-    if not channels_last:
-        x = x.contiguous()
+    x, channels_last = in_its_layout(x)
     weight = weight.contiguous()
     batch, channels, height, width = x.shape
     out_channels, _, kernel_h, kernel_w = weight.shape
     top, left, bottom, right = padding
-    out_h = (height + top + bottom - dilation[0] * (kernel_h - 1) - 1) // stride[0] + 1
-    out_w = (width + left + right - dilation[1] * (kernel_w - 1) - 1) // stride[1] + 1
+    out_h, out_w = output_size(x, weight, stride, padding, dilation)
     y = torch.empty(
         (batch, out_channels, out_h, out_w),
         device=x.device,
