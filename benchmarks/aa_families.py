@@ -4,10 +4,11 @@
                                                     [--budget quick] [--clones 32]
                                                     [--call-us 500]
 
-Each family goes the way of an answer: every clone is screened beside the parent, the best is timed
-afresh in new workers, and `decide` decides. No minimum gain is asked for, so whatever is accepted
-is an error. `--call-us` is the time of a call for which bursts are planned: the more, the fewer
-calls a burst, and the noisier and the quicker a family. Prints the rate with its 95 % interval.
+Each family goes the way of an answer: every clone is screened beside the parent, the better ones
+again as the budget says, the best is timed afresh in new workers, and `decide` decides. No minimum
+gain is asked for, so whatever is accepted is an error. `--call-us` is the time of a call for which
+bursts are planned: the more, the fewer calls a burst, and the noisier and the quicker a family.
+Prints the rate with its 95 % interval, and how much workers and bursts of one program differ.
 Appends a line of JSON a family; a later run goes on after the last one.
 """
 
@@ -20,6 +21,8 @@ import statistics
 import sys
 import tempfile
 import time
+from collections import defaultdict
+from collections.abc import Sequence
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
@@ -31,7 +34,7 @@ from product import KERNEL, PROBLEM, PROGRAM
 
 from warpwright.ledger import Ledger
 from warpwright.measure.budget import BUDGETS
-from warpwright.measure.family import choose_finalists, screened_gain_pct
+from warpwright.measure.family import choose_again, choose_finalists, screened_gain_pct
 from warpwright.measure.minimum import Minimum
 from warpwright.measure.schedule import PARENT, pair_up, plan_screening
 from warpwright.measuring import open_bench
@@ -47,7 +50,7 @@ NO_MINIMUM = Minimum(0.0, 0.0)
 SOURCE = PROGRAM.replace("STAGES", "3")
 
 
-def screen(table: Table, clones: int, call_us: float) -> dict[str, list[BurstPair]]:
+def screen(table: Table, names: Sequence[str], call_us: float) -> dict[str, list[BurstPair]]:
     """Bursts of every clone beside the parent. They are one program, so they share a worker."""
     bench, budget = table.bench, table.budget
     workers = {PARENT: bench.pool.take(), CLONE: bench.pool.take()}
@@ -55,15 +58,15 @@ def screen(table: Table, clones: int, call_us: float) -> dict[str, list[BurstPai
         worker.load(bench.program(SOURCE))
         bench.warm_up(worker, budget.warm_up_us / 1e6)
     screened = {}
-    for number in range(clones):
+    for name in names:
         plan = plan_screening(budget, CLONE, call_us, seed=secrets.randbelow(2**31))
         bursts = []
         for step in plan:
-            name = step.seat.program
-            burst = bench.burst(workers[name], name, name == CLONE, step.calls, order=step.order)
+            who = step.seat.program
+            burst = bench.burst(workers[who], who, who == CLONE, step.calls, order=step.order)
             assert isinstance(burst, Burst), burst
             bursts.append(burst)
-        screened[f"clone {number}"] = list(pair_up(plan, bursts).candidates[CLONE])
+        screened[name] = list(pair_up(plan, bursts).candidates[CLONE])
     for worker in workers.values():
         bench.pool.give_back(worker)
     return screened
@@ -72,9 +75,16 @@ def screen(table: Table, clones: int, call_us: float) -> dict[str, list[BurstPai
 def family(table: Table, clones: int, call_us: float) -> dict[str, Any]:
     """What became of one family."""
     started = time.monotonic()
-    screened = screen(table, clones, call_us)
+    names = [f"clone {number}" for number in range(clones)]
+    screened = screen(table, names, call_us)
+    screenings = 1
+    while screenings < table.budget.screenings and (again := choose_again(screened, table.budget)):
+        for name, pairs in screen(table, again, call_us).items():
+            screened[name] += _in_new_workers(pairs, screenings)
+        screenings += 1
     row: dict[str, Any] = {
         "screened_pct": {name: screened_gain_pct(pairs) for name, pairs in screened.items()},
+        "screenings": screenings,
         "screening_s": round(time.monotonic() - started, 2),
         "outcome": str(Outcome.KEEP),
     }
@@ -90,6 +100,36 @@ def family(table: Table, clones: int, call_us: float) -> dict[str, Any]:
         ]
     row["wall_s"] = round(time.monotonic() - started, 2)
     return row
+
+
+def _in_new_workers(pairs: Sequence[BurstPair], screening: int) -> list[BurstPair]:
+    """The pairs of a later screening, told apart from those of the ones before."""
+
+    def moved(burst: Burst) -> Burst:
+        return replace(burst, worker=burst.worker + 2 * screening)
+
+    return [BurstPair(moved(pair.parent), moved(pair.candidate)) for pair in pairs]
+
+
+def noises_pct(rows: Sequence[dict[str, Any]]) -> tuple[float, float]:
+    """Standard deviations of one program's times, in percent: of workers, and of a worker's bursts.
+
+    Medians over families; what bursts add to a worker's median is taken off.
+    """
+    of_workers, of_bursts = [], []
+    for row in rows:
+        by_worker = defaultdict(list)
+        for _, worker, time_us in row.get("burst_medians_us", ()):
+            by_worker[worker].append(time_us)
+        if len(by_worker) < 2:
+            continue
+        rounds = statistics.fmean(map(len, by_worker.values()))
+        own = [statistics.fmean(times_us) for times_us in by_worker.values()]
+        within = statistics.fmean(map(statistics.variance, by_worker.values()))
+        between = max(0.0, statistics.variance(own) - within / rounds)
+        of_workers.append(100 * between**0.5 / statistics.fmean(own))
+        of_bursts.append(100 * within**0.5 / statistics.fmean(own))
+    return statistics.median(of_workers), statistics.median(of_bursts)
 
 
 def main() -> None:
@@ -110,6 +150,8 @@ def main() -> None:
     accepted = sum(row["outcome"] == Outcome.ACCEPT for row in rows)
     low, high = exact_interval(accepted, len(rows))
     print(f"accepted {accepted} of {len(rows)} families: 95 % {low:.2%} to {high:.2%}")
+    worker_pct, burst_pct = noises_pct(rows)
+    print(f"workers of one program differ by {worker_pct:.2f} %, bursts by {burst_pct:.2f} %")
 
 
 def measure(options: argparse.Namespace, rows: list[dict[str, Any]]) -> None:

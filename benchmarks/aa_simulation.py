@@ -17,6 +17,7 @@ import json
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -24,7 +25,12 @@ import numpy as np
 import numpy.typing as npt
 
 from warpwright.measure.budget import BUDGETS, FLUSH_US, Budget
-from warpwright.measure.family import Verdicts, choose_finalists, decide_finalists
+from warpwright.measure.family import (
+    Verdicts,
+    choose_again,
+    choose_finalists,
+    decide_finalists,
+)
 from warpwright.measure.minimum import DEFAULT_MINIMUM, Minimum
 from warpwright.measure.schedule import (
     PlannedBurst,
@@ -33,11 +39,12 @@ from warpwright.measure.schedule import (
     plan_finalists,
     plan_screening,
 )
-from warpwright.types.measurement import Burst
+from warpwright.types.measurement import Burst, BurstPair
 
 Values = npt.NDArray[np.float64]
 CANDIDATES = 32
 CALL_US = 2000.0
+ORDERS = 10**6  # finalists are timed after everything else
 
 
 @dataclass(frozen=True)
@@ -133,25 +140,60 @@ class SimulatedCard:
 
 def family(
     noise: Noise, budget: Budget, minimum: Minimum, gain_pct: Mapping[str, float], seed: int
-) -> Verdicts:
-    """One family, from plans to verdicts. `gain_pct` by candidate; the rest are the parent."""
+) -> tuple[Verdicts, int, int]:
+    """One family, from plans to verdicts, with how many screenings and groups it took.
+
+    `gain_pct` by candidate; the rest are the parent.
+    """
     card = SimulatedCard(noise, np.random.default_rng(seed))
-    plans: dict[str, tuple[PlannedBurst, ...]] = {}
-    for number in range(CANDIDATES):
-        first = sum(map(len, plans.values()))
-        name = f"clone{number}"
-        plans[name] = plan_screening(
-            budget, name, CALL_US, seed=seed * CANDIDATES + number, first_order=first
-        )
-    every = [burst for plan in plans.values() for burst in plan]
-    bursts = card.run(every, gain_pct, "screening")
-    screened = {name: pair_up(plan, bursts).candidates[name] for name, plan in plans.items()}
+    names = [f"clone{number}" for number in range(CANDIDATES)]
+    screened: dict[str, tuple[BurstPair, ...]] = dict.fromkeys(names, ())
+    screenings = 0
+    while names and screenings < budget.screenings:
+        screenings += 1
+        phase = f"screening {screenings}"
+        first_seed = (seed * budget.screenings + screenings) * CANDIDATES
+        for name, pairs in _screen(card, names, budget, gain_pct, phase, first_seed).items():
+            screened[name] += pairs
+        names = choose_again(screened, budget)
     finalists = choose_finalists(screened, budget)
     if not finalists:
-        return Verdicts({}, None)
-    plan = plan_finalists(budget, finalists, CALL_US, seed=seed, first_order=len(every))
-    pairs = pair_up(plan, card.run(plan, gain_pct, "finalists"))
-    return decide_finalists(pairs.candidates, pairs.same, minimum=minimum, tried=CANDIDATES)
+        return Verdicts({}, None), screenings, 0
+    plan = plan_finalists(budget, finalists, CALL_US, seed=seed, first_order=ORDERS)
+    bursts: list[Burst] = []
+    for done, groups in pairwise((0, *budget.looks)):
+        now = [burst for burst in plan if done <= burst.seat.group < groups]
+        bursts += card.run(now, gain_pct, "finalists")
+        found = pair_up(plan, bursts)
+        verdicts = decide_finalists(
+            found.candidates,
+            found.same,
+            minimum=minimum,
+            tried=CANDIDATES,
+            looks=len(budget.looks),
+        )
+        if not verdicts.undecided:
+            break
+    return verdicts, screenings, groups
+
+
+def _screen(
+    card: SimulatedCard,
+    names: Sequence[str],
+    budget: Budget,
+    gain_pct: Mapping[str, float],
+    phase: str,
+    first_seed: int,
+) -> dict[str, tuple[BurstPair, ...]]:
+    """One screening of some candidates, each in a new worker."""
+    plans: dict[str, tuple[PlannedBurst, ...]] = {}
+    for number, name in enumerate(names):
+        first = sum(map(len, plans.values()))
+        plans[name] = plan_screening(
+            budget, name, CALL_US, seed=first_seed + number, first_order=first
+        )
+    bursts = card.run([burst for plan in plans.values() for burst in plan], gain_pct, phase)
+    return {name: pair_up(plan, bursts).candidates[name] for name, plan in plans.items()}
 
 
 def exact_interval(hits: int, trials: int, confidence: float = 0.95) -> tuple[float, float]:
@@ -187,11 +229,13 @@ def simulate(
     gains = {"clone7": gain_pct} if gain_pct else {}
     rows = []
     for number in range(families):
-        verdicts = family(noise, budget, minimum, gains, seed + number)
+        verdicts, screenings, groups = family(noise, budget, minimum, gains, seed + number)
         best = verdicts.comparisons.get(verdicts.chosen or "clone7")
         rows.append(
             {
                 "seed": seed + number,
+                "screenings": screenings,
+                "groups": groups,
                 "finalists": len(verdicts.comparisons),
                 "chosen": verdicts.chosen,
                 "gain_pct": None if best is None else best.gain_pct,

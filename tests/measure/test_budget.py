@@ -38,6 +38,12 @@ def test_a_time_that_is_none_plans_nothing(call_us: float) -> None:
         DEFAULT.calls(call_us)
 
 
+@pytest.mark.parametrize("looks", [(), (6, 6), (6, 4)])
+def test_looks_that_do_not_grow_are_refused(looks: tuple[int, ...]) -> None:
+    with pytest.raises(ValueError, match="groups that grow"):
+        replace(DEFAULT, looks=looks)
+
+
 def test_an_odd_number_of_rounds_is_refused() -> None:
     with pytest.raises(ValueError, match="in twos"):
         replace(DEFAULT, rounds=5)

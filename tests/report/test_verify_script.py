@@ -150,7 +150,7 @@ def test_every_name_that_it_uses_is_defined(tmp_path: Path) -> None:
 
 
 def test_its_budget_is_the_default_one(loaded: ModuleType) -> None:
-    assert (DEFAULT.groups, DEFAULT.rounds) == (loaded.GROUPS, loaded.ROUNDS)
+    assert (DEFAULT.looks[0], DEFAULT.rounds) == (loaded.GROUPS, loaded.ROUNDS)
     assert (DEFAULT.burst_us, CONFIDENCE) == (loaded.BURST_US, loaded.CONFIDENCE)
     assert (DEFAULT.min_calls, DEFAULT.max_calls) == (loaded.MIN_CALLS, loaded.MAX_CALLS)
 

@@ -32,7 +32,7 @@ from warpwright.types.verdict import Status
 pytestmark = pytest.mark.triton
 
 SMALL = replace(
-    QUICK, screening_burst_us=6_000, burst_us=6_000, warm_up_us=5_000, max_calls=8, groups=3
+    QUICK, screening_burst_us=6_000, burst_us=6_000, warm_up_us=5_000, max_calls=8, looks=(3,)
 )
 
 
@@ -97,12 +97,53 @@ def test_screening_tells_faster_wrong_and_hanging_configs_apart(
 def test_a_faster_program_is_accepted_and_its_samples_are_kept(
     study: Study, fast: str, tmp_path: Path
 ) -> None:
-    with table_for(study, tmp_path) as table:
+    budget = replace(SMALL, looks=(3, 5))
+    with table_for(study, tmp_path, budget) as table:
         final = decide_on(table, fast, call_us=900.0, minimum=Minimum(1.0, 2.0), tried=3)
     assert final.comparison is not None
     assert final.comparison.outcome is Outcome.ACCEPT, final.comparison
     assert final.comparison.tried == 3
-    assert len(final.bursts) == SMALL.groups * SMALL.rounds * 3
+    assert len(final.bursts) == 3 * budget.rounds * 3  # the first look was enough
+
+
+def test_those_near_the_best_are_screened_again_and_others_are_not(
+    workshop: ModuleType, study: Study, slow: str, tmp_path: Path
+) -> None:
+    """Warps mean nothing to the interpreter, so the first two are one and the same."""
+    wide = replace(SMALL, screenings=2, finalist_margin_pct=15.0)
+    near = [Config.of({"BLOCK": 2048}, warps) for warps in (4, 8)]
+    entrants = [
+        Entrant(workshop.KERNEL, config, True, slow, {workshop.KERNEL: config})
+        for config in (*near, Config.of({"BLOCK": 128}))
+    ]
+    with table_for(study, tmp_path, wide) as table, Screening(table) as screening:
+        screening.start()
+        once = screening.run(entrants)
+        twice = screening.run_again(entrants, once)
+    assert [len(t.bursts) for t in once] == [2 * SMALL.screening_rounds] * 3
+    assert [len(t.bursts) // len(o.bursts) for t, o in zip(twice, once, strict=True)] == [2, 2, 1]
+    for first, both in zip(once[:2], twice, strict=False):
+        assert both.bursts[: len(first.bursts)] == first.bursts
+        assert len({burst.worker for burst in both.bursts}) == 3  # the parent's, and two of its own
+        assert both.gain_pct is not None and both.gain_pct != first.gain_pct
+    assert twice[2] == once[2]
+
+
+def test_a_decision_that_stays_open_gets_the_groups_of_the_next_look(
+    study: Study, fast: str, tmp_path: Path
+) -> None:
+    """It takes between its own time and the parent's, so its gain is large and never sure."""
+    fickle = fast.replace(
+        "    y = torch.empty_like(x)",
+        "    time.sleep(0.0005 * random.random())\n    y = torch.empty_like(x)",
+    )
+    budget = replace(SMALL, looks=(2, 3))
+    with table_for(study, tmp_path, budget) as table:
+        program = f"import random\nimport time\n{fickle}"
+        final = decide_on(table, program, call_us=900.0, minimum=Minimum(1.0, 2.0), tried=1)
+    assert final.comparison is not None
+    assert final.comparison.confidence == pytest.approx(0.99)
+    assert len(final.bursts) == 3 * budget.rounds * 3
 
 
 def test_a_copy_of_the_parent_is_not_accepted(study: Study, slow: str, tmp_path: Path) -> None:

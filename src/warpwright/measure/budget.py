@@ -16,17 +16,20 @@ class Budget:
     """A profile.
 
     A *round* is one burst of every program. Screening times a candidate against the parent in one
-    worker each. The finalists are timed in `groups` groups of new workers: a group has two for
-    the parent (A/A) and one for each finalist, and its own `rounds`.
+    worker each; where that turns out noisy, the better half is screened again, `screenings` times
+    in all at most. The finalists are timed in groups of new workers: a group has two for the
+    parent (A/A) and one for each finalist, and its own `rounds`. After so many groups as each of
+    `looks` says, it is asked whether the timings decide; the last number is the end.
     """
 
     name: str
     candidates: int  # new configs a kernel that are screened, at most
     screening_rounds: int
+    screenings: int
     screening_burst_us: float  # what the calls of a burst should take together
     finalists: int
     finalist_margin_pct: float
-    groups: int
+    looks: tuple[int, ...]
     rounds: int
     burst_us: float
     warm_up_us: float  # before the first burst of a worker
@@ -37,6 +40,13 @@ class Budget:
     def __post_init__(self) -> None:
         if self.screening_rounds % 2 or self.rounds % 2:
             raise ValueError("rounds come in twos: an order and its reverse")
+        if not self.looks or list(self.looks) != sorted(set(self.looks)):
+            raise ValueError(f"looks are numbers of groups that grow: {self.looks}")
+
+    @property
+    def groups(self) -> int:
+        """Groups of workers at the most."""
+        return self.looks[-1]
 
     def screening_calls(self, call_us: float) -> int:
         """Calls a burst in screening, for a program of this time a call."""
@@ -57,10 +67,10 @@ class Budget:
         return self.warm_up_us + 2 * self.screening_rounds * burst_us
 
     def finalists_us(self, call_us: float, finalists: int | None = None) -> float:
-        """Expected time of the finalists' rounds, without starting workers."""
+        """Expected time of the finalists' rounds until the first look, without starting workers."""
         programs = 2 + (self.finalists if finalists is None else finalists)
         burst_us = _burst_wall_us(self.calls(call_us), call_us)
-        return self.groups * programs * (self.warm_up_us + self.rounds * burst_us)
+        return self.looks[0] * programs * (self.warm_up_us + self.rounds * burst_us)
 
 
 def _burst_wall_us(calls: int, call_us: float) -> float:
@@ -71,10 +81,11 @@ QUICK = Budget(
     name="quick",
     candidates=8,
     screening_rounds=4,
+    screenings=1,
     screening_burst_us=10_000,
     finalists=1,
     finalist_margin_pct=1.0,
-    groups=4,
+    looks=(4,),
     rounds=4,
     burst_us=15_000,
     warm_up_us=30_000,
@@ -84,10 +95,11 @@ DEFAULT = Budget(
     name="default",
     candidates=24,
     screening_rounds=6,
+    screenings=5,
     screening_burst_us=14_000,
     finalists=2,
     finalist_margin_pct=1.0,
-    groups=6,
+    looks=(6, 16),
     rounds=10,
     burst_us=20_000,
     warm_up_us=50_000,
@@ -96,10 +108,11 @@ THOROUGH = Budget(
     name="thorough",
     candidates=64,
     screening_rounds=12,
+    screenings=5,
     screening_burst_us=20_000,
     finalists=3,
     finalist_margin_pct=2.0,
-    groups=10,
+    looks=(10, 24),
     rounds=16,
     burst_us=40_000,
     warm_up_us=100_000,

@@ -18,8 +18,8 @@ from warpwright.resources.predicates import gain_counts, is_unstable
 from warpwright.types.measurement import BurstPair, Comparison, Outcome
 
 CONFIDENCE = 0.98
-"""Of the interval of all finalists together: identical programs pass by chance in one of 100
-families at the most, before the minimum gain is asked for."""
+"""Of the intervals of all finalists and looks together: identical programs pass by chance in one
+of 100 families at the most, before the minimum gain is asked for."""
 MIN_GROUPS = 2
 """Groups of workers without which nothing is known of what differs between processes."""
 
@@ -31,15 +31,17 @@ def decide(
     minimum: Minimum = DEFAULT_MINIMUM,
     tried: int = 1,
     finalists: int = 1,
+    looks: int = 1,
     confidence: float = CONFIDENCE,
 ) -> Comparison:
     """Accept a candidate, keep the parent, or call the gain unstable.
 
     `pairs` hold parent and candidate, `same` parent and parent in another worker of the same run
     (A/A). Both must be fresh: taken after the candidate was chosen among the `tried`. Of several
-    `finalists` each gets its share of the error (Bonferroni), so all intervals hold at once.
+    `finalists` each gets its share of the error, and so does each of the `looks` that the plan
+    has at the timings (Bonferroni), so all intervals hold at once.
     """
-    own = 1 - (1 - confidence) / finalists
+    own = 1 - (1 - confidence) / (finalists * looks)
     counted = _Context(minimum, tried, own, len(pairs))
     fault = fault_among([*pairs, *same])
     if fault is not None:

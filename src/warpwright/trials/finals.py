@@ -6,7 +6,7 @@ import secrets
 from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
-from itertools import groupby
+from itertools import pairwise
 from typing import Any
 
 from pydantic import TypeAdapter
@@ -102,25 +102,31 @@ def _encoded(checked: Checked) -> dict[str, Any]:
 def decide_on(table: Table, source: str, *, call_us: float, minimum: Minimum, tried: int) -> Final:
     """Time a program against its parent in groups of new workers, and decide.
 
-    `call_us`: the parent's time a call. Raises ParentFailedError.
+    After the groups of each look that the budget has; later ones follow only where an earlier one
+    leaves it open. `call_us`: the parent's time a call. Raises ParentFailedError.
     """
-    name = digest(source)
+    name, looks = digest(source), table.budget.looks
     seed = int(table.once(f"plan {name}", _draw_seed, {})["seed"])
     plan = plan_finalists(table.budget, [ANSWER], call_us, seed=seed)
     bursts: list[Burst] = []
-    for group, steps in groupby(plan, key=lambda step: step.seat.group):
-        planned = list(steps)
-        table.tell("decide", f"fresh timings: group {group + 1} of {table.budget.groups}")
-        result = table.once(
-            f"group {group} of {name}",
-            lambda planned=planned: _Group(table, source).run(planned),  # type: ignore[misc]
-            {"failure": GIVEN_UP},
+    for done, groups in pairwise((0, *looks)):
+        for group in range(done, groups):
+            table.tell("decide", f"fresh timings: group {group + 1} of {groups}")
+            planned = [step for step in plan if step.seat.group == group]
+            result = table.once(
+                f"group {group} of {name}",
+                lambda planned=planned: _Group(table, source).run(planned),  # type: ignore[misc]
+                {"failure": GIVEN_UP},
+            )
+            if result.get("failure"):
+                return Final(None, tuple(bursts), f"while it was timed: {result['failure']}")
+            bursts += BURSTS.validate_python(result["bursts"])
+        pairs = pair_up(plan, bursts)
+        verdicts = decide_finalists(
+            pairs.candidates, pairs.same, minimum=minimum, tried=tried, looks=len(looks)
         )
-        if result.get("failure"):
-            return Final(None, tuple(bursts), f"while it was timed: {result['failure']}")
-        bursts += BURSTS.validate_python(result["bursts"])
-    pairs = pair_up(plan, bursts)
-    verdicts = decide_finalists(pairs.candidates, pairs.same, minimum=minimum, tried=tried)
+        if not verdicts.undecided:
+            break
     return Final(verdicts.comparisons[ANSWER], tuple(bursts))
 
 

@@ -10,15 +10,14 @@ from warpwright.drafting import Timed
 from warpwright.measure.family import choose_finalists
 from warpwright.measure.light import Light, against_light, light_floor
 from warpwright.measure.minimum import Minimum
-from warpwright.measure.schedule import PARENT
 from warpwright.trials.apart import measure_apart
 from warpwright.trials.entrants import Entrant, entrants_of
 from warpwright.trials.finals import Final, check_in_full, check_program, decide_on
-from warpwright.trials.screening import Screening, told
+from warpwright.trials.screening import Screening, pairs_of, told
 from warpwright.trials.setup import Table, card
 from warpwright.types.answer import ConfigPlan
 from warpwright.types.config import Config
-from warpwright.types.measurement import BurstPair, Outcome
+from warpwright.types.measurement import Outcome
 from warpwright.types.study import Study
 from warpwright.types.trial import ConfigTrial, Trial
 from warpwright.types.verdict import GateReport, Status
@@ -89,11 +88,23 @@ def measure_configs(table: Table, study: Study, plans: Sequence[ConfigPlan]) -> 
             "screen",
             f"measuring {len(entrants)} configs beside the parent on {card(table.bench.gpu)}",
         )
-        trials = screening.run(entrants)
+        trials = _screened(screening, entrants, [plan.kernel for plan in plans])
     trial = Trial(table.bench.gpu, table.budget.name, configs=trials, resumed=table.session.resumed)
     by_key = {(entrant.kernel, entrant.config): entrant for entrant in entrants}
     timed = {plan.kernel: _timed(table, plan.kernel, trials) for plan in plans}
     return MeasuredConfigs(table, study, trial, by_key, timed)
+
+
+def _screened(
+    screening: Screening, entrants: Sequence[Entrant], kernels: Sequence[str]
+) -> tuple[ConfigTrial, ...]:
+    """Every config once; then each kernel's new ones near the best, until their order is clear."""
+    first = dict(zip((entrant.name for entrant in entrants), screening.run(entrants), strict=True))
+    for kernel in kernels:
+        new = [entrant for entrant in entrants if entrant.kernel == kernel and entrant.proposed]
+        again = screening.run_again(new, [first[entrant.name] for entrant in new])
+        first |= dict(zip((entrant.name for entrant in new), again, strict=True))
+    return tuple(first.values())
 
 
 def _timed(table: Table, kernel: str, trials: Sequence[ConfigTrial]) -> Timed:
@@ -111,16 +122,6 @@ def _timed(table: Table, kernel: str, trials: Sequence[ConfigTrial]) -> Timed:
         tuple(new[name].config for name in names),
         tuple(new[name].config for name in others),
         {trial.config: f"measured: {told(trial)}" for trial in own},
-    )
-
-
-def pairs_of(trial: ConfigTrial) -> tuple[BurstPair, ...]:
-    """The bursts of each round: a round is two bursts in a row, in either order."""
-    ordered = sorted(trial.bursts, key=lambda burst: burst.order)
-    rounds = zip(ordered[::2], ordered[1::2], strict=True)
-    return tuple(
-        BurstPair(one, other) if one.program == PARENT else BurstPair(other, one)
-        for one, other in rounds
     )
 
 

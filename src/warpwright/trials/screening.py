@@ -6,20 +6,21 @@ What is measured here chooses who is looked at again. It decides nothing (docs/d
 from __future__ import annotations
 
 import secrets
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from statistics import median
 from typing import Any
 
 from pydantic import TypeAdapter
 
-from warpwright.measure.family import screened_gain_pct
+from warpwright.measure.family import choose_again, screened_gain_pct
 from warpwright.measure.samples import burst_median_us
 from warpwright.measure.schedule import PARENT, pair_up, plan_screening
 from warpwright.sandbox.worker import Worker, chosen_configs
 from warpwright.trials.entrants import Entrant
 from warpwright.trials.setup import GIVEN_UP, TUNING_S, Table, why
 from warpwright.types.config import Config
-from warpwright.types.measurement import Burst
+from warpwright.types.measurement import Burst, BurstPair
 from warpwright.types.trial import ConfigTrial
 from warpwright.types.verdict import CheckResult, Status
 from warpwright.types.worker import Done
@@ -90,12 +91,41 @@ class Screening:
             trials.append(trial)
         return tuple(trials)
 
+    def run_again(
+        self, entrants: Sequence[Entrant], trials: Sequence[ConfigTrial]
+    ) -> tuple[ConfigTrial, ...]:
+        """Time those near the best of what `run` found in other workers, until the order is clear.
+
+        Returns all trials, with what was added to some. Raises ParentFailedError.
+        """
+        found = dict(zip((entrant.name for entrant in entrants), trials, strict=True))
+        numbers = {entrant.name: number for number, entrant in enumerate(entrants, 1)}
+        by_name = {entrant.name: entrant for entrant in entrants}
+        for screening in range(2, self._table.budget.screenings + 1):
+            pairs = {name: pairs_of(trial) for name, trial in found.items() if not trial.failure}
+            again = choose_again(pairs, self._table.budget)
+            for place, name in enumerate(again, 1):
+                number = numbers[name] + (screening - 1) * len(entrants)
+                result = self._table.once(
+                    f"{_item(by_name[name])} ({screening})",
+                    lambda name=name, number=number: self._time(by_name[name], number),  # type: ignore[misc]
+                    {"failure": GIVEN_UP},
+                )
+                found[name] = _with_more(found[name], result)
+                self._table.tell(
+                    "screen",
+                    f"near the best, {place} of {len(again)} once more: "
+                    f"{name}: {told(found[name])}",
+                )
+            if not again:
+                break
+        return tuple(found.values())
+
     def _measure(self, entrant: Entrant, number: int) -> dict[str, Any]:
-        bench, budget = self._table.bench, self._table.budget
-        if self._parent is None or not self._parent.healthy:
-            self.start()
-        worker = bench.pool.take()
-        try:
+        """Accuracy, then times."""
+        bench = self._table.bench
+
+        def checked(worker: Worker) -> dict[str, Any]:
             program = bench.program(entrant.source, entrant.pins)
             checked = bench.check(
                 worker, program, str(entrant.config), SCREENED_CASES, entrant.launches
@@ -105,6 +135,29 @@ class Screening:
                 return {**found, "failure": why(checked.failure)}
             if checked.result.status is Status.FAIL:
                 return {**found, "failure": "its output is wrong at full size", "wrong": True}
+            return found
+
+        return self._timed(checked, number)
+
+    def _time(self, entrant: Entrant, number: int) -> dict[str, Any]:
+        """Times alone, of a program that was found right."""
+        bench = self._table.bench
+
+        def loaded(worker: Worker) -> dict[str, Any]:
+            answer = worker.load(bench.program(entrant.source, entrant.pins))
+            return {} if isinstance(answer, Done) else {"failure": why(answer)}
+
+        return self._timed(loaded, number)
+
+    def _timed(self, prepare: Callable[[Worker], dict[str, Any]], number: int) -> dict[str, Any]:
+        bench, budget = self._table.bench, self._table.budget
+        if self._parent is None or not self._parent.healthy:
+            self.start()
+        worker = bench.pool.take()
+        try:
+            found = prepare(worker)
+            if "failure" in found:
+                return found
             warm = bench.warm_up(worker, budget.warm_up_us / 1e6)
             if not isinstance(warm, Done):
                 return {**found, "failure": why(warm)}
@@ -128,11 +181,10 @@ class Screening:
                     raise ParentFailedError(why(burst))
                 return {"failure": f"while it was timed: {why(burst)}"}
             bursts.append(burst)
-        gain_pct = screened_gain_pct(pair_up(plan, bursts).candidates[CANDIDATE])
+        usable = screened_gain_pct(pair_up(plan, bursts).candidates[CANDIDATE]) is not None
         return {
             "bursts": BURSTS.dump_python(tuple(bursts), mode="json"),
-            "gain_pct": gain_pct,
-            **({"failure": "its timings are of no use"} if gain_pct is None else {}),
+            **({} if usable else {"failure": "its timings are of no use"}),
         }
 
 
@@ -144,23 +196,46 @@ def _item(entrant: Entrant) -> str:
 
 
 def _decoded(entrant: Entrant, result: Mapping[str, Any]) -> ConfigTrial:
-    bursts = BURSTS.validate_python(result.get("bursts", ()))
-    of = {
-        program: burst_median_us([b for b in bursts if b.program == program]) if bursts else None
-        for program in (PARENT, CANDIDATE)
-    }
     accuracy = result.get("accuracy")
-    return ConfigTrial(
+    trial = ConfigTrial(
         entrant.kernel,
         entrant.config,
         entrant.proposed,
         accuracy=None if accuracy is None else CHECK.validate_python(accuracy),
-        time_us=of[CANDIDATE],
-        parent_us=of[PARENT],
-        gain_pct=result.get("gain_pct"),
         failure=result.get("failure"),
         wrong=bool(result.get("wrong")),
-        bursts=bursts,
+    )
+    return _with_bursts(trial, BURSTS.validate_python(result.get("bursts", ())))
+
+
+def _with_more(trial: ConfigTrial, result: Mapping[str, Any]) -> ConfigTrial:
+    """A trial with the bursts of one more screening, or with the failure that it met there."""
+    if result.get("failure"):
+        return replace(trial, failure=result["failure"], gain_pct=None)
+    more = BURSTS.validate_python(result["bursts"])
+    first = len(trial.bursts)
+    later = tuple(replace(burst, order=first + burst.order) for burst in more)
+    return _with_bursts(trial, (*trial.bursts, *later))
+
+
+def _with_bursts(trial: ConfigTrial, bursts: tuple[Burst, ...]) -> ConfigTrial:
+    if not bursts:
+        return trial
+    time_us, parent_us = (
+        burst_median_us([burst for burst in bursts if burst.program == program])
+        for program in (CANDIDATE, PARENT)
+    )
+    timed = replace(trial, time_us=time_us, parent_us=parent_us, bursts=bursts)
+    return replace(timed, gain_pct=screened_gain_pct(pairs_of(timed)))
+
+
+def pairs_of(trial: ConfigTrial) -> tuple[BurstPair, ...]:
+    """The bursts of each round: a round is two bursts in a row, in either order."""
+    ordered = sorted(trial.bursts, key=lambda burst: burst.order)
+    rounds = zip(ordered[::2], ordered[1::2], strict=True)
+    return tuple(
+        BurstPair(one, other) if one.program == PARENT else BurstPair(other, one)
+        for one, other in rounds
     )
 
 
