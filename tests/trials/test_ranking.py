@@ -19,6 +19,7 @@ from warpwright.trials.setup import TrialSetup
 from warpwright.types.bench import BenchResult, BenchRow
 from warpwright.types.evidence import Origin
 from warpwright.types.gpu import ResolvedGpu
+from warpwright.types.optimization import Screened
 from warpwright.types.shapes import Problem
 
 pytestmark = pytest.mark.triton
@@ -78,18 +79,45 @@ def test_candidates_are_ranked_by_time_and_the_program_stands_beside_eager(tmp_p
     assert record.ranking_origin == "measured"
 
 
-def test_a_wrong_candidate_gets_no_place(tmp_path: Path) -> None:
+@pytest.fixture(scope="module")
+def usable() -> list[Screened]:
     task = recognized(PROBLEM, GPU.sheet, Workbench())
-    found = screen(candidates(task, GPU.sheet)[:2], PROBLEM, GPU, Workbench())
-    usable = [entry for entry in found if entry.rejected is None]
-    assert len(usable) == 2
-    wrong = usable[1].candidate
-    spoiled = f"{wrong.program}{SPOILING}"
-    entries = [usable[0], replace(usable[1], candidate=replace(wrong, program=spoiled))]
+    found = screen(candidates(task, GPU.sheet)[:3], PROBLEM, GPU, Workbench())
+    made = [entry for entry in found if entry.rejected is None]
+    assert len(made) == 3
+    return made
+
+
+def spoiled(entry: Screened, predicted_us: float) -> Screened:
+    program = f"{entry.candidate.program}{SPOILING}"
+    return predicted(
+        replace(entry, candidate=replace(entry.candidate, program=program)), predicted_us
+    )
+
+
+def predicted(entry: Screened, predicted_us: float) -> Screened:
+    return replace(entry, candidate=replace(entry.candidate, predicted_us=predicted_us))
+
+
+def test_a_wrong_candidate_and_a_hopeless_one_get_no_place(
+    usable: list[Screened], tmp_path: Path
+) -> None:
+    right, hopeless = predicted(usable[0], 3.0), predicted(usable[2], 9.0)
+    entries = [right, spoiled(usable[1], 2.9), hopeless]
     ranking = measured_ranker(TrialSetup(tmp_path, QUICK, "cpu"), "H100")(PROBLEM, entries)
-    assert [entry.candidate for entry in ranking.order] == [usable[0].candidate]
+    assert ranking.order == (right,)
     assert "1 of 2 failed there" in ranking.how
     assert "wrong" in ranking.how
+
+
+@pytest.mark.slow
+def test_where_all_that_promised_much_are_wrong_the_others_are_measured(
+    usable: list[Screened], tmp_path: Path
+) -> None:
+    right = predicted(usable[0], 30.0)
+    entries = [spoiled(usable[1], 1.0), right]
+    ranking = measured_ranker(TrialSetup(tmp_path, QUICK, "cpu"), "H100")(PROBLEM, entries)
+    assert ranking.order == (right,)
 
 
 @pytest.mark.parametrize(

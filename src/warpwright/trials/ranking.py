@@ -24,6 +24,9 @@ from warpwright.types.verdict import Status
 EAGER = tuple(variant for variant in OPPONENTS if variant.compile is None)
 GROUPS = 2
 ROUNDS = 6
+HOPELESS = 3.0
+"""Times the best prediction: what is predicted slower is only measured where all others fail. Over
+40 layers on an H100 the fastest candidate was predicted at most 1.64 times as slow as the best."""
 
 
 def measured_ranker(
@@ -36,18 +39,44 @@ def measured_ranker(
     """
 
     def rank(problem: Problem, usable: Sequence[Screened]) -> Ranking:
-        reasons = []
-        for first in usable:  # any that runs will do: the others are timed beside it
-            measured = _screened(setup, target, problem, first, usable, tell)
-            if not isinstance(measured, str):
-                return _ranking(usable, *measured)
-            reasons.append(f"{label(first.candidate)}: {measured}")
-        raise MissingToolError(
-            f"no candidate runs on this machine's GPU: {'; '.join(reasons[:2])}",
-            hint="`warpwright doctor` says what this machine can do; --no-measure predicts",
-        )
+        found, reasons = [], []
+        for tried in _with_hope_first(usable):
+            ranking = _ranked(setup, target, problem, tried, tell)
+            if isinstance(ranking, Ranking):
+                found.append(ranking)
+                if ranking.order:
+                    break
+            else:
+                reasons += ranking
+        if not found:
+            raise MissingToolError(
+                f"no candidate runs on this machine's GPU: {'; '.join(reasons[:2])}",
+                hint="`warpwright doctor` says what this machine can do; --no-measure predicts",
+            )
+        return found[-1]
 
     return rank
+
+
+def _ranked(
+    setup: TrialSetup, target: str, problem: Problem, tried: Sequence[Screened], tell: Listener
+) -> Ranking | list[str]:
+    """The ranking, or why none of them runs."""
+    reasons = []
+    for first in tried:  # any that runs will do: the others are timed beside it
+        measured = _screened(setup, target, problem, first, tried, tell)
+        if not isinstance(measured, str):
+            return _ranking(tried, *measured)
+        reasons.append(f"{label(first.candidate)}: {measured}")
+    return reasons
+
+
+def _with_hope_first(usable: Sequence[Screened]) -> list[Sequence[Screened]]:
+    """Those that may be the fastest; then, in case none of them is any good, the others."""
+    best_us = min((entry.candidate.predicted_us for entry in usable), default=0.0)
+    hopeful = [e for e in usable if e.candidate.predicted_us <= HOPELESS * best_us]
+    others = [e for e in usable if e.candidate.predicted_us > HOPELESS * best_us]
+    return [hopeful, others] if others else [hopeful]
 
 
 def _screened(
