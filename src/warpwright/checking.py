@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
 from warpwright.accuracy import not_verified
@@ -13,17 +13,19 @@ from warpwright.formats.reply import Reply
 from warpwright.judging import judge_candidate
 from warpwright.proposers.configs import TuningRules
 from warpwright.resources.gpus import resolve_gpu
-from warpwright.runnable import configs_run, host_code_failed
+from warpwright.runnable import configs_run, host_code_failed, offsets_wrap
 from warpwright.sandbox.trace import TraceFailed, trace_program
 from warpwright.source.view import read_program
 from warpwright.specialist import GPU_SECTION, study_request
 from warpwright.study import Subject, Workbench, study_kernel
+from warpwright.types.calls import KernelCalls
 from warpwright.types.program import ProgramView
 from warpwright.types.request import Request
 from warpwright.types.shapes import Problem
 from warpwright.types.study import KernelStudy, Study
 from warpwright.types.trace import Trace
 from warpwright.types.verdict import CheckResult, GateReport, Status, Violation
+from warpwright.wide_offsets import wrapped_offsets
 
 
 def check_reply(
@@ -94,7 +96,27 @@ def _study_child(
     kernels = {c.name: study_kernel(c, c.configs, subject, parent.gpu.sheet, bench) for c in calls}
     resources = configs_run(child, kernels, parent, trace)
     resources = replace(resources, notes=(*unknown, *resources.notes))
+    resources = _with_offsets(resources, child, calls, parent, bench)
     return kernels, resources if traced is None else _joined(traced, resources), trace
+
+
+def _with_offsets(
+    resources: CheckResult,
+    child: ProgramView,
+    calls: Sequence[KernelCalls],
+    parent: Study,
+    bench: Workbench,
+) -> CheckResult:
+    """The check, failed where the reply reads or writes by offsets that wrap."""
+    sheet = parent.gpu.sheet
+    wrapped = wrapped_offsets(calls, child.source, sheet, bench.cache)
+    if not wrapped:
+        return resources
+    inherited = wrapped_offsets(parent.calls, parent.view.source, sheet, bench.cache)
+    violations = offsets_wrap(child, wrapped, inherited)
+    if not violations:
+        return resources
+    return replace(resources, status=Status.FAIL, violations=(*resources.violations, *violations))
 
 
 def _joined(traced: CheckResult, compiled: CheckResult) -> CheckResult:

@@ -11,6 +11,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from enum import Enum, auto
 
+from warpwright.diagnosis.wrapped_offsets import WrappedOffset
 from warpwright.resources.launchability import unlaunchable_grid
 from warpwright.sandbox.trace import TraceFailed
 from warpwright.source.parsing import lines_of
@@ -25,6 +26,7 @@ CHECK = "resources"
 HOST_CODE = "program.runs"
 CONFIGS = "configs.launchable"
 GRID = "grid.launchable"
+OFFSETS = "offsets.wide_enough"
 
 # In Triton 3.3 and gone since: a reply for that version may use them.
 OTHER_TRITON = ("_experimental_", "nv_tma_desc_type")
@@ -90,6 +92,22 @@ def _grids_too_large(trace: Trace, parent: Study) -> list[Violation]:
 
 def _limits(launch: Launch) -> list[Unlaunchable]:
     return [limit for config in launch.configs for limit in unlaunchable_grid(config.grid)]
+
+
+def offsets_wrap(
+    child: ProgramView,
+    wrapped: Mapping[str, WrappedOffset],
+    inherited: Mapping[str, WrappedOffset],
+) -> list[Violation]:
+    """Kernels that go by offsets which 32 bits do not hold, where the parent's do not."""
+    expected = "offsets in 64 bits where a tensor has 2³¹ elements and more"
+    found = []
+    for name, access in wrapped.items():
+        kernel = child.kernel(name)
+        if name not in inherited:
+            line = None if kernel is None else kernel.line
+            found.append(Violation(OFFSETS, line, expected, f"{name}: {access}"))
+    return found
 
 
 def _sorted_out(

@@ -33,7 +33,7 @@ DTYPE_BYTES = {
 
 
 @dataclass(frozen=True, slots=True)
-class _Bound:
+class Bound:
     """A launch's arguments as the function's: by value name what each pointer or integer is."""
 
     scalars: Mapping[str, int]
@@ -79,7 +79,7 @@ def launch_work(
     if function is None:
         return LaunchWork(None, None, None, lacks=("the kernel's intermediate representation",))
     arguments = {**launch.arguments, **traced.arguments}
-    bound = _bind(function, names, arguments, traced)
+    bound = bind_arguments(function, names, arguments, traced)
     if bound is None:
         return LaunchWork(None, None, None, lacks=("which argument is which",))
     work = grid_work(function, bound.scalars, bound.pointers, traced.grid)
@@ -183,12 +183,12 @@ def _count_loops(function: IrFunction) -> int:
     )
 
 
-def _bind(
+def bind_arguments(
     function: IrFunction,
     names: Sequence[str],
     arguments: Mapping[str, Argument],
     traced: TracedConfig,
-) -> _Bound | None:
+) -> Bound | None:
     """Match the function's arguments with parameters; None where their numbers disagree.
 
     A descriptor is followed by its sizes and strides, two arguments for each dimension.
@@ -212,7 +212,7 @@ def _bind(
             pointers[value] = name
         elif kind[:1] == "i" and isinstance(number, int):
             scalars[value] = int(number)
-    return _Bound(scalars, pointers) if position == len(function.arguments) else None
+    return Bound(scalars, pointers) if position == len(function.arguments) else None
 
 
 def _least_bytes(
