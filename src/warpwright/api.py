@@ -42,7 +42,7 @@ from warpwright.resources.gpus import stated_gpu
 from warpwright.sandbox.cache import ResultCache
 from warpwright.source.view import read_program
 from warpwright.specialist import answer_request, study_request
-from warpwright.study import Subject, Workbench, study_program
+from warpwright.study import Subject, Workbench, read_view, study_program
 from warpwright.trials.ranking import beside_eager, measured_ranker
 from warpwright.types.answer import Answer, Decision
 from warpwright.types.bench import BenchResult
@@ -155,12 +155,13 @@ def check_run(
     *,
     problem: Problem | None = None,
     document: str | None = None,
+    reply_document: str | None = None,
     use_cache: bool = True,
     listener: Listener = silent,
 ) -> CheckRun:
-    """`check`, kept in the journal."""
+    """`check`, kept in the journal. `document` and `reply_document` name both in errors."""
     parsed = parse_request(request, document=document)
-    found = parse_reply(reply)
+    found = parse_reply(reply, document=reply_document)
     with RecordedRun("check", document, listener) as run:
         gate = check_reply(parsed, found, _bench(use_cache, run), problem)
         run.finish(str(gate.status), check_record(gate, run.id).model_dump(mode="json"))
@@ -271,11 +272,16 @@ def request(
     kind: str = "single",
     profile: str | None = None,
     problem: str | None = None,
+    document: str | None = None,
+    problem_document: str | None = None,
 ) -> str:
-    """A request document for a program. `profile` is JSON text, `problem` a problem file's text."""
-    read_program(program)
+    """A request document for a program. `profile` is JSON text, `problem` a problem file's text.
+
+    `document` and `problem_document` name program and problem in errors.
+    """
+    read_view(Subject(program, document))
     if problem is not None:
-        read_problem(problem)
+        read_problem(problem, document=problem_document)
     return render_request(
         Request(
             gpu=stated_gpu(target_gpu(gpu).sheet),
