@@ -38,7 +38,7 @@ from warpwright.profiling.run import CLOCK_CONTROLS, Plan, profile_program
 from warpwright.report.optimization_record import optimization_record
 from warpwright.report.record import answer_record, bench_record, check_record
 from warpwright.report.verify_script import verify_script
-from warpwright.resources.gpus import stated_gpu
+from warpwright.resources.gpus import resolve_gpu, stated_gpu
 from warpwright.sandbox.cache import ResultCache
 from warpwright.source.view import read_program
 from warpwright.specialist import answer_request, study_request
@@ -249,7 +249,8 @@ def target_gpu(name: str) -> ResolvedGpu:
     """
     if name.strip().lower() == HERE:
         return local_gpu()
-    return ResolvedGpu(find_gpu(name))
+    find_gpu(name)  # an error that lists the names; a board that we do not know has no numbers here
+    return resolve_gpu(StatedGpu(name))
 
 
 def _retargeted(request: Request, gpu: ResolvedGpu) -> Request:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from warpwright.report.cause_text import details, headline
+from warpwright.report.gpu_text import gpu_notes
 from warpwright.report.roofline_text import PROBLEM, floor_lines, flops, size, time_text
 from warpwright.report.trial_text import gain_text, trial_section
 from warpwright.types.answer import Answer, ConfigChoice, ConfigPlan, Decision
@@ -70,11 +71,7 @@ def _program_section(study: Study) -> str:
         if line.work and line.subject != PROBLEM
     ]
     lines += [f"- {finding.text} ({finding.origin})" for finding in study.findings]
-    lines += [
-        f"- The request states {d.field} = {d.stated}; our sheet has {d.ours} ({d.source}). The "
-        "request's value was used."
-        for d in study.gpu.disagreements
-    ]
+    lines += [f"- {note}" for note in gpu_notes(study.gpu)]
     return "## The problem and the card\n\n" + "\n".join(lines) if lines else ""
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from warpwright.report.conv2d_text import describe, label
 from warpwright.report.explanation import gate_section, kernel_section
+from warpwright.report.gpu_text import gpu_notes
 from warpwright.report.optimization_record import place_of
 from warpwright.report.roofline_text import flops, size, time_text
 from warpwright.report.trial_text import measured_on
@@ -100,6 +101,7 @@ def _recognized(result: Optimization) -> str:
             f"- No program can be faster than {time_text(study.floor_us)} on this card by its "
             "sheet (predicted from the sheet's rates)."
         )
+    lines += [f"- {note}" for note in gpu_notes(result.gpu)]
     return "\n".join(lines)
 
 
