@@ -161,7 +161,7 @@ def test_a_problem_that_cannot_be_loaded_is_an_input_error() -> None:
 @pytest.mark.triton
 def test_without_a_gpu_it_is_told_what_is_missing(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "-1")
-    with pytest.raises(MissingToolError, match="no worker starts on a GPU"):
+    with pytest.raises(MissingToolError, match="no NVIDIA GPU to time programs on"):
         bench([("a.py", PROGRAM)], Problem(source=PROBLEM))
 
 

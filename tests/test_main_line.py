@@ -175,6 +175,14 @@ def test_the_answer_passes_check(answered: Answer) -> None:
     assert api.check(document(), answered.program).status is Status.PASS
 
 
+def test_a_program_that_cannot_run_at_all_comes_back_with_that_reason() -> None:
+    broken = PROGRAM.replace("tl.zeros(", "tl.zeroes(")
+    answer = api.answer(document(broken, with_problem=False))
+    assert (answer.decision, answer.program) == (Decision.KEPT, broken)
+    assert answer.reason.startswith("the program itself cannot run on RTX 4090")
+    assert "no attribute 'zeroes'" in explain(answer)
+
+
 def test_without_shapes_accuracy_is_not_verified_and_never_passed() -> None:
     gate = api.check(document(with_problem=False), PROGRAM)
     (accuracy,) = [result for result in gate.results if result.check == "accuracy"]

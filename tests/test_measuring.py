@@ -29,7 +29,7 @@ def test_a_renamed_copy_passes_bit_by_bit(bench: Bench, workshop: ModuleType) ->
     checked = bench.check(worker, bench.program(workshop.PROGRAM + "\n# a copy\n"))
     bench.pool.give_back(worker)
     assert checked.result.status is Status.PASS, checked
-    assert len(checked.cases) == 6
+    assert len(checked.cases) == 7
     assert all(case.bit_equal_to_parent for case in checked.cases)
 
 
@@ -40,6 +40,38 @@ def test_a_wrong_program_fails(bench: Bench, workshop: ModuleType) -> None:
     assert checked.result.status is Status.FAIL  # zero biases: only the perturbed state shows it
     failed = [case.distribution for case in checked.cases if case.status is Status.FAIL]
     assert failed == ["perturbed state"]
+
+
+def for_one_batch(workshop: ModuleType) -> str:
+    """A program that allocates its output for the batch size of the problem alone."""
+    fixed = f"torch.empty({workshop.ROWS}, {workshop.COLUMNS}, device=x.device)"
+    program: str = workshop.PROGRAM.replace("torch.empty_like(x)", fixed)
+    assert program != workshop.PROGRAM
+    return program
+
+
+def test_a_program_for_one_batch_size_fails_where_the_parent_takes_others(
+    bench: Bench, workshop: ModuleType
+) -> None:
+    worker = bench.pool.take()
+    checked = bench.check(worker, bench.program(for_one_batch(workshop)))
+    bench.pool.give_back(worker)
+    failed = [case for case in checked.cases if case.status is Status.FAIL]
+    assert [(case.distribution, case.inputs) for case in failed] == [
+        ("smaller batch", (f"{workshop.ROWS // 2}x{workshop.COLUMNS}",))
+    ]
+
+
+@pytest.mark.slow
+def test_a_parent_for_one_batch_size_asks_no_other_of_a_candidate(workshop: ModuleType) -> None:
+    problem, parent = Problem(source=workshop.PROBLEM), for_one_batch(workshop)
+    with open_bench(problem, parent, [workshop.KERNEL], device="cpu", spares=0) as bench:
+        assert bench.open() is None
+        worker = bench.pool.take()
+        checked = bench.check(worker, bench.program(parent + "# a copy"))
+        bench.pool.give_back(worker)
+    assert checked.result.status is Status.PASS, checked
+    assert "smaller batch" not in [case.distribution for case in checked.cases]
 
 
 def test_a_program_that_dies_is_told_and_the_pool_gives_another_worker(

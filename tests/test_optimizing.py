@@ -12,11 +12,12 @@ from dataclasses import replace
 import pytest
 
 from warpwright.data.gpus import find_gpu
-from warpwright.errors import InputError
+from warpwright.errors import InputError, MissingToolError, Place
 from warpwright.optimizing import by_prediction, optimize_problem, recognized, screen
 from warpwright.report.conv2d_text import describe, label
 from warpwright.report.optimization_record import optimization_record
 from warpwright.report.optimization_text import explain_optimization
+from warpwright.sandbox import toolchain as toolchain_module
 from warpwright.sandbox.cache import ResultCache
 from warpwright.study import Workbench
 from warpwright.types.conv2d import Conv2dTask, ScheduleCandidate
@@ -265,9 +266,16 @@ class TestProblems:
             optimize(bench)
 
     def test_one_that_fails_names_its_line(self, bench):
-        other = Problem(source=PROBLEM.source.replace("super()", "missing()"))
-        with pytest.raises(InputError, match="the problem file fails"):
+        other = Problem(source=PROBLEM.source.replace("super()", "missing()"), origin="layer.py")
+        with pytest.raises(InputError, match="the problem file fails: NameError") as caught:
             recognized(other, GPU.sheet, bench)
+        line = other.source[: other.source.index("missing()")].count("\n") + 1
+        assert caught.value.place == Place("layer.py", line=line)
+
+    def test_it_is_not_blamed_for_a_machine_without_triton(self, bench, monkeypatch):
+        monkeypatch.setattr(toolchain_module, "find_triton", lambda: None)
+        with pytest.raises(MissingToolError, match="Triton is not installed"):
+            optimize(bench, GOOD)
 
     def test_it_is_told_in_one_line(self, bench):
         task = recognized(PROBLEM, GPU.sheet, bench)

@@ -38,11 +38,11 @@ from warpwright.profiling.run import CLOCK_CONTROLS, Plan, profile_program
 from warpwright.report.optimization_record import optimization_record
 from warpwright.report.record import answer_record, bench_record, check_record
 from warpwright.report.verify_script import verify_script
-from warpwright.resources.gpus import stated_gpu
+from warpwright.resources.gpus import resolve_gpu, stated_gpu
 from warpwright.sandbox.cache import ResultCache
 from warpwright.source.view import read_program
 from warpwright.specialist import answer_request, study_request
-from warpwright.study import Subject, Workbench, study_program
+from warpwright.study import Subject, Workbench, read_view, study_program
 from warpwright.trials.ranking import beside_eager, measured_ranker
 from warpwright.types.answer import Answer, Decision
 from warpwright.types.bench import BenchResult
@@ -155,12 +155,13 @@ def check_run(
     *,
     problem: Problem | None = None,
     document: str | None = None,
+    reply_document: str | None = None,
     use_cache: bool = True,
     listener: Listener = silent,
 ) -> CheckRun:
-    """`check`, kept in the journal."""
+    """`check`, kept in the journal. `document` and `reply_document` name both in errors."""
     parsed = parse_request(request, document=document)
-    found = parse_reply(reply)
+    found = parse_reply(reply, document=reply_document)
     with RecordedRun("check", document, listener) as run:
         gate = check_reply(parsed, found, _bench(use_cache, run), problem)
         run.finish(str(gate.status), check_record(gate, run.id).model_dump(mode="json"))
@@ -248,7 +249,8 @@ def target_gpu(name: str) -> ResolvedGpu:
     """
     if name.strip().lower() == HERE:
         return local_gpu()
-    return ResolvedGpu(find_gpu(name))
+    find_gpu(name)  # an error that lists the names; a board that we do not know has no numbers here
+    return resolve_gpu(StatedGpu(name))
 
 
 def _retargeted(request: Request, gpu: ResolvedGpu) -> Request:
@@ -271,11 +273,16 @@ def request(
     kind: str = "single",
     profile: str | None = None,
     problem: str | None = None,
+    document: str | None = None,
+    problem_document: str | None = None,
 ) -> str:
-    """A request document for a program. `profile` is JSON text, `problem` a problem file's text."""
-    read_program(program)
+    """A request document for a program. `profile` is JSON text, `problem` a problem file's text.
+
+    `document` and `problem_document` name program and problem in errors.
+    """
+    read_view(Subject(program, document))
     if problem is not None:
-        read_problem(problem)
+        read_problem(problem, document=problem_document)
     return render_request(
         Request(
             gpu=stated_gpu(target_gpu(gpu).sheet),

@@ -13,6 +13,7 @@ from warpwright.errors import InputError, MissingToolError
 from warpwright.measure.rows import CONFIDENCE, bench_rows
 from warpwright.measure.schedule import PlannedBurst, Seat, interleave
 from warpwright.sandbox.conditions import ConditionsReader
+from warpwright.sandbox.gpu_facts import device_facts
 from warpwright.sandbox.judge import Judge
 from warpwright.sandbox.worker import EagerVariant, Program, States, Worker
 from warpwright.sandbox.worker_pool import split_cores
@@ -143,7 +144,9 @@ class _Run:
             if not isinstance(ready, Done):
                 last = (getattr(ready, "detail", "").strip().splitlines() or [ready.reason])[-1]
                 raise MissingToolError(
-                    f"no worker starts on a GPU of this machine: {last}",
+                    "this machine has no NVIDIA GPU to time programs on"
+                    if device_facts() is None
+                    else f"no worker starts on a GPU of this machine: {last}",
                     hint="`warpwright doctor` says what this machine can do",
                 )
             self._gpu = worker.gpu()

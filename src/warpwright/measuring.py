@@ -23,13 +23,14 @@ from warpwright.types.accuracy_numbers import CaseSpec, CheckNumbers, ReferenceN
 from warpwright.types.config import Config
 from warpwright.types.measurement import Burst, MeasuredGpu
 from warpwright.types.shapes import Problem
-from warpwright.types.verdict import AccuracyCase, CheckResult
+from warpwright.types.verdict import AccuracyCase, CheckResult, Status
 from warpwright.types.worker import Answer, CandidateFailed, Done, WorkerDied
 
 CASES = ("problem", "normal", "wide", "outliers", "nonfinite")
 PERTURBED = "perturbed state"
+SMALLER_BATCH = "smaller batch"
 CALL_S = 60.0
-FIRST_CALL_S = 300.0  # of the parent, which may not have been compiled ahead
+FIRST_CALL_S = 300.0  # of what may not have been compiled ahead: the parent; another batch
 # Bytes an element, of a kind of dtype that eager PyTorch gives; enough to poison the memory.
 ELEMENT_BYTES = {"float64": 8, "int64": 8, "float16": 2, "bfloat16": 2, "bool": 1}
 
@@ -77,12 +78,11 @@ class Bench:
             return loaded
         if ahead is not None:
             ahead()
-        for spec in self._specs():
-            reference = self.judge.prepare(spec)
-            if isinstance(reference, WorkerDied):
-                return reference
-            if isinstance(reference, ReferenceNumbers):
-                self.references.append(reference)
+        died = self._prepare([CaseSpec(name, _secret()) for name in CASES])
+        more = [CaseSpec(PERTURBED, _secret(), state="perturbed"), *_smaller(self.references)]
+        died = died or self._prepare(more)
+        if died is not None:
+            return died
         worker = self.pool.take()
         try:
             ready = worker.ready()
@@ -92,13 +92,35 @@ class Bench:
             self.conditions.uuid = None if gpu is None else gpu.uuid
             self.gpu = None if gpu is None else self.conditions.complete(gpu)
             self.parent_runs, failure = self._runs(worker, self.program(self.parent), True)
-            return failure
+            failed_at = self.parent_runs[-1].case if failure and self.parent_runs else None
+            self._drop_a_batch_that_the_parent_does_not_serve()
+            return None if failed_at == SMALLER_BATCH else failure
         finally:
             self.pool.give_back(worker)
 
-    def _specs(self) -> list[CaseSpec]:
-        drawn = [CaseSpec(name, secrets.randbelow(2**31)) for name in CASES]
-        return [*drawn, CaseSpec(PERTURBED, secrets.randbelow(2**31), state="perturbed")]
+    def _prepare(self, specs: Sequence[CaseSpec]) -> WorkerDied | None:
+        """Compute the references. A case in which the problem itself fails is left out."""
+        for spec in specs:
+            reference = self.judge.prepare(spec)
+            if isinstance(reference, WorkerDied):
+                return reference
+            if isinstance(reference, ReferenceNumbers):
+                self.references.append(reference)
+        return None
+
+    def _drop_a_batch_that_the_parent_does_not_serve(self) -> None:
+        """A parent made for its own batch size alone asks no more of a candidate."""
+        ours = [reference for reference in self.references if reference.name == SMALLER_BATCH]
+        runs = [run for run in self.parent_runs if run.case == SMALLER_BATCH]
+        judged = judge_measured(runs, runs, ours, required_kernels=self.required_kernels)
+        if any(
+            case.status is Status.PASS
+            or (case.status is Status.NOT_VERIFIED and case.error is not None)  # no reference
+            for case in judged
+        ):
+            return
+        self.references = [ref for ref in self.references if ref.name != SMALLER_BATCH]
+        self.parent_runs = [run for run in self.parent_runs if run.case != SMALLER_BATCH]
 
     def program(self, source: str, pins: Mapping[str, Config] | None = None) -> Program:
         """A program with the problem's parameters and a Triton cache of its own."""
@@ -154,7 +176,9 @@ class Bench:
             ran = worker.check(
                 reference.spec,
                 poison_bytes=_sizes(reference),
-                deadline_s=FIRST_CALL_S if is_parent and not runs else CALL_S,
+                deadline_s=FIRST_CALL_S
+                if (is_parent and not runs) or reference.name == SMALLER_BATCH
+                else CALL_S,
             )
             if not isinstance(ran, Done):
                 runs.append(failed_check(reference.spec, label, ran))
@@ -246,6 +270,16 @@ class Bench:
             return []
         numbers = self._measured(parent, reference, ran, "parent", False)
         return [numbers] if isinstance(numbers, CheckNumbers) else []
+
+
+def _smaller(references: Sequence[ReferenceNumbers]) -> list[CaseSpec]:
+    """The problem's own values in half its batch, where its inputs share a leading dimension."""
+    own = next((reference for reference in references if reference.name == CASES[0]), None)
+    shapes = [] if own is None else [tensor.shape for tensor in own.inputs]
+    batches = {shape[0] if shape else 0 for shape in shapes}
+    if len(batches) != 1 or (batch := batches.pop()) < 2:
+        return []
+    return [CaseSpec(SMALLER_BATCH, _secret(), batch=batch // 2)]
 
 
 def _secret() -> int:

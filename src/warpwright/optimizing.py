@@ -22,6 +22,7 @@ from warpwright.report.conv2d_text import describe, label
 from warpwright.runnable import configs_run
 from warpwright.sandbox.compile_pool import usable_workers
 from warpwright.sandbox.recognize import recognize_conv2d
+from warpwright.sandbox.toolchain import toolchain
 from warpwright.source.view import read_program
 from warpwright.study import Subject, Workbench, study_program
 from warpwright.types.bench import BenchResult
@@ -65,9 +66,10 @@ def optimize_problem(
     """The best program for a problem on a GPU, whatever its algorithm.
 
     `parent`: a program of the same problem that is to be replaced. `rank` and `compare` measure,
-    where a GPU does. Raises InputError where the
-    problem is not recognised or no schedule is written for it, MissingToolError without Triton.
+    where a GPU does. Raises InputError where the problem is not recognised or no schedule is
+    written for it, MissingToolError without torch or Triton.
     """
+    toolchain(gpu.sheet.compute_capability)  # without one, the problem would seem to be at fault
     task = recognized(problem, gpu.sheet, bench)
     bench.listener("recognize", f"recognised: {describe(task)}")
     found = tuple(propose(task, gpu.sheet))[:tries]
@@ -97,7 +99,7 @@ def recognized(problem: Problem, sheet: GpuSheet, bench: Workbench) -> Conv2dTas
     found = recognize_conv2d(problem, gpu=sheet, cache=bench.cache)
     if isinstance(found, Conv2dTask):
         return found
-    place = Place(problem.origin)
+    place = Place(problem.origin, line=found.line)
     if found.problem_fails:
         raise InputError(f"the problem file fails: {found.reason}", place=place)
     raise InputError(

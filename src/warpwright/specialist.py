@@ -62,6 +62,8 @@ def answer_request(
     if setup is not None:
         bench.listener("measure", "nothing is measured: the program's launches are not known")
     plans, candidates = propose(request, study, bench)
+    if (unable := _unable(study, plans)) is not None:
+        return _kept(request, study, bench, plans, unable)
     return _answer(request, study, bench, draft(request, study, bench, plans, candidates))
 
 
@@ -121,6 +123,21 @@ def _answer(
         conflicts=tuple(c for plan in drafted.plans for c in plan.conflicts),
         trial=trial,
     )
+
+
+def _unable(study: Study, plans: Sequence[ConfigPlan]) -> str | None:
+    """Why the program cannot run on the target, and no new config helps; None where one may."""
+    helped = {
+        plan.kernel for plan in plans for choice in plan.choices if choice.kept and choice.proposed
+    }
+    for kernel in study.kernels:
+        dead = bool(kernel.configs) and all(config.ruled_out for config in kernel.configs)
+        if dead and kernel.kernel not in helped:
+            return (
+                f"the program itself cannot run on {study.gpu.sheet.name}, as compiled here: no "
+                f"config of {kernel.kernel} can, and none within the rules would help"
+            )
+    return None
 
 
 def study_request(

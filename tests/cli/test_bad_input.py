@@ -10,6 +10,8 @@ from subprocess import CompletedProcess
 
 import pytest
 
+from warpwright.cli.main import app
+from warpwright.errors import InputError
 from warpwright.formats.request import parse_request
 
 Command = Callable[..., CompletedProcess[str]]
@@ -193,6 +195,54 @@ def test_shapes_that_cannot_be_read_are_refused(
     (tmp_path / "request.txt").write_text(request_text)
     refused(warpwright("answer", "request.txt", "--input", "8by32"), "8by32")
     refused(warpwright("answer", "request.txt", "--init", "[1]"), "--input")
+
+
+OUT_OPTIONS = {
+    "answer": ("answer", "request.txt"),
+    "optimize": ("optimize", "layer.py", "--gpu", "4090"),
+    "bench": ("bench", "kernel.py", "--problem", "layer.py"),
+    "profile": ("profile", "kernel.py", "--problem", "layer.py"),
+}
+
+
+@pytest.mark.parametrize(
+    ("out", "word"), [("folder", "directory"), ("file/a.py", "not a directory")]
+)
+@pytest.mark.parametrize("command", OUT_OPTIONS)
+def test_a_result_that_cannot_be_written_is_refused_before_any_work(
+    command: str, out: str, word: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The other files are not there, and are not asked for."""
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "folder").mkdir()
+    (tmp_path / "file").write_text("")
+    with pytest.raises(InputError, match=rf"^{out}, in --out: .*(?i:{word})"):
+        app([*OUT_OPTIONS[command], "--out", out], standalone_mode=False)
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["file", "folder"]
+
+
+WRONG_FILES = {
+    "a program without a kernel": (("request", "plain.py", "--gpu", "4090"), "plain.py"),
+    "a problem without a Model": (
+        ("request", "kernel.py", "--gpu", "4090", "--problem", "plain.py"),
+        "plain.py",
+    ),
+    "an empty reply": (("check", "request.txt", "empty.txt"), "empty.txt"),
+}
+
+
+@pytest.mark.parametrize("name", WRONG_FILES)
+def test_the_wrong_one_of_several_files_is_named(
+    name: str, request_text: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    arguments, blamed = WRONG_FILES[name]
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "request.txt").write_text(request_text)
+    (tmp_path / "empty.txt").write_text("")
+    (tmp_path / "plain.py").write_text("import torch\n\n\ndef twice(x):\n    return x + x\n")
+    (tmp_path / "kernel.py").write_text("import triton\n\n@triton.jit\ndef k(x):\n    pass\n")
+    with pytest.raises(InputError, match=rf"^{blamed}"):
+        app(list(arguments), standalone_mode=False)
 
 
 def test_with_json_the_error_is_json_too(warpwright: Command) -> None:

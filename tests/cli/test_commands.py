@@ -9,6 +9,7 @@ from subprocess import CompletedProcess
 
 import pytest
 
+from warpwright.cli.main import app
 from warpwright.formats.request import parse_request
 
 Command = Callable[..., CompletedProcess[str]]
@@ -130,6 +131,14 @@ def test_every_listing_has_json_with_a_schema_version(warpwright: Command) -> No
         document = json.loads(done.stdout)
         assert document["schema_version"] == 1
         assert document["schema_name"] == f"warpwright.{command}"
+
+
+def test_before_the_first_run_the_list_of_runs_says_so(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("WARPWRIGHT_STATE_DIR", str(tmp_path))
+    app(["runs"], standalone_mode=False)
+    assert capsys.readouterr().out == "nothing was run on this machine yet\n"
 
 
 def test_a_gpu_goes_by_many_names(warpwright: Command) -> None:

@@ -14,8 +14,6 @@ from warpwright.formats.reply import Reply, parse_reply
 def test_the_program_of_one_block_keeps_its_line(program: str) -> None:
     reply = parse_reply(f"Here it is.\n\n```python\n{program}```\n\nIt is faster.\n")
     assert reply == Reply(program, 4, is_fenced=True, blocks=1, has_prose=True)
-    assert reply.line_in_reply(1) == 4
-    assert reply.line_in_reply(None) is None
 
 
 @pytest.mark.parametrize("info", ["python", "", "py", "triton", "Python"])

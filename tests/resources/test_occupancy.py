@@ -6,8 +6,6 @@ from warpwright.data.gpus import compute_capabilities, limits_for
 from warpwright.errors import InternalError
 from warpwright.resources.occupancy import (
     Waves,
-    most_registers_for,
-    most_shared_bytes_for,
     occupancy,
     waves,
 )
@@ -132,27 +130,6 @@ def test_using_more_never_lets_more_blocks_in(limits, regs, shared, block, more_
     less = occupancy(limits, regs, shared, block)
     more = occupancy(limits, regs + more_regs, shared + more_shared, block)
     assert more.blocks_per_sm <= less.blocks_per_sm
-
-
-@given(any_limits, threads, st.integers(1, 32))
-def test_most_registers_is_the_edge(limits, block, blocks):
-    most = most_registers_for(limits, block, blocks)
-    if most is None:
-        assert occupancy(limits, 1, 0, block).limits["registers"] < blocks
-        return
-    assert occupancy(limits, most, 0, block).limits["registers"] >= blocks
-    if most < limits.max_registers_per_thread:
-        assert occupancy(limits, most + 1, 0, block).limits["registers"] < blocks
-
-
-@given(any_limits, st.integers(1, 300))
-def test_most_shared_memory_is_the_edge(limits, blocks):
-    most = most_shared_bytes_for(limits, blocks)
-    if most is None:
-        assert occupancy(limits, 1, 0, 32).limits["shared memory"] < blocks
-        return
-    assert occupancy(limits, 1, most, 32).limits.get("shared memory", blocks) >= blocks
-    assert occupancy(limits, 1, most + 1, 32).limits["shared memory"] < blocks
 
 
 def test_waves_of_a_grid():

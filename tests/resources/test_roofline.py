@@ -5,12 +5,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from warpwright.data.gpus import all_gpus, find_gpu
-from warpwright.errors import InputError
 from warpwright.resources.roofline import (
     RateClass,
     floor,
-    product_rate_tflops,
-    rate_class,
 )
 
 RTX_4090 = find_gpu("4090")
@@ -64,37 +61,6 @@ def test_a_sheet_without_bandwidth_gives_the_compute_term_alone():
     assert found.floor_us == pytest.approx(1.0)
     assert found.bound is None
     assert found.lacks == ("memory_bandwidth_gb_per_s",)
-
-
-@pytest.mark.parametrize(
-    ("dtype", "input_precision", "expected"),
-    [
-        ("float32", None, RateClass.FP32),
-        ("float32", "tf32", RateClass.TF32),
-        ("fp32", "ieee", RateClass.FP32),
-        ("torch.float16", None, RateClass.FP16),
-        ("fp16", "tf32", RateClass.FP16),
-        ("bfloat16", None, RateClass.BF16),
-        ("fp8e5", None, RateClass.FP8),
-        ("float8_e4m3fn", None, RateClass.FP8),
-        ("tf32", None, RateClass.TF32),
-    ],
-)
-def test_the_rate_class_of_a_product(dtype, input_precision, expected):
-    assert rate_class(dtype, input_precision) is expected
-
-
-def test_a_dtype_without_rates_is_refused():
-    with pytest.raises(InputError) as refused:
-        rate_class("int4")
-    assert "float16" in refused.value.expected
-
-
-def test_rates_of_products():
-    assert product_rate_tflops("float16", RTX_4090) == 165.2
-    assert product_rate_tflops("float32", H100) == 66.9
-    assert product_rate_tflops("float32", H100, "tf32") == 494.7
-    assert product_rate_tflops("fp8", find_gpu("A10")) is None
 
 
 @given(

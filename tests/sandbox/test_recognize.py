@@ -212,6 +212,12 @@ OPERATIONS = [
     ("F.dropout(y, 0.0)", []),
     ("y.contiguous().clone()", []),
     ("y.float()", []),
+    ("y * torch.sigmoid(y)", [("silu", None)]),
+    ("torch.tanh(F.softplus(y)) * y", [("mish", None)]),
+    ("F.softsign(y)", [("softsign", None)]),
+    ("y * y", [("square", None)]),
+    ("y ** 2", [("square", None)]),
+    ("F.selu(y)", [("elu", 1.6732632423543772), ("mul", 1.0507009873554805)]),
 ]
 """An operation on y, and what it is recognised as."""
 
@@ -265,8 +271,11 @@ OTHERS = [
     ("return F.dropout(self.conv(x), 0.5)", CONV, "random"),
     ("return self.drop(self.conv(x))", f"{CONV}\nself.drop = nn.Dropout(0.1)", "random"),
     ("return F.softmax(self.conv(x), dim=1)", CONV, "no pointwise"),
-    ("y = self.conv(x)\nreturn y * torch.sigmoid(y)", CONV, "two tensors"),
-    ("y = self.conv(x)\nreturn y * y", CONV, "twice"),
+    ("y = self.conv(x)\nreturn y * torch.exp(y)", CONV, "two tensors"),
+    ("y = self.conv(x)\nreturn torch.sigmoid(y) / y", CONV, "two tensors"),
+    ("y = self.conv(x)\nreturn y * torch.sigmoid(y + 1)", CONV, "two tensors"),
+    ("y = self.conv(x)\nreturn y / y", CONV, "twice"),
+    ("return self.conv(x) ** 3", CONV, "exponent"),
     ("return 1.0 / self.conv(x)", CONV, "reciprocal"),
     ("return 2.0 ** self.conv(x)", CONV, "pow"),
     ("return self.conv(x) + self.shift", SHIFT, "two tensors"),

@@ -109,7 +109,7 @@ def test_only_the_inputs_shrink_where_that_is_enough() -> None:
     assert found.init is None
     assert spec.shape[1] == 100
     assert 64 < spec.shape[0] < 300
-    assert found.covers_all
+    assert found.covered == found.to_cover
 
 
 def test_constructor_arguments_shrink_along_where_inputs_alone_cannot() -> None:

@@ -14,7 +14,6 @@ from warpwright.errors import InputError
 from warpwright.source.difference import difference
 from warpwright.source.edit import add_autotune, set_configs
 from warpwright.source.integrity import host_calls
-from warpwright.source.order import section_order
 from warpwright.source.view import read_program
 from warpwright.types.config import Config
 from warpwright.types.edit import EditKind
@@ -57,7 +56,6 @@ def test_every_recorded_program_reads_with_all_its_launches(
             all(k.autotune is None or k.autotune.configs for k in view.kernels) or (record["task"])
         )
         host_calls(view.source)
-        assert "model" in section_order(view.source).sections
 
 
 def test_undefined_names_are_those_of_the_recorded_name_errors(

@@ -204,7 +204,7 @@ def test_every_kind_of_data_is_seen_in_full(
     with table_for(study, tmp_path) as table:
         found = check_in_full(table, [good])[good.name]
         assert found.result.status is Status.PASS
-        assert len(found.cases) == 6
+        assert len(found.cases) == 7
         assert check_program(table, wrong).result.status is Status.FAIL
         assert check_program(table, fast).result.status is Status.PASS
 

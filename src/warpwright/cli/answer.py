@@ -11,6 +11,7 @@ from warpwright import api
 from warpwright.cli import options
 from warpwright.cli.output import (
     Progress,
+    expect_writable,
     read_document,
     stderr,
     write_file,
@@ -74,6 +75,7 @@ def command(
     NAME.verify.py, which needs torch and Triton only: it checks and times the program against
     its parent on any CUDA card, and prints one line to post.
     """
+    expect_writable(out)
     text = read_document(request)
     given = options.problem_from(problem, inputs, init)
     progress = Progress(quiet)

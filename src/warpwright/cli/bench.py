@@ -9,7 +9,14 @@ import typer
 
 from warpwright import api
 from warpwright.cli import options
-from warpwright.cli.output import Progress, read_document, stdout, write_file, write_json
+from warpwright.cli.output import (
+    Progress,
+    expect_writable,
+    read_document,
+    stdout,
+    write_file,
+    write_json,
+)
 from warpwright.errors import InputError, Place
 from warpwright.report.bench_table import print_bench
 from warpwright.report.record import bench_record
@@ -44,6 +51,7 @@ def command(
     Each contender runs in a process of its own. Needs a CUDA GPU; nothing is decided here, and no
     rule is checked.
     """
+    expect_writable(out)
     given = options.problem_from(problem, inputs, init)
     if given is None:
         raise InputError(

@@ -44,6 +44,7 @@ def command(
             read_document(reply),
             problem=given,
             document=request,
+            reply_document=reply,
             use_cache=not no_cache,
             listener=progress,
         )

@@ -11,6 +11,7 @@ from warpwright import api
 from warpwright.cli import options
 from warpwright.cli.output import (
     Progress,
+    expect_writable,
     read_document,
     stderr,
     write_file,
@@ -70,6 +71,7 @@ def command(
     cuDNN: compare with `warpwright bench` on your card. Where no program passes, none is written:
     exit code 1.
     """
+    expect_writable(out)
     given = read_document(subject)
     parent = None
     if problem is None:

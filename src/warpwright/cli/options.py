@@ -27,7 +27,7 @@ InputOption = Annotated[
     typer.Option(
         "--input",
         help="Shape of one input, e.g. 256x3x224x224 or 64x128:float16; repeat for each. "
-        "Without a reference, accuracy is only compared with the parent.",
+        "Unlike --problem, this gives no reference to judge accuracy by.",
     ),
 ]
 InitOption = Annotated[
@@ -43,7 +43,7 @@ MeasureOption = Annotated[
     typer.Option(
         "--measure/--no-measure",
         help="Whether the GPU of this machine times the candidates. Default: where it is the "
-        "target and shapes are known (--problem, or a [PROBLEM] section).",
+        "target and the problem's shapes are known.",
     ),
 ]
 BudgetOption = Annotated[

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import sys
+import tempfile
 import time
 from pathlib import Path
 from typing import Any
@@ -69,6 +71,24 @@ def write_file(path: Path, text: str) -> None:
         temporary.unlink(missing_ok=True)
         raise InputError(
             f"cannot be written: {error.strerror}", place=Place(document=str(path))
+        ) from error
+
+
+def expect_writable(path: Path | None) -> None:
+    """Raise InputError now where `write_file` would after all the work. Leaves nothing behind."""
+    if path is None:
+        return
+    try:
+        if path.is_dir():
+            raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR))
+        folder = next(folder for folder in path.absolute().parents if folder.exists())
+        with tempfile.TemporaryFile(dir=folder):
+            pass
+    except OSError as error:
+        raise InputError(
+            f"cannot be written: {error.strerror}",
+            place=Place(document=str(path), section="--out"),
+            expected="a file in a folder that can be written to, or that can be made",
         ) from error
 
 

@@ -11,6 +11,7 @@ from warpwright import api
 from warpwright.cli import options
 from warpwright.cli.output import (
     Progress,
+    expect_writable,
     read_document,
     stderr,
     write_file,
@@ -73,6 +74,7 @@ def command(
     metrics that requests usually bring. Names are checked against the installed ncu first.
     A metric that came without a value is null, and told on stderr.
     """
+    expect_writable(out)
     given = options.problem_from(problem, inputs, init)
     text = read_document(program)
     base = None if into is None else read_document(str(into))

@@ -45,6 +45,8 @@ def command(
         kind=kind,
         profile=None if profile is None else read_document(str(profile)),
         problem=None if problem is None else read_document(str(problem)),
+        document=program,
+        problem_document=None if problem is None else str(problem),
     )
     if json_output:
         write_json({"schema_name": "warpwright.request", "schema_version": 1, "request": text})

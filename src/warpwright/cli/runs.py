@@ -15,7 +15,7 @@ from warpwright.cli.output import stdout, write_json
 
 def command(
     run: Annotated[str | None, typer.Argument(help="A run's id, or the beginning of it.")] = None,
-    limit: Annotated[int, typer.Option("--limit", "-n", help="How many to list.")] = 20,
+    limit: Annotated[int, typer.Option("--limit", "-n", min=1, help="How many to list.")] = 20,
     json_output: JsonOption = False,
 ) -> None:
     """List the latest runs, or every step of one."""
@@ -30,6 +30,9 @@ def _list(limit: int, json_output: bool) -> None:
     if json_output:
         rows = [asdict(entry) for entry in found]
         write_json({"schema_name": "warpwright.runs", "schema_version": 1, "runs": rows})
+        return
+    if not found:
+        stdout().print("nothing was run on this machine yet")
         return
     table = Table("run", "command", "subject", "started (UTC)", "status", "summary")
     for entry in found:

@@ -250,5 +250,6 @@ def find_gpu(name: str, *, place: Place | None = None) -> GpuSheet:
         expected="one of " + ", ".join(sheet.name for sheet in all_gpus()),
         got=repr(name if len(name) <= 80 else name[:77] + "..."),
         hint=(f"did you mean {' or '.join(near)}? " if near else "")
-        + "A request may also state the board: compute capability, number of SMs and its rates",
+        + "`warpwright gpus` shows them; a request may also state the board: compute capability, "
+        "number of SMs and its rates",
     )

@@ -38,10 +38,6 @@ class Reply:
     blocks: int = 0
     has_prose: bool = False
 
-    def line_in_reply(self, line: int | None) -> int | None:
-        """A line of the program as a line of the reply."""
-        return None if line is None else line + self.program_line - 1
-
 
 @dataclass(frozen=True, slots=True)
 class _Block:

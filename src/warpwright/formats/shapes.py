@@ -102,11 +102,6 @@ def parse_input(text: str) -> TensorSpec:
     return TensorSpec(_sizes(sizes.strip(), text), parse_dtype(dtype) if colon else "float32")
 
 
-def render_input(spec: TensorSpec) -> str:
-    """The text that `parse_input` reads as this tensor."""
-    return str(spec) if spec.shape else f"scalar{spec}"
-
-
 def _no_init(text: str, why: str) -> InputError:
     return InputError(
         f"the constructor arguments cannot be read: {why}",

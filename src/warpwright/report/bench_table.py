@@ -8,8 +8,6 @@ from rich.table import Table
 from warpwright.report.trial_text import measured_on
 from warpwright.types.bench import BenchResult, BenchRow
 
-CLOCKS = (("sm_clock_mhz", "MHz"), ("memory_clock_mhz", "MHz"), ("temperature_c", "°C"))
-
 
 def print_bench(result: BenchResult, console: Console) -> None:
     """Card and software first, then one row a contender, then what the numbers do not say."""

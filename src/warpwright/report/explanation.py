@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from warpwright.report.cause_text import details, headline
-from warpwright.report.roofline_text import PROBLEM, floor_lines
+from warpwright.report.gpu_text import gpu_notes
+from warpwright.report.roofline_text import PROBLEM, floor_lines, flops, size, time_text
 from warpwright.report.trial_text import gain_text, trial_section
 from warpwright.types.answer import Answer, ConfigChoice, ConfigPlan, Decision
 from warpwright.types.compiled import Compiled
@@ -54,14 +55,14 @@ def _program_section(study: Study) -> str:
     lines = []
     if study.cost is not None:
         lines.append(
-            f"- One forward pass at full size is {study.cost.flops / 1e9:.1f} GFLOP and moves at "
-            f"least {study.cost.read_bytes / 1e6:.0f} MB in and "
-            f"{study.cost.written_bytes / 1e6:.0f} MB out (counted on the problem's own Model)."
+            f"- One forward pass at full size is {flops(study.cost.flops)} and moves at least "
+            f"{size(study.cost.read_bytes)} in and {size(study.cost.written_bytes)} out (counted "
+            "on the problem's own Model)."
         )
     if study.floor_us is not None:
         bound = f", bound by {study.floor_bound}" if study.floor_bound else ""
         lines.append(
-            f"- No program can be faster than {study.floor_us / 1000:.2f} ms on this card by its "
+            f"- No program can be faster than {time_text(study.floor_us)} on this card by its "
             f"sheet{bound} (predicted from the sheet's rates)."
         )
     lines += [
@@ -70,11 +71,7 @@ def _program_section(study: Study) -> str:
         if line.work and line.subject != PROBLEM
     ]
     lines += [f"- {finding.text} ({finding.origin})" for finding in study.findings]
-    lines += [
-        f"- The request states {d.field} = {d.stated}; our sheet has {d.ours} ({d.source}). The "
-        "request's value was used."
-        for d in study.gpu.disagreements
-    ]
+    lines += [f"- {note}" for note in gpu_notes(study.gpu)]
     return "## The problem and the card\n\n" + "\n".join(lines) if lines else ""
 
 

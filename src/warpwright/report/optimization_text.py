@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from warpwright.report.conv2d_text import describe, label
 from warpwright.report.explanation import gate_section, kernel_section
+from warpwright.report.gpu_text import gpu_notes
 from warpwright.report.optimization_record import place_of
+from warpwright.report.roofline_text import flops, size, time_text
 from warpwright.report.trial_text import measured_on
 from warpwright.types.bench import BenchResult
 from warpwright.types.evidence import Origin
@@ -88,7 +90,7 @@ def _recognized(result: Optimization) -> str:
         "## The problem",
         "",
         f"- Recognised from the graph of the problem's Model: {describe(result.task)}.",
-        f"- {layer.flops / 1e9:.1f} GFLOP and at least {layer.least_bytes / 1e6:.0f} MB a call; "
+        f"- {flops(layer.flops)} and at least {size(layer.least_bytes)} a call; "
         f"output {layer.batch}×{layer.out_channels}×{layer.out_height}×{layer.out_width}.",
     ]
     if layer.dtype == "float32":
@@ -96,9 +98,10 @@ def _recognized(result: Optimization) -> str:
     study = result.study
     if study is not None and study.floor_us is not None:
         lines.append(
-            f"- No program can be faster than {study.floor_us / 1000:.3f} ms on this card by its "
+            f"- No program can be faster than {time_text(study.floor_us)} on this card by its "
             "sheet (predicted from the sheet's rates)."
         )
+    lines += [f"- {note}" for note in gpu_notes(result.gpu)]
     return "\n".join(lines)
 
 

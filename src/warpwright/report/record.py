@@ -132,6 +132,7 @@ def _gpu(gpu: ResolvedGpu) -> GpuRecord:
         compute_capability=f"{major}.{minor}",
         sm_count=gpu.sheet.sm_count,
         disagreements=[DisagreementRecord.model_validate(d) for d in gpu.disagreements],
+        notes=list(gpu.notes),
     )
 
 

@@ -83,11 +83,12 @@ def work_text(work: LaunchWork) -> str:
 
 def operations_text(operations: Mapping[str, float]) -> str:
     """`383.5 GFLOP tf32 + 0.1 GFLOP fp32`; "no floating-point operations" for none."""
-    counted = [f"{_flops(count)} {rate}" for rate, count in operations.items() if count]
+    counted = [f"{flops(count)} {rate}" for rate, count in operations.items() if count]
     return " + ".join(counted) or "no floating-point operations"
 
 
-def _flops(count: float) -> str:
+def flops(count: float) -> str:
+    """Floating-point operations in the largest unit of which there is one."""
     for unit, factor in (("TFLOP", 1e12), ("GFLOP", 1e9), ("MFLOP", 1e6), ("kFLOP", 1e3)):
         if count >= factor:
             return f"{count / factor:,.1f} {unit}"

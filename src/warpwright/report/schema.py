@@ -177,6 +177,7 @@ class GpuRecord(RecordBase):
     compute_capability: str
     sm_count: int
     disagreements: list[DisagreementRecord]
+    notes: list[str]
 
 
 class CostRecord(RecordBase):

@@ -10,6 +10,7 @@ from rich.text import Text
 
 from warpwright.report.cause_text import details, headline
 from warpwright.report.config_table import config_table, tile_names
+from warpwright.report.gpu_text import gpu_notes
 from warpwright.report.roofline_text import MEANING, floor_lines
 from warpwright.types.study import Finding, KernelStudy, Study
 from warpwright.types.verdict import GateReport, Status
@@ -28,6 +29,8 @@ def print_study(study: Study, console: Console) -> None:
         "Not measured: nothing ran on a GPU.",
         style="bold",
     )
+    for note in gpu_notes(study.gpu):
+        _paragraph(console, note)
     for kernel in study.kernels:
         _print_kernel(kernel, study.gpu.sheet.sm_count, console)
     _print_roofline(study, console)

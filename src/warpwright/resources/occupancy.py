@@ -128,29 +128,6 @@ def occupancy(
     )
 
 
-def most_registers_for(limits: SmLimits, threads_per_block: int, blocks_per_sm: int) -> int | None:
-    """The most registers a thread may use so that registers allow `blocks_per_sm` blocks.
-
-    None where no count does.
-    """
-    for registers in range(limits.max_registers_per_thread, 0, -1):
-        cap = _register_limit(limits, registers, threads_per_block)
-        if cap is None or cap >= blocks_per_sm:
-            return registers
-    return None
-
-
-def most_shared_bytes_for(limits: SmLimits, blocks_per_sm: int) -> int | None:
-    """The most shared memory a block may use so that it allows `blocks_per_sm` blocks, in bytes.
-
-    None where even no shared memory at all would be too much.
-    """
-    unit = limits.shared_allocation_unit_bytes
-    share = limits.shared_bytes_per_sm // blocks_per_sm // unit * unit
-    most = min(share - limits.reserved_shared_bytes_per_block, limits.max_shared_bytes_per_block)
-    return most if most >= 0 else None
-
-
 @dataclass(frozen=True, slots=True)
 class Waves:
     """A launch in waves, one wave being all the blocks that the GPU holds at once.

@@ -9,7 +9,6 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 
-from warpwright.errors import InputError
 from warpwright.types.gpu import GpuSheet
 
 
@@ -24,27 +23,6 @@ class RateClass(StrEnum):
 
 
 TENSOR_CORE_CLASSES = (RateClass.TF32, RateClass.FP16, RateClass.BF16, RateClass.FP8)
-
-_CLASS_OF_DTYPE: Mapping[str, RateClass] = {
-    **dict.fromkeys(("fp32", "f32", "float32", "float"), RateClass.FP32),
-    **dict.fromkeys(("tf32", "tfloat32"), RateClass.TF32),
-    **dict.fromkeys(("fp16", "f16", "float16", "half"), RateClass.FP16),
-    **dict.fromkeys(("bf16", "bfloat16"), RateClass.BF16),
-    **dict.fromkeys(
-        (
-            "fp8",
-            "fp8e4nv",
-            "fp8e5",
-            "float8e4nv",
-            "float8e5",
-            "float8_e4m3fn",
-            "float8_e5m2",
-            "e4m3",
-            "e5m2",
-        ),
-        RateClass.FP8,
-    ),
-}
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,26 +40,6 @@ class RooflineFloor:
     lacks: tuple[str, ...] = ()
 
 
-def rate_class(dtype: str, input_precision: str | None = None) -> RateClass:
-    """The class of a matrix product (a matmul, a convolution) on operands of `dtype`.
-
-    `dtype` goes by torch's or Triton's name (`float16`, `torch.bfloat16`, `fp8e5`, `tf32`);
-    fp32 operands go to the tensor cores as TF32 if `input_precision` is "tf32", Triton's own
-    default for `tl.dot`, and to the ordinary units else. Raises `InputError` for a dtype that
-    no sheet has a rate of.
-    """
-    found = _CLASS_OF_DTYPE.get(dtype.removeprefix("torch.").lower())
-    if found is None:
-        raise InputError(
-            "no rate is kept for products of this dtype",
-            expected="one of " + ", ".join(_CLASS_OF_DTYPE),
-            got=repr(dtype),
-        )
-    if found is RateClass.FP32 and input_precision == "tf32":
-        return RateClass.TF32
-    return found
-
-
 def rate_tflops(rate: RateClass, sheet: GpuSheet) -> float | None:
     """The sheet's dense rate of a class in TFLOPS (a multiply-add is two), None if it has none."""
     return {
@@ -91,13 +49,6 @@ def rate_tflops(rate: RateClass, sheet: GpuSheet) -> float | None:
         RateClass.BF16: sheet.bf16_tflops,
         RateClass.FP8: sheet.fp8_tflops,
     }[rate]
-
-
-def product_rate_tflops(
-    dtype: str, sheet: GpuSheet, input_precision: str | None = None
-) -> float | None:
-    """Rate of a matrix product on operands of `dtype` in TFLOPS; see `rate_class`."""
-    return rate_tflops(rate_class(dtype, input_precision), sheet)
 
 
 def compute_time_us(operations: float, tflops: float) -> float:

@@ -30,6 +30,8 @@ NOTHING = {
     aten.detach_.default, aten.lift_fresh_copy.default,
 }  # fmt: skip
 CHECKS = {aten._assert_tensor_metadata.default}  # export's own; they compute nothing
+# torch.nn.SELU's, from its documentation.
+SELU_ALPHA, SELU_SCALE = 1.6732632423543772848170429916717, 1.0507009873554804934193349852946
 RANDOM = "dropout in training mode: the output is random"
 PLAIN = {
     aten.relu.default: "relu",
@@ -44,6 +46,14 @@ PLAIN = {
     aten.exp.default: "exp",
     aten.square.default: "square",
 }
+# Operations of one value that are written out with it twice: operator, and what stands beside it.
+WRITTEN_OUT: dict[tuple[Any, tuple[Step, ...]], str] = {
+    (aten.mul.Tensor, (("sigmoid", None),)): "silu",
+    (aten.mul.Tensor, (("softplus", None), ("tanh", None))): "mish",
+    (aten.mul.Tensor, ()): "square",
+    (aten.div.Tensor, (("abs", None), ("add", 1.0))): "softsign",
+}
+MOST_BESIDE = 3  # operators that may stand beside it
 
 
 def chain_of(graph: torch.fx.Graph, output: str) -> tuple[torch.fx.Node, list[Step]]:
@@ -104,6 +114,8 @@ def _step(node: torch.fx.Node) -> tuple[list[Step], torch.fx.Node]:
         if node.target is aten.native_dropout.default:
             raise NotRecognizedError(RANDOM)
         raise NotRecognizedError(f"{_name(node)} after the convolution is no pointwise operation")
+    if (written_out := _written_out(node)) is not None:
+        return written_out
     tensors = node.all_input_nodes
     if len(tensors) != 1:
         what = "two tensors" if len(tensors) > 1 else "no tensor"
@@ -126,6 +138,33 @@ def _step(node: torch.fx.Node) -> tuple[list[Step], torch.fx.Node]:
     if sum(value is source for value in node.args) > 1:
         raise NotRecognizedError(f"{_name(node)} takes one value twice")
     return read(values, dict(node.kwargs)), source
+
+
+def _written_out(node: torch.fx.Node) -> tuple[list[Step], torch.fx.Node] | None:
+    """`y * sigmoid(y)` and the like as the one operation that they are; None for anything else."""
+    if len(node.args) != 2 or not all(isinstance(value, torch.fx.Node) for value in node.args):
+        return None
+    pairs = [node.args]
+    if node.target in COMMUTATIVE:
+        pairs.append(node.args[::-1])
+    for value, beside in pairs:
+        steps = _steps_between(value, beside)
+        if steps is not None and (node.target, steps) in WRITTEN_OUT:
+            return [(WRITTEN_OUT[node.target, steps], None)], value
+    return None
+
+
+def _steps_between(value: torch.fx.Node, last: torch.fx.Node) -> tuple[Step, ...] | None:
+    """The operations that make `last` of `value`, in order; None where these are not all."""
+    steps: list[Step] = []
+    for _ in range(MOST_BESIDE):
+        if last is value:
+            break
+        if last.target in CONVOLUTIONS or len(last.all_input_nodes) != 1:
+            return None
+        made, last = _step(last)
+        steps += reversed(made)
+    return tuple(steps[::-1]) if last is value else None
 
 
 def _same_layout(node: torch.fx.Node, source: torch.fx.Node) -> None:
@@ -209,9 +248,20 @@ def _leaky_relu(values: list[Any], options: dict[str, Any]) -> list[Step]:
 def _elu(values: list[Any], options: dict[str, Any]) -> list[Step]:
     alpha, scale, inner = [*values, 1, 1, 1][:3] if values else (1, 1, 1)
     alpha = options.get("alpha", alpha)
-    if (options.get("scale", scale), options.get("input_scale", inner)) != (1, 1):
-        raise NotRecognizedError("elu with a scale (selu) is not among the known operations")
-    return [("elu", _number(alpha, "elu"))]
+    if options.get("input_scale", inner) != 1:
+        raise NotRecognizedError("elu with a scale of its input")
+    scale = _number(options.get("scale", scale), "elu")
+    return [("elu", _number(alpha, "elu")), ("mul", scale)]
+
+
+def _selu(*_: Any) -> list[Step]:
+    return [("elu", SELU_ALPHA), ("mul", SELU_SCALE)]
+
+
+def _pow(values: list[Any], _: dict[str, Any]) -> list[Step]:
+    if values != [2]:
+        raise NotRecognizedError("pow with another exponent than 2")
+    return [("square", None)]
 
 
 def _gelu(values: list[Any], options: dict[str, Any]) -> list[Step]:
@@ -254,6 +304,8 @@ READERS: dict[Any, Reader] = {
     aten.relu6.default: _relu6,
     aten.leaky_relu.default: _leaky_relu,
     aten.elu.default: _elu,
+    aten.selu.default: _selu,
+    aten.pow.Tensor_Scalar: _pow,
     aten.gelu.default: _gelu,
     aten.softplus.default: _softplus,
     aten.dropout.default: _dropout,

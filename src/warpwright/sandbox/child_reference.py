@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import ast
 import copy
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -29,7 +29,6 @@ UNIT_ROUNDOFF = 2.0**-24  # float32
 
 Tensors = list[torch.Tensor]
 State = dict[str, torch.Tensor]
-Forward = Callable[[Sequence[Any]], Any]
 
 
 def perform(payload: dict[str, Any], job_dir: Path) -> dict[str, Any]:

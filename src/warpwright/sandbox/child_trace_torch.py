@@ -22,7 +22,6 @@ from warpwright.sandbox.child_trace_values import READERS, DataDependentError, K
 
 CUDA = torch.device("cuda", 0)
 TIMED = "the host code times its launches: this follows a run in which all take equally long"
-TENSOR_ALIGNMENT = 512  # bytes; torch's CUDA allocator rounds every block to this
 
 
 class UnknownHardwareError(Exception):

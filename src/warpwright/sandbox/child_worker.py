@@ -60,9 +60,6 @@ class _Worker:
 
     def handle(self, command: str, payload: Mapping[str, Any]) -> dict[str, Any]:
         """Carry out one request. Whatever goes wrong is raised."""
-        if command == "unload":
-            self._unload()
-            return {}
         value = self._perform(command, payload)
         self._device.synchronize()  # a fault of the program shows now, not in the next request
         self._look()

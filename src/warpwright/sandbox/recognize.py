@@ -6,6 +6,7 @@ The model is built and exported in a child process, on tensors without memory. S
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -19,6 +20,8 @@ from warpwright.types.sandbox import JobLimits
 from warpwright.types.shapes import Problem
 
 LIMITS = JobLimits(deadline_s=120.0, memory_bytes=4 * 1024**3)
+# How the child names the line on which the problem file raised.
+AT_LINE = re.compile(r"problem\.py:(\d+): ")
 PAIRS = ("kernel", "stride", "padding_before", "padding_after", "dilation")
 
 
@@ -26,11 +29,13 @@ PAIRS = ("kernel", "stride", "padding_before", "padding_after", "dilation")
 class NotRecognized:
     """Why a problem is not one conv2d with pointwise operations after it; one clause.
 
-    `problem_fails`: its file cannot be run at all, so nothing is known of its model.
+    `problem_fails`: its file cannot be run at all, so nothing is known of its model. `line`: where
+    it fails, if it says so.
     """
 
     reason: str
     problem_fails: bool = False
+    line: int | None = None
 
 
 def recognize_conv2d(
@@ -46,7 +51,7 @@ def recognize_conv2d(
     payload = {"problem": problem_payload(problem), "facts": device_facts(gpu)}
     result = run_cached(Job("recognize", payload, LIMITS), cache)
     if not result.ok or result.value is None:
-        return NotRecognized(result.reason or str(result.outcome), problem_fails=True)
+        return _failing(result.reason or str(result.outcome))
     reason = result.value.get("reason")
     if reason is not None:
         return NotRecognized(str(reason))
@@ -54,6 +59,13 @@ def recognize_conv2d(
         return _decode(result.value["task"], problem.source)
     except (KeyError, TypeError, ValueError) as error:
         return NotRecognized(f"the child's result is malformed ({error!r})", problem_fails=True)
+
+
+def _failing(reason: str) -> NotRecognized:
+    at = AT_LINE.match(reason)
+    if at is None:
+        return NotRecognized(reason, problem_fails=True)
+    return NotRecognized(reason[at.end() :], problem_fails=True, line=int(at[1]))
 
 
 def _decode(value: Mapping[str, Any], source: str) -> Conv2dTask:

@@ -43,11 +43,6 @@ class ShrunkenInputs:
     covered: int
     to_cover: int
 
-    @property
-    def covers_all(self) -> bool:
-        """Whether everything that happens more than once at full size does so here."""
-        return self.covered == self.to_cover
-
 
 @dataclass(frozen=True, slots=True)
 class ShrinkFailed:

@@ -49,11 +49,6 @@ class TraceFailed:
     kind: str = ""
 
     @property
-    def depends_on_data(self) -> bool:
-        """The host code reads values of tensors, so that no trace can tell what it does."""
-        return self.kind == "DataDependentError"
-
-    @property
     def is_of_the_program(self) -> bool:
         """Whether the program fails by itself, on a GPU too.
 

@@ -255,9 +255,6 @@ class Worker:
         self._spoiled = True
         return self._ask("torch_compile", {"seed": seed, "backend": backend}, deadline_s)
 
-    def unload(self, *, deadline_s: float = CALL_S) -> Answer:
-        return self._ask("unload", {}, deadline_s)
-
     def forget(self, manifest: Iterable[Mapping[str, Any]]) -> None:
         """Remove the files of a manifest, once they were measured."""
         for entry in manifest:

@@ -85,11 +85,6 @@ def lines_of(source: str) -> list[str]:
     return re.split(r"\r\n|\r|\n", source)
 
 
-def line_of(node: ast.AST) -> int:
-    """First line of the node, its decorators not counted; 0 where it has none."""
-    return int(getattr(node, "lineno", 0))
-
-
 def too_deep(document: str | None, first_line: int, line: int | None) -> InputError:
     """The error for a program that cannot be walked within Python's own recursion limit."""
     return InputError(

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from enum import StrEnum
 
-from warpwright.types.config import Config
 from warpwright.types.edit import Edit
 
 
@@ -80,7 +79,6 @@ class GateReport:
     edits: tuple[Edit, ...] = ()
     beyond_stage: tuple[Edit, ...] = ()
     accuracy_cases: tuple[AccuracyCase, ...] = ()
-    accepted_configs: tuple[Config, ...] = field(default=())
 
     @property
     def violations(self) -> tuple[Violation, ...]:

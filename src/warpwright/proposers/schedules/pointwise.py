@@ -24,6 +24,7 @@ _EXPRESSIONS = {
     "square": "{y} * {y}",
     "sigmoid": "tl.sigmoid({y})",
     "silu": "{y} * tl.sigmoid({y})",
+    "softsign": "{y} / (1.0 + tl.abs({y}))",
     "tanh": "2.0 * tl.sigmoid(2.0 * {y}) - 1.0",
     "hardsigmoid": "tl.where({y} < -3.0, 0.0, tl.where({y} > 3.0, 1.0, {y} / 6.0 + 0.5))",
     "hardswish": "{y} * tl.where({y} < -3.0, 0.0, tl.where({y} > 3.0, 1.0, {y} / 6.0 + 0.5))",

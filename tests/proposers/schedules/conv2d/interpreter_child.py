@@ -18,6 +18,7 @@ AFTER = {
     "mul": lambda y, v: y * v,
     "gelu": lambda y, v: F.gelu(y),
     "mish": lambda y, v: F.mish(y),
+    "softsign": lambda y, v: F.softsign(y),
     "tanh": lambda y, v: torch.tanh(y),
     "minimum": lambda y, v: torch.clamp(y, max=v),
     "leaky_relu": lambda y, v: F.leaky_relu(y, v),

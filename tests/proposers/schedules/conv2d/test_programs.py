@@ -217,7 +217,12 @@ def test_pointwise_operations_are_done_before_the_store(
     task_of: TaskOf, interpreted: Interpreted
 ) -> None:
     steps = (Pointwise("mul", 3.0), Pointwise("gelu"), Pointwise("add", -0.5), Pointwise("mish"))
-    more = (Pointwise("tanh"), Pointwise("leaky_relu", 0.2), Pointwise("minimum", 0.6))
+    more = (
+        Pointwise("tanh"),
+        Pointwise("softsign"),
+        Pointwise("leaky_relu", 0.2),
+        Pointwise("minimum", 0.6),
+    )
     for layer in (STEM, PLAIN, replace(PLAIN, channels_last=True)):
         task = task_of(layer, epilogue=steps + more)
         for candidate in best_of_each(task).values():
