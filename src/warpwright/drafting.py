@@ -8,8 +8,9 @@ from dataclasses import dataclass, field, replace
 from warpwright.accuracy import verify_accuracy
 from warpwright.data.stages import left_open
 from warpwright.judging import judge_candidate
-from warpwright.proposers.configs import TuningRules, asked_for, choose, neighbours
+from warpwright.proposers.configs import choose, neighbours
 from warpwright.proposers.emit import emit_plans, reason_to_leave_alone
+from warpwright.proposers.tuning_rules import TuningRules, asked_for
 from warpwright.source.view import read_program
 from warpwright.study import Subject, Workbench, study_kernel
 from warpwright.types.answer import ConfigChoice, ConfigPlan

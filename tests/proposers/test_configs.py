@@ -7,7 +7,8 @@ from dataclasses import replace
 from hypothesis import given
 from hypothesis import strategies as st
 
-from warpwright.proposers.configs import TuningRules, choose, neighbours
+from warpwright.proposers.configs import choose, neighbours
+from warpwright.proposers.tuning_rules import TuningRules
 from warpwright.types.compiled import (
     Compiled,
     CompileFailed,
