@@ -127,6 +127,7 @@ def rule_context(
         parent_evidence=evidence_of(view, parents, wrong),
         child_evidence=evidence_of(child, child_kernels),
         exhausted=exhausted,
+        parent_trace=parent.trace,
         child_trace=trace,
     )
 
