@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
 from warpwright.sandbox.shrink import (
@@ -289,3 +291,14 @@ def get_init_inputs():
     (spec,) = plan(source, problem).inputs
     assert spec.shape[1] == 24
     assert spec.shape[2] < 3000
+
+
+def test_a_reference_that_reads_values_counts_as_none() -> None:
+    reading = layer_problem(4096, 96, 80)
+    assert reading.source is not None
+    head, body = reading.source.split("def forward(self, x):", 1)
+    read = "def forward(self, x):\n        assert x.max().item() < 2"
+    found = plan(LAYER, replace(reading, source=head + read + body))
+    (spec,) = found.inputs
+    assert spec.shape[0] < 4096
+    assert spec.shape[1] == 96
