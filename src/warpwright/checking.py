@@ -11,7 +11,7 @@ from warpwright.drafting import exhausted, propose, with_accuracy
 from warpwright.errors import InputError, MissingToolError, Place
 from warpwright.formats.reply import Reply
 from warpwright.judging import judge_candidate
-from warpwright.proposers.configs import TuningRules
+from warpwright.proposers.tuning_rules import TuningRules
 from warpwright.resources.gpus import resolve_gpu
 from warpwright.runnable import configs_run, host_code_failed, offsets_wrap
 from warpwright.sandbox.trace import TraceFailed, trace_program

@@ -8,8 +8,9 @@ from dataclasses import dataclass, field, replace
 from warpwright.accuracy import verify_accuracy
 from warpwright.data.stages import left_open
 from warpwright.judging import judge_candidate
-from warpwright.proposers.configs import TuningRules, asked_for, choose, neighbours
+from warpwright.proposers.configs import choose, neighbours, without_new
 from warpwright.proposers.emit import emit_plans, reason_to_leave_alone
+from warpwright.proposers.tuning_rules import TuningRules, asked_for
 from warpwright.source.view import read_program
 from warpwright.study import Subject, Workbench, study_kernel
 from warpwright.types.answer import ConfigChoice, ConfigPlan
@@ -19,7 +20,7 @@ from warpwright.types.request import Request
 from warpwright.types.study import KernelStudy, Study
 from warpwright.types.verdict import GateReport, Status
 
-ATTEMPTS = 3
+ATTEMPTS = 4
 WRONG_OUTPUT = "refused: its output is wrong (see accuracy)"
 WARPS_ACTIVE = "sm__warps_active.avg.pct_of_peak_sustained_active"
 
@@ -160,16 +161,23 @@ def draft(
     `confirm` checks what passed in the interpreter where it really runs.
     """
     rejected: dict[str, set[Config]] = {}
+    refused: str | None = None
     for _ in range(ATTEMPTS):
         program = emit_plans(request.program, list(zip(plans, study.calls, strict=True)))
         if program == request.program:
-            return Draft(plans, keep="nothing better can be shown")
+            return Draft(plans, keep=refused or "nothing better can be shown")
         child = read_program(program)
         kernels = _candidate_kernels(study, candidates)
         gate = judge_candidate(request, study, child, kernels, exhausted(request, plans), rejected)
         gate, failing = with_accuracy(gate, study, child, kernels, bench)
         if not failing and confirm is not None and gate.status is not Status.FAIL:
             gate, failing = confirm(gate, plans, program)
+        if not failing and gate.status is Status.FAIL and refused is None:
+            refused = _refusal(gate)
+            fewer = tuple(without_new(plan, rules_of(request)) for plan in plans)
+            if fewer != plans:
+                plans = fewer
+                continue
         if not failing:
             break
         for kernel, configs in failing.items():
@@ -179,9 +187,13 @@ def draft(
         return Draft(plans, keep="configs kept failing accuracy (see there)")
     plans = tuple(_with_wrong_told(plan) for plan in plans)
     if gate.status is Status.FAIL:
-        broken = "; ".join(str(violation) for violation in gate.violations[:3])
-        return Draft(plans, keep=f"the candidate was refused: {broken}")
+        return Draft(plans, keep=refused or _refusal(gate))
     return Draft(plans, program, gate)
+
+
+def _refusal(gate: GateReport) -> str:
+    broken = "; ".join(str(violation) for violation in gate.violations[:3])
+    return f"the candidate was refused: {broken}"
 
 
 def exhausted(request: Request, plans: Sequence[ConfigPlan]) -> frozenset[str]:

@@ -87,6 +87,22 @@ def active_configs(study: Study) -> dict[str, frozenset[Config]]:
     }
 
 
+def with_built_lists(view: ProgramView, kernels: Mapping[str, KernelStudy]) -> ProgramView:
+    """The view with the config lists that code builds as the trace found them.
+
+    A list that can be read stays as written, also where the tuner prunes it.
+    """
+    known = []
+    for kernel in view.kernels:
+        study, autotune = kernels.get(kernel.name), kernel.autotune
+        if autotune is not None and autotune.configs is None and study and study.configs:
+            configs = tuple(replace(c.config, line=autotune.line) for c in study.configs)
+            built = replace(autotune, configs=configs, traced=True)
+            kernel = replace(kernel, autotune=built)
+        known.append(kernel)
+    return replace(view, kernels=tuple(known))
+
+
 def rule_context(
     request: Request,
     parent: Study,
@@ -97,18 +113,21 @@ def rule_context(
     trace: Trace | None = None,
 ) -> RuleContext:
     """All that the pure checks of a candidate read."""
+    parents = {kernel.kernel: kernel for kernel in parent.kernels}
+    view, child = with_built_lists(parent.view, parents), with_built_lists(child, child_kernels)
     return RuleContext(
         stage=request.stage,
-        parent=parent.view,
+        parent=view,
         child=child,
         edits=difference(parent.view.source, child.source),
         output_rules=request.output_rules,
         sheet=parent.gpu.sheet,
         profile=request.profile,
         active=active_configs(parent),
-        parent_evidence=evidence_of(parent.view, {k.kernel: k for k in parent.kernels}, wrong),
+        parent_evidence=evidence_of(view, parents, wrong),
         child_evidence=evidence_of(child, child_kernels),
         exhausted=exhausted,
+        parent_trace=parent.trace,
         child_trace=trace,
     )
 

@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from types import ModuleType
+
+from warpwright.gate.report import judge
+from warpwright.types.trace import Launch, Trace
 
 
 def test_a_kernel_that_is_not_launched_any_more_is_refused(lab: ModuleType) -> None:
@@ -33,3 +37,25 @@ def test_a_spare_kernel_beside_the_working_one_is_told_only(lab: ModuleType) -> 
     report = lab.judged(lab.MATMUL, child)
     assert not report.violations
     assert any("never launched" in note for result in report.results for note in result.notes)
+
+
+def test_a_kernel_that_a_table_hands_on_is_told_only(lab: ModuleType) -> None:
+    child = lab.replaced(
+        lab.MATMUL, "def project(x, w):", "WORK = [project_kernel]\n\n\ndef project(x, w):"
+    )
+    child = lab.replaced(child, "    project_kernel[", "    WORK[0][")
+    report = lab.judged(lab.MATMUL, child)
+    assert "integrity.kernel_not_launched" not in lab.rule_ids(report.violations)
+    assert any("handed on" in note for result in report.results for note in result.notes)
+
+
+def test_a_kernel_in_a_table_is_idle_where_the_trace_does_not_show_it(lab: ModuleType) -> None:
+    child = lab.replaced(
+        lab.MATMUL, "def project(x, w):", "WORK = [project_kernel]\n\n\ndef project(x, w):"
+    )
+    child = lab.replaced(child, "    project_kernel[", "    WORK[0][")
+    context = lab.context_of(lab.MATMUL, child, lab.tuning_stage())
+    for launches, refused in (((), True), ((Launch("project_kernel", 0, {}, (), True),), False)):
+        report = judge(replace(context, child_trace=Trace(launches)))
+        rules = lab.rule_ids(report.violations)
+        assert ("integrity.kernel_not_launched" in rules) is refused

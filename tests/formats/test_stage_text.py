@@ -31,6 +31,18 @@ def rendered_and_read(stage: Stage) -> Stage:
     [
         ("num_warps ∈ {2,4,8,16}", [("num_warps.domain", {"values": (2, 4, 8, 16)})]),
         ("`num_stages`: {2, 3, 4}", [("num_stages.domain", {"values": (2, 3, 4)})]),
+        ("num_warps must be 4 or 8", [("num_warps.domain", {"values": (4, 8)})]),
+        ("num_stages between 2 and 4", [("num_stages.domain", {"values": (2, 3, 4)})]),
+        ("num_warps must be between 4 and 16", [("num_warps.domain", {"values": (4, 8, 16)})]),
+        ("`num_stages` may change by at most 1.", [("num_stages.step", {"max": 1})]),
+        (
+            "Keep BLOCK sizes and the launch grid unchanged.",
+            [("grid.frozen", {}), ("block_sizes.frozen", {})],
+        ),
+        ("BLOCK_* must stay fixed", [("block_sizes.frozen", {})]),
+        ("The grid mapping stays unchanged", [("grid.frozen", {})]),
+        ("The original config must be included", [("configs.keep_original", {})]),
+        ("Never exceed 3 grid dimensions", [("grid.max_dims", {"max": 3})]),
         ("num_stages ∈ 2–4", [("num_stages.domain", {"values": (2, 3, 4)})]),
         ("num_warps in 2-8", [("num_warps.domain", {"values": (2, 4, 8)})]),
         (

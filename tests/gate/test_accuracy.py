@@ -196,6 +196,26 @@ class TestNonFinite:
         case = judge(ignoring, right, strict_parent)
         assert (case.status, case.gating) == (Status.FAIL, True)
 
+    def test_products_that_overflow_as_the_parents_do_are_reported_only_on_wide_data(self):
+        data = values()
+        overflowed = noisy(data, 1e-7)
+        overflowed[40:44] = np.nan
+        parent = Run([Tensor(overflowed)], Asked("wide"))
+        case = judge(overflowed, right_of(data, name="wide"), parent)
+        assert (case.status, case.gating) == (Status.NOT_VERIFIED, False)
+        assert "the parent differs here" in case.reason
+        more = overflowed.copy()
+        more[7] = np.nan
+        case = judge(more, right_of(data, name="wide"), parent)
+        assert (case.status, case.gating) == (Status.FAIL, True)
+
+    def test_a_nan_that_the_parent_has_too_is_wrong_on_the_problems_own_data(self):
+        data = values()
+        output = noisy(data, 1e-7)
+        output[3] = np.nan
+        case = judge(output, right_of(data), Run([Tensor(output)]))
+        assert (case.status, case.gating) == (Status.FAIL, True)
+
 
 class TestForm:
     def test_shape_dtype_and_places_must_agree_exactly(self):

@@ -7,7 +7,8 @@ from dataclasses import replace
 from hypothesis import given
 from hypothesis import strategies as st
 
-from warpwright.proposers.configs import TuningRules, choose, neighbours
+from warpwright.proposers.configs import choose, neighbours, without_new
+from warpwright.proposers.tuning_rules import TuningRules
 from warpwright.types.compiled import (
     Compiled,
     CompileFailed,
@@ -177,6 +178,45 @@ def test_a_config_that_the_rules_ask_for_gets_room_before_other_originals() -> N
     assert config(64, 4, 2) in plan.kept
     assert originals[0].config in plan.kept
     assert len(plan.kept) == 3
+
+
+ASKED = replace(RULES, count_min=None, count_max=3, include=(Config.of({}, 4, 2),))
+
+
+def test_a_config_asked_for_by_name_takes_the_place_of_an_original_with_its_binary() -> None:
+    active = study(config(64, 4, 3), "same", activity=Activity.ACTIVE)
+    new = [study(config(64, 4, 2), "same"), study(config(64, 8, 3), "wide", occupancy_pct=60)]
+    plan = choose(kernel(active), new, replace(ASKED, warps_need_occupancy=False))
+    assert set(plan.kept) == {config(64, 4, 2), config(64, 8, 3)}
+    assert "asks for by name" in plan.choices[0].reason
+
+
+def test_a_config_asked_for_changes_nothing_where_nothing_else_changes() -> None:
+    active = study(config(64, 4, 3), "same", activity=Activity.ACTIVE)
+    plan = choose(kernel(active), [study(config(64, 4, 2), "same")], ASKED)
+    assert plan.kept == (config(64, 4, 3),)
+
+
+def test_of_equal_binaries_the_one_that_the_rules_ask_for_is_kept() -> None:
+    first = study(config(64, 4, 3), "same", activity=Activity.ACTIVE)
+    asked = study(config(64, 4, 2), "same", activity=Activity.ACTIVE)
+    assert choose(kernel(first, asked), [], ASKED).kept == (config(64, 4, 2),)
+
+
+def test_without_its_new_configs_a_plan_still_drops_what_is_redundant() -> None:
+    first = study(config(64, 8, 3), "a", activity=Activity.ACTIVE)
+    twin = study(config(64, 8, 4), "a")
+    new = [study(config(64, 4, 2), "asked"), study(config(64, 4, 3), "b", occupancy_pct=60)]
+    plan = choose(kernel(first, twin), new, ASKED)
+    assert len(plan.kept) == 3
+    assert set(without_new(plan, ASKED).kept) == {config(64, 8, 3), config(64, 4, 2)}
+
+
+def test_without_its_new_configs_a_plan_that_drops_nothing_is_the_parents_list() -> None:
+    active = study(config(64, 4, 3), "same", activity=Activity.ACTIVE)
+    new = [study(config(64, 4, 2), "same"), study(config(64, 8, 3), "wide", occupancy_pct=60)]
+    plan = choose(kernel(active), new, replace(ASKED, warps_need_occupancy=False))
+    assert without_new(plan, ASKED).kept == (config(64, 4, 3),)
 
 
 @given(

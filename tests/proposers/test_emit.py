@@ -48,7 +48,7 @@ def reason(program: str, storages: tuple[int, int] | None = None) -> str | None:
     view = read_program(program)
     kernel = view.kernel("shift")
     assert kernel is not None
-    config = Config.of({"TILE": 256}, 4, 3)
+    config = Config.of({}, 4, 3)
     launches = ()
     if storages is not None:
         tensors = [TensorArgument("float32", (1000,), (1,), storage=x) for x in storages]
@@ -107,7 +107,7 @@ def test_one_input_given_twice_is_no_update_in_place() -> None:
         name: TensorArgument("float32", (1000,), (1,), storage=storage)
         for name, storage in numbered.items()
     }
-    config = Config.of({"TILE": 256}, 4, 3)
+    config = Config.of({}, 4, 3)
     launch = Launch("shift", 0, arguments, (TracedConfig(config, (4,)),), False)
     assert reason_to_leave_alone(view, KernelCalls(shift, (config,), (launch,))) is None
 
@@ -125,6 +125,27 @@ def test_a_plan_of_which_nothing_is_left_changes_nothing() -> None:
     tuned = changed("@triton.jit", TUNED.format(more=""), changed(", TILE=256)", ")"))
     kernel = read_program(tuned).kernel("shift")
     assert kernel is not None and kernel.autotune is not None
-    config = Config.of({"TILE": 256}, 4, 3)
+    config = Config.of({}, 4, 3)
     gone = ConfigPlan("shift", (ConfigChoice(config, False, False, "can never run"),))
     assert emit_plans(tuned, [(gone, KernelCalls(kernel, (config,)))]) == tuned
+
+
+LAUNCH = "shift[(triton.cdiv(x.numel(), 256),)](x, y, x.numel(), TILE=256)"
+
+
+def test_a_kernel_whose_launch_is_not_found_by_reading_is_left_alone() -> None:
+    through_a_table = changed(LAUNCH, 'TABLE["shift"][(4,)](x, y, x.numel(), TILE=256)')
+    found = reason(through_a_table, (1, 2))
+    assert found is not None
+    assert "no launch of it is found by reading" in found
+
+
+def test_a_kernel_whose_launch_may_hide_its_options_is_left_alone() -> None:
+    found = reason(changed(LAUNCH, LAUNCH.replace("TILE=256", "**options")), (1, 2))
+    assert found is not None
+    assert "keyword arguments that are written out" in found
+
+
+def test_a_launch_that_unpacks_its_positional_arguments_may_be_tuned() -> None:
+    unpacked = LAUNCH.replace("(x, y, x.numel(), TILE", "(*(x, y), x.numel(), TILE")
+    assert reason(changed(LAUNCH, unpacked), (1, 2)) is None

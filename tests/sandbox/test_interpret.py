@@ -263,6 +263,10 @@ class TestHonestPrograms:
         )
         assert check_matmul(twin).status is Status.PASS
 
+    def test_compile_time_parameters_may_be_annotated_with_text(self, check_conv):
+        twin = CONV.replace("tl.constexpr", '"tl.constexpr"')
+        assert check_conv(twin).status is Status.PASS
+
     def test_a_mask_that_was_never_needed_may_go(self, check_conv):
         twin = changed(
             CONV,

@@ -88,6 +88,20 @@ class TestInputs:
         values = np.abs(input_values(made, "wide"))
         assert np.log10(values.max() / values.min()) > 5
 
+    @pytest.mark.parametrize(
+        "inputs",
+        [
+            "[torch.rand(4096, 512, device='cuda') + 5]",
+            "[torch.rand(4096, 512).cuda() + 5]",
+            "[(torch.rand(4096, 512) + 5).to(torch.device('cuda:0'), torch.float32)]",
+        ],
+    )
+    def test_inputs_that_name_a_cuda_device_need_none(self, inputs, tmp_path):
+        source = problem("x[0] * 2", inputs, init="self.to('cuda')")
+        made = reference(source, [(40, 30)], tmp_path, distributions=["problem"])
+        assert made.made_by == "the problem's get_inputs at the smaller sizes"
+        assert input_values(made, "problem").min() >= 5
+
     def test_nested_arguments_and_numbers_pass_through(self, tmp_path):
         source = problem(
             "x[0][0] * x[1] + x[0][1]", "[(torch.rand(512, 8), torch.rand(512, 8)), 3]"
@@ -183,6 +197,14 @@ class TestOutputsAndState:
         assert reference(source, [(6, 4)], tmp_path, distributions=["problem"]).init == (
             "([(2, 3), 'same'], {})"
         )
+
+    def test_constructor_arguments_may_have_names(self, tmp_path):
+        source = problem("x[0] * self.by", "[torch.rand(64, 8)]", init="self.by = by")
+        source = source.replace("*sizes", "*, by")
+        for made_of in ("{'by': 3.0}", "[[], {'by': 3.0}]"):
+            named = source.replace("return []", f"return {made_of}")
+            made = reference(named, [(4, 8)], tmp_path, distributions=["problem"])
+            assert made.init == "([], {'by': 3.0})"
 
     def test_an_operator_that_changes_its_input_is_noted(self, tmp_path):
         made = reference(

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
 from warpwright.sandbox.shrink import (
@@ -253,3 +255,50 @@ def test_a_program_that_fails_has_no_plan_but_a_reason() -> None:
 def test_constructor_arguments_survive_the_way_back() -> None:
     value = ([1, (2, [3])], {"a": (None, "x")})
     assert decode_plain(encode(value)) == value
+
+
+def test_a_transposed_convolution_keeps_the_channels_of_its_weight() -> None:
+    # torch's stand-ins do not compare the two, and this program would take any number
+    source = (
+        KERNELS
+        + """
+class ModelNew(nn.Module):
+    def __init__(self, channels, filters):
+        super().__init__()
+        self.up = nn.ConvTranspose1d(channels, filters, 2, stride=2)
+
+    def forward(self, x):
+        y = torch.empty(x.shape[0], self.up.out_channels, 2 * x.shape[2], device=x.device)
+        shift[(triton.cdiv(y.numel(), 512),)](y, y.numel(), 1.0, BLOCK=512)
+        return y
+"""
+    )
+    problem = Problem(
+        source="""
+import torch
+class Model(torch.nn.Module):
+    def __init__(self, channels, filters):
+        super().__init__()
+        self.up = torch.nn.ConvTranspose1d(channels, filters, 2, stride=2)
+    def forward(self, x):
+        return self.up(x)
+def get_inputs():
+    return [torch.rand(200, 24, 3000)]
+def get_init_inputs():
+    return [24, 40]
+"""
+    )
+    (spec,) = plan(source, problem).inputs
+    assert spec.shape[1] == 24
+    assert spec.shape[2] < 3000
+
+
+def test_a_reference_that_reads_values_counts_as_none() -> None:
+    reading = layer_problem(4096, 96, 80)
+    assert reading.source is not None
+    head, body = reading.source.split("def forward(self, x):", 1)
+    read = "def forward(self, x):\n        assert x.max().item() < 2"
+    found = plan(LAYER, replace(reading, source=head + read + body))
+    (spec,) = found.inputs
+    assert spec.shape[0] < 4096
+    assert spec.shape[1] == 96

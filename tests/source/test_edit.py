@@ -233,6 +233,7 @@ def host(x, n):
     "host",
     [
         "    k[(n,)](*arguments)",
+        "    k[(n,)](x, n, 64, *arguments)",
         "    k[(n,)](x, n, **options)",
         "    B = 64\n    y = B\n    k[(n // B,)](x, n, B)",
         "    k[(n // 64,)](x, n, 64)",
@@ -249,6 +250,18 @@ def host(x, n, arguments, options):
 """
     with pytest.raises(InputError):
         add_autotune(source, "k", [Config.of({"B": 32})], ["n"])
+
+
+def test_unpacked_arguments_stay_where_what_the_configs_set_is_passed_by_name() -> None:
+    source = """\
+import triton
+@triton.jit
+def k(p, sx, sy, n, B): pass
+def host(x, n):
+    k[lambda meta: (n,)](x, *x.stride(), n, B=64, num_warps=8)
+"""
+    edited = add_autotune(source, "k", [Config.of({"B": 32})], ["n"])
+    assert "k[lambda meta: (n,)](x, *x.stride(), n)" in edited
 
 
 def test_triton_is_imported_where_only_parts_of_it_are() -> None:

@@ -87,7 +87,7 @@ def _says(pattern: str | None, text: str) -> bool:
 
 def _integers(text: str, *, powers: bool) -> tuple[int, ...]:
     numbers = [int(item) for item in re.findall(r"\d{1,9}", text)]
-    if re.fullmatch(r"\s*\d+\s*-\s*\d+\s*", text) and len(numbers) == 2:
+    if re.fullmatch(r"\s*\d+\s*(?:-|and)\s*\d+\s*", text) and len(numbers) == 2:
         low, high = numbers
         span = range(low, min(high, low + 4096) + 1)
         return tuple(n for n in span if not powers or n & (n - 1) == 0) or (low,)

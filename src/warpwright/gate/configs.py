@@ -101,7 +101,7 @@ def kernel_configs(context: RuleContext, pair: KernelPair) -> KernelConfigs:
         parent_autotuned=pair.parent.autotune is not None,
         child_autotuned=pair.child.autotune is not None,
         parent_name=pair.parent.name,
-        notes=_without_effect(pair.child),
+        notes=_told_of_list(pair.child),
         line=pair.child.autotune.line if pair.child.autotune else pair.child.line,
     )
 
@@ -116,13 +116,16 @@ def new_kernel_configs(context: RuleContext, kernel: Kernel) -> KernelConfigs:
         parent_autotuned=False,
         child_autotuned=kernel.autotune is not None,
         parent_name=kernel.name,
-        notes=_without_effect(kernel),
+        notes=_told_of_list(kernel),
         line=kernel.autotune.line if kernel.autotune else kernel.line,
     )
 
 
-def _without_effect(kernel: Kernel) -> tuple[str, ...]:
-    """What is told of launch options that stand in the dictionary of a config."""
+def _told_of_list(kernel: Kernel) -> tuple[str, ...]:
+    """What is told of a list that code builds, and of options inside a config's dictionary."""
+    if kernel.autotune is not None and kernel.autotune.traced:
+        told = "its config list is built by code, and judged as it was when the host code ran"
+        return (f"{kernel.name}: {told}",)
     for config in (kernel.autotune.configs or ()) if kernel.autotune else ():
         if config.ignored:
             return (

@@ -40,7 +40,7 @@ class RuleContext:
     taken: one, several where the profile does not tell them apart; a kernel that is absent
     is unknown. `exhausted` names kernels of the candidate for which compiling every config
     that the rules allow has found no further distinct one; only who compiled them knows.
-    `child_trace`: the candidate's launches and host operations on the problem's inputs.
+    `parent_trace`, `child_trace`: launches and host operations on the problem's inputs.
     """
 
     stage: Stage
@@ -54,6 +54,7 @@ class RuleContext:
     parent_evidence: CompileEvidence = field(default_factory=CompileEvidence)
     child_evidence: CompileEvidence = field(default_factory=CompileEvidence)
     exhausted: frozenset[str] = frozenset()
+    parent_trace: Trace | None = None
     child_trace: Trace | None = None
 
 

@@ -21,7 +21,7 @@ from warpwright.gate.host import (
     read_host,
 )
 from warpwright.gate.kernels import written_pointers
-from warpwright.gate.reading import dotted, parse, resolve
+from warpwright.gate.reading import dotted, host_nodes, parse, resolve
 from warpwright.gate.state import kept_between_calls
 from warpwright.gate.torch_work import torch_work
 from warpwright.types.program import ProgramView
@@ -62,7 +62,7 @@ def check_integrity(
     model = (rules or OutputRules()).model_class
     inherited = {finding.place for finding in _findings(parent, model)}
     violations, notes = torch_work(parent, child, trace)
-    idle, told = _kernels_not_launched(parent, child, model)
+    idle, told = _kernels_not_launched(parent, child, model, trace)
     violations += idle
     notes += told
     for finding in _findings(child, model):
@@ -100,13 +100,16 @@ def _finding(
 
 
 def _kernels_not_launched(
-    parent: ProgramView, child: ProgramView, model: str
+    parent: ProgramView, child: ProgramView, model: str, trace: Trace | None
 ) -> tuple[list[Violation], list[str]]:
     """No kernel launched at all, or one that the parent launches and the candidate keeps idle.
 
-    A spare kernel beside others that do the work is told only.
+    A spare kernel beside others that do the work is told only. So is one that host code hands on
+    (in a table, as an argument): reading does not follow it, the trace shows that it runs.
     """
     before, after = _launched_by_forward(parent, model), _launched_by_forward(child, model)
+    handed_on = _handed_on(child, model)
+    after |= set() if trace is None else set(trace.kernels)
     violations = []
     notes = []
     for kernel in child.launched_kernels:
@@ -115,7 +118,9 @@ def _kernels_not_launched(
         elsewhere = any(site.kernel == kernel.name for site in child.launches)
         how = "launched only in code that forward never reaches" if elsewhere else "never launched"
         found = f"kernel {kernel.name} is {how}"
-        if kernel.name in before or (not after and before):
+        if trace is None and kernel.name in handed_on:
+            notes.append(f"kernel {kernel.name} is handed on: reading does not find its launch")
+        elif kernel.name in before or (not after and before):
             expected = "kernels that forward launches"
             rule = "integrity.kernel_not_launched"
             violations.append(Violation(rule, kernel.line, expected, found))
@@ -130,6 +135,21 @@ def _launched_by_forward(view: ProgramView, model: str) -> set[str]:
         return set()
     reachable = read_host(tree, model).reachable
     return {site.kernel for site in view.launches if site.function in reachable}
+
+
+def _handed_on(view: ProgramView, model: str) -> set[str]:
+    """Names that the module, or host code that forward can reach, reads as values."""
+    tree = parse(view.source)
+    if tree is None:
+        return set()
+    functions = read_host(tree, model).reachable
+    around = {name.rpartition(".")[0] for name in functions}  # classes, and the module
+    reachable = functions | around | {""}
+    return {
+        node.id
+        for node, scope in host_nodes(tree)
+        if scope in reachable and isinstance(node, ast.Name) and isinstance(node.ctx, ast.Load)
+    }
 
 
 def _results_discarded(view: ProgramView, host: HostCode) -> Iterator[_Finding]:

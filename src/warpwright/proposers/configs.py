@@ -9,70 +9,19 @@ stays in its list, so it can still choose what it chose before.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 from warpwright.diagnosis.causes import cause_for
 from warpwright.proposers.steps import moves_between, steps_around
+from warpwright.proposers.tuning_rules import TuningRules, asked_for
 from warpwright.resources.predicates import LOW_OCCUPANCY_PCT, occupancy_suggests_warps
 from warpwright.types.answer import ConfigChoice, ConfigPlan
 from warpwright.types.compiled import Compiled, CompileFailed
 from warpwright.types.config import Config
-from warpwright.types.stage import Rule
 from warpwright.types.study import Activity, Cause, ConfigStudy, KernelStudy
 
 LEAST_LOOKED_AT = 2
-
-
-@dataclass(frozen=True, slots=True)
-class TuningRules:
-    """The parameters of the stage's rules that bound a config list. None: not bounded."""
-
-    count_min: int | None = None
-    count_max: int | None = None
-    warps: tuple[int, ...] | None = None
-    stages: tuple[int, ...] | None = None
-    stage_step: int = 1
-    warps_need_occupancy: bool = False
-    include: tuple[Config, ...] = ()
-
-    @classmethod
-    def of(cls, rules: Sequence[Rule]) -> TuningRules:
-        """Read the parameters off a stage's rules; of rules with one id the first counts."""
-        first: dict[str, Rule] = {}
-        for rule in rules:
-            first.setdefault(rule.id, rule)
-        include = tuple(
-            Config.of({}, _whole(rule, "num_warps") or 4, _whole(rule, "num_stages") or 3)
-            for rule in rules
-            if rule.id == "configs.include"
-        )
-        count = first.get("configs.count")
-        return cls(
-            count_min=_whole(count, "min"),
-            count_max=_whole(count, "max"),
-            warps=_values(first.get("num_warps.domain")),
-            stages=_values(first.get("num_stages.domain")),
-            stage_step=_whole(first.get("num_stages.step"), "max") or 1,
-            warps_need_occupancy="num_warps.only_if" in first,
-            include=include,
-        )
-
-    def in_domain(self, config: Config) -> bool:
-        return (self.warps is None or config.num_warps in self.warps) and (
-            self.stages is None or config.num_stages in self.stages
-        )
-
-
-def _whole(rule: Rule | None, name: str) -> int | None:
-    value = None if rule is None else rule.parameters.get(name)
-    return value if isinstance(value, int) else None
-
-
-def _values(rule: Rule | None) -> tuple[int, ...] | None:
-    value = None if rule is None else rule.parameters.get("values")
-    if not isinstance(value, tuple):
-        return None
-    return tuple(item for item in value if isinstance(item, int))
+REFUSED_TOGETHER = "left out: the list with the new configs breaks a rule of the stage"
 
 
 def neighbours(kernel: KernelStudy, rules: TuningRules) -> tuple[Config, ...]:
@@ -141,19 +90,79 @@ def choose(
     originals = _judge_originals(kernel, rules)
     conflicts = _domain_conflicts(kernel, originals, rules)
     asked = [c for c in candidates if c.launchable and asked_for(c.config, rules)]
-    originals, dropped = _fit(kernel, originals, rules, reserved=min(len(asked), 1))
+    twin = _asked_twin(originals, asked)
+    reserved = 0 if twin is not None else min(len(asked), 1)
+    originals, dropped = _fit(kernel, originals, rules, reserved)
     conflicts += dropped
     room = None if rules.count_max is None else rules.count_max - sum(c.kept for c in originals)
     proposed = _judge_candidates(
         kernel, candidates, originals, rules, room, measured_warps_active_pct
     )
-    plan = ConfigPlan(kernel.kernel, (*originals, *proposed), tuple(conflicts))
+    choices = [*originals, *proposed]
+    if twin is not None and any(c.kept == c.proposed for c in choices if c.study is not twin):
+        choices = _in_its_twins_place(choices, twin)
+    plan = ConfigPlan(kernel.kernel, tuple(choices), tuple(conflicts))
     if rules.count_min is not None and len(plan.kept) < rules.count_min:
         conflicts.append(
             f"the request asks for at least {rules.count_min} configs; only {len(plan.kept)} "
             "distinct ones exist within its other rules"
         )
     return replace(plan, conflicts=tuple(conflicts))
+
+
+def _asked_twin(
+    originals: Sequence[ConfigChoice], asked: Sequence[ConfigStudy]
+) -> ConfigStudy | None:
+    """A config that the rules ask for by name and that is the binary of an original that stays."""
+    binaries = {c.study.identity for c in originals if c.kept and c.study} - {None}
+    return next((study for study in asked if study.identity in binaries), None)
+
+
+def _in_its_twins_place(choices: Sequence[ConfigChoice], asked: ConfigStudy) -> list[ConfigChoice]:
+    """The list with the config that is asked for instead of the original that is its binary."""
+    twin = next(
+        (c.config for c in choices if c.kept and c.study and c.study.identity == asked.identity),
+        None,
+    )
+    if twin is None:
+        return list(choices)
+    told = {
+        twin: f"the same binary as {asked.config}, which the request asks for by name",
+        asked.config: f"asked for by the request, and the same binary as {twin}: takes its place",
+    }
+    return [
+        replace(c, kept=c.config == asked.config, reason=told[c.config]) if c.config in told else c
+        for c in choices
+    ]
+
+
+def without_new(plan: ConfigPlan, rules: TuningRules) -> ConfigPlan:
+    """The plan with no new configs but those that the rules ask for by name.
+
+    What is left only drops configs that are redundant or impossible; where it drops none, the
+    list is that of the parent.
+    """
+    left = [
+        replace(choice, kept=False, reason=REFUSED_TOGETHER)
+        if choice.kept and choice.proposed and not asked_for(choice.config, rules)
+        else choice
+        for choice in plan.choices
+    ]
+    asked = {c.study.identity for c in left if c.kept and c.proposed and c.study} - {None}
+    lost = [c for c in left if not c.kept and not c.proposed]
+    if any(c.study is None or c.study.identity not in asked for c in lost):
+        return replace(plan, choices=tuple(left))
+    parents = tuple(
+        replace(
+            choice,
+            kept=not choice.proposed,
+            reason=REFUSED_TOGETHER if choice.proposed else "original: stays, alone",
+        )
+        if choice.kept is choice.proposed
+        else choice
+        for choice in left
+    )
+    return replace(plan, choices=parents)
 
 
 def _judge_originals(kernel: KernelStudy, rules: TuningRules) -> list[ConfigChoice]:
@@ -201,7 +210,8 @@ def never_runs(study: ConfigStudy) -> str:
 
 
 def _representatives(kernel: KernelStudy, rules: TuningRules) -> tuple[ConfigStudy, ...]:
-    """One config per binary: one inside the stage's domains if there is one, else the first.
+    """One config per binary: one that the rules ask for by name, one inside the stage's domains,
+    or the first, whichever there is.
 
     A config known to be the active one represents its binary itself when nothing else does so
     from within the domains.
@@ -212,9 +222,13 @@ def _representatives(kernel: KernelStudy, rules: TuningRules) -> tuple[ConfigStu
             continue
         key = study.identity or study.config
         held = best.get(key)
-        if held is None or (rules.in_domain(study.config) and not rules.in_domain(held.config)):
+        if held is None or _fitness(study, rules) > _fitness(held, rules):
             best[key] = study
     return tuple(best.values())
+
+
+def _fitness(study: ConfigStudy, rules: TuningRules) -> tuple[bool, bool]:
+    return asked_for(study.config, rules), rules.in_domain(study.config)
 
 
 def _domain_conflicts(
@@ -228,12 +242,6 @@ def _domain_conflicts(
         f"{kernel.kernel}: the program's own {listed} lies outside the stage's domains; the "
         "rules ask to keep originals, so it stays (domains bind what is added)"
     ]
-
-
-def asked_for(config: Config, rules: TuningRules) -> bool:
-    """Whether the rules name this combination of warps and stages as one to have."""
-    options = (config.num_warps, config.num_stages)
-    return any((wanted.num_warps, wanted.num_stages) == options for wanted in rules.include)
 
 
 def _fit(

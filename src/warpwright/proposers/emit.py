@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from warpwright.errors import InputError
 from warpwright.gate.rules.autotune import changed_by_running, is_tuned
 from warpwright.source.edit import add_autotune, set_configs
 from warpwright.types.answer import ConfigPlan
@@ -62,6 +63,27 @@ def _touches_memory(name: str) -> bool:
 
 
 def reason_to_leave_alone(view: ProgramView, calls: KernelCalls) -> str | None:
+    """Why a kernel's configs must not or cannot be changed, or None."""
+    return _not_to_be_tuned(view, calls) or _not_editable(view, calls)
+
+
+def _not_editable(view: ProgramView, calls: KernelCalls) -> str | None:
+    """Why no list can be written where the kernel stands: the edit itself is tried."""
+    if not calls.configs:
+        return None
+    try:
+        if calls.source.autotune is not None:
+            set_configs(view.source, calls.name, calls.configs)
+        elif any(site.kernel == calls.name for site in view.launches):
+            add_autotune(view.source, calls.name, calls.configs, tuning_key(calls))
+        else:
+            return "no launch of it is found by reading, so what its launches pass is not known"
+    except InputError as error:
+        return f"{error.what} (expected {error.expected})"
+    return None
+
+
+def _not_to_be_tuned(view: ProgramView, calls: KernelCalls) -> str | None:
     """Why a kernel must not begin to be tuned, or None.
 
     Every config that the tuner tries runs on the live output, so a kernel that adds to what is

@@ -18,7 +18,7 @@ import numpy as np
 import torch
 
 from warpwright.sandbox import child_distributions, child_guard, child_program, child_tensors
-from warpwright.sandbox.child_trace_problem import ProblemError, decode
+from warpwright.sandbox.child_trace_problem import ProblemError, constructor_arguments, decode
 from warpwright.sandbox.child_worker_device import Device
 
 PROBLEM = "problem"
@@ -89,12 +89,7 @@ class Cases:
         if not hasattr(self.module, "get_init_inputs"):
             return [], {}
         with foreign(self._device):
-            made = self.module.get_init_inputs()
-        if isinstance(made, dict):
-            return [], dict(made)
-        if len(made) == 2 and isinstance(made[0], list) and isinstance(made[1], dict):
-            return list(made[0]), dict(made[1])
-        return list(made), {}
+            return constructor_arguments(self.module.get_init_inputs())
 
     def make(self, spec: Mapping[str, Any]) -> Arguments:
         """Inputs of a case on the device. `spec`: a `CaseSpec`, and `scale` for timed calls."""

@@ -9,15 +9,17 @@ import torch
 from torch.utils.flop_counter import FlopCounterMode
 
 from warpwright.sandbox import child_guard, child_program
+from warpwright.sandbox.child_device import WithoutCuda
+from warpwright.sandbox.child_trace_problem import constructor_arguments
 
 
 def perform(payload: dict[str, Any], job_dir: Path) -> dict[str, Any]:
     """FLOPs by operator, bytes of inputs, parameters and outputs, dtypes of the operators."""
     problem = child_program.load_module(payload["problem"], "problem", job_dir)
     init = getattr(problem, "get_init_inputs", list)
-    with child_guard.foreign_code(), torch.device("meta"), torch.no_grad():
-        arguments: Any = init()
-        model = _construct(problem.Model, arguments)
+    with child_guard.foreign_code(), WithoutCuda(), torch.device("meta"), torch.no_grad():
+        args, kwargs = constructor_arguments(init())
+        model = problem.Model(*args, **kwargs)
         inputs = [_to_meta(value) for value in problem.get_inputs()]
         with FlopCounterMode(display=False) as counter:
             output = model(*inputs)
@@ -29,12 +31,6 @@ def perform(payload: dict[str, Any], job_dir: Path) -> dict[str, Any]:
         "written_bytes": _bytes(_tensors(output)),
         "dtypes": sorted({str(t.dtype).removeprefix("torch.") for t in _tensors(inputs)}),
     }
-
-
-def _construct(model: Any, arguments: Any) -> Any:
-    if isinstance(arguments, dict):
-        return model(**arguments)
-    return model(*arguments)
 
 
 def _to_meta(value: Any) -> Any:

@@ -1,4 +1,4 @@
-"""Inside the interpreting child: CPU tensors that pass for tensors on a CUDA device.
+"""Inside children without a GPU: CPU tensors that pass for, or replace, those on a CUDA device.
 
 Triton's interpreter works on the CPU, but programs ask whether their tensors are on the GPU and
 take another way when they are not. New uninitialised memory is filled with NaN (with the largest
@@ -75,9 +75,38 @@ class CudaOnCpu(TorchFunctionMode):  # type: ignore[misc]
         return result
 
 
+class WithoutCuda(TorchFunctionMode):  # type: ignore[misc]
+    """Keeps where it is what asks for a CUDA device: problem files name one in their inputs."""
+
+    def __torch_function__(
+        self,
+        func: Callable[..., Any],
+        types: Any,
+        args: tuple[Any, ...] = (),
+        kwargs: Mapping[str, Any] | None = None,
+    ) -> Any:
+        named = dict(kwargs or {})
+        if func is torch.Tensor.cuda or (func is torch.Tensor.to and _asks_for_cuda(args, named)):
+            return _moved(args, named)
+        if _is_cuda(named.get("device")):
+            named["device"] = torch.get_default_device()
+        return func(*args, **named)
+
+
+def _asks_for_cuda(args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> bool:
+    return any(map(_is_cuda, (*args[1:], kwargs.get("device"))))
+
+
+def _is_cuda(device: Any) -> bool:
+    if isinstance(device, str):
+        return device.split(":")[0] == "cuda"
+    return isinstance(device, torch.device) and device.type == "cuda"
+
+
 def _moved(args: tuple[Any, ...], kwargs: dict[str, Any]) -> torch.Tensor:
     """`Tensor.to` and its kin without the device: only a change of dtype is left."""
-    kept = [arg for arg in args[1:] if not names_device(arg) and not isinstance(arg, (bool, int))]
+    beside = (bool, int, type(None))  # non_blocking, a device's number, a dtype that is not given
+    kept = [arg for arg in args[1:] if not names_device(arg) and not isinstance(arg, beside)]
     kept = [arg.dtype if isinstance(arg, torch.Tensor) else arg for arg in kept]
     named = {name: kwargs[name] for name in ("dtype", "copy", "memory_format") if name in kwargs}
     tensor: torch.Tensor = args[0]

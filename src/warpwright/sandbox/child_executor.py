@@ -226,12 +226,17 @@ def _launch(self: Any, *args: Any, **kwargs: Any) -> None:
         reachable = [tensor for value in bound.values() for tensor in _tensors(value)]
         session.memory.allow(reachable + session.device.addressed)
         session.memory.kernel = name
+        constants = _constants(self.fn)
         arguments = {
-            key: value if key in self.constexprs else _convert(value)
-            for key, value in bound.items()
+            key: value if key in constants else _convert(value) for key, value in bound.items()
         }
         session.launches[name] = session.launches.get(name, 0) + 1
         _run_grid(self.fn, arguments, extents)
+
+
+def _constants(fn: Any) -> set[str]:
+    """Compile-time parameters, also where the annotation is text, as the compiler takes them."""
+    return {name for name, kind in fn.__annotations__.items() if "constexpr" in str(kind)}
 
 
 def _run_grid(fn: Any, arguments: dict[str, Any], extents: list[int]) -> None:

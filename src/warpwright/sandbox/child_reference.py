@@ -21,7 +21,9 @@ from warpwright.sandbox import (
     child_program,
     child_tensors,
 )
+from warpwright.sandbox.child_device import WithoutCuda
 from warpwright.sandbox.child_policy import EagerGpuPolicy
+from warpwright.sandbox.child_trace_problem import constructor_arguments
 
 OWN = "problem"
 PERTURBED = "perturbed state"
@@ -38,7 +40,8 @@ def perform(payload: dict[str, Any], job_dir: Path) -> dict[str, Any]:
     out = job_dir / "out"
     if payload["problem"] is None:
         return _without_problem(payload, out)
-    return _Reference(payload, job_dir).make()
+    with WithoutCuda():
+        return _Reference(payload, job_dir).make()
 
 
 def _without_problem(payload: dict[str, Any], out: Path) -> dict[str, Any]:
@@ -96,10 +99,8 @@ class _Reference:
 
     def _init_text(self) -> str:
         with child_guard.foreign_code():
-            args = self.module.get_init_inputs() if hasattr(self.module, "get_init_inputs") else []
-        if len(args) == 2 and isinstance(args[0], list) and isinstance(args[1], dict):
-            return child_tensors.literal((list(args[0]), args[1]))
-        return child_tensors.literal((list(args), {}))
+            made = self.module.get_init_inputs() if hasattr(self.module, "get_init_inputs") else []
+        return child_tensors.literal(constructor_arguments(made))
 
     def _save_state(self, state: State, name: str) -> list[dict[str, str]]:
         return [

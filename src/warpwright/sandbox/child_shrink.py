@@ -18,6 +18,7 @@ from warpwright.sandbox.child_trace_driver import use_stand_in_driver
 from warpwright.sandbox.child_trace_launch import Recorder
 from warpwright.sandbox.child_trace_problem import LoadedProblem, load_problem
 from warpwright.sandbox.child_trace_torch import StandIns, hardware, stand_in_cuda
+from warpwright.sandbox.child_trace_values import DataDependentError
 from warpwright.sandbox.shrink_search import Attempt, Item, Limits, Search, Sizes
 from warpwright.source.loop_trips import body_runs, loop_trips
 
@@ -105,6 +106,7 @@ class Trial:
         self.last_error: str | None = None
         self.evaluations = 0
         self._parameter_sizes: set[int] = set()
+        self._reference: Any = getattr(problem.module, "Model", None)
 
     def input_sizes(self) -> list[int]:
         """Distinct sizes above 1 of the inputs at full size.
@@ -113,7 +115,7 @@ class Trial:
         a parameter has are left out.
         """
         sizes = {size for x in tensors_in(self._full) for size in x.shape if size > 1}
-        if getattr(self._problem.module, "Model", None) is None:
+        if self._reference is None:
             sizes -= self._parameter_sizes
         return sorted(sizes)
 
@@ -162,11 +164,8 @@ class Trial:
             if self._evaluation:
                 model.eval()
             output = model(*self.inputs(sizes))
-        reference_class = getattr(self._problem.module, "Model", None)
-        if reference_class is not None:
-            with child_guard.foreign_code(), torch.no_grad():
-                reference = reference_class(*args, **kwargs)
-                expected = reference(*self.inputs(sizes))
+        expected = self._expected(sizes, args, kwargs)
+        if expected is not None:
             ours = [tuple(tensor.shape) for tensor in tensors_in(output)]
             theirs = [tuple(tensor.shape) for tensor in tensors_in(expected)]
             if ours != theirs:
@@ -176,6 +175,22 @@ class Trial:
                 self.last_error = "an output without elements"
                 return None
         return self._count(model, sizes)
+
+    def _expected(self, sizes: Sizes, args: list[Any], kwargs: dict[str, Any]) -> Any:
+        """What the reference gives for stand-ins of these sizes; None without a reference.
+
+        One that reads values or has an operator without stand-ins counts as none.
+        """
+        if self._reference is None:
+            return None
+        try:
+            with child_guard.foreign_code(), torch.no_grad():
+                return self._reference(*args, **kwargs)(*self.inputs(sizes))
+        except (DataDependentError, NotImplementedError):
+            if sizes:
+                raise
+            self._reference = None
+            return None
 
     def _count(self, model: Any, sizes: Sizes) -> Attempt:
         blocks, steps = 0, 0

@@ -47,13 +47,23 @@ def load_problem(payload: Mapping[str, Any], job_dir: Path) -> LoadedProblem:
     module = load_module(payload["source"], "problem", job_dir)
     if not hasattr(module, "get_inputs"):
         raise ProblemError("the problem file has no get_inputs")
-    args, kwargs = [], {}
-    if hasattr(module, "get_init_inputs"):
-        with child_guard.foreign_code():
-            args = module.get_init_inputs()
-        if isinstance(args, dict):
-            args, kwargs = [], dict(args)
-    return LoadedProblem(payload, module, list(args), kwargs)
+    if not hasattr(module, "get_init_inputs"):
+        return LoadedProblem(payload, module)
+    with child_guard.foreign_code():
+        args, kwargs = constructor_arguments(module.get_init_inputs())
+    return LoadedProblem(payload, module, args, kwargs)
+
+
+def constructor_arguments(made: Any) -> tuple[list[Any], dict[str, Any]]:
+    """Positional and keyword arguments from what `get_init_inputs` returns.
+
+    A list holds positional ones, a dict keyword ones, a list of a list and a dict both.
+    """
+    if isinstance(made, dict):
+        return [], dict(made)
+    if len(made) == 2 and isinstance(made[0], list) and isinstance(made[1], dict):
+        return list(made[0]), dict(made[1])
+    return list(made), {}
 
 
 def decode(item: Any) -> Any:

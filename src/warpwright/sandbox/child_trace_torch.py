@@ -18,6 +18,7 @@ from typing import Any
 import torch
 from torch.overrides import TorchFunctionMode, resolve_name
 
+from warpwright.sandbox.child_trace_checks import CHECKS
 from warpwright.sandbox.child_trace_values import READERS, DataDependentError, KnownValues
 
 CUDA = torch.device("cuda", 0)
@@ -72,6 +73,8 @@ class StandIns(TorchFunctionMode):  # type: ignore[misc]
             return self._read(func, args, kwargs or {})
         if self.recording:
             self._record(func)
+        if func in CHECKS:
+            CHECKS[func](args, kwargs or {})
         if func in MOVES:
             args, kwargs = self._moved(args, kwargs or {})
             if len(args) == 1 and not kwargs:

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import ast
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from functools import partial
+from itertools import takewhile
 
 import libcst as cst
 from libcst.metadata import MetadataWrapper, PositionProvider
@@ -26,7 +27,7 @@ def free_launches(
     """The source whose launches of `kernel` pass none of `names` and none of the options.
 
     `names`: meta-parameters that the configs set. `sets_registers`: they set `maxnreg` too.
-    Raises `InputError` where a launch hides its arguments in `*args` or `**kwargs`, or where
+    Raises `InputError` where a launch may hide them in `*args` or `**kwargs`, or where
     host code uses the value of a meta-parameter beyond the grid.
     """
     parameters = _parameters(program, kernel)
@@ -38,7 +39,7 @@ def free_launches(
         call = nodes.get(("Call", *_place(source, launch.call)))
         if call is None:
             raise _refusal(launch, "a launch that stands in plain sight")
-        passed = _passed(launch, parameters)
+        passed = _passed(launch, parameters, names)
         given = {name: value for name, value in passed.items() if name in names}
         if given:
             changes.update(_grid_change(nodes, source, program, launch, given))
@@ -52,18 +53,31 @@ def _parameters(program: ParsedProgram, kernel: str) -> list[str]:
     return [argument.arg for argument in [*node.args.posonlyargs, *node.args.args]]
 
 
-def _passed(launch: LaunchNode, parameters: list[str]) -> dict[str, ast.expr]:
-    """Arguments of a launch by name, options included."""
+def _passed(launch: LaunchNode, parameters: list[str], names: set[str]) -> dict[str, ast.expr]:
+    """Arguments of a launch by name, options included.
+
+    From `*args` on positions say nothing. Those of `names` must then be passed by keyword.
+    """
     found: dict[str, ast.expr] = {}
-    for index, argument in enumerate(launch.call.args):
-        if isinstance(argument, ast.Starred) or index >= len(parameters):
+    counted = _counted(isinstance(argument, ast.Starred) for argument in launch.call.args)
+    for index, argument in enumerate(launch.call.args[:counted]):
+        if index >= len(parameters):
             raise _refusal(launch, "positional arguments that can be counted")
         found[parameters[index]] = argument
+    positional = set(found)
     for keyword in launch.call.keywords:
         if keyword.arg is None:
             raise _refusal(launch, "keyword arguments that are written out")
         found[keyword.arg] = keyword.value
+    unpacked = counted < len(launch.call.args)
+    if unpacked and (names & positional or names - found.keys()):
+        raise _refusal(launch, "positional arguments that can be counted")
     return found
+
+
+def _counted(starred: Iterable[bool]) -> int:
+    """How many arguments stand before the first unpacked one."""
+    return sum(1 for _ in takewhile(lambda star: not star, starred))
 
 
 def _without(call: cst.CSTNode, *, parameters: list[str], taken: set[str]) -> cst.CSTNode:
@@ -71,7 +85,11 @@ def _without(call: cst.CSTNode, *, parameters: list[str], taken: set[str]) -> cs
     assert isinstance(call, cst.Call)
     kept: list[cst.Arg] = []
     gap = False
+    counted = _counted(argument.star == "*" for argument in call.args)
     for index, argument in enumerate(call.args):
+        if argument.keyword is None and index >= counted:
+            kept.append(argument)
+            continue
         name = argument.keyword.value if argument.keyword else parameters[index]
         if name in taken:
             gap = gap or argument.keyword is None

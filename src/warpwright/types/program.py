@@ -35,7 +35,8 @@ class Autotune:
     """`@triton.autotune(...)` as written.
 
     `configs` is None when the list is not a literal that can be read without running it
-    (built by a function or a comprehension); `configs_text` then still holds its source.
+    (built by a function); `configs_text` then still holds its source. `traced`: `configs` are
+    those that such a list was seen to have when the host code ran.
     """
 
     configs: tuple[Config, ...] | None
@@ -45,6 +46,7 @@ class Autotune:
     other_arguments: Mapping[str, str] = field(default_factory=dict)
     configs_text: str = ""
     line: int = 0
+    traced: bool = False
 
 
 @dataclass(frozen=True, slots=True)

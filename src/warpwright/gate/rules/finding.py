@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from warpwright.gate.configs import KernelConfigs, kernel_configs, new_kernel_configs
 from warpwright.gate.context import KernelMatch, RuleContext, match_kernels
+from warpwright.gate.settled import settled
 from warpwright.types.stage import Rule
 from warpwright.types.verdict import Violation
 
@@ -63,7 +64,7 @@ class Reading:
     @classmethod
     def of(cls, context: RuleContext) -> Reading:
         match = match_kernels(context.parent, context.child)
-        configs = tuple(kernel_configs(context, pair) for pair in match.pairs)
+        configs = tuple(settled(context, kernel_configs(context, pair)) for pair in match.pairs)
         new = tuple(new_kernel_configs(context, kernel) for kernel in match.added)
         return cls(context, match, configs, new)
 

@@ -139,7 +139,8 @@ def _nearby(rule: Rule, configs: KernelConfigs, blocks: bool) -> Finding:
 
 
 def _same_unknowns(configs: KernelConfigs, config: LaunchConfig) -> bool:
-    """All that is unknown is a tile parameter written the same way on both sides."""
-    options = {"num_warps", "num_stages"}
+    """All that is unknown is a tile parameter that both sides compute."""
     sides = [config, *(configs.originals or ())]
-    return not any(c.unknown & options for c in sides)
+    unknown = frozenset().union(*(c.unknown for c in sides))
+    computed = all(unknown & dict(c.tile).keys() <= c.unknown for c in sides)
+    return computed and not unknown & {"num_warps", "num_stages"}

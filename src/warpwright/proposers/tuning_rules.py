@@ -1,0 +1,67 @@
+"""What a stage's rules say of a config list, as numbers that a proposer reads."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from warpwright.types.config import Config
+from warpwright.types.stage import Rule
+
+
+@dataclass(frozen=True, slots=True)
+class TuningRules:
+    """The parameters of the stage's rules that bound a config list. None: not bounded."""
+
+    count_min: int | None = None
+    count_max: int | None = None
+    warps: tuple[int, ...] | None = None
+    stages: tuple[int, ...] | None = None
+    stage_step: int = 1
+    warps_need_occupancy: bool = False
+    include: tuple[Config, ...] = ()
+
+    @classmethod
+    def of(cls, rules: Sequence[Rule]) -> TuningRules:
+        """Read the parameters off a stage's rules; of rules with one id the first counts."""
+        first: dict[str, Rule] = {}
+        for rule in rules:
+            first.setdefault(rule.id, rule)
+        include = tuple(
+            Config.of({}, _whole(rule, "num_warps") or 4, _whole(rule, "num_stages") or 3)
+            for rule in rules
+            if rule.id == "configs.include"
+        )
+        count = first.get("configs.count")
+        return cls(
+            count_min=_whole(count, "min"),
+            count_max=_whole(count, "max"),
+            warps=_values(first.get("num_warps.domain")),
+            stages=_values(first.get("num_stages.domain")),
+            stage_step=_whole(first.get("num_stages.step"), "max") or 1,
+            warps_need_occupancy="num_warps.only_if" in first,
+            include=include,
+        )
+
+    def in_domain(self, config: Config) -> bool:
+        return (self.warps is None or config.num_warps in self.warps) and (
+            self.stages is None or config.num_stages in self.stages
+        )
+
+
+def _whole(rule: Rule | None, name: str) -> int | None:
+    value = None if rule is None else rule.parameters.get(name)
+    return value if isinstance(value, int) else None
+
+
+def _values(rule: Rule | None) -> tuple[int, ...] | None:
+    value = None if rule is None else rule.parameters.get("values")
+    if not isinstance(value, tuple):
+        return None
+    return tuple(item for item in value if isinstance(item, int))
+
+
+def asked_for(config: Config, rules: TuningRules) -> bool:
+    """Whether the rules name this combination of warps and stages as one to have."""
+    options = (config.num_warps, config.num_stages)
+    return any((wanted.num_warps, wanted.num_stages) == options for wanted in rules.include)
