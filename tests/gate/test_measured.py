@@ -95,6 +95,38 @@ def test_without_a_reference_the_distance_from_the_parent_counts() -> None:
     assert far.status is Status.FAIL
 
 
+@pytest.mark.parametrize("kind", ["wide", "outliers"])
+def test_where_terms_cancel_more_distance_is_allowed(kind: str) -> None:
+    bare = ReferenceNumbers(CaseSpec(kind, 1))
+
+    def apart(distance: float) -> Status:
+        run = replace(ran(0.0, apart=ErrorMeasure(distance, distance)), case=kind)
+        return judged(run, None, bare).status
+
+    assert apart(0.02) is Status.NOT_VERIFIED
+    assert apart(0.1) is Status.FAIL
+
+
+def test_nan_apart_from_a_parent_fails_unless_the_parent_may_be_the_one_that_is_wrong() -> None:
+    wrong = NonfiniteMismatch(2, 32, (1, 3))
+    run = ran(0.0, apart=ErrorMeasure(0.0, 0.0), apart_nonfinite=wrong)
+    bare = ReferenceNumbers(CaseSpec("problem", 1))
+    assert judged(run, None, bare).status is Status.FAIL
+    hopeless = judged(replace(run, parent_finite=False), None, bare)
+    assert hopeless.status is Status.NOT_VERIFIED
+    assert "nothing but NaN" in str(hopeless.reason)
+    loses = replace(run, case="nonfinite")
+    assert not judged(loses, None, ReferenceNumbers(CaseSpec("nonfinite", 1))).gating
+
+
+def test_outputs_of_another_form_than_the_parents_fail() -> None:
+    case = judged(
+        ran(0.0, bit_equal_to_parent=False), None, ReferenceNumbers(CaseSpec("problem", 1))
+    )
+    assert case.status is Status.FAIL
+    assert "another form" in str(case.reason)
+
+
 def test_degenerate_references_decide_nothing() -> None:
     zero = replace(REFERENCE, outputs=(replace(OUTPUT, largest=0.0),))
     assert degenerate_numbers([zero]) == {"problem": "the reference is zero everywhere"}

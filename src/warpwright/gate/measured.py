@@ -10,7 +10,14 @@ from collections.abc import Iterable, Sequence
 from dataclasses import replace
 
 from warpwright.gate import precision
-from warpwright.gate.against import APART_FROM_PARENT, NO_REFERENCE, NONFINITE, judged_case
+from warpwright.gate.against import (
+    APART_FROM_PARENT,
+    CANCELLING,
+    NO_REFERENCE,
+    NONFINITE,
+    WRONG_L2,
+    judged_case,
+)
 from warpwright.gate.conduct import launched_all, unasked_change
 from warpwright.gate.outputs import (
     REDRAWN,
@@ -20,6 +27,7 @@ from warpwright.gate.outputs import (
 )
 from warpwright.types.accuracy_numbers import (
     CheckNumbers,
+    NonfiniteMismatch,
     OutputNumbers,
     ReferenceNumbers,
     ReferenceOutput,
@@ -215,16 +223,31 @@ def _ungated(case: AccuracyCase, outputs: Sequence[OutputNumbers]) -> AccuracyCa
 
 def _against_parent(case: AccuracyCase, run: CheckNumbers) -> AccuracyCase:
     """No reference: the distance from the parent's output is all there is."""
+    if run.apart is None and run.bit_equal_to_parent is False:
+        return _fail(case, "differs from the parent: outputs of another form")
     if run.apart is None:
         return replace(case, reason=NO_REFERENCE)
     if run.bit_equal_to_parent:
         return replace(case, error=run.apart, reason=f"equal to the parent; {NO_REFERENCE}")
     if run.apart_nonfinite is not None:
-        wrong = run.apart_nonfinite
-        text = nonfinite_text("output", wrong.count, wrong.size, wrong.place)
-        return _fail(case, f"differs from the parent: {text}")
+        return _nonfinite_apart(case, run, run.apart_nonfinite)
     case = replace(case, error=run.apart)
-    if not run.apart.relative_l2 <= APART_FROM_PARENT:
+    limit = WRONG_L2 if case.distribution in CANCELLING else APART_FROM_PARENT
+    if not run.apart.relative_l2 <= limit:
         return _fail(case, f"differs from the parent: relative error {run.apart.relative_l2:.2g}")
     apart = f"{run.apart.relative_l2:.2g} away from the parent"
     return replace(case, reason=f"{apart}; {NO_REFERENCE}")
+
+
+def _nonfinite_apart(
+    case: AccuracyCase, run: CheckNumbers, wrong: NonfiniteMismatch
+) -> AccuracyCase:
+    """NaN and Inf in other places than the parent's, which may be the one that is wrong."""
+    text = nonfinite_text("output", wrong.count, wrong.size, wrong.place)
+    if case.distribution == NONFINITE:
+        reason = f"reported only, {NO_REFERENCE}; apart from the parent, {text}"
+        return replace(case, gating=False, reason=reason)
+    if not run.parent_finite:
+        reason = f"the parent gives nothing but NaN or Inf here; {NO_REFERENCE}"
+        return replace(case, reason=reason)
+    return _fail(case, f"differs from the parent: {text}")

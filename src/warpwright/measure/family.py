@@ -105,12 +105,11 @@ def _most_screened(screened: Mapping[str, Sequence[BurstPair]]) -> dict[str, Seq
 
 
 def _ranked(screened: Mapping[str, Sequence[BurstPair]], margin_pct: float) -> list[str]:
-    """By gain, best first: those within the margin of the best, and not below the parent by more
-    than that."""
+    """By gain, best first: those at most so much slower than the best, and than the parent."""
     gains = {name: screened_gain_pct(pairs) for name, pairs in screened.items()}
-    usable = {name: gain for name, gain in gains.items() if gain is not None and gain > -margin_pct}
-    ranked = sorted(usable, key=lambda name: -usable[name])
-    return [name for name in ranked if usable[name] >= usable[ranked[0]] - margin_pct]
+    speeds = {name: 1 + gain / 100 for name, gain in gains.items() if gain is not None}
+    slowest = max(1.0, *speeds.values()) * (1 - margin_pct / 100) if speeds else 1.0
+    return sorted((n for n, speed in speeds.items() if speed >= slowest), key=lambda n: -speeds[n])
 
 
 def decide_finalists(

@@ -22,6 +22,7 @@ import triton
 
 from warpwright.sandbox import child_builder, child_executor, child_guard, child_tensors
 from warpwright.sandbox.child_builder import UnsupportedInInterpreterError
+from warpwright.sandbox.child_construct import constructed
 from warpwright.sandbox.child_executor import session
 from warpwright.sandbox.child_program import load_module
 from warpwright.sandbox.child_state import copy_state, same_bits
@@ -138,9 +139,8 @@ class _Worker:
     def _model(self, state_name: str | None) -> tuple[Any, str, bool]:
         """A new ModelNew with the reference's parameters, as far as these can be matched."""
         args, kwargs = ast.literal_eval(self.payload["init"])
-        torch.manual_seed(self.payload["seed"])
         with self._foreign():
-            model = self.module.ModelNew(*args, **kwargs)
+            model = constructed(lambda: self.module.ModelNew(*args, **kwargs), self.payload["seed"])
             if self.payload["evaluation_mode"]:
                 model.eval()
         if state_name is None:

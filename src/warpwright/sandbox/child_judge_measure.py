@@ -69,6 +69,7 @@ def against_parent(got: Named, parent: Named | None) -> dict[str, Any]:
         "bit_equal": all(same_bits(a, b) for a, b in pairs),
         "apart": max(errors, key=lambda error: error[0], default=(0.0, 0.0)),
         "apart_nonfinite": wrong[0] if wrong else None,
+        "parent_finite": any(bool(torch.isfinite(b).any()) for _, b in pairs),
     }
 
 

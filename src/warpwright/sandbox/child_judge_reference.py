@@ -10,6 +10,7 @@ import torch
 
 from warpwright.sandbox import child_distributions, child_tensors
 from warpwright.sandbox.child_cases import Arguments, Cases, foreign, seed_everything
+from warpwright.sandbox.child_construct import constructed
 from warpwright.sandbox.child_policy import EagerGpuPolicy
 from warpwright.sandbox.child_state import as_bytes, same_bits
 from warpwright.sandbox.child_worker_device import Device, is_out_of_memory
@@ -38,8 +39,9 @@ class Model:
             return
         args, kwargs = cases.init_arguments()
         seed_everything(seed)
+        module = cases.module
         with foreign(device):
-            self._model = cases.module.Model(*args, **kwargs)
+            self._model = constructed(lambda: module.Model(*args, **kwargs), seed)
         state = self._model.state_dict()
         self._states["own"] = {name: value.detach().clone() for name, value in state.items()}
 

@@ -16,6 +16,7 @@ import triton
 from triton.runtime.autotuner import Autotuner, Heuristics
 
 from warpwright.sandbox import child_guard
+from warpwright.sandbox.child_construct import constructed
 from warpwright.sandbox.child_gpu import card_facts
 from warpwright.sandbox.child_program import load_module
 from warpwright.sandbox.child_tools import triton_tools
@@ -99,9 +100,10 @@ def _on_gpu(value: Any) -> Any:
 def _model(program: ModuleType, problem: LoadedProblem, seed: int) -> Any:
     if not hasattr(program, "ModelNew"):
         raise ProgramError("the program has no class ModelNew")
-    torch.manual_seed(seed)
     with child_guard.foreign_code():
-        model = program.ModelNew(*problem.init_args, **problem.init_kwargs)
+        model = constructed(
+            lambda: program.ModelNew(*problem.init_args, **problem.init_kwargs), seed
+        )
         return model.to(DEVICE) if isinstance(model, torch.nn.Module) else model
 
 

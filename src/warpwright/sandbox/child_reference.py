@@ -21,6 +21,7 @@ from warpwright.sandbox import (
     child_program,
     child_tensors,
 )
+from warpwright.sandbox.child_construct import constructed
 from warpwright.sandbox.child_device import WithoutCuda
 from warpwright.sandbox.child_policy import EagerGpuPolicy
 from warpwright.sandbox.child_trace_problem import constructor_arguments
@@ -78,9 +79,8 @@ class _Reference:
     def make(self) -> dict[str, Any]:
         init_text = self.payload["init"] or self._init_text()
         args, kwargs = ast.literal_eval(init_text)
-        torch.manual_seed(self.seed)
         with child_guard.foreign_code():
-            self.model = self.module.Model(*args, **kwargs)
+            self.model = constructed(lambda: self.module.Model(*args, **kwargs), self.seed)
         if self.payload["evaluation_mode"]:
             self.model.eval()
         arguments, made_by = child_inputs.small_inputs(

@@ -14,6 +14,7 @@ import torch
 
 from warpwright.sandbox import child_files, child_guard, child_tensors
 from warpwright.sandbox.child_cases import PROBLEM, Arguments, Cases, foreign, seed_everything
+from warpwright.sandbox.child_construct import constructed
 from warpwright.sandbox.child_program import load_module
 from warpwright.sandbox.child_state import copy_state
 from warpwright.sandbox.child_worker_device import Device
@@ -113,7 +114,7 @@ def load_program(payload: Mapping[str, Any], directory: Path, device: Device) ->
     device.adopt(module, payload["pins"])
     seed_everything(payload["seed"])
     with foreign(device):
-        model = module.ModelNew(*args, **kwargs)
+        model = constructed(lambda: module.ModelNew(*args, **kwargs), payload["seed"])
         model = model.to(device.index) if hasattr(model, "to") else model
     states_dir = Path(payload["states_dir"]) if payload["states_dir"] else None
     program = Program(
@@ -150,12 +151,14 @@ def load_eager(payload: Mapping[str, Any], directory: Path, device: Device) -> P
     out_dir, cache_dir = _directories(payload, directory)
     os.environ["TRITON_CACHE_DIR"] = str(cache_dir)
     cases = Cases(payload["problem"], directory, device)
-    if cases.module is None:
+    problem = cases.module
+    if problem is None:
         raise UnsupportedError("the problem has no model of its own")
     args, kwargs = cases.init_arguments()
     seed_everything(payload["seed"])
     with foreign(device):
-        model = cases.module.Model(*args, **kwargs).to(device.index)
+        model = constructed(lambda: problem.Model(*args, **kwargs), payload["seed"])
+        model = model.to(device.index)
     if variant["channels_last"]:
         model = model.to(memory_format=torch.channels_last)
     torch.backends.cudnn.benchmark = bool(variant["cudnn_benchmark"])

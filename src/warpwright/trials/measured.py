@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from statistics import median
@@ -48,7 +49,10 @@ class MeasuredConfigs:
         if not new:
             return "no new config within the rules is distinct and can launch"
         gains = [trial.gain_pct for trial in new if trial.gain_pct is not None]
-        best = f"the best was {max(gains):+.1f} % beside it" if gains else "none could be timed"
+        failures = Counter(trial.failure for trial in new if trial.failure is not None)
+        (usual, count), *_ = failures.most_common(1) or [("", 0)]
+        untimed = f"none could be timed ({count} of {len(new)}: {usual})"
+        best = f"the best was {max(gains):+.1f} % beside it" if gains else untimed
         return f"none of {len(new)} new configs is faster than the parent when measured: {best}"
 
     def confirm(

@@ -134,7 +134,7 @@ class Screening:
             if checked.failure is not None:
                 return {**found, "failure": why(checked.failure)}
             if checked.result.status is Status.FAIL:
-                return {**found, "failure": "its output is wrong at full size", "wrong": True}
+                return {**found, "failure": _wrong(checked.result), "wrong": True}
             return found
 
         return self._timed(checked, number)
@@ -189,6 +189,12 @@ class Screening:
 
 
 CANDIDATE = "candidate"
+
+
+def _wrong(result: CheckResult) -> str:
+    """In what way an output is wrong: the first violation, as the check tells it."""
+    found = f": {result.violations[0].found}" if result.violations else ""
+    return f"its output is wrong at full size{found}"
 
 
 def _item(entrant: Entrant) -> str:

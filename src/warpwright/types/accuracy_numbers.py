@@ -96,7 +96,7 @@ class CheckNumbers:
 
     `launches`: kernel → launches with a grid that is not empty. `apart` is the distance from the
     parent's output on the same inputs, where the judge has it, `apart_nonfinite` the NaN and Inf
-    that differ.
+    that differ; `parent_finite`: whether any element of the parent's output is finite.
     """
 
     case: str
@@ -111,3 +111,4 @@ class CheckNumbers:
     bit_equal_to_parent: bool | None = None
     apart: ErrorMeasure | None = None
     apart_nonfinite: NonfiniteMismatch | None = None
+    parent_finite: bool = True
