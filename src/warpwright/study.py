@@ -219,7 +219,10 @@ def trace_error(failed: TraceFailed, subject: Subject, problem: Problem) -> Inpu
     """What a failed trace means to the user: which file, which line, why."""
     if failed.stage == "problem":
         place = Place(problem.origin, line=failed.line)
-        return InputError(f"the problem file fails: {failed.reason}", place=place)
+        hint = None
+        if "ModuleNotFoundError" in failed.reason:
+            hint = "install the module where Warpwright runs, or give shapes by --input instead"
+        return InputError(f"the problem file fails: {failed.reason}", place=place, hint=hint)
     line = None if failed.line is None else subject.first_line + failed.line - 1
     what = (
         "the program's host code fails"
