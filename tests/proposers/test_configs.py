@@ -207,6 +207,15 @@ def test_an_original_that_the_rules_ask_for_stays_before_others() -> None:
     assert {originals[0].config, asked.config} < set(kept)
 
 
+def test_an_original_that_is_the_binary_of_one_asked_for_gives_it_its_place() -> None:
+    originals = [study(config(2**n, 4, 4), f"binary {n}") for n in range(5, 8)]
+    originals[0] = replace(originals[0], activity=Activity.ACTIVE)
+    small = study(config(16, 4, 3), "small")
+    plan = choose(kernel(*originals, small), [study(config(16, 4, 2), "small")], ASKED)
+    assert len(plan.kept) == 3
+    assert {originals[0].config, config(16, 4, 2)} < set(plan.kept)
+
+
 def test_what_the_rules_ask_for_is_looked_at_on_the_smallest_tile_too() -> None:
     large = study(config(256, 8, 3), "large", activity=Activity.ACTIVE)
     small = study(config(32, 4, 3), "small")

@@ -116,7 +116,7 @@ def choose(
     ]
     twin = asked_twin(originals, asked)
     reserved = 0 if twin is not None else min(len(asked), 1)
-    originals, dropped = _fit(kernel, originals, rules, reserved)
+    originals, dropped = _fit(kernel, originals, rules, reserved, twin)
     conflicts += dropped
     room = None if rules.count_max is None else rules.count_max - sum(c.kept for c in originals)
     proposed = _judge_candidates(
@@ -214,14 +214,26 @@ def _domain_conflicts(
 
 
 def _fit(
-    kernel: KernelStudy, choices: list[ConfigChoice], rules: TuningRules, reserved: int
+    kernel: KernelStudy,
+    choices: list[ConfigChoice],
+    rules: TuningRules,
+    reserved: int,
+    twin: ConfigStudy | None,
 ) -> tuple[list[ConfigChoice], list[str]]:
     """Where more distinct originals exist than the rules allow, possible active ones go first.
 
-    `reserved` places are kept for configs that the rules ask for by name.
+    `reserved` places are kept for configs that the rules ask for by name; an original that is
+    one, or is the binary of one (`twin`), has its place.
     """
     kept = sorted((c for c in choices if c.kept), key=lambda c: _rank(c.study))
-    own = [choice for choice in kept if asked_for(choice.config, rules)][:1]
+    own = [
+        choice
+        for choice in kept
+        if asked_for(choice.config, rules)
+        or (
+            twin is not None and choice.study is not None and choice.study.identity == twin.identity
+        )
+    ][:1]
     reserved = 0 if own else reserved
     if rules.count_max is None or len(kept) + reserved <= rules.count_max:
         return choices, []
