@@ -196,3 +196,42 @@ def test_a_config_that_never_runs_on_the_target_is_not_judged_by_its_output(
     runs = pinned_runs(child, kernels, {})
     sizes = [run.pins["gram_kernel"].meta_dict["SIZE"] for run in runs]
     assert sizes == [32]
+
+
+FAILING = PROGRAM.replace("    c = torch.empty(", "    c = missing.empty(")
+
+
+def test_a_reply_to_a_program_that_fails_is_judged_by_itself(bench: Workbench) -> None:
+    result = resources(bench, PROGRAM, FAILING)
+    assert result.status is Status.PASS
+    (note,) = [note for note in result.notes if "nothing is compared with it" in note]
+    assert "name 'missing' is not defined" in note
+
+
+def test_a_reply_that_fails_as_its_program_does_is_refused(bench: Workbench) -> None:
+    result = resources(bench, FAILING.replace("SIZE = 32", "SIZE = 16"), FAILING)
+    assert [v.rule for v in result.violations] == ["program.runs"]
+
+
+@pytest.mark.slow
+def test_the_outputs_of_a_reply_to_a_program_that_fails_are_held_to_the_reference() -> None:
+    problem = Problem(
+        source="""
+import torch
+class Model(torch.nn.Module):
+    def forward(self, a, b):
+        return a @ b
+def get_inputs():
+    return [torch.rand(96, 64), torch.rand(64, 96)]
+def get_init_inputs():
+    return []
+"""
+    )
+    request = Request(
+        gpu=api.stated_gpu(find_gpu("4090")), stage=find_stage("memory"), program=FAILING
+    )
+    exact = PROGRAM.replace("tl.dot(left, right)", "tl.dot(left, right, input_precision='ieee')")
+    for reply, status in ((exact, Status.PASS), (PROGRAM, Status.FAIL)):
+        gate = check_reply(request, parse_reply(reply), Workbench(), problem)
+        (accuracy,) = [result for result in gate.results if result.check == "accuracy"]
+        assert accuracy.status is status

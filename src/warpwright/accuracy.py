@@ -25,10 +25,12 @@ from warpwright.types.config import Config
 from warpwright.types.gpu import GpuSheet
 from warpwright.types.program import ProgramView
 from warpwright.types.study import KernelStudy, Study
+from warpwright.types.trace import ConstantArgument, Trace
 from warpwright.types.verdict import AccuracyCase, CheckResult, Status
 
 # Any fixed number: the reference is compared, not remembered, and equal runs give equal records.
 SEED = 20_231
+LARGEST_TILE = 4096
 PROBLEM = "problem"
 
 
@@ -43,6 +45,8 @@ class AccuracyRun:
     result: CheckResult
     cases: tuple[AccuracyCase, ...] = ()
     failing: Mapping[str, set[Config]] = field(default_factory=dict)
+    relies_on_sizes: bool = False
+    """On these sizes the parent (or the program alone) leaves its tensors, and that matters."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,9 +90,47 @@ def _verified(
 ) -> AccuracyRun:
     if parent.problem is None or parent.trace is None:
         return AccuracyRun(not_verified(NO_SHAPES))
+    run = _on_small_inputs(parent, child, kernels, bench, alone=alone, aligned=1)
+    tile = largest_tile(parent.trace)
+    if not run.relies_on_sizes or tile == 1:
+        return run
+    # A program without masks relies on sizes that its tiles divide.
+    again = _on_small_inputs(parent, child, kernels, bench, alone=alone, aligned=tile)
+    return again if again.cases else run
+
+
+def largest_tile(trace: Trace) -> int:
+    """The largest power of two among the compile-time arguments of a trace; 1 without any."""
+    values = [
+        value
+        for launch in trace.launches
+        for value in (
+            *(a.value for a in launch.arguments.values() if isinstance(a, ConstantArgument)),
+            *(value for config in launch.configs for _, value in config.config.meta),
+        )
+    ]
+    sizes = [v for v in values if type(v) is int and 1 < v <= LARGEST_TILE and v & (v - 1) == 0]
+    return max(sizes, default=1)
+
+
+def _on_small_inputs(
+    parent: Study,
+    child: ProgramView,
+    kernels: Mapping[str, KernelStudy],
+    bench: Workbench,
+    *,
+    alone: bool,
+    aligned: int,
+) -> AccuracyRun:
+    assert parent.problem is not None and parent.trace is not None
     bench.listener("accuracy", "choosing small inputs on which every kernel runs")
     plan = plan_shrunken_inputs(
-        parent.view.source, parent.problem, parent.trace, gpu=parent.gpu.sheet, cache=bench.cache
+        parent.view.source,
+        parent.problem,
+        parent.trace,
+        gpu=parent.gpu.sheet,
+        cache=bench.cache,
+        aligned=aligned,
     )
     if not isinstance(plan, ShrunkenInputs):
         return AccuracyRun(not_verified(f"no small inputs: {plan.reason}"))
@@ -167,7 +209,9 @@ def _judge(
         for run in originals
         if run.label not in _failed(judged)
     )
-    return AccuracyRun(replace(result, notes=(*result.notes, *told)), judged, failing)
+    outside = {event.access for run in theirs or ours for event in run.memory_events}
+    relies = "write" in outside or (bool(outside) and result.status is not Status.PASS)
+    return AccuracyRun(replace(result, notes=(*result.notes, *told)), judged, failing, relies)
 
 
 def _failed(cases: Sequence[AccuracyCase]) -> set[str]:

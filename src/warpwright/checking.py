@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
-from warpwright.accuracy import not_verified
+from warpwright.accuracy import not_verified, verify_alone
 from warpwright.calls import find_calls
 from warpwright.drafting import exhausted, propose, with_accuracy
-from warpwright.errors import InputError, MissingToolError, Place
+from warpwright.errors import BrokenProgramError, InputError, MissingToolError, Place
 from warpwright.formats.reply import Reply
 from warpwright.judging import judge_candidate
 from warpwright.proposers.tuning_rules import TuningRules
@@ -50,6 +50,9 @@ def check_reply(
         gate = judge_candidate(request, bare_study(request), child, {})
         results = (*gate.results, not_verified(f"{error.what}: nothing was run"))
         return _in_reply_lines(replace(gate, results=results), reply)
+    except BrokenProgramError as error:
+        gate = _without_parent(request, child, error, bench, problem, accuracy=accuracy)
+        return _in_reply_lines(gate, reply)
     kernels, resources, trace = _study_child(child, parent, bench, problem)
     short = _exhausted(request, parent, kernels, bench)
     gate = judge_candidate(request, parent, child, kernels, short, trace=trace)
@@ -57,6 +60,33 @@ def check_reply(
     if accuracy:
         gate, _ = with_accuracy(gate, parent, child, kernels, bench)
     return _in_reply_lines(gate, reply)
+
+
+def _without_parent(
+    request: Request,
+    child: ProgramView,
+    error: BrokenProgramError,
+    bench: Workbench,
+    problem: Problem | None,
+    *,
+    accuracy: bool,
+) -> GateReport:
+    """The gate where the request's program does not run: its text is compared, not what it does."""
+    parent = bare_study(request)
+    if problem is None and request.problem is not None:
+        problem = Problem(source=request.problem, origin="the request's [PROBLEM] section")
+    kernels, resources, trace = _study_child(child, parent, bench, problem)
+    told = f"the request's program fails, so nothing is compared with it: {error.what}"
+    resources = replace(resources, notes=(told, *resources.notes))
+    gate = judge_candidate(request, parent, child, kernels, trace=trace)
+    gate = replace(gate, results=(*gate.results, resources))
+    if not accuracy or gate.status is Status.FAIL:
+        return gate
+    alone = replace(
+        parent, view=child, kernels=tuple(kernels.values()), problem=problem, trace=trace
+    )
+    run = verify_alone(alone, bench)
+    return replace(gate, results=(*gate.results, run.result), accuracy_cases=run.cases)
 
 
 def _read(reply: Reply) -> tuple[ProgramView | None, CheckResult]:

@@ -8,7 +8,8 @@ from dataclasses import dataclass, field, replace
 from warpwright.accuracy import verify_accuracy
 from warpwright.data.stages import left_open
 from warpwright.judging import judge_candidate
-from warpwright.proposers.configs import choose, neighbours, without_new
+from warpwright.proposers.asked import without_new
+from warpwright.proposers.configs import choose, neighbours
 from warpwright.proposers.emit import emit_plans, reason_to_leave_alone
 from warpwright.proposers.tuning_rules import TuningRules, asked_for
 from warpwright.source.view import read_program

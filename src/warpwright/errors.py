@@ -2,6 +2,7 @@
 
     WarpwrightError
     ├── InputError           what the user gave is wrong: exit code 2
+    │   └── BrokenProgramError   the program fails by itself when its host code runs
     ├── MissingToolError     this machine lacks a part (Triton, a GPU, ncu): exit code 3
     ├── SandboxError         a child process of ours misbehaved: exit code 4
     └── InternalError        a bug of ours: exit code 4
@@ -85,6 +86,10 @@ class InputError(WarpwrightError):
             "got": self.got,
             "next": self.hint,
         }
+
+
+class BrokenProgramError(InputError):
+    """The request's program fails by itself when its host code runs, on a GPU too."""
 
 
 class MissingToolError(WarpwrightError):

@@ -16,7 +16,7 @@ from warpwright.diagnosis.causes import kernel_causes
 from warpwright.diagnosis.findings import by_weight, kernel_findings, profile_disagreements
 from warpwright.diagnosis.padding import padded_configs
 from warpwright.diagnosis.profile_check import resource_disagreements
-from warpwright.errors import InputError, Place
+from warpwright.errors import BrokenProgramError, InputError, Place
 from warpwright.launch_floors import with_floors
 from warpwright.resources.launchability import unlaunchable
 from warpwright.resources.occupancy import occupancy
@@ -206,7 +206,7 @@ def traced(subject: Subject, problem: Problem, sheet: GpuSheet, bench: Workbench
     result = trace_program(subject.source, problem, gpu=sheet, cache=bench.cache)
     if isinstance(result, Trace):
         if not result.launches:
-            raise InputError(
+            raise BrokenProgramError(
                 "the program launches no kernel on the problem's inputs",
                 place=Place(subject.document),
                 hint="a guard may send these inputs elsewhere",
@@ -219,14 +219,18 @@ def trace_error(failed: TraceFailed, subject: Subject, problem: Problem) -> Inpu
     """What a failed trace means to the user: which file, which line, why."""
     if failed.stage == "problem":
         place = Place(problem.origin, line=failed.line)
-        return InputError(f"the problem file fails: {failed.reason}", place=place)
+        hint = None
+        if "ModuleNotFoundError" in failed.reason:
+            hint = "install the module where Warpwright runs, or give shapes by --input instead"
+        return InputError(f"the problem file fails: {failed.reason}", place=place, hint=hint)
     line = None if failed.line is None else subject.first_line + failed.line - 1
     what = (
         "the program's host code fails"
         if failed.stage != "import"
         else ("the program fails when it is imported")
     )
-    return InputError(
+    kind = BrokenProgramError if failed.is_of_the_program else InputError
+    return kind(
         f"{what}: {failed.reason}",
         place=Place(subject.document, line=line),
         hint="its launches cannot be traced; correct the program or the problem's inputs",

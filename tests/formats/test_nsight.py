@@ -76,8 +76,22 @@ def test_what_is_no_profile_is_refused(text: str, what: str) -> None:
     assert what in refused(text).what
 
 
-def test_a_sentence_that_there_are_none_is_an_empty_profile() -> None:
-    assert parse_metrics("No metrics available.") == Profile()
+@pytest.mark.parametrize(
+    "text",
+    [
+        "No metrics available.",
+        "\nNone\n",
+        "N/A",
+        "null",
+        "NCU profiling failed: ncu not found",
+        "Metrics could not be collected",
+    ],
+)
+def test_a_sentence_that_there_are_none_is_an_empty_profile(text: str) -> None:
+    assert parse_metrics(text) == Profile()
+
+
+def test_no_profile_is_rendered_as_a_sentence() -> None:
     assert parse_metrics(render_profile(Profile())) == Profile()
 
 

@@ -7,7 +7,8 @@ from dataclasses import replace
 from hypothesis import given
 from hypothesis import strategies as st
 
-from warpwright.proposers.configs import choose, neighbours, without_new
+from warpwright.proposers.asked import without_new
+from warpwright.proposers.configs import choose, neighbours
 from warpwright.proposers.tuning_rules import TuningRules
 from warpwright.types.compiled import (
     Compiled,
@@ -195,6 +196,34 @@ def test_a_config_asked_for_changes_nothing_where_nothing_else_changes() -> None
     active = study(config(64, 4, 3), "same", activity=Activity.ACTIVE)
     plan = choose(kernel(active), [study(config(64, 4, 2), "same")], ASKED)
     assert plan.kept == (config(64, 4, 3),)
+
+
+def test_an_original_that_the_rules_ask_for_stays_before_others() -> None:
+    originals = [study(config(2**n, 4, 4), f"binary {n}") for n in range(5, 8)]
+    originals[0] = replace(originals[0], activity=Activity.ACTIVE)
+    asked = study(config(16, 4, 2), "asked")
+    kept = choose(kernel(*originals, asked), [], ASKED).kept
+    assert len(kept) == 3
+    assert {originals[0].config, asked.config} < set(kept)
+
+
+def test_an_original_that_is_the_binary_of_one_asked_for_gives_it_its_place() -> None:
+    originals = [study(config(2**n, 4, 4), f"binary {n}") for n in range(5, 8)]
+    originals[0] = replace(originals[0], activity=Activity.ACTIVE)
+    small = study(config(16, 4, 3), "small")
+    plan = choose(kernel(*originals, small), [study(config(16, 4, 2), "small")], ASKED)
+    assert len(plan.kept) == 3
+    assert {originals[0].config, config(16, 4, 2)} < set(plan.kept)
+
+
+def test_what_the_rules_ask_for_is_looked_at_on_the_smallest_tile_too() -> None:
+    large = study(config(256, 8, 3), "large", activity=Activity.ACTIVE)
+    small = study(config(32, 4, 3), "small")
+    found = neighbours(kernel(large, small), ASKED)
+    assert {config(256, 4, 2), config(32, 4, 2)} <= set(found)
+    spilling = study(config(256, 4, 2), "spills", local_bytes=108)
+    plan = choose(kernel(large, small), [spilling, study(config(32, 4, 2), "asked")], ASKED)
+    assert set(plan.kept) == {config(256, 8, 3), config(32, 4, 3), config(32, 4, 2)}
 
 
 def test_of_equal_binaries_the_one_that_the_rules_ask_for_is_kept() -> None:

@@ -37,6 +37,25 @@ def test_every_dimension_gets_two_tiles_and_a_partial_last_one() -> None:
     assert all(size > TILE and size % TILE for size in sizes.values())
 
 
+def test_aligned_sizes_keep_the_tile_that_divides_the_full_ones() -> None:
+    found = Search(product, product({}), aligned=TILE).run((ROWS, INNER, COLUMNS))
+    assert found is not None
+    sizes, attempt = found
+    assert attempt.covered == product({}).covered
+    assert all(size % TILE == 0 for size in sizes.values())
+    assert len(set(sizes.values())) == 3
+
+
+def test_a_size_that_no_tile_divides_shrinks_as_before() -> None:
+    def any_size(sizes: Sizes) -> Attempt:
+        return Attempt(frozenset({"kernel"}), 1, 1, frozenset())
+
+    found = Search(any_size, any_size({}), aligned=128).run((1001, 96))
+    assert found is not None
+    assert found[0][1001] < 32
+    assert found[0][96] % 32 == 0
+
+
 def test_different_sizes_stay_different() -> None:
     sizes, _ = search(product)
     assert len(set(sizes.values())) == 3

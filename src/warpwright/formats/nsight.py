@@ -24,7 +24,8 @@ NO_METRICS = "No metrics available."
 _NO_VALUE = frozenset({"", "n/a", "na", "nan", "null", "none", "-", "inf", "-inf"})
 _NONE_TAKEN = re.compile(
     r"\bno\b[^.\n]{0,40}\b(?:metrics?|profil\w*)\b|\bnot (?:available|profiled)\b"
-    r"|\bunavailable\b|\bskipped\b|^(?:none|n/a)\b",
+    r"|\bunavailable\b|\bskipped\b|\bprofil\w*[^.\n]{0,40}\bfailed\b"
+    r"|\bcould not be (?:profiled|collected|taken)\b|^\s*(?:none|n/a|null)\b",
     re.IGNORECASE,
 )
 _MAX_KERNELS = 1000

@@ -10,8 +10,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
+from math import prod
 
 from warpwright.diagnosis.causes import cause_for
+from warpwright.proposers.asked import asked_twin, in_its_twins_place
 from warpwright.proposers.steps import moves_between, steps_around
 from warpwright.proposers.tuning_rules import TuningRules, asked_for
 from warpwright.resources.predicates import LOW_OCCUPANCY_PCT, occupancy_suggests_warps
@@ -21,7 +23,6 @@ from warpwright.types.config import Config
 from warpwright.types.study import Activity, Cause, ConfigStudy, KernelStudy
 
 LEAST_LOOKED_AT = 2
-REFUSED_TOGETHER = "left out: the list with the new configs breaks a rule of the stage"
 
 
 def neighbours(kernel: KernelStudy, rules: TuningRules) -> tuple[Config, ...]:
@@ -36,12 +37,30 @@ def neighbours(kernel: KernelStudy, rules: TuningRules) -> tuple[Config, ...]:
     known = {study.config for study in kernel.configs}
     found: dict[Config, None] = {}
     for include in rules.include:
-        for base in bases:
+        for base in _asked_around(kernel, bases, rules):
             found[replace(base, num_warps=include.num_warps, num_stages=include.num_stages)] = None
     for config in steps_around(kernel, bases, rules.stage_step, rules.warps):
         found[config] = None
     new = [c for c in found if c not in known and rules.in_domain(c)]
     return tuple(new if rules.count_max is None else new[: worth_compiling(kernel, rules)])
+
+
+def _asked_around(
+    kernel: KernelStudy, bases: Sequence[Config], rules: TuningRules
+) -> tuple[Config, ...]:
+    """Tiles on which to look at what the rules ask for by name: one of them is enough.
+
+    Those that may be active, and the smallest original that can run: a large tile may spill with
+    few warps.
+    """
+    able = [study for study in _representatives(kernel, rules) if study.launchable]
+    small = min(able, key=lambda study: _area(study.config), default=None)
+    return (*bases, *(() if small is None else (small.config,)))
+
+
+def _area(config: Config) -> int:
+    """Product of the whole meta-parameters: how large a tile is beside others of its kernel."""
+    return prod(value for _, value in config.meta if isinstance(value, int))
 
 
 def led_by(kernel: KernelStudy, config: Config) -> Cause | None:
@@ -89,10 +108,15 @@ def choose(
     """
     originals = _judge_originals(kernel, rules)
     conflicts = _domain_conflicts(kernel, originals, rules)
-    asked = [c for c in candidates if c.launchable and asked_for(c.config, rules)]
-    twin = _asked_twin(originals, asked)
+    asked = [
+        study
+        for study in candidates
+        if asked_for(study.config, rules)
+        and refusal(study, _base_of(kernel, study.config), rules, measured_warps_active_pct) is None
+    ]
+    twin = asked_twin(originals, asked)
     reserved = 0 if twin is not None else min(len(asked), 1)
-    originals, dropped = _fit(kernel, originals, rules, reserved)
+    originals, dropped = _fit(kernel, originals, rules, reserved, twin)
     conflicts += dropped
     room = None if rules.count_max is None else rules.count_max - sum(c.kept for c in originals)
     proposed = _judge_candidates(
@@ -100,7 +124,7 @@ def choose(
     )
     choices = [*originals, *proposed]
     if twin is not None and any(c.kept == c.proposed for c in choices if c.study is not twin):
-        choices = _in_its_twins_place(choices, twin)
+        choices = in_its_twins_place(choices, twin)
     plan = ConfigPlan(kernel.kernel, tuple(choices), tuple(conflicts))
     if rules.count_min is not None and len(plan.kept) < rules.count_min:
         conflicts.append(
@@ -108,61 +132,6 @@ def choose(
             "distinct ones exist within its other rules"
         )
     return replace(plan, conflicts=tuple(conflicts))
-
-
-def _asked_twin(
-    originals: Sequence[ConfigChoice], asked: Sequence[ConfigStudy]
-) -> ConfigStudy | None:
-    """A config that the rules ask for by name and that is the binary of an original that stays."""
-    binaries = {c.study.identity for c in originals if c.kept and c.study} - {None}
-    return next((study for study in asked if study.identity in binaries), None)
-
-
-def _in_its_twins_place(choices: Sequence[ConfigChoice], asked: ConfigStudy) -> list[ConfigChoice]:
-    """The list with the config that is asked for instead of the original that is its binary."""
-    twin = next(
-        (c.config for c in choices if c.kept and c.study and c.study.identity == asked.identity),
-        None,
-    )
-    if twin is None:
-        return list(choices)
-    told = {
-        twin: f"the same binary as {asked.config}, which the request asks for by name",
-        asked.config: f"asked for by the request, and the same binary as {twin}: takes its place",
-    }
-    return [
-        replace(c, kept=c.config == asked.config, reason=told[c.config]) if c.config in told else c
-        for c in choices
-    ]
-
-
-def without_new(plan: ConfigPlan, rules: TuningRules) -> ConfigPlan:
-    """The plan with no new configs but those that the rules ask for by name.
-
-    What is left only drops configs that are redundant or impossible; where it drops none, the
-    list is that of the parent.
-    """
-    left = [
-        replace(choice, kept=False, reason=REFUSED_TOGETHER)
-        if choice.kept and choice.proposed and not asked_for(choice.config, rules)
-        else choice
-        for choice in plan.choices
-    ]
-    asked = {c.study.identity for c in left if c.kept and c.proposed and c.study} - {None}
-    lost = [c for c in left if not c.kept and not c.proposed]
-    if any(c.study is None or c.study.identity not in asked for c in lost):
-        return replace(plan, choices=tuple(left))
-    parents = tuple(
-        replace(
-            choice,
-            kept=not choice.proposed,
-            reason=REFUSED_TOGETHER if choice.proposed else "original: stays, alone",
-        )
-        if choice.kept is choice.proposed
-        else choice
-        for choice in left
-    )
-    return replace(plan, choices=parents)
 
 
 def _judge_originals(kernel: KernelStudy, rules: TuningRules) -> list[ConfigChoice]:
@@ -245,19 +214,32 @@ def _domain_conflicts(
 
 
 def _fit(
-    kernel: KernelStudy, choices: list[ConfigChoice], rules: TuningRules, reserved: int
+    kernel: KernelStudy,
+    choices: list[ConfigChoice],
+    rules: TuningRules,
+    reserved: int,
+    twin: ConfigStudy | None,
 ) -> tuple[list[ConfigChoice], list[str]]:
     """Where more distinct originals exist than the rules allow, possible active ones go first.
 
-    `reserved` places are kept for configs that the rules ask for by name.
+    `reserved` places are kept for configs that the rules ask for by name; an original that is
+    one, or is the binary of one (`twin`), has its place.
     """
-    kept = [c for c in choices if c.kept]
-    if any(asked_for(choice.config, rules) for choice in kept):
-        reserved = 0
+    kept = sorted((c for c in choices if c.kept), key=lambda c: _rank(c.study))
+    own = [
+        choice
+        for choice in kept
+        if asked_for(choice.config, rules)
+        or (
+            twin is not None and choice.study is not None and choice.study.identity == twin.identity
+        )
+    ][:1]
+    reserved = 0 if own else reserved
     if rules.count_max is None or len(kept) + reserved <= rules.count_max:
         return choices, []
-    ranked = sorted(kept, key=lambda c: _rank(c.study))
-    stays = {id(choice) for choice in ranked[: rules.count_max - reserved]}
+    others = [choice for choice in kept if choice not in own]
+    room = rules.count_max - len(own) - reserved
+    stays = {id(choice) for choice in (*own, *others[:room])}
     fitted = [
         choice
         if not choice.kept or id(choice) in stays

@@ -57,7 +57,8 @@ def _search(
                 break
             variables = sorted({*variables, *more})
         evaluate = partial(trial.attempt, with_init=with_init)
-        search = Search(evaluate, goal, limits, out_of_time, trial.fixed_sizes(variables))
+        fixed = trial.fixed_sizes(variables)
+        search = Search(evaluate, goal, limits, out_of_time, fixed, payload["aligned"])
         best = search.run(variables)
         if best is not None:
             found.append((with_init, *best))

@@ -60,11 +60,13 @@ def plan_shrunken_inputs(
     cache: ResultCache | None = None,
     limits: Limits | None = None,
     search_s: float = SEARCH_S,
+    aligned: int = 1,
 ) -> ShrunkenInputs | ShrinkFailed:
     """Choose small inputs for `source`, whose trace at full size is `trace`.
 
     Sizes that the constructor fixes stay, unless the inputs cannot get small enough; then
-    constructor arguments shrink with them. `limits` bounds a run in the interpreter.
+    constructor arguments shrink with them. `limits` bounds a run in the interpreter. `aligned`:
+    small sizes keep what divides the full ones of this power of two.
     """
     payload = {
         "source": source,
@@ -73,6 +75,7 @@ def plan_shrunken_inputs(
         "evaluation_mode": trace.evaluation_mode,
         "limits": asdict(limits or Limits()),
         "search_s": search_s,
+        "aligned": aligned,
     }
     job = Job("shrink", payload, JobLimits(deadline_s=START_UP_S + 2 * search_s))
     result = run_cached(job, cache)

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from math import gcd
 
 # Mostly odd, so that the last tile of a dimension is partial and masks are exercised; the even
 # ones serve programs that insist on a multiple.
@@ -64,6 +65,8 @@ class Search:
     `evaluate` gives None where program or reference do not run; `goal` is the attempt at full
     size. `out_of_time` ends the search early with the best so far. `fixed`: other sizes of the
     program, which do not shrink; a small size is one of these only where no other runs.
+    `aligned`: a power of two; small sizes keep the part of it that divides the full ones, for
+    programs without masks, which rely on it.
     """
 
     evaluate: Callable[[Sizes], Attempt | None]
@@ -71,6 +74,7 @@ class Search:
     limits: Limits = field(default_factory=Limits)
     out_of_time: Callable[[], bool] = lambda: False
     fixed: frozenset[int] = frozenset()
+    aligned: int = 1
     _seen: dict[tuple[tuple[int, int], ...], Attempt | None] = field(default_factory=dict)
 
     def run(self, variables: Sequence[int]) -> tuple[Sizes, Attempt] | None:
@@ -94,7 +98,11 @@ class Search:
     def _scaled(self, variables: Sequence[int]) -> dict[int, int]:
         """All sizes that it divides by the largest factor that runs, empty if none does."""
         for factor in (32, 16, 8, 4, 2):
-            sizes = {v: v // factor for v in variables if v % factor == 0 and v > factor}
+            sizes = {
+                v: v // factor
+                for v in variables
+                if v % factor == 0 and v > factor and (v // factor) % self._part(v) == 0
+            }
             distinct = len({sizes.get(v, v) for v in variables}) == len(variables)
             if len(sizes) > 1 and distinct and self._try(sizes) is not None:
                 return sizes
@@ -151,10 +159,23 @@ class Search:
         """
         taken = {sizes.get(other, other) for other in variables if other != variable}
         parts = {variable // divisor for divisor in (2, 4, 8, 16, 32) if variable % divisor == 0}
-        ordered = sorted({*SMALL_SIZES, *parts}, key=_order)
+        part = self._part(variable)
+        multiples = {part * times for times in range(1, 6) if part > 1}
+        ordered = sorted({*SMALL_SIZES, *parts, *multiples}, key=_order)
         for size in sorted(ordered, key=self.fixed.__contains__):
-            if 2 <= size < variable and size not in taken:
+            if 2 <= size < variable and size not in taken and size % part == 0:
                 yield size
+
+    def _part(self, size: int) -> int:
+        """What small sizes of this one have to be multiples of."""
+        return gcd(size, self.aligned)
+
+    def _larger(self, variable: int) -> list[int]:
+        part = self._part(variable)
+        if part == 1:
+            return sorted(LARGER_SIZES)
+        multiples = {part * times for times in (2, 3, 4, 5)}
+        return sorted({size for size in LARGER_SIZES if size % part == 0} | multiples)
 
     def _grow(
         self, sizes: dict[int, int], best: Attempt, variables: Sequence[int]
@@ -182,7 +203,7 @@ class Search:
         missing = want(self.goal.covered) - want(best.covered)
         for variable in sizes:
             taken = {sizes.get(other, other) for other in variables if other != variable}
-            for size in sorted(LARGER_SIZES):
+            for size in self._larger(variable):
                 if not sizes[variable] < size < variable or size in taken | self.fixed:
                     continue
                 changed = {**sizes, variable: size}
