@@ -9,7 +9,7 @@ from warpwright.checking import check_reply
 from warpwright.data.gpus import find_gpu
 from warpwright.data.stages import find_stage
 from warpwright.formats.reply import parse_reply
-from warpwright.study import Workbench
+from warpwright.study import Subject, Workbench, study_program
 from warpwright.types.request import Request
 from warpwright.types.shapes import Problem, TensorSpec
 from warpwright.types.verdict import Violation
@@ -64,6 +64,21 @@ def test_a_reply_that_drops_the_64_bits_is_refused_where_the_tensor_needs_them()
     assert "block (69999,)" in told.found and "of x_ptr" in told.found
     assert violations(PROGRAM, REPLY, (70_000, 50_000)) == []
     assert violations(PROGRAM, short, (40_000, 50_000)) == []
+
+
+def test_a_study_tells_of_a_program_that_wraps() -> None:
+    problem = Problem(inputs=(TensorSpec((70_000, 50_000)),), origin="the test")
+    gpu = api.target_gpu("H100")
+    studies = [
+        study_program(Subject(source), gpu, Workbench(), problem=problem)
+        for source in (PROGRAM, PROGRAM.replace(WIDE, SHORT))
+    ]
+    right, wrong = (
+        [f.text for kernel in study.kernels for f in kernel.findings if f.id == "wrapped-offset"]
+        for study in studies
+    )
+    assert right == []
+    assert "block (69999,)" in wrong[0]
 
 
 def test_what_the_parent_does_too_is_its_own_affair() -> None:

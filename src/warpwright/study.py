@@ -45,6 +45,7 @@ from warpwright.types.study import (
     Study,
 )
 from warpwright.types.trace import Trace
+from warpwright.wide_offsets import with_wrapped_offsets
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,6 +100,7 @@ def study_program(
         )
         for study, call in zip(compiled, calls, strict=True)
     )
+    kernels = with_wrapped_offsets(kernels, calls, subject.source, gpu.sheet, bench.cache)
     cost = None if problem is None else problem_cost(problem, bench.cache)
     roof = None if cost is None else roofline_floor(cost, gpu.sheet)
     return Study(

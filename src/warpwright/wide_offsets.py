@@ -10,7 +10,9 @@ from warpwright.diagnosis.wrapped_offsets import WrappedOffset, wrapped_offset
 from warpwright.lowered_launches import lowered_launches
 from warpwright.sandbox.cache import ResultCache
 from warpwright.types.calls import KernelCalls
+from warpwright.types.evidence import Origin
 from warpwright.types.gpu import GpuSheet
+from warpwright.types.study import Finding, KernelStudy
 from warpwright.types.trace import Launch, TensorArgument
 
 FIRST_TOO_FAR = 1 << 31
@@ -41,6 +43,26 @@ def wrapped_offsets(
         if wrapped is not None:
             found[kernel] = wrapped
     return found
+
+
+def with_wrapped_offsets(
+    kernels: Sequence[KernelStudy],
+    calls: Sequence[KernelCalls],
+    program: str,
+    sheet: GpuSheet,
+    cache: ResultCache | None = None,
+) -> tuple[KernelStudy, ...]:
+    """The studies, each with a finding where the kernel surely goes by a wrapped offset."""
+    wrapped = wrapped_offsets(calls, program, sheet, cache)
+
+    def told(kernel: KernelStudy) -> KernelStudy:
+        if kernel.kernel not in wrapped:
+            return kernel
+        text = f"{wrapped[kernel.kernel]}: it wraps and points elsewhere; use 64 bits"
+        finding = Finding("wrapped-offset", kernel.kernel, text, Origin.COMPILED, weight=100)
+        return replace(kernel, findings=(finding, *kernel.findings))
+
+    return tuple(map(told, kernels))
 
 
 def _is_wide(launch: Launch) -> bool:
