@@ -1,8 +1,8 @@
-"""Families of identical clones on a real GPU: how often is one taken for faster than the original?
+"""Families of clones on a real GPU: how often is one taken for faster than the original?
 
     PYTHONPATH=src python benchmarks/aa_families.py --out FILE [--families 100] [--minutes 5]
                                                     [--budget quick] [--clones 32]
-                                                    [--call-us 500]
+                                                    [--call-us 500] [--idle-steps 0]
 
 Each family goes the way of an answer: every clone is screened beside the parent, the better ones
 again as the budget says, the best is timed afresh in new workers, and `decide` decides. No minimum
@@ -10,6 +10,9 @@ gain is asked for, so whatever is accepted is an error. `--call-us` is the time 
 bursts are planned: the more, the fewer calls a burst, and the noisier and the quicker a family.
 Prints the rate with its 95 % interval, and how much workers and bursts of one program differ.
 Appends a line of JSON a family; a later run goes on after the last one.
+
+With `--idle-steps` the original makes so many steps of its loop more than it must (it has 64), and
+one candidate does not: then only accepting that one is right.
 """
 
 from __future__ import annotations
@@ -45,37 +48,44 @@ from warpwright.types.progress import silent
 from warpwright.types.shapes import Problem
 
 CLONE = "clone"
+FASTER = "faster"
 CALL_US = 500.0  # with clearing the L2 and making inputs, so that a burst is not far longer
 NO_MINIMUM = Minimum(0.0, 0.0)
 SOURCE = PROGRAM.replace("STAGES", "3")
+LOOP, STEP = "range(0, k, DEPTH)", 32
 
 
 def screen(table: Table, names: Sequence[str], call_us: float) -> dict[str, list[BurstPair]]:
-    """Bursts of every clone beside the parent. They are one program, so they share a worker."""
+    """Bursts of every candidate beside the parent. Clones are one program and share a worker."""
     bench, budget = table.bench, table.budget
-    workers = {PARENT: bench.pool.take(), CLONE: bench.pool.take()}
-    for worker in workers.values():
-        worker.load(bench.program(SOURCE))
+    workers = {who: bench.pool.take() for who in (PARENT, *{program_of(name) for name in names})}
+    for who, worker in workers.items():
+        worker.load(bench.program(SOURCE if who == FASTER else bench.parent))
         bench.warm_up(worker, budget.warm_up_us / 1e6)
+    seats = {who: number for number, who in enumerate(workers)}
     screened = {}
     for name in names:
-        plan = plan_screening(budget, CLONE, call_us, seed=secrets.randbelow(2**31))
+        ours = program_of(name)
+        plan = plan_screening(budget, ours, call_us, seed=secrets.randbelow(2**31))
         bursts = []
         for step in plan:
             who = step.seat.program
-            burst = bench.burst(workers[who], who, who == CLONE, step.calls, order=step.order)
+            burst = bench.burst(workers[who], who, seats[who], step.calls, order=step.order)
             assert isinstance(burst, Burst), burst
             bursts.append(burst)
-        screened[name] = list(pair_up(plan, bursts).candidates[CLONE])
+        screened[name] = list(pair_up(plan, bursts).candidates[ours])
     for worker in workers.values():
         bench.pool.give_back(worker)
     return screened
 
 
-def family(table: Table, clones: int, call_us: float) -> dict[str, Any]:
+def program_of(name: str) -> str:
+    return FASTER if name == FASTER else CLONE
+
+
+def family(table: Table, names: Sequence[str], call_us: float) -> dict[str, Any]:
     """What became of one family."""
     started = time.monotonic()
-    names = [f"clone {number}" for number in range(clones)]
     screened = screen(table, names, call_us)
     screenings = 1
     while screenings < table.budget.screenings and (again := choose_again(screened, table.budget)):
@@ -90,7 +100,8 @@ def family(table: Table, clones: int, call_us: float) -> dict[str, Any]:
     }
     best = choose_finalists(screened, replace(table.budget, finalists=1))
     if best:
-        final = decide_on(table, SOURCE, call_us=call_us, minimum=NO_MINIMUM, tried=clones)
+        source = SOURCE if best[0] == FASTER else table.bench.parent
+        final = decide_on(table, source, call_us=call_us, minimum=NO_MINIMUM, tried=len(names))
         row |= {"best": best[0], "failure": final.failure}
         if final.comparison is not None:
             row |= asdict(final.comparison) | {"outcome": str(final.comparison.outcome)}
@@ -106,7 +117,7 @@ def _in_new_workers(pairs: Sequence[BurstPair], screening: int) -> list[BurstPai
     """The pairs of a later screening, told apart from those of the ones before."""
 
     def moved(burst: Burst) -> Burst:
-        return replace(burst, worker=burst.worker + 2 * screening)
+        return replace(burst, worker=burst.worker + 3 * screening)
 
     return [BurstPair(moved(pair.parent), moved(pair.candidate)) for pair in pairs]
 
@@ -139,6 +150,7 @@ def main() -> None:
     parser.add_argument("--minutes", type=float, default=5.0)
     parser.add_argument("--budget", choices=sorted(BUDGETS), default="quick")
     parser.add_argument("--call-us", type=float, default=CALL_US)
+    parser.add_argument("--idle-steps", type=int, default=0)
     parser.add_argument("--device", default="cuda", help="cpu: Triton's interpreter, for a try")
     parser.add_argument("--out", type=Path, required=True)
     options = parser.parse_args()
@@ -147,9 +159,13 @@ def main() -> None:
         rows = [json.loads(line) for line in options.out.read_text().splitlines()]
     if len(rows) < options.families:
         measure(options, rows)
-    accepted = sum(row["outcome"] == Outcome.ACCEPT for row in rows)
-    low, high = exact_interval(accepted, len(rows))
-    print(f"accepted {accepted} of {len(rows)} families: 95 % {low:.2%} to {high:.2%}")
+    accepted = [row for row in rows if row["outcome"] == Outcome.ACCEPT]
+    low, high = exact_interval(len(accepted), len(rows))
+    print(f"accepted {len(accepted)} of {len(rows)} families: 95 % {low:.2%} to {high:.2%}")
+    right = [row["gain_pct"] for row in accepted if row["best"] == FASTER]
+    if right:
+        gains = f"{min(right):.2f} to {max(right):.2f} %, median {statistics.median(right):.2f} %"
+        print(f"{len(right)} of them are the faster one, by {gains}")
     worker_pct, burst_pct = noises_pct(rows)
     print(f"workers of one program differ by {worker_pct:.2f} %, bursts by {burst_pct:.2f} %")
 
@@ -158,10 +174,14 @@ def measure(options: argparse.Namespace, rows: list[dict[str, Any]]) -> None:
     """Families until there are enough or time is up; rows go to the file and to `rows`."""
     until = time.monotonic() + 60 * options.minutes
     budget = BUDGETS[options.budget]
+    original = SOURCE.replace(LOOP, f"range(0, k + {STEP * options.idle_steps}, DEPTH)")
+    names = [f"{CLONE} {number}" for number in range(options.clones)]
+    if options.idle_steps:
+        names[len(names) // 2] = FASTER
     with (
         tempfile.TemporaryDirectory(prefix="warpwright-families-") as name,
         open_bench(
-            Problem(source=PROBLEM), SOURCE, [KERNEL], device=options.device, spares=8
+            Problem(source=PROBLEM), original, [KERNEL], device=options.device, spares=8
         ) as bench,
     ):
         failed = bench.open()
@@ -170,7 +190,8 @@ def measure(options: argparse.Namespace, rows: list[dict[str, Any]]) -> None:
             session = Ledger(Path(name)).session(f"family {len(rows)}")
             table = Table(bench, session, budget, silent)
             row = {"family": len(rows), "budget": budget.name, "planned_call_us": options.call_us}
-            row |= family(table, options.clones, options.call_us)
+            row["idle_steps"] = options.idle_steps
+            row |= family(table, names, options.call_us)
             row["gpu"] = None if bench.gpu is None else asdict(bench.gpu)
             rows.append(row)
             with options.out.open("a") as stream:
