@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
+
 import pytest
 
 torch = pytest.importorskip("torch")
@@ -46,6 +49,17 @@ def test_memory_is_as_it_was_afterwards() -> None:
     with pytest.raises(ZeroDivisionError):
         constructed(lambda: 1 / 0, 11)
     assert not torch.are_deterministic_algorithms_enabled()
+
+
+def test_it_costs_a_process_no_import() -> None:
+    """torch's compiler takes seconds to import, and every worker would."""
+    code = (
+        "import sys; from warpwright.sandbox.child_construct import constructed; import torch; "
+        "before = set(sys.modules); constructed(lambda: torch.nn.Linear(2, 2), 1); "
+        "print(len({m for m in set(sys.modules) - before if m.startswith('torch._inductor')}))"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert done.stdout.strip() == "0", done.stderr
 
 
 def test_what_is_no_module_is_left_alone() -> None:

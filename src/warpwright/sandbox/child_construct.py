@@ -31,14 +31,14 @@ def _marked_memory() -> Iterator[None]:
     """New memory is filled: NaN in floating-point tensors, the largest value in others.
 
     torch ties this to its deterministic mode, which does not change what constructors compute.
+    (`use_deterministic_algorithms` would do the same and import torch's compiler: 4 s a process.)
     """
-    was_on = torch.are_deterministic_algorithms_enabled()
-    was_warning = torch.is_deterministic_algorithms_warn_only_enabled()
-    torch.use_deterministic_algorithms(True, warn_only=True)
+    before = torch.get_deterministic_debug_mode()
+    torch.set_deterministic_debug_mode("warn")
     try:
         yield
     finally:
-        torch.use_deterministic_algorithms(was_on, warn_only=was_warning)
+        torch.set_deterministic_debug_mode(before)
 
 
 def _settle(model: torch.nn.Module, seed: int) -> None:
