@@ -143,25 +143,43 @@ def test_a_child_killed_by_a_signal_is_told_so(tmp_path: Path, nurseries: Nurser
     child.stdout.close()
 
 
-def test_the_nursery_ends_with_the_process_that_started_it() -> None:
-    code = (
-        "import os\n"
-        "from pathlib import Path\n"
-        "from warpwright.sandbox.nursery import Nursery\n"
-        "from warpwright.sandbox.run import child_environment\n"
-        "nursery = Nursery(child_environment(Path('/tmp'), '0' * 16, {}), Path('/'))\n"
-        "print(nursery._process.pid, flush=True)\n"
-        "os._exit(0)\n"
-    )
+def pid_told_by(code: str, *arguments: str) -> int:
+    """What a process prints that runs `code` and is gone afterwards."""
     done = subprocess.run(
-        [sys.executable, "-c", code],
+        [sys.executable, "-c", code, *arguments],
         capture_output=True,
         text=True,
-        check=True,
         env=os.environ | {"PYTHONPATH": os.pathsep.join(sys.path)},
     )
-    pid = int(done.stdout)
+    assert done.stdout, done.stderr
+    return int(done.stdout)
+
+
+def ends_soon(pid: int) -> bool:
     ends = time.monotonic() + 30
     while psutil.pid_exists(pid) and time.monotonic() < ends:
         time.sleep(0.1)
-    assert not psutil.pid_exists(pid) or psutil.Process(pid).status() == psutil.STATUS_ZOMBIE
+    return not psutil.pid_exists(pid) or psutil.Process(pid).status() == psutil.STATUS_ZOMBIE
+
+
+START = """import os, signal, sys
+from pathlib import Path
+from warpwright.sandbox.nursery import Nursery
+from warpwright.sandbox.run import child_environment
+variables = child_environment(Path('/tmp'), '0' * 16, {})
+nursery = Nursery(variables, Path('/'))
+"""
+
+
+def test_the_nursery_ends_with_the_process_that_started_it() -> None:
+    assert ends_soon(pid_told_by(START + "print(nursery._process.pid, flush=True)\nos._exit(0)\n"))
+
+
+def test_a_job_ends_with_the_process_that_started_it(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "job.json")  # it waits for its job
+    code = (
+        "child = nursery.start(Path(sys.argv[1]), variables)\n"
+        "print(child.pid, flush=True)\n"
+        "os.kill(os.getpid(), signal.SIGKILL)\n"
+    )
+    assert ends_soon(pid_told_by(START + code, str(tmp_path)))

@@ -13,6 +13,7 @@ import importlib
 import json
 import os
 import random
+import select
 import signal
 import socket
 import sys
@@ -61,10 +62,31 @@ def _keep(request: Mapping[str, Any], descriptors: Sequence[int]) -> None:
     output, status, *others = descriptors
     for descriptor in (output, *others):
         os.close(descriptor)
+    with contextlib.suppress(OSError):  # no pidfd in this kernel: the job has its own limits
+        _end_with_reader(pid, status)
     _, ended = os.waitpid(pid, 0)
     with contextlib.suppress(OSError):  # the parent is gone
         os.write(status, f"{os.waitstatus_to_exitcode(ended)}\n".encode())
     os._exit(0)
+
+
+def _end_with_reader(pid: int, status: int) -> None:
+    """Wait for the job's child; kill its process group where nobody is left to be told of its end.
+
+    Without that, the jobs of a main process that was killed would run on to their deadlines.
+    """
+    child = os.pidfd_open(pid)
+    watched = select.poll()
+    watched.register(child, select.POLLIN)
+    watched.register(status, 0)  # POLLERR comes unasked: the pipe has no reader
+    ended = {descriptor for descriptor, _ in watched.poll()}
+    os.close(child)
+    if child in ended:
+        return
+    try:
+        os.killpg(pid, signal.SIGKILL)
+    except ProcessLookupError:  # it has not made its group yet
+        os.kill(pid, signal.SIGKILL)
 
 
 def _become_child(request: Mapping[str, Any], descriptors: Sequence[int]) -> None:
