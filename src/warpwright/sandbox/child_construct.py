@@ -46,7 +46,9 @@ def _settle(model: torch.nn.Module, seed: int) -> None:
     generator = torch.Generator().manual_seed(seed)
     with torch.no_grad():
         for value in model.state_dict().values():
-            if not torch.is_floating_point(value):
+            if not (isinstance(value, torch.Tensor) and value.layout is torch.strided):
+                continue  # a module's extra state may be anything
+            if not value.is_floating_point():
                 continue
             open_places = torch.isnan(value)
             if bool(open_places.any()):
