@@ -11,6 +11,7 @@ from warpwright.drafting import exhausted, propose, with_accuracy
 from warpwright.errors import BrokenProgramError, InputError, MissingToolError, Place
 from warpwright.formats.reply import Reply
 from warpwright.judging import judge_candidate
+from warpwright.lowered_launches import lowered_launches
 from warpwright.proposers.tuning_rules import TuningRules
 from warpwright.resources.gpus import resolve_gpu
 from warpwright.runnable import configs_run, host_code_failed, offsets_wrap
@@ -25,7 +26,7 @@ from warpwright.types.shapes import Problem
 from warpwright.types.study import KernelStudy, Study
 from warpwright.types.trace import Trace
 from warpwright.types.verdict import CheckResult, GateReport, Status, Violation
-from warpwright.wide_offsets import wrapped_offsets
+from warpwright.wide_offsets import wide_only, wrapped_offsets, wraps
 
 
 def check_reply(
@@ -138,12 +139,9 @@ def _with_offsets(
     bench: Workbench,
 ) -> CheckResult:
     """The check, failed where the reply reads or writes by offsets that wrap."""
-    sheet = parent.gpu.sheet
-    wrapped = wrapped_offsets(calls, child.source, sheet, bench.cache)
-    if not wrapped:
-        return resources
-    inherited = wrapped_offsets(parent.calls, parent.view.source, sheet, bench.cache)
-    violations = offsets_wrap(child, wrapped, inherited)
+    lowered = lowered_launches(wide_only(calls), child.source, parent.gpu.sheet, bench.cache)
+    inherited = {kernel.kernel for kernel in parent.kernels if wraps(kernel)}
+    violations = offsets_wrap(child, wrapped_offsets(lowered), inherited)
     if not violations:
         return resources
     return replace(resources, status=Status.FAIL, violations=(*resources.violations, *violations))

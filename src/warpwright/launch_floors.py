@@ -9,9 +9,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from warpwright.diagnosis.launch_work import launch_floor
-from warpwright.lowered_launches import lowered_launches
-from warpwright.sandbox.cache import ResultCache
-from warpwright.types.calls import KernelCalls
+from warpwright.lowered_launches import LoweredLaunch
 from warpwright.types.config import Config
 from warpwright.types.gpu import GpuSheet
 from warpwright.types.study import ConfigStudy, KernelStudy
@@ -19,16 +17,12 @@ from warpwright.types.work import LaunchFloor
 
 
 def with_floors(
-    kernels: Sequence[KernelStudy],
-    calls: Sequence[KernelCalls],
-    program: str,
-    sheet: GpuSheet,
-    cache: ResultCache | None = None,
+    kernels: Sequence[KernelStudy], lowered: Sequence[LoweredLaunch], sheet: GpuSheet
 ) -> tuple[KernelStudy, ...]:
     """The studies with the floor of each config's launches; unchanged where nothing was traced."""
     floors: dict[tuple[int, Config], list[LaunchFloor]] = {}
     done: dict[object, LaunchFloor] = {}
-    for each in lowered_launches(calls, program, sheet, cache):
+    for each in lowered:
         # warps and stages change nothing
         same = (each.index, id(each.launch), each.key, each.traced.grid)
         if same not in done:

@@ -7,7 +7,7 @@ toolchain or a trace cannot do is "not verified".
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping, Sequence, Set
 from dataclasses import dataclass
 from enum import Enum, auto
 
@@ -95,11 +95,10 @@ def _limits(launch: Launch) -> list[Unlaunchable]:
 
 
 def offsets_wrap(
-    child: ProgramView,
-    wrapped: Mapping[str, WrappedOffset],
-    inherited: Mapping[str, WrappedOffset],
+    child: ProgramView, wrapped: Mapping[str, WrappedOffset], inherited: Set[str]
 ) -> list[Violation]:
-    """Kernels that go by offsets which 32 bits do not hold, where the parent's do not."""
+    """Kernels that go by offsets which 32 bits do not hold, where the parent's (`inherited` are
+    those that do) does not."""
     expected = "offsets in 64 bits where a tensor has 2³¹ elements and more"
     found = []
     for name, access in wrapped.items():

@@ -18,6 +18,7 @@ from warpwright.diagnosis.padding import padded_configs
 from warpwright.diagnosis.profile_check import resource_disagreements
 from warpwright.errors import BrokenProgramError, InputError, Place
 from warpwright.launch_floors import with_floors
+from warpwright.lowered_launches import LoweredLaunch, lowered_launches
 from warpwright.resources.launchability import unlaunchable
 from warpwright.resources.occupancy import occupancy
 from warpwright.resources.roofline import RateClass, RooflineFloor, floor
@@ -91,16 +92,18 @@ def study_program(
     if symbolic is not None:
         unknown = (*unknown, *told_without_shapes(symbolic, calls, profile))
     compiled = [study_kernel(call, call.configs, subject, gpu.sheet, bench) for call in calls]
+    lowered: list[LoweredLaunch] = []
     if trace is not None:
         bench.listener("roofline", "counting the work of each launch")
-        compiled = list(with_floors(compiled, calls, subject.source, gpu.sheet, bench.cache))
+        lowered = lowered_launches(calls, subject.source, gpu.sheet, bench.cache)
+        compiled = list(with_floors(compiled, lowered, gpu.sheet))
     kernels = tuple(
         _completed(
             study, call, view, profile, tools, gpu.sheet, fits_grid_size(symbolic, call, profile)
         )
         for study, call in zip(compiled, calls, strict=True)
     )
-    kernels = with_wrapped_offsets(kernels, calls, subject.source, gpu.sheet, bench.cache)
+    kernels = with_wrapped_offsets(kernels, lowered)
     cost = None if problem is None else problem_cost(problem, bench.cache)
     roof = None if cost is None else roofline_floor(cost, gpu.sheet)
     return Study(

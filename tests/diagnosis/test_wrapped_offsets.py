@@ -122,6 +122,29 @@ def test_a_loops_last_turn_is_carried_out_by_its_counter() -> None:
     assert found(loop, rows=1, n=1000) is None
 
 
+def test_a_loop_that_counts_in_64_bits_wraps_nothing() -> None:
+    """Its counter goes beyond 2³¹ by itself."""
+    wide = """%far = arith.constant 4000000000 : i64
+%none = arith.constant 0 : i64
+%by = arith.constant 1000 : i64
+scf.for %i = %none to %far step %by  : i64 {
+%p = tt.addptr %x, %i : !tt.ptr<f32>, i64
+%v = tt.load %p : !tt.ptr<f32>
+}
+"""
+    assert found(wide, rows=1) is None
+    short = wide.replace("i64", "i32").replace("4000000000", "-294967296")
+    assert found(short, rows=1) is None  # the bound wrapped: no turn at all
+
+
+def test_of_a_loop_of_unknown_length_nothing_is_certain() -> None:
+    body = "%first = arith.muli %row, %line : i32\n" + ACCESS.format(offset="%first") + LOAD
+    loop = LOOP.format(start="%zero", body=body + "%next = arith.addi %c, %one : i32")
+    assert found(loop) is not None
+    unknown = "%m = tt.call @unknown() : i32\n" + loop.replace("to %n step", "to %m step")
+    assert found(unknown) is None
+
+
 def test_what_a_loop_carries_is_known_where_it_grows_evenly() -> None:
     body = ACCESS.format(offset="%c") + LOAD
     even = LOOP.format(start="%zero", body=body + "%next = arith.addi %c, %line : i32")

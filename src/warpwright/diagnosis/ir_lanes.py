@@ -14,17 +14,18 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
+from warpwright.diagnosis.ir_scalars import predicate_of
 from warpwright.types.kernel_ir import IrOperation, TensorType
 
 Integers = npt.NDArray[np.int64]
 Flags = npt.NDArray[np.bool_]
 LARGEST = 2.0**62  # beyond it our own integers would wrap
 MAX_LANES = 1 << 18
+INDEX_BITS = 64
 
 _CONSTANT = re.compile(
     r"arith\.constant\s+(?:dense<(?P<all>-?\d+|true|false)>|(?P<one>-?\d+|true|false)\b)"
 )
-_COMPARISON = re.compile(r"arith\.cmpi\s+(\w+)")
 _RANGE = re.compile(r"(start|end)\s*=\s*(-?\d+)")
 _AXIS = re.compile(r"axis\s*=\s*(\d+)")
 
@@ -69,7 +70,7 @@ def lanes_of(operation: IrOperation, operands: Sequence[Lanes | None]) -> Lanes 
 
 def _constant(operation: IrOperation, kind: TensorType) -> Lanes | None:
     match = _CONSTANT.search(operation.text)
-    bits = _bits(kind)
+    bits = integer_bits(kind)
     if match is None or bits is None or kind.pointer:
         return None
     text = match["all"] or match["one"]
@@ -80,10 +81,10 @@ def _constant(operation: IrOperation, kind: TensorType) -> Lanes | None:
     return Lanes(np.full(kind.shape, whole, np.int64), np.zeros(kind.shape, bool), bits)
 
 
-def _bits(kind: TensorType) -> int | None:
+def integer_bits(kind: TensorType) -> int | None:
     """Bits of an integer type; None for another."""
     if kind.element == "index":
-        return 64
+        return INDEX_BITS
     return int(kind.element[1:]) if re.fullmatch(r"i\d+", kind.element) else None
 
 
@@ -148,7 +149,7 @@ _COMPARISONS: dict[str, np.ufunc] = {
 
 
 def _computed(operation: IrOperation, known: Sequence[Lanes], kind: TensorType) -> Lanes | None:
-    bits = _bits(kind)
+    bits = integer_bits(kind)
     name = operation.name
     if name == "tt.addptr" and len(known) == 2:
         return _moved(*known)
@@ -171,13 +172,10 @@ def _computed(operation: IrOperation, known: Sequence[Lanes], kind: TensorType) 
     if name in _EXTREMES:
         return Lanes(_EXTREMES[name](one.ideal, other.ideal), left, bits)
     if name == "arith.cmpi":
-        found = _COMPARISON.search(operation.text)
-        compare = None if found is None else _COMPARISONS.get(found[1])
-        return (
-            None
-            if compare is None
-            else Lanes(compare(one.ideal, other.ideal).astype(np.int64), left, 1)
-        )
+        compare = _COMPARISONS.get(predicate_of(operation) or "")
+        if compare is None:
+            return None
+        return Lanes(compare(one.ideal, other.ideal).astype(np.int64), left, 1)
     if name in ("arith.divsi", "arith.remsi") and (other.ideal != 0).all():
         quotient = np.sign(one.ideal) * np.sign(other.ideal) * (abs(one.ideal) // abs(other.ideal))
         ideal = quotient if name == "arith.divsi" else one.ideal - quotient * other.ideal

@@ -63,6 +63,12 @@ _PREDICATES: dict[str, Callable[[int, int], bool]] = {
 }
 
 
+def predicate_of(comparison: IrOperation) -> str | None:
+    """How an `arith.cmpi` compares (`slt`, `eq`), or None where its text does not say."""
+    match = _COMPARISON.search(comparison.text)
+    return None if match is None else match[1]
+
+
 def scalar_value(operation: IrOperation, known: Mapping[str, int]) -> int | None:
     """The integer that an operation makes of known integers, or None."""
     if operation.name == "arith.constant":
@@ -89,8 +95,7 @@ def _computed(operation: IrOperation, values: list[int]) -> int | None:
     if len(values) != 2:
         return None
     if operation.name == "arith.cmpi":
-        match = _COMPARISON.search(operation.text)
-        compare = None if match is None else _PREDICATES.get(match[1])
+        compare = _PREDICATES.get(predicate_of(operation) or "")
         return None if compare is None else int(compare(*values))
     function = _BINARY.get(operation.name)
     return None if function is None else function(*values)

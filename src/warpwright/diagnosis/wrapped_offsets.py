@@ -12,10 +12,18 @@ from __future__ import annotations
 import itertools
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 
 import numpy as np
 
-from warpwright.diagnosis.ir_lanes import Integers, Lanes, lanes_of, scalar
+from warpwright.diagnosis.ir_lanes import (
+    INDEX_BITS,
+    Integers,
+    Lanes,
+    integer_bits,
+    lanes_of,
+    scalar,
+)
 from warpwright.types.kernel_ir import IrFunction, IrOperation, IrRegion
 
 MAX_OPERATIONS = 20_000  # of a block that are carried out
@@ -172,29 +180,31 @@ class _Walk:
         return [inside.get(name) for name in last.operands]
 
     def _loop(self, loop: IrOperation, region: IrRegion, values: Values) -> list[Lanes | None]:
-        """The first two turns and the last; what the loop carries in the end, where it is known."""
+        """The first two turns and the last; what the loop carries in the end, where it is known.
+
+        A loop of unknown length may make no turn at all, so nothing of it is certain.
+        """
         bounds = [_whole(values.get(name)) for name in loop.operands[1:4]]
         start, stop, step = (*bounds, None, None, None)[:3]
         counter, *carried = region.arguments or ("",)
         initial = [values.get(name) for name in loop.operands[5::2]]
         if start is None or stop is None or step is None or step <= 0:
-            self._turn(region, values, {counter: None, **dict.fromkeys(carried)})
             return []
+        bits = integer_bits(loop.types[-1]) if loop.types else None
+        count = partial(scalar, bits=bits or INDEX_BITS)
         turns = max(0, -(-(stop - start) // step))
         states = [initial]
         for turn in range(min(turns, 2)):
             given = dict(zip(carried, states[-1], strict=False))
             states.append(
-                self._turn(region, values, {counter: scalar(start + turn * step, 32), **given})
+                self._turn(region, values, {counter: count(start + turn * step), **given})
             )
         if turns <= 2:
             return states[-1]
         steady = [_steady(*three) for three in zip(*states, strict=False)]
         last = [_after(first, by, turns - 1) for first, by in zip(initial, steady, strict=False)]
         given = dict(zip(carried, last, strict=False))
-        return self._turn(
-            region, values, {counter: scalar(start + (turns - 1) * step, 32), **given}
-        )
+        return self._turn(region, values, {counter: count(start + (turns - 1) * step), **given})
 
     def _turn(self, region: IrRegion, values: Values, given: Values) -> list[Lanes | None]:
         return self._body(region, {**values, **dict.fromkeys(region.arguments), **given})

@@ -125,7 +125,7 @@ class Screening:
         """Accuracy, then times."""
         bench = self._table.bench
 
-        def checked(worker: Worker) -> dict[str, Any]:
+        def found_right(worker: Worker) -> dict[str, Any]:
             program = bench.program(entrant.source, entrant.pins)
             checked = bench.check(
                 worker, program, str(entrant.config), SCREENED_CASES, entrant.launches
@@ -137,7 +137,7 @@ class Screening:
                 return {**found, "failure": _wrong(checked.result), "wrong": True}
             return found
 
-        return self._timed(checked, number)
+        return self._timed(found_right, number)
 
     def _time(self, entrant: Entrant, number: int) -> dict[str, Any]:
         """Times alone, of a program that was found right."""
