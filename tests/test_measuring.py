@@ -9,7 +9,7 @@ import pytest
 
 from warpwright.measuring import Bench, open_bench
 from warpwright.types.measurement import Burst
-from warpwright.types.shapes import Problem
+from warpwright.types.shapes import Problem, TensorSpec
 from warpwright.types.verdict import AccuracyCase, Status
 from warpwright.types.worker import Death, WorkerDied
 
@@ -40,6 +40,25 @@ def test_a_wrong_program_fails(bench: Bench, workshop: ModuleType) -> None:
     assert checked.result.status is Status.FAIL  # zero biases: only the perturbed state shows it
     failed = [case.distribution for case in checked.cases if case.status is Status.FAIL]
     assert failed == ["perturbed state"]
+
+
+def test_a_parameter_that_is_left_open_gets_values_that_show_what_is_wrong(
+    workshop: ModuleType,
+) -> None:
+    """Left as it is, it is NaN here and chance on a device: then all outputs are NaN, or differ."""
+    left_open = workshop.PROGRAM.replace("torch.zeros(columns)", "torch.empty(columns)")
+    assert left_open != workshop.PROGRAM
+    shapes = Problem(
+        inputs=(TensorSpec((workshop.ROWS, workshop.COLUMNS)),), init_args=(workshop.COLUMNS,)
+    )
+    with open_bench(shapes, left_open, [workshop.KERNEL], device="cpu", spares=0) as bench:
+        assert bench.open() is None
+        worker = bench.pool.take(fresh=True)
+        same = bench.check(worker, bench.program(left_open))
+        wrong = bench.check(worker, bench.program(left_open.replace("x * w + b", "x * w - b")))
+        bench.pool.give_back(worker)
+    assert [case.bit_equal_to_parent for case in same.cases if case.gating] == [True] * 5
+    assert wrong.result.status is Status.FAIL
 
 
 def for_one_batch(workshop: ModuleType) -> str:

@@ -138,20 +138,32 @@ def against_parent(case: AccuracyCase, run: RunLike, parent: RunLike | None) -> 
     error = ErrorMeasure(0.0, 0.0)
     for got, other in zip(run.outputs, parent.outputs, strict=True):
         positions = nonfinite_differs(got, other, other)
-        if positions is not None and case.distribution == NONFINITE:
-            # the parent may be the one that loses a NaN
-            reason = f"reported only, {NO_REFERENCE}; apart from the parent, {positions}"
-            return replace(case, gating=False, reason=reason)
-        if positions is not None and nothing_finite(other.data):
-            reason = f"the parent gives nothing but NaN or Inf here; {NO_REFERENCE}"
-            return replace(case, reason=reason)
         if positions is not None:
-            return fail(case, f"differs from the parent: {positions}")
+            return nonfinite_apart(case, positions, parent_finite=not nothing_finite(other.data))
         error = max(error, distance(got, other), key=lambda item: item.relative_l2)
+    return apart(case, error)
+
+
+def nonfinite_apart(case: AccuracyCase, positions: str, *, parent_finite: bool) -> AccuracyCase:
+    """The verdict on NaN and Inf in other places than the parent's, without a reference.
+
+    `parent_finite`: whether the parent's output has any finite element.
+    """
+    if case.distribution == NONFINITE:  # the parent may be the one that loses a NaN
+        reason = f"reported only, {NO_REFERENCE}; apart from the parent, {positions}"
+        return replace(case, gating=False, reason=reason)
+    if not parent_finite:
+        reason = f"the parent gives nothing but NaN or Inf here; {NO_REFERENCE}"
+        return replace(case, reason=reason)
+    return fail(case, f"differs from the parent: {positions}")
+
+
+def apart(case: AccuracyCase, error: ErrorMeasure) -> AccuracyCase:
+    """The verdict on a distance from the parent's output, without a reference."""
     case = replace(case, error=error)
     # Terms that cancel leave little but rounding, and nothing here tells how much.
     limit = WRONG_L2 if case.distribution in CANCELLING else APART_FROM_PARENT
-    if error.relative_l2 > limit:
+    if not error.relative_l2 <= limit:
         return fail(case, f"differs from the parent: relative error {error.relative_l2:.2g}")
-    apart = f"{error.relative_l2:.2g} away from the parent"
-    return replace(case, reason=f"{apart}; {NO_REFERENCE}")
+    away = f"{error.relative_l2:.2g} away from the parent"
+    return replace(case, reason=f"{away}; {NO_REFERENCE}")

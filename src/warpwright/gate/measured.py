@@ -11,12 +11,11 @@ from dataclasses import replace
 
 from warpwright.gate import precision
 from warpwright.gate.against import (
-    APART_FROM_PARENT,
-    CANCELLING,
     NO_REFERENCE,
     NONFINITE,
-    WRONG_L2,
+    apart,
     judged_case,
+    nonfinite_apart,
 )
 from warpwright.gate.conduct import launched_all, unasked_change
 from warpwright.gate.outputs import (
@@ -27,7 +26,6 @@ from warpwright.gate.outputs import (
 )
 from warpwright.types.accuracy_numbers import (
     CheckNumbers,
-    NonfiniteMismatch,
     OutputNumbers,
     ReferenceNumbers,
     ReferenceOutput,
@@ -229,25 +227,7 @@ def _against_parent(case: AccuracyCase, run: CheckNumbers) -> AccuracyCase:
         return replace(case, reason=NO_REFERENCE)
     if run.bit_equal_to_parent:
         return replace(case, error=run.apart, reason=f"equal to the parent; {NO_REFERENCE}")
-    if run.apart_nonfinite is not None:
-        return _nonfinite_apart(case, run, run.apart_nonfinite)
-    case = replace(case, error=run.apart)
-    limit = WRONG_L2 if case.distribution in CANCELLING else APART_FROM_PARENT
-    if not run.apart.relative_l2 <= limit:
-        return _fail(case, f"differs from the parent: relative error {run.apart.relative_l2:.2g}")
-    apart = f"{run.apart.relative_l2:.2g} away from the parent"
-    return replace(case, reason=f"{apart}; {NO_REFERENCE}")
-
-
-def _nonfinite_apart(
-    case: AccuracyCase, run: CheckNumbers, wrong: NonfiniteMismatch
-) -> AccuracyCase:
-    """NaN and Inf in other places than the parent's, which may be the one that is wrong."""
-    text = nonfinite_text("output", wrong.count, wrong.size, wrong.place)
-    if case.distribution == NONFINITE:
-        reason = f"reported only, {NO_REFERENCE}; apart from the parent, {text}"
-        return replace(case, gating=False, reason=reason)
-    if not run.parent_finite:
-        reason = f"the parent gives nothing but NaN or Inf here; {NO_REFERENCE}"
-        return replace(case, reason=reason)
-    return _fail(case, f"differs from the parent: {text}")
+    if (wrong := run.apart_nonfinite) is not None:
+        text = nonfinite_text("output", wrong.count, wrong.size, wrong.place)
+        return nonfinite_apart(case, text, parent_finite=run.parent_finite)
+    return apart(case, run.apart)

@@ -57,19 +57,19 @@ def reference_numbers(
 def against_parent(got: Named, parent: Named | None) -> dict[str, Any]:
     """Bit-equality with the parent's outputs, and the largest distance from them."""
     if parent is None:
-        return {"bit_equal": None, "apart": None, "apart_nonfinite": None}
+        return {"bit_equal": None, "apart": None, "apart_nonfinite": None, "parent_finite": True}
     same = [n for n, _ in got] == [n for n, _ in parent]
     same = same and all(_same_form(a, b) for (_, a), (_, b) in zip(got, parent, strict=True))
     if not same:
-        return {"bit_equal": False, "apart": None, "apart_nonfinite": None}
+        return {"bit_equal": False, "apart": None, "apart_nonfinite": None, "parent_finite": True}
     pairs = [(a, b) for (_, a), (_, b) in zip(got, parent, strict=True)]
     errors = [_error(a, b, b) for a, b in pairs]
-    wrong = [found for a, b in pairs if (found := _nonfinite(a, b, b)) is not None]
+    wrong = [(found, b) for a, b in pairs if (found := _nonfinite(a, b, b)) is not None]
     return {
         "bit_equal": all(same_bits(a, b) for a, b in pairs),
         "apart": max(errors, key=lambda error: error[0], default=(0.0, 0.0)),
-        "apart_nonfinite": wrong[0] if wrong else None,
-        "parent_finite": any(bool(torch.isfinite(b).any()) for _, b in pairs),
+        "apart_nonfinite": wrong[0][0] if wrong else None,
+        "parent_finite": not wrong or bool(torch.isfinite(wrong[0][1]).any()),
     }
 
 

@@ -191,5 +191,5 @@ def _check(
         bit_equal_to_parent=value["bit_equal"],
         apart=_error(value["apart"]),
         apart_nonfinite=_mismatch(value["apart_nonfinite"]),
-        parent_finite=bool(value.get("parent_finite", True)),
+        parent_finite=bool(value["parent_finite"]),
     )

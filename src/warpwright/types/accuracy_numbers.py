@@ -96,7 +96,8 @@ class CheckNumbers:
 
     `launches`: kernel → launches with a grid that is not empty. `apart` is the distance from the
     parent's output on the same inputs, where the judge has it, `apart_nonfinite` the NaN and Inf
-    that differ; `parent_finite`: whether any element of the parent's output is finite.
+    that differ; `parent_finite`: whether the parent's output that differs there
+    has any finite element.
     """
 
     case: str
