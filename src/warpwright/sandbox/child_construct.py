@@ -30,7 +30,8 @@ def constructed(make: Callable[[], Any], seed: int) -> Any:
 def _marked_memory() -> Iterator[None]:
     """New memory is filled: NaN in floating-point tensors, the largest value in others.
 
-    torch ties this to its deterministic mode, which does not change what constructors compute.
+    torch ties this to its deterministic mode, which does not change what constructors compute, and
+    does it wherever memory is taken. (Stand-ins for CUDA tensors fill theirs in any case.)
     (`use_deterministic_algorithms` would do the same and import torch's compiler: 4 s a process.)
     """
     before = torch.get_deterministic_debug_mode()
