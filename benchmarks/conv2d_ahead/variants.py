@@ -2,7 +2,7 @@
 
     export PYTHONPATH=src:benchmarks
     python benchmarks/conv2d_ahead/variants.py [--out FILE] [--only "NAME;NAME"] [--timing-s 14]
-    TRITON_INTERPRET=1 python benchmarks/conv2d_ahead/variants.py --small   # are they right? on a CPU
+    TRITON_INTERPRET=1 python benchmarks/conv2d_ahead/variants.py --small   # right? on a CPU
 
 First every variant compiles in a child process of its own, many at a time: it runs --runs times
 with NaN in all its buffers, and its outputs are held against each other and against float64 on
