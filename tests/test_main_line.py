@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from dataclasses import replace
+
 import pytest
 
 from warpwright import api
@@ -15,6 +18,7 @@ from warpwright.source.view import read_program
 from warpwright.types.answer import Answer, Decision
 from warpwright.types.config import Config
 from warpwright.types.request import KernelProfile, Profile, Request
+from warpwright.types.stage import Rule, Stage
 from warpwright.types.verdict import Status
 
 pytestmark = pytest.mark.triton
@@ -95,13 +99,19 @@ class ModelNew(nn.Module):
 ACTIVE = Config.of({"TILE_M": 64, "TILE_N": 32, "TILE_K": 32}, 4, 2)
 
 
-def document(program: str = PROGRAM, *, with_problem: bool = True) -> str:
+def document(
+    program: str = PROGRAM,
+    *,
+    with_problem: bool = True,
+    stage: Stage | None = None,
+    metrics: Mapping[str, float] | None = None,
+) -> str:
     """A tuning request for an RTX 4090; the profile's grid is that of `ACTIVE`."""
-    profile = KernelProfile("product_kernel", ({"launch__grid_size": 10 * 17.0},))
+    profile = KernelProfile("product_kernel", ({"launch__grid_size": 10 * 17.0, **(metrics or {})},))
     return render_request(
         Request(
             gpu=api.stated_gpu(find_gpu("4090")),
-            stage=find_stage("tuning"),
+            stage=stage or find_stage("tuning"),
             program=program,
             profile=Profile((profile,)),
             problem=PROBLEM if with_problem else None,
@@ -251,3 +261,43 @@ def test_a_reply_with_a_syntax_error_is_a_violation_with_its_line() -> None:
     (violation,) = gate.violations
     assert violation.rule == "format.syntax"
     assert violation.line == PROGRAM[: PROGRAM.index("def product(a")].count("\n") + 2
+
+
+def test_a_config_that_a_conditional_rule_forbids_takes_no_other_down_with_it() -> None:
+    """Whether a rule on registers binds is known only of compiled configs."""
+    stage = replace(
+        find_stage("tuning"),
+        rules=(
+            Rule("num_warps.domain", {"values": (2, 4, 8)}),
+            Rule("num_stages.domain", {"values": (2, 3)}),
+            Rule(
+                "num_stages.when",
+                {"strength": "keep", "value": 2, "registers_above": 16},
+                text="Keep num_stages=2 above 16 registers",
+            ),
+        ),
+    )
+    few = {"sm__warps_active.avg.pct_of_peak_sustained_active": 20.0}
+    answer = api.answer(document(stage=stage, metrics=few))
+    (plan,) = answer.plans
+    new = [choice for choice in plan.choices if choice.proposed]
+    told = {c.config.num_stages: c.reason for c in new if c.config.num_stages != 2}
+    assert told and all(reason.startswith("breaks num_stages.when") for reason in told.values())
+    assert answer.decision is Decision.CHANGED
+    assert any(choice.kept for choice in new), [(str(c.config), c.reason) for c in new]
+    assert all(config.num_stages != 3 for config in plan.kept)
+
+
+def test_a_parent_that_stays_says_what_became_of_the_new_configs() -> None:
+    stage = replace(
+        find_stage("tuning"),
+        rules=(
+            Rule("num_warps.when", {"strength": "use", "value": 4, "registers_above": 1}),
+            Rule("num_stages.when", {"strength": "use", "value": 2, "registers_above": 1}),
+        ),
+    )
+    only = PROGRAM.replace(PROGRAM.split("# the same loop")[1].split("key=[")[0], "\n    ],\n    ")
+    answer = api.answer(document(only, stage=stage, with_problem=False))
+    assert answer.decision is Decision.KEPT
+    assert "of 3 new configs none is of use" in answer.reason
+    assert "breaks num_" in answer.reason

@@ -12,6 +12,7 @@ from warpwright.proposers.asked import without_new
 from warpwright.proposers.configs import choose, neighbours
 from warpwright.proposers.emit import emit_plans, reason_to_leave_alone
 from warpwright.proposers.tuning_rules import TuningRules, asked_for
+from warpwright.rule_refusals import refused_by_rules, with_refused
 from warpwright.source.view import read_program
 from warpwright.study import Subject, Workbench, study_kernel
 from warpwright.types.answer import ConfigChoice, ConfigPlan
@@ -65,9 +66,11 @@ def propose(
         )
         new = study_kernel(call, wanted, subject, study.gpu.sheet, bench)
         studied[kernel.kernel] = new
-        plans.append(
-            choose(kernel, new.configs, rules, measured_warps_active_pct=_active(request, kernel))
-        )
+        refused = refused_by_rules(request, study, call, new)
+        allowed = [config for config in new.configs if config.config not in refused]
+        active_pct = _active(request, kernel)
+        plan = choose(kernel, allowed, rules, measured_warps_active_pct=active_pct)
+        plans.append(with_refused(plan, new, refused))
     return tuple(plans), studied
 
 
@@ -98,15 +101,18 @@ class Timed:
 def chosen_by_time(
     request: Request,
     study: Study,
+    proposed: tuple[ConfigPlan, ...],
     candidates: Mapping[str, KernelStudy],
     timed: Mapping[str, Timed],
 ) -> tuple[ConfigPlan, ...]:
-    """Plans in which the places that the request allows go to what was measured to be fastest."""
+    """Plans in which the places that the request allows go to what was measured to be fastest.
+
+    `proposed`: the plans that were measured, a kernel each.
+    """
     plans = []
-    for kernel, call in zip(study.kernels, study.calls, strict=True):
-        untouchable = reason_to_leave_alone(study.view, call)
-        if untouchable is not None:
-            plans.append(ConfigPlan(kernel.kernel, (), left_alone=untouchable))
+    for kernel, before in zip(study.kernels, proposed, strict=True):
+        if before.left_alone is not None:
+            plans.append(before)
             continue
         new, found = candidates[kernel.kernel], timed.get(kernel.kernel, Timed())
         plan = _filled(request, kernel, new, found)
@@ -116,7 +122,8 @@ def chosen_by_time(
             for config in new.configs
             if config.config not in named and config.config in found.reasons
         ]
-        choices = (*plan.choices, *rest)
+        never = [c for c in before.choices if c.proposed and not c.kept]
+        choices = (*plan.choices, *rest, *never)
         told = tuple(_with_reason(choice, found.reasons.get(choice.config)) for choice in choices)
         plans.append(replace(plan, choices=told))
     return tuple(plans)
@@ -166,7 +173,7 @@ def draft(
     for _ in range(ATTEMPTS):
         program = emit_plans(request.program, list(zip(plans, study.calls, strict=True)))
         if program == request.program:
-            return Draft(plans, keep=refused or "nothing better can be shown")
+            return Draft(plans, keep=refused or _nothing(plans))
         child = read_program(program)
         kernels = _candidate_kernels(study, candidates)
         gate = judge_candidate(request, study, child, kernels, exhausted(request, plans), rejected)
@@ -190,6 +197,17 @@ def draft(
     if gate.status is Status.FAIL:
         return Draft(plans, keep=refused or _refusal(gate))
     return Draft(plans, program, gate)
+
+
+def _nothing(plans: Sequence[ConfigPlan]) -> str:
+    """Why plans that change nothing change nothing: what became of the new configs."""
+    plain = "nothing better can be shown"
+    if alone := [plan for plan in plans if plan.left_alone]:
+        plain = f"{plain}: {alone[0].kernel}: {alone[0].left_alone}"
+    new = [choice for plan in plans for choice in plan.choices if choice.proposed]
+    if not new:
+        return plain
+    return f"{plain}: of {len(new)} new configs none is of use ({new[0].config}: {new[0].reason})"
 
 
 def _refusal(gate: GateReport) -> str:

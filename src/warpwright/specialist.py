@@ -93,7 +93,7 @@ def _tried(
 ) -> tuple[Draft, Trial]:
     """Measure the configs, draft from the fastest, decide on fresh timings."""
     found = measure_configs(table, study, plans)
-    plans = chosen_by_time(request, study, candidates, found.timed)
+    plans = chosen_by_time(request, study, plans, candidates, found.timed)
     if found.none_faster is not None:
         drafted = Draft(plans, keep=found.none_faster)
     else:
