@@ -107,7 +107,9 @@ def document(
     metrics: Mapping[str, float] | None = None,
 ) -> str:
     """A tuning request for an RTX 4090; the profile's grid is that of `ACTIVE`."""
-    profile = KernelProfile("product_kernel", ({"launch__grid_size": 10 * 17.0, **(metrics or {})},))
+    profile = KernelProfile(
+        "product_kernel", ({"launch__grid_size": 10 * 17.0, **(metrics or {})},)
+    )
     return render_request(
         Request(
             gpu=api.stated_gpu(find_gpu("4090")),
@@ -301,3 +303,21 @@ def test_a_parent_that_stays_says_what_became_of_the_new_configs() -> None:
     assert answer.decision is Decision.KEPT
     assert "of 3 new configs none is of use" in answer.reason
     assert "breaks num_" in answer.reason
+
+
+def test_a_wrong_config_goes_where_nothing_else_would_change() -> None:
+    """The grid is that of tiles of 64 rows: with 32, half of the rows are never written."""
+    wrong = PROGRAM.replace('triton.cdiv(m, meta["TILE_M"])', "triton.cdiv(m, 64)")
+    impossible = PROGRAM[PROGRAM.index('        triton.Config({"TILE_M": 256') :].split("\n")[0]
+    wrong = wrong.replace(f"{impossible}\n", "")
+    still = replace(
+        find_stage("tuning"),
+        rules=(
+            Rule("num_warps.domain", {"values": (4,)}),
+            Rule("num_stages.domain", {"values": (2,)}),
+        ),
+    )
+    answer = api.answer(document(wrong, stage=still))
+    assert answer.decision is Decision.CHANGED, answer.reason
+    assert "2 → 1 configs (1 wrong gone, 0 new)" in answer.reason
+    assert 'triton.Config({"TILE_M": 32' not in answer.program

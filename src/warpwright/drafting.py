@@ -163,17 +163,25 @@ def draft(
     plans: tuple[ConfigPlan, ...],
     candidates: Mapping[str, KernelStudy],
     confirm: Confirm | None = None,
+    wrong: Mapping[str, set[Config]] | None = None,
 ) -> Draft:
     """Emit the plans and put the program before the gate, again without configs that fail.
 
-    `confirm` checks what passed in the interpreter where it really runs.
+    `confirm` checks what passed in the interpreter where it really runs. `wrong`: kernel → configs
+    that were shown to be wrong already.
     """
-    rejected: dict[str, set[Config]] = {}
+    rejected: Failing = {kernel: set(configs) for kernel, configs in (wrong or {}).items()}
+    plans = _without_all(plans, rejected)
     refused: str | None = None
     for _ in range(ATTEMPTS):
         program = emit_plans(request.program, list(zip(plans, study.calls, strict=True)))
         if program == request.program:
-            return Draft(plans, keep=refused or _nothing(plans))
+            failing = {} if rejected or refused else _wrong_originals(request, study, bench)
+            if not failing:
+                return Draft(plans, keep=refused or _nothing(plans))
+            rejected = failing
+            plans = _without_all(plans, rejected)
+            continue
         child = read_program(program)
         kernels = _candidate_kernels(study, candidates)
         gate = judge_candidate(request, study, child, kernels, exhausted(request, plans), rejected)
@@ -190,7 +198,7 @@ def draft(
             break
         for kernel, configs in failing.items():
             rejected.setdefault(kernel, set()).update(configs)
-        plans = tuple(_without(plan, rejected.get(plan.kernel, set())) for plan in plans)
+        plans = _without_all(plans, rejected)
     else:
         return Draft(plans, keep="configs kept failing accuracy (see there)")
     plans = tuple(_with_wrong_told(plan) for plan in plans)
@@ -250,6 +258,19 @@ def with_accuracy(
     run = verify_accuracy(study, child, kernels, bench)
     report = replace(gate, results=(*gate.results, run.result), accuracy_cases=run.cases)
     return report, dict(run.failing)
+
+
+def _wrong_originals(request: Request, study: Study, bench: Workbench) -> Failing:
+    """Configs of the program as it came whose output is wrong."""
+    kernels = {kernel.kernel: kernel for kernel in study.kernels}
+    gate = judge_candidate(request, study, study.view, kernels)
+    return with_accuracy(gate, study, study.view, kernels, bench)[1]
+
+
+def _without_all(
+    plans: tuple[ConfigPlan, ...], rejected: Mapping[str, set[Config]]
+) -> tuple[ConfigPlan, ...]:
+    return tuple(_without(plan, rejected.get(plan.kernel, set())) for plan in plans)
 
 
 def _without(plan: ConfigPlan, rejected: set[Config]) -> ConfigPlan:

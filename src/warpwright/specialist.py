@@ -14,7 +14,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
 from warpwright.diagnosis.profile_check import toolchain_finding
-from warpwright.drafting import Draft, chosen_by_time, draft, propose, with_accuracy
+from warpwright.drafting import WRONG_OUTPUT, Draft, chosen_by_time, draft, propose, with_accuracy
 from warpwright.errors import Place
 from warpwright.formats.nsight import check_profile_kernels, retired_metrics
 from warpwright.judging import judge_candidate
@@ -94,10 +94,10 @@ def _tried(
     """Measure the configs, draft from the fastest, decide on fresh timings."""
     found = measure_configs(table, study, plans)
     plans = chosen_by_time(request, study, plans, candidates, found.timed)
-    if found.none_faster is not None:
-        drafted = Draft(plans, keep=found.none_faster)
+    if (keep := found.keep) is not None:
+        drafted = Draft(plans, keep=keep)
     else:
-        drafted = draft(request, study, bench, plans, candidates, found.confirm)
+        drafted = draft(request, study, bench, plans, candidates, found.confirm, found.wrong)
     trial = found.trial
     if drafted.keep is None:
         trial, keep = decide_draft(table, found, drafted.program, minimum_of(request.stage))
@@ -206,10 +206,14 @@ def _what_changed(plans: Sequence[ConfigPlan], calls: Sequence[KernelCalls]) -> 
     for plan, call in zip(plans, calls, strict=True):
         if plan.left_alone or not plan.choices:
             continue
-        gone = sum(not c.kept for c in plan.choices if not c.proposed)
+        lost = [c.reason for c in plan.choices if not c.proposed and not c.kept]
         new = sum(c.kept for c in plan.choices if c.proposed)
+        wrong = lost.count(WRONG_OUTPUT)
+        gone = [f"{wrong} wrong gone"] if wrong else []
+        if len(lost) > wrong or not wrong:
+            gone.append(f"{len(lost) - wrong} redundant or impossible gone")
         parts.append(
             f"{call.name}: {len(call.configs)} → {len(plan.kept)} configs "
-            f"({gone} redundant or impossible gone, {new} new)"
+            f"({', '.join(gone)}, {new} new)"
         )
     return "; ".join(parts)

@@ -63,6 +63,31 @@ def test_an_honest_program_is_right_on_every_kind_of_data(
         assert numbers.outputs[0].nonfinite is None
 
 
+def test_what_a_tuner_leaves_in_its_first_call_is_not_the_output(
+    shared: Worker, workshop: ModuleType, judge: Judge, gpu_problem: Problem
+) -> None:
+    """The tuner runs both configs into one output; the faster leaves half of it unwritten."""
+    halves = workshop.program(judge=judge).source
+    listed = '[triton.Config({"BLOCK": 512}), triton.Config({"BLOCK": 1024}, num_warps=8)]'
+    assert listed in halves
+    halves = halves.replace(
+        listed, '[triton.Config({"BLOCK": 1024}), triton.Config({"BLOCK": 512})]'
+    )
+    halves = halves.replace('triton.cdiv(x.numel(), meta["BLOCK"])', "triton.cdiv(x.numel(), 1024)")
+    halves = halves.replace("torch.empty_like(x)", "torch.zeros_like(x)")
+    program = on_gpu(workshop, gpu_problem, judge=judge)
+    from dataclasses import replace
+
+    assert isinstance(shared.load(replace(program, source=halves)), Done)
+    spec = CaseSpec("problem", secrets.randbelow(2**31))
+    errors = []
+    for _ in range(2):
+        _, numbers = workshop.checked(shared, judge, spec)
+        assert numbers.launches == {workshop.KERNEL: 1}
+        errors.append(numbers.outputs[0].error.relative_l2)
+    assert errors[0] == errors[1] > 0.5
+
+
 def test_times_are_those_of_the_device_and_fit_the_wall_clock(
     shared: Worker, workshop: ModuleType, gpu_problem: Problem
 ) -> None:

@@ -13,6 +13,7 @@ from warpwright.gate import precision
 from warpwright.gate.against import (
     NO_REFERENCE,
     NONFINITE,
+    WRONG_L2,
     apart,
     judged_case,
     nonfinite_apart,
@@ -53,6 +54,16 @@ def judge_measured(
         _judge(run, others.get(run.case), by_name[run.case], required, degenerate.get(run.case))
         for run in candidate
         if run.case in by_name
+    )
+
+
+def is_wrong(run: CheckNumbers, reference: ReferenceNumbers) -> bool:
+    """Whether a run's output is not what the reference says, by more than imprecision explains."""
+    if run.outputs is None or _form_differs(run.outputs, reference.outputs) is not None:
+        return True
+    return any(
+        output.nonfinite is not None or not _error(output).relative_l2 <= WRONG_L2
+        for output in run.outputs
     )
 
 

@@ -161,6 +161,7 @@ def trial_record(trial: Trial) -> TrialRecord:
         budget=trial.budget,
         resumed=trial.resumed,
         failure=trial.failure,
+        repaired=trial.repaired,
         comparison=None
         if trial.comparison is None
         else ComparisonRecord.model_validate(trial.comparison),

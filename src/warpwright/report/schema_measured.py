@@ -95,6 +95,7 @@ class TrialRecord(RecordBase):
     budget: str
     resumed: bool
     failure: str | None
+    repaired: str | None
     comparison: ComparisonRecord | None
     floor_us: float | None
     light: str | None

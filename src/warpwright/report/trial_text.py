@@ -80,6 +80,7 @@ def _number(value: float | None, form: str) -> str:
 
 def _decision(comparison: Comparison, trial: Trial) -> list[str]:
     lines = [
+        *([] if trial.repaired is None else [f"Whatever its time: {trial.repaired}.", ""]),
         f"**{comparison.outcome}**: {comparison.reason}.",
         "",
         f"- parent {_number(comparison.parent_us, '.1f')} µs, answer "

@@ -12,7 +12,7 @@ import gc
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager, nullcontext
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from types import ModuleType
 from typing import Any
 
@@ -42,6 +42,14 @@ class Timed:
     device_us: float
     host_us: float
     tail_us: float
+
+
+@dataclass
+class Recorded:
+    """What a block of calls launched, by kernel, and the kernels whose tuners ran all configs."""
+
+    launches: dict[str, int] = field(default_factory=dict)
+    tuned: set[str] = field(default_factory=set)
 
 
 class CpuDevice:
@@ -85,11 +93,11 @@ class CpuDevice:
         self._session.begin(pins)
 
     @contextmanager
-    def recorded(self) -> Iterator[dict[str, int]]:
-        """Counts launches by kernel while the block runs."""
-        counts: dict[str, int] = {}
-        self._session.launches = counts
-        yield counts
+    def recorded(self) -> Iterator[Recorded]:
+        """Counts launches by kernel while the block runs. Nothing tunes in the interpreter."""
+        recorded = Recorded()
+        self._session.launches = recorded.launches
+        yield recorded
 
     def timed(self, call: Callable[[], Any], _hold_us: float) -> tuple[Any, Timed]:
         started = clock()
@@ -189,11 +197,15 @@ class CudaDevice:
         child_worker_tuner.pin(module, pins)
 
     @contextmanager
-    def recorded(self) -> Iterator[dict[str, int]]:
+    def recorded(self) -> Iterator[Recorded]:
         from warpwright.sandbox import child_worker_tuner
 
-        with child_worker_tuner.count_launches() as counts:
-            yield counts
+        recorded = Recorded()
+        with (
+            child_worker_tuner.count_launches(recorded.launches),
+            child_worker_tuner.notice_tuning(recorded.tuned),
+        ):
+            yield recorded
 
     def timed(self, call: Callable[[], Any], hold_us: float) -> tuple[Any, Timed]:
         """`hold_us` keeps the device busy first, so that issuing the call is not in its time."""

@@ -64,9 +64,8 @@ def chosen(module: ModuleType) -> dict[str, dict[str, Any]]:
 
 
 @contextmanager
-def count_launches() -> Iterator[dict[str, int]]:
+def count_launches(counts: dict[str, int]) -> Iterator[None]:
     """Count launches by kernel while the block runs; empty grids do not count."""
-    counts: dict[str, int] = {}
     before = CompiledKernel.run
 
     def run(kernel: Any) -> Any:
@@ -82,9 +81,25 @@ def count_launches() -> Iterator[dict[str, int]]:
 
     CompiledKernel.run = property(run)
     try:
-        yield counts
+        yield
     finally:
         CompiledKernel.run = before
+
+
+@contextmanager
+def notice_tuning(names: set[str]) -> Iterator[None]:
+    """Add the kernels whose tuners run configs, to choose among them, while the block runs."""
+    before = Autotuner._bench
+
+    def noticed(tuner: Any, *args: Any, **named: Any) -> Any:
+        names.add(tuner.base_fn.__name__)
+        return before(tuner, *args, **named)
+
+    Autotuner._bench = noticed
+    try:
+        yield
+    finally:
+        Autotuner._bench = before
 
 
 @contextmanager

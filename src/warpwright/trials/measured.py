@@ -39,12 +39,50 @@ class MeasuredConfigs:
     trial: Trial
     entrants: Mapping[Key, Entrant]
     timed: Mapping[str, Timed] = field(default_factory=dict)
+    chosen: Mapping[str, Config] = field(default_factory=dict)  # what the parent's tuners took
 
     @property
-    def none_faster(self) -> str | None:
-        """Why nothing is worth emitting; None where something is."""
-        if any(timed.faster for timed in self.timed.values()):
+    def wrong_originals(self) -> tuple[ConfigTrial, ...]:
+        """The program's own configs whose output is wrong, or without a reference: differs."""
+        return tuple(trial for trial in self.trial.configs if trial.wrong and not trial.proposed)
+
+    @property
+    def repaired(self) -> str | None:
+        """Why the answer stands whatever its time: the parent has configs that are wrong."""
+        if not self.wrong_originals or not self.table.bench.judge.has_model:
             return None
+        wrong = "; ".join(f"{t.kernel} with {t.config}" for t in self.wrong_originals)
+        return f"the parent computes something wrong ({wrong}), so its time is no measure"
+
+    @property
+    def wrong(self) -> dict[str, set[Config]]:
+        """Kernel → its own configs that are wrong by the reference."""
+        kernels = {trial.kernel for trial in self.wrong_originals} if self.repaired else set()
+        return {
+            kernel: {trial.config for trial in self.wrong_originals if trial.kernel == kernel}
+            for kernel in kernels
+        }
+
+    @property
+    def keep(self) -> str | None:
+        """Why nothing is worth emitting; None where something is."""
+        if self.repaired is not None:
+            return None
+        if self.wrong_originals:
+            return self._own_outputs_differ()
+        return None if any(timed.faster for timed in self.timed.values()) else self._none_faster()
+
+    def _own_outputs_differ(self) -> str:
+        first, taken = self.wrong_originals[0], ""
+        if (config := self.chosen.get(first.kernel)) is not None:
+            taken = f", which is what {config} gives"
+        return (
+            f"the program's own configs give different outputs, or it never gives the same twice: "
+            f"{first.kernel} with {first.config}: {first.failure}{taken}. Nothing tells which is "
+            "right: give the problem with its Model"
+        )
+
+    def _none_faster(self) -> str:
         new = [trial for trial in self.trial.configs if trial.proposed]
         if not new:
             return "no new config within the rules is distinct and can launch"
@@ -96,7 +134,7 @@ def measure_configs(table: Table, study: Study, plans: Sequence[ConfigPlan]) -> 
     trial = Trial(table.bench.gpu, table.budget.name, configs=trials, resumed=table.session.resumed)
     by_key = {(entrant.kernel, entrant.config): entrant for entrant in entrants}
     timed = {plan.kernel: _timed(table, plan.kernel, trials) for plan in plans}
-    return MeasuredConfigs(table, study, trial, by_key, timed)
+    return MeasuredConfigs(table, study, trial, by_key, timed, screening.chosen)
 
 
 def _screened(
@@ -144,6 +182,8 @@ def decide_draft(
         return trial, final.failure or "no decision could be made"
     if light is Light.REFUSED:
         return trial, f"its times cannot be true: {light}"
+    if found.repaired is not None:
+        return replace(trial, repaired=found.repaired), None
     if final.comparison.outcome is not Outcome.ACCEPT:
         return trial, f"{final.comparison.outcome}: {final.comparison.reason}"
     return trial, None

@@ -119,8 +119,9 @@ def open_table(
     ) as bench:
         table = Table(bench, session, setup.budget, tell)
         tell("measure", "starting workers; the float64 reference and the parent at full size")
+        own = _own_pins(study)
         failed = bench.open(
-            lambda: table.compile_ahead([bench.program(parent, pins) for pins in _own_pins(study)])
+            lambda: table.compile_ahead([bench.program(parent, pins) for pins in own]), own
         )
         reason = _parent_failed(bench) if failed is None else why(failed)
         if reason is not None:

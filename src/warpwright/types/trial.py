@@ -69,5 +69,6 @@ class Trial:
     floor_us: float | None = None
     parent: Apart | None = None
     answer: Apart | None = None
+    repaired: str | None = None  # why the answer stands whatever its time
     resumed: bool = False
     failure: str | None = None  # why measuring could not be done
