@@ -27,6 +27,7 @@ ROWS = (
     ("launch_floors", "wide_offsets"),
     ("study", "profiling"),
     ("accuracy", "judging", "measuring", "benching", "runnable"),
+    ("rule_refusals",),
     ("drafting",),
     ("trials",),
     ("specialist", "optimizing"),
