@@ -8,7 +8,7 @@ from dataclasses import dataclass, field, replace
 from warpwright.accuracy import verify_accuracy
 from warpwright.data.stages import left_open
 from warpwright.judging import judge_candidate
-from warpwright.proposers.asked import without_new
+from warpwright.proposers.asked import making_room, without_new
 from warpwright.proposers.configs import choose, neighbours
 from warpwright.proposers.emit import emit_plans, reason_to_leave_alone
 from warpwright.proposers.tuning_rules import TuningRules, asked_for
@@ -24,6 +24,7 @@ from warpwright.types.verdict import GateReport, Status
 
 ATTEMPTS = 4
 WRONG_OUTPUT = "refused: its output is wrong (see accuracy)"
+NOT_FASTER = "not faster"
 WARPS_ACTIVE = "sm__warps_active.avg.pct_of_peak_sustained_active"
 
 Failing = dict[str, set[Config]]
@@ -89,12 +90,14 @@ def _active(request: Request, kernel: KernelStudy) -> float | None:
 class Timed:
     """What timings say of a kernel's new configs, the fastest first.
 
-    `faster` may be faster than the parent; `others` ran and are not. `reasons`: every measured
-    config of the kernel → what was measured.
+    `faster` may be faster than the parent; `others` ran and are not. `originals`: the program's
+    own, the fastest first, last those that could not be timed. `reasons`: every measured config of
+    the kernel → what was measured.
     """
 
     faster: tuple[Config, ...] = ()
     others: tuple[Config, ...] = ()
+    originals: tuple[Config, ...] = ()
     reasons: Mapping[Config, str] = field(default_factory=dict)
 
 
@@ -118,7 +121,7 @@ def chosen_by_time(
         plan = _filled(request, kernel, new, found)
         named = {choice.config for choice in plan.choices}
         rest = [
-            ConfigChoice(config.config, True, False, "not faster", config)
+            ConfigChoice(config.config, True, False, NOT_FASTER, config)
             for config in new.configs
             if config.config not in named and config.config in found.reasons
         ]
@@ -135,11 +138,12 @@ def _filled(request: Request, kernel: KernelStudy, new: KernelStudy, timed: Time
     rules = rules_of(request)
     asked = [config for config in timed.others if asked_for(config, rules)]
     spare = [config for config in timed.others if config not in asked]
+    dropped = making_room(timed.originals, timed.faster, rules)
 
     def chosen(configs: Sequence[Config]) -> ConfigPlan:
         studies = [study for config in configs if (study := new.config(config)) is not None]
         active_pct = _active(request, kernel)
-        return choose(kernel, studies, rules, measured_warps_active_pct=active_pct)
+        return choose(kernel, studies, rules, measured_warps_active_pct=active_pct, dropped=dropped)
 
     wanted = [*timed.faster, *asked]
     plan = chosen(wanted)
@@ -152,7 +156,7 @@ def _filled(request: Request, kernel: KernelStudy, new: KernelStudy, timed: Time
 def _with_reason(choice: ConfigChoice, measured: str | None) -> ConfigChoice:
     if measured is None:
         return choice
-    said = measured if choice.proposed and not choice.kept else f"{choice.reason}; {measured}"
+    said = measured if choice.reason == NOT_FASTER else f"{choice.reason}; {measured}"
     return replace(choice, reason=said)
 
 

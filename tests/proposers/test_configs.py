@@ -7,7 +7,7 @@ from dataclasses import replace
 from hypothesis import given
 from hypothesis import strategies as st
 
-from warpwright.proposers.asked import without_new
+from warpwright.proposers.asked import making_room, without_new
 from warpwright.proposers.configs import choose, neighbours
 from warpwright.proposers.tuning_rules import TuningRules
 from warpwright.types.compiled import (
@@ -298,3 +298,45 @@ def test_an_original_that_the_compiler_refuses_goes() -> None:
     known = study(config(64), "a", activity=Activity.ACTIVE)
     plan = choose(kernel(known, ConfigStudy(config(256), (CompiledView(refused),))), [], RULES)
     assert plan.kept == (config(64),)
+
+
+def test_a_config_measured_to_be_faster_takes_the_place_of_the_slowest_original() -> None:
+    three = TuningRules(count_max=3, warps=(4, 8), stages=(2, 3))
+    originals = tuple(study(config(tile, 8, 3), f"old {tile}") for tile in (16, 32, 64, 128))
+    by_time = [originals[number].config for number in (2, 0, 3, 1)]
+    new = study(config(64, 4, 2), "new")
+    room = making_room(by_time, [new.config], three)
+    assert set(room) == {originals[3].config, originals[1].config}
+    plan = choose(kernel(*originals), [new], three, dropped=room)
+    assert set(plan.kept) == {by_time[0], by_time[1], new.config}
+    told = {choice.config: choice.reason for choice in plan.choices}
+    assert told[by_time[3]].startswith("gives its place to a faster one")
+
+
+def test_originals_stay_where_the_rules_ask_for_them_or_nothing_is_faster() -> None:
+    originals = [config(tile, 8, 3) for tile in (16, 32, 64, 128)]
+    three = TuningRules(count_max=3)
+    assert making_room(originals, [], three) == {}
+    assert making_room(originals, [config(64)], replace(three, originals_stay=True)) == {}
+    assert making_room(originals, [config(64)], TuningRules()) == {}
+
+
+@given(
+    st.integers(1, 4),
+    st.lists(st.sampled_from(range(6)), min_size=1, max_size=5, unique=True),
+    st.integers(1, 4),
+    st.booleans(),
+)
+def test_the_fastest_original_and_a_named_config_stay(
+    most: int, tiles: list[int], faster: int, named_is_faster: bool
+) -> None:
+    named = Config.of({}, 4, 2)
+    rules = TuningRules(count_max=most, include=(named,))
+    originals = [config(16 << t, 4 if t == 3 else 8, 2 if t == 3 else 3) for t in tiles]
+    new = [config(8, 2 if number or not named_is_faster else 4, 2) for number in range(faster)]
+    gone = making_room(originals, new, rules)
+    staying = [c for c in originals if c not in gone]
+    assert staying[0] == originals[0]
+    assert len(staying) <= max(2, most - faster)
+    if 3 in tiles:
+        assert any((c.num_warps, c.num_stages) == (4, 2) for c in (*staying, *new))

@@ -7,6 +7,7 @@ from dataclasses import replace
 
 from warpwright.proposers.tuning_rules import TuningRules, asked_for
 from warpwright.types.answer import ConfigChoice, ConfigPlan
+from warpwright.types.config import Config
 from warpwright.types.study import ConfigStudy
 
 REFUSED_TOGETHER = "left out: the list with the new configs breaks a rule of the stage"
@@ -36,6 +37,24 @@ def in_its_twins_place(choices: Sequence[ConfigChoice], asked: ConfigStudy) -> l
         replace(c, kept=c.config == asked.config, reason=told[c.config]) if c.config in told else c
         for c in choices
     ]
+
+
+def making_room(
+    originals: Sequence[Config], faster: Sequence[Config], rules: TuningRules
+) -> dict[Config, str]:
+    """Originals that give their places to configs that were measured to be faster, with the reason.
+
+    `originals`: the fastest first. Only where the rules let originals go; the fastest stays, and
+    one that they ask for by name unless a faster one is that.
+    """
+    if rules.count_max is None or rules.originals_stay or not faster:
+        return {}
+    staying = list(originals[: max(1, rules.count_max - len(faster))])
+    named = [config for config in originals if asked_for(config, rules)]
+    if named and not any(asked_for(config, rules) for config in (*staying, *faster)):
+        staying = [*staying[: max(1, len(staying) - 1)], named[0]]
+    reason = f"gives its place to a faster one: the request allows {rules.count_max} configs"
+    return {config: reason for config in originals if config not in staying}
 
 
 def without_new(plan: ConfigPlan, rules: TuningRules) -> ConfigPlan:

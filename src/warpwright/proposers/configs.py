@@ -8,7 +8,7 @@ stays in its list, so it can still choose what it chose before.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from math import prod
 
@@ -101,12 +101,19 @@ def choose(
     rules: TuningRules,
     *,
     measured_warps_active_pct: float | None = None,
+    dropped: Mapping[Config, str] | None = None,
 ) -> ConfigPlan:
     """Choose the config list: distinct launchable originals, then the best candidates.
 
     `measured_warps_active_pct` is the profile's warps active (0..100), None if not taken.
+    `dropped`: originals that do not stay, each with the reason.
     """
-    originals = _judge_originals(kernel, rules)
+    originals = [
+        replace(choice, kept=False, reason=(dropped or {})[choice.config])
+        if choice.kept and choice.config in (dropped or {})
+        else choice
+        for choice in _judge_originals(kernel, rules)
+    ]
     conflicts = _domain_conflicts(kernel, originals, rules)
     asked = [
         study
@@ -116,8 +123,8 @@ def choose(
     ]
     twin = asked_twin(originals, asked)
     reserved = 0 if twin is not None else min(len(asked), 1)
-    originals, dropped = _fit(kernel, originals, rules, reserved, twin)
-    conflicts += dropped
+    originals, unfit = _fit(kernel, originals, rules, reserved, twin)
+    conflicts += unfit
     room = None if rules.count_max is None else rules.count_max - sum(c.kept for c in originals)
     proposed = _judge_candidates(
         kernel, candidates, originals, rules, room, measured_warps_active_pct

@@ -19,6 +19,7 @@ class TuningRules:
     stages: tuple[int, ...] | None = None
     stage_step: int = 1
     warps_need_occupancy: bool = False
+    originals_stay: bool = False
     include: tuple[Config, ...] = ()
 
     @classmethod
@@ -40,6 +41,7 @@ class TuningRules:
             stages=_values(first.get("num_stages.domain")),
             stage_step=_whole(first.get("num_stages.step"), "max") or 1,
             warps_need_occupancy="num_warps.only_if" in first,
+            originals_stay="configs.keep_original" in first,
             include=include,
         )
 
