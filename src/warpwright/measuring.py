@@ -9,6 +9,7 @@ import math
 import secrets
 import tempfile
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -22,6 +23,7 @@ from warpwright.sandbox.worker_pool import WorkerPool, split_cores
 from warpwright.types.accuracy_numbers import CaseSpec, CheckNumbers, ReferenceNumbers
 from warpwright.types.config import Config
 from warpwright.types.measurement import Burst, MeasuredGpu
+from warpwright.types.progress import Listener, silent
 from warpwright.types.shapes import Problem
 from warpwright.types.verdict import AccuracyCase, CheckResult, Status
 from warpwright.types.worker import Answer, CandidateFailed, Done, WorkerDied
@@ -67,6 +69,7 @@ class Bench:
     references: list[ReferenceNumbers] = field(default_factory=list)
     parent_runs: list[CheckNumbers] = field(default_factory=list)
     gpu: MeasuredGpu | None = None
+    tell: Listener = silent
     parent_pins: Mapping[str, Config] = field(default_factory=dict)
     _order: int = 0
     _kept: CaseSpec | None = None
@@ -78,19 +81,21 @@ class Bench:
     ) -> Failure | None:
         """Load the problem, compute the references, run the parent. What failed, or None.
 
-        `ahead` is called as soon as programs can be made: to compile them several at a time.
+        `ahead` runs as soon as programs can be made, beside the references: to compile them
+        several at a time.
         `own_pins`: the parent's own configs, one by one.
         """
         loaded = self.judge.load(self.problem, seed=self.seed)
         if not isinstance(loaded, Done):
             return loaded
-        if ahead is not None:
-            ahead()
-        died = self._prepare([CaseSpec(name, _secret()) for name in CASES])
-        more = [CaseSpec(PERTURBED, _secret(), state="perturbed"), *_smaller(self.references)]
-        died = died or self._prepare(more)
+        with ThreadPoolExecutor(max_workers=1) as beside:
+            compiling = None if ahead is None else beside.submit(ahead)
+            died = self._references()
+            if compiling is not None:
+                compiling.result()
         if died is not None:
             return died
+        self.tell("measure", "the parent at full size")
         worker = self.pool.take()
         try:
             ready = worker.ready()
@@ -107,6 +112,12 @@ class Bench:
             return None if failed_at == SMALLER_BATCH else failure
         finally:
             self.pool.give_back(worker)
+
+    def _references(self) -> WorkerDied | None:
+        self.tell("measure", "the float64 reference at full size, on each kind of data")
+        died = self._prepare([CaseSpec(name, _secret()) for name in CASES])
+        more = [CaseSpec(PERTURBED, _secret(), state="perturbed"), *_smaller(self.references)]
+        return died or self._prepare(more)
 
     def _prepare(self, specs: Sequence[CaseSpec]) -> WorkerDied | None:
         """Compute the references. A case in which the problem itself fails is left out."""
@@ -353,6 +364,7 @@ def open_bench(
     device: str = "cuda",
     caches: Path | None = None,
     spares: int = 2,
+    tell: Listener = silent,
 ) -> Iterator[Bench]:
     """Processes for measuring one problem, ended with the block. Call `open` on it first.
 
@@ -378,4 +390,5 @@ def open_bench(
             conditions,
             place,
             secrets.randbelow(2**31),
+            tell=tell,
         )

@@ -114,5 +114,5 @@ def perturb_constants(state: dict[str, torch.Tensor], seed: int) -> dict[str, to
             continue
         if bool((tensor == tensor.reshape(-1)[0]).all()):
             step = torch.rand(tensor.shape, generator=generator, dtype=torch.float64)
-            changed[name] = (tensor.double() + 0.25 * step).to(tensor.dtype)
+            changed[name] = (tensor.double() + 0.25 * step.to(tensor.device)).to(tensor.dtype)
     return changed if any(changed[name] is not state[name] for name in state) else None

@@ -22,7 +22,9 @@ from warpwright.sandbox.child_worker_device import Device, is_out_of_memory, ope
 
 RANDOM_SHIFT = 7
 PERTURB_SHIFT = 2
-FREE_SHARE = 0.3  # below this share of free memory the oldest cases are dropped
+# Below this share of free memory the oldest cases are dropped: a decision has three workers, each
+# with inputs, outputs and what the program takes, and a case is made again in a moment.
+FREE_SHARE = 0.6
 REASON_CHARACTERS = 500
 
 
@@ -67,11 +69,12 @@ class _Judge:
             return self._load(payload)
         if self._task is None:
             raise RuntimeError(f"{command}: no problem is loaded")
-        if command == "prepare":
-            return self._prepare(self._task, payload["spec"])
-        if command == "measure":
-            return self._measure(self._task, payload)
-        raise ValueError(f"unknown command {command!r}")
+        work = {"prepare": self._prepare, "measure": self._measure}.get(command)
+        if work is None:
+            raise ValueError(f"unknown command {command!r}")
+        value = work(self._task, payload)
+        self._device.give_up_cache()
+        return value
 
     def explain(self, error: BaseException) -> dict[str, Any]:
         """The problem's own code may fail; anything else is a fault of ours or of the machine."""
@@ -104,9 +107,9 @@ class _Judge:
             states[name] = child_files.save_all(list(state.items()), states_dir, f"state.{name}")
         return {"states": states, "has_model": model.exists}
 
-    def _prepare(self, task: _Task, spec: dict[str, Any]) -> dict[str, Any]:
-        """Reference and policy outputs of a case, and their numbers."""
-        spec = dict(spec)
+    def _prepare(self, task: _Task, payload: Mapping[str, Any]) -> dict[str, Any]:
+        """Reference and policy outputs of a case, and their numbers. Payload: `spec`."""
+        spec = dict(payload["spec"])
         arguments = task.cases.make(spec)
         if not task.model.exists:
             return {"spec": spec, "inputs": _specs(arguments.tensors), "outputs": []}
@@ -154,7 +157,7 @@ class _Judge:
         `is_parent`."""
         key = _key(payload["spec"])
         if key not in task.kept and task.model.exists:
-            prepared = self._prepare(task, payload["spec"])
+            prepared = self._prepare(task, payload)
             key = _key(prepared["spec"])
             if key not in task.kept:
                 return {"skipped": prepared.get("skipped", "no reference")}

@@ -20,6 +20,7 @@ State = Mapping[str, torch.Tensor]
 UNIT_ROUNDOFF = 2.0**-24  # float32
 SHAKE_SHIFT = 8
 INDEPENDENT = 1e-12  # relative: chunks computed apart and together agree in float64
+MODEL_COPIES = 12  # with states and float64 copies, twice over
 CPU = torch.device("cpu")
 
 
@@ -28,7 +29,11 @@ class ChunkError(Exception):
 
 
 class Model:
-    """The problem's `Model`, on the CPU between calls; copies of it run on the device."""
+    """The problem's `Model`, made on the CPU; copies of it run on the device.
+
+    It lies on the device where that has room for it: copying a large layer there and rounding it up
+    to float64 takes a moment, on the CPU it takes seconds for each kind of data.
+    """
 
     def __init__(self, cases: Cases, device: Device, seed: int) -> None:
         self._device = device
@@ -43,6 +48,9 @@ class Model:
         with foreign(device):
             self._model = constructed(lambda: module.Model(*args, **kwargs), seed)
         state = self._model.state_dict()
+        if device.has_room(sum(MODEL_COPIES * _bytes(value) for value in state.values())):
+            self._model = self._model.to(device.index)
+            state = self._model.state_dict()
         self._states["own"] = {name: value.detach().clone() for name, value in state.items()}
 
     @property
@@ -170,6 +178,11 @@ class Model:
             result = model(*values)
         named = child_tensors.flatten(result, "output")
         return [(name, value.detach()) for name, value in named]
+
+
+def _bytes(value: Any) -> int:
+    """What a state's entry takes; extra state, which may be anything, counts nothing."""
+    return value.numel() * value.element_size() if isinstance(value, torch.Tensor) else 0
 
 
 def _is_concatenation(together: Named, left: Named, right: Named) -> bool:

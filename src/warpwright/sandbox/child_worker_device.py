@@ -29,6 +29,7 @@ FLUSH_BYTES = 256 * 1024**2  # at least; four times L2 where that is more
 CPU_FLUSH_BYTES = 8 * 1024**2
 SPOILED = 0xFF  # as bytes: NaN in every floating-point type, -1 in every signed integer
 HEALTH_ELEMENTS = 1024
+MUCH_SHARE = 0.05  # of the device's memory
 MAX_HOLD_US = 3000.0
 SPIN_CYCLES_PER_US = 2000  # near the highest SM clock of current GPUs, in MHz
 OUT_OF_MEMORY_WORDS = ("out of memory", "CUDA_ERROR_OUT_OF_MEMORY")
@@ -127,6 +128,12 @@ class CpuDevice:
     def free_share(self) -> float:
         """Share of the device's memory that is free, in torch's cache or beside it."""
         return 1.0
+
+    def has_room(self, _size_bytes: int) -> bool:
+        return True
+
+    def give_up_cache(self) -> None:
+        """Leave memory that is held and not in use to other processes, where it is much."""
 
 
 # What host code may ask a GPU for on the CPU device: an RTX 4090's numbers.
@@ -265,8 +272,17 @@ class CudaDevice:
 
     def free_share(self) -> float:
         free, total = self._memory()
-        cached = torch.cuda.memory_reserved() - torch.cuda.memory_allocated()
-        return float(free + cached) / float(total)
+        return float(free + self._cached()) / float(total)
+
+    def has_room(self, size_bytes: int) -> bool:
+        return bool(self._memory()[0] > size_bytes)
+
+    def give_up_cache(self) -> None:
+        if self._cached() > MUCH_SHARE * self._memory()[1]:
+            self._empty_cache()
+
+    def _cached(self) -> int:
+        return int(torch.cuda.memory_reserved() - torch.cuda.memory_allocated())
 
 
 Device = CpuDevice | CudaDevice

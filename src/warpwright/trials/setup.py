@@ -115,10 +115,10 @@ def open_table(
     key = question_key(question, parent, study.problem, setup)
     session, caches = setup.session(key)
     with open_bench(
-        study.problem, parent, kernels, device=setup.device, caches=caches, spares=3
+        study.problem, parent, kernels, device=setup.device, caches=caches, spares=3, tell=tell
     ) as bench:
         table = Table(bench, session, setup.budget, tell)
-        tell("measure", "starting workers; the float64 reference and the parent at full size")
+        tell("measure", "starting workers")
         own = _own_pins(study)
         failed = bench.open(
             lambda: table.compile_ahead([bench.program(parent, pins) for pins in own]), own
