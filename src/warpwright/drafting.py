@@ -214,6 +214,10 @@ def draft(
 def _nothing(plans: Sequence[ConfigPlan]) -> str:
     """Why plans that change nothing change nothing: what became of the new configs."""
     plain = "nothing better can be shown"
+    for plan in plans:
+        own = [choice for choice in plan.choices if not choice.proposed]
+        if own and all(choice.reason == WRONG_OUTPUT for choice in own):
+            return f"{plan.kernel}: the program's output is wrong with each of its configs"
     if alone := [plan for plan in plans if plan.left_alone]:
         plain = f"{plain}: {alone[0].kernel}: {alone[0].left_alone}"
     new = [choice for plan in plans for choice in plan.choices if choice.proposed]

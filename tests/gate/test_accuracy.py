@@ -307,6 +307,25 @@ class TestWhatProvesNothing:
         assert case.status is Status.NOT_VERIFIED
         assert "names differ" in case.reason
 
+    def test_with_other_parameters_than_the_references_a_program_is_held_to_its_parent(self):
+        data = values()
+        others = Run([Tensor(noisy(3 * data, 1e-7))], parameters="names differ")
+        unmatched = {"parameters": "names differ", "parameters_matched": False}
+        same = judge(noisy(3 * data, 1e-6), right_of(data), others, **unmatched)
+        assert same.status is Status.NOT_VERIFIED
+        assert same.reason.endswith("not verified against the reference: names differ")
+        apart = judge(noisy(3 * data, 0.5), right_of(data), others, **unmatched)
+        assert apart.status is Status.FAIL
+        assert "differs from the parent" in apart.reason
+
+    def test_a_right_parent_proves_that_a_guess_at_the_parameters_was_right(self):
+        data = values()
+        unmatched = {"parameters": "by order", "parameters_matched": False}
+        parent = Run([Tensor(noisy(data, 1e-7))], parameters="by order", parameters_matched=False)
+        assert judge(noisy(data, 1e-7), right_of(data), parent, **unmatched).status is Status.PASS
+        wrong = judge(noisy(data, 0.5), right_of(data), parent, **unmatched)
+        assert wrong.status is Status.FAIL
+
 
 class TestWithoutAReference:
     def against(self, output: Any, parent: Any, distribution: str = "normal") -> AccuracyCase:

@@ -42,8 +42,29 @@ def test_parameters_of_other_names_match_where_the_same_seed_gave_them_the_same_
         return made
 
     wanted = {name: value.clone() for name, value in model("gemm").state_dict().items()}
-    note, matched = copy_state(model("linear"), wanted)
-    assert matched and "2 of 2 parameters came out equal" in note
-    wanted["gemm.bias"] += 1
-    note, matched = copy_state(model("linear"), wanted)
-    assert not matched and "1 of 2 parameters came out equal" in note
+    given = copy_state(model("linear"), wanted)
+    assert given.matched and "2 of 2 parameters came out equal" in given.note
+
+
+def test_other_values_are_copied_by_shape_where_all_find_a_place_and_that_is_a_guess() -> None:
+    wanted = {"gemm.weight": torch.rand(3, 7), "gemm.bias": torch.rand(3)}
+    program = torch.nn.Module()
+    program.linear = torch.nn.Linear(7, 3)
+    given = copy_state(program, wanted)
+    assert not given.matched and "matched by shape and order" in given.note
+    assert torch.equal(program.linear.weight, wanted["gemm.weight"])
+    assert torch.equal(program.linear.bias, wanted["gemm.bias"])
+    swapped = torch.nn.Module()
+    swapped.bias, swapped.weight = (
+        torch.nn.Parameter(torch.rand(3)),
+        torch.nn.Parameter(torch.rand(3)),
+    )
+    norm = {"bn.weight": torch.rand(3), "bn.bias": torch.rand(3)}
+    assert "matched by shape" in copy_state(swapped, norm).note
+    assert torch.equal(swapped.weight, norm["bn.weight"])
+    turned = torch.nn.Module()
+    turned.linear = torch.nn.Linear(3, 7)
+    before = turned.linear.weight.clone()
+    given = copy_state(turned, wanted)
+    assert not given.matched and "0 of 2 parameters came out equal" in given.note
+    assert torch.equal(turned.linear.weight, before)

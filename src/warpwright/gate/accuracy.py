@@ -10,7 +10,13 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable, Sequence
 from dataclasses import replace
 
-from warpwright.gate.against import PARENT_BREAKS, against_parent, against_reference
+from warpwright.gate.against import (
+    PARENT_BREAKS,
+    against_parent,
+    against_reference,
+    of_other_parameters,
+    parent_is_right,
+)
 from warpwright.gate.conduct import (
     RunLike,
     inputs_verdict,
@@ -116,10 +122,14 @@ def _compared(
     judged = against_reference(
         case, run, parent if parent_ok else None, reference, alone=parent is None
     )
-    if judged.status is Status.FAIL and not run.parameters_matched:
+    if run.parameters_matched or judged.status is Status.PASS or parent_is_right(judged):
+        return judged
+    if parent is None:
         reason = f"{judged.reason}; but {run.parameters}"
         return replace(judged, status=Status.NOT_VERIFIED, reason=reason)
-    return judged
+    return of_other_parameters(
+        against_parent(case, run, parent if parent_ok else None), run.parameters
+    )
 
 
 def conclude(cases: Sequence[AccuracyCase]) -> CheckResult:

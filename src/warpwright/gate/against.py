@@ -125,6 +125,20 @@ def _ungated(case: AccuracyCase, run: RunLike, reference: ReferenceLike) -> Accu
     return replace(case, gating=False, reason=f"reported only, the parent differs here: {found}")
 
 
+def parent_is_right(case: AccuracyCase) -> bool:
+    """Whether the parent's output was that of the reference, if imprecise."""
+    return case.parent_error is not None and case.parent_error.relative_l2 <= WRONG_L2
+
+
+def of_other_parameters(beside: AccuracyCase, parameters: str) -> AccuracyCase:
+    """The verdict beside the parent alone, where neither has the reference's parameters.
+
+    `parameters`: how far they could be matched.
+    """
+    reason = (beside.reason or "").replace(NO_REFERENCE, "not verified against the reference")
+    return replace(beside, reason=f"{reason}: {parameters}")
+
+
 def against_parent(case: AccuracyCase, run: RunLike, parent: RunLike | None) -> AccuracyCase:
     """No reference: the parent's output is all there is to compare with."""
     assert run.outputs is not None

@@ -17,6 +17,8 @@ from warpwright.gate.against import (
     apart,
     judged_case,
     nonfinite_apart,
+    of_other_parameters,
+    parent_is_right,
 )
 from warpwright.gate.conduct import launched_all, unasked_change
 from warpwright.gate.outputs import (
@@ -123,10 +125,9 @@ def _judge(
     if not reference.outputs:
         return _against_parent(case, run)
     judged = _against_reference(case, run, parent, reference)
-    if judged.status is Status.FAIL and not run.parameters_matched:
-        reason = f"{judged.reason}; but {run.parameters}"
-        return replace(judged, status=Status.NOT_VERIFIED, reason=reason)
-    return judged
+    if run.parameters_matched or judged.status is Status.PASS or parent_is_right(judged):
+        return judged
+    return of_other_parameters(_against_parent(case, run), run.parameters)
 
 
 def _fail(case: AccuracyCase, reason: str) -> AccuracyCase:

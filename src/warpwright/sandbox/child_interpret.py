@@ -25,7 +25,7 @@ from warpwright.sandbox.child_builder import UnsupportedInInterpreterError
 from warpwright.sandbox.child_construct import constructed
 from warpwright.sandbox.child_executor import session
 from warpwright.sandbox.child_program import load_module
-from warpwright.sandbox.child_state import copy_state, same_bits
+from warpwright.sandbox.child_state import Given, copy_state, same_bits
 from warpwright.sandbox.child_trace_driver import use_stand_in_driver
 from warpwright.sandbox.child_trace_torch import hardware, stand_in_cuda
 
@@ -110,10 +110,10 @@ class _Worker:
     def _run(self, index: int, run: dict[str, Any], result: dict[str, Any]) -> None:
         case = self.payload["cases"][run["case"]]
         state_name = case.get("state")
-        model, state_note, matched = self._model(state_name)
-        result["state"] = {"note": state_note, "matched": matched}
-        if not matched and state_name == "perturbed":
-            reason = "parameters are not matched by name, so they cannot be changed"
+        model, given = self._model(state_name)
+        result["state"] = {"note": given.note, "matched": given.matched}
+        if not given.placed and state_name == "perturbed":
+            reason = "parameters are matched neither by name nor by shape: they cannot be changed"
             result |= {"outcome": "skipped", "reason": reason}
             return
         tensors = [child_tensors.load(self.inputs_dir, entry) for entry in case["inputs"]]
@@ -136,7 +136,7 @@ class _Worker:
         with child_guard.foreign_code(), stand_in_cuda(session.device, self.facts):
             yield
 
-    def _model(self, state_name: str | None) -> tuple[Any, str, bool]:
+    def _model(self, state_name: str | None) -> tuple[Any, Given]:
         """A new ModelNew with the reference's parameters, as far as these can be matched."""
         args, kwargs = ast.literal_eval(self.payload["init"])
         with self._foreign():
@@ -144,12 +144,12 @@ class _Worker:
             if self.payload["evaluation_mode"]:
                 model.eval()
         if state_name is None:
-            return model, "", True
+            return model, Given()
         wanted = {
             entry["name"]: child_tensors.load(self.inputs_dir, entry)
             for entry in self.payload["states"][state_name]
         }
-        return (model, *copy_state(model, wanted))
+        return model, copy_state(model, wanted)
 
 
 @contextmanager

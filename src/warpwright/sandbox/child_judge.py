@@ -72,7 +72,15 @@ class _Judge:
         work = {"prepare": self._prepare, "measure": self._measure}.get(command)
         if work is None:
             raise ValueError(f"unknown command {command!r}")
-        value = work(self._task, payload)
+        try:
+            value = work(self._task, payload)
+        except RuntimeError as error:
+            if not (is_out_of_memory(error) and self._task.kept):
+                raise
+            value = None  # outside of this block, so that nothing the error holds is in the way
+        if value is None:
+            self._drop(self._task, 0)
+            value = work(self._task, payload)
         self._device.give_up_cache()
         return value
 
@@ -147,9 +155,13 @@ class _Judge:
     def _keep(self, task: _Task, key: str, case: _Case) -> None:
         task.first = task.first or key
         task.kept[key] = case
-        while self._device.free_share() < FREE_SHARE and len(task.kept) > 1:
-            oldest = next(iter(task.kept))
-            del task.kept[oldest]
+        if self._device.free_share() < FREE_SHARE:
+            self._drop(task, 1)
+
+    def _drop(self, task: _Task, left: int) -> None:
+        """Forget the oldest cases, as many as memory asks for, down to `left`."""
+        while len(task.kept) > left and (left == 0 or self._device.free_share() < FREE_SHARE):
+            del task.kept[next(iter(task.kept))]
             self._device.release()
 
     def _measure(self, task: _Task, payload: Mapping[str, Any]) -> dict[str, Any]:

@@ -11,6 +11,7 @@ import torch
 from warpwright.sandbox import child_distributions, child_tensors
 from warpwright.sandbox.child_cases import Arguments, Cases, foreign, seed_everything
 from warpwright.sandbox.child_construct import constructed
+from warpwright.sandbox.child_judge_measure import CHUNK_ELEMENTS
 from warpwright.sandbox.child_policy import EagerGpuPolicy
 from warpwright.sandbox.child_state import as_bytes, same_bits
 from warpwright.sandbox.child_worker_device import Device, is_out_of_memory
@@ -206,13 +207,18 @@ def _shake(tensors: list[torch.Tensor], seed: int) -> list[torch.Tensor]:
             continue
         generator = torch.Generator(device=tensor.device).manual_seed(seed)
         up = torch.rand(tensor.shape, generator=generator, device=tensor.device) < 0.5
-        sign = up.double() * 2 - 1
-        shaken.append(tensor.double() * (1.0 + UNIT_ROUNDOFF * sign))
+        factor = up.double().mul_(2).sub_(1).mul_(UNIT_ROUNDOFF).add_(1)  # in place: it is large
+        shaken.append(factor.mul_(tensor))
     return shaken
 
 
 def all_finite(outputs: Named) -> bool:
-    return all(bool(torch.isfinite(value).all()) for _, value in outputs)
+    """In parts, for what `isfinite` makes of an output is as large as the output."""
+    return all(
+        bool(torch.isfinite(part).all())
+        for _, value in outputs
+        for part in value.reshape(-1).split(CHUNK_ELEMENTS)
+    )
 
 
 def equal_outputs(a: Named, b: Named) -> bool:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from dataclasses import dataclass
 from typing import Any
 
 import torch
@@ -15,28 +16,71 @@ MIXERS = (
 PART = 1 << 18  # elements mixed at a time: in cache on a CPU
 
 
-def copy_state(model: Any, wanted: dict[str, torch.Tensor]) -> tuple[str, bool]:
-    """Copy by name. Where names differ, both constructors had the same seed: compare values."""
-    if not wanted:
-        return "", True
+@dataclass(frozen=True, slots=True)
+class Given:
+    """How a program got the reference's parameters. `note`: what there is to say of it.
+
+    `matched`: they are sure to be the same. `placed`: each found a place, by its name or its shape.
+    """
+
+    note: str = ""
+    matched: bool = True
+    placed: bool = True
+
+
+def copy_state(model: Any, wanted: dict[str, torch.Tensor]) -> Given:
+    """Copy by name.
+
+    Where names differ, both constructors had the same seed: equal values are the same parameters.
+    Where values differ too, they are copied by shape and order if all find a place: a guess.
+    """
     held = model.state_dict() if isinstance(model, torch.nn.Module) else {}
     own = {name: value for name, value in held.items() if isinstance(value, torch.Tensor)}
     missing = [name for name in wanted if name not in own]
     shapes = [name for name in wanted if name in own and own[name].shape != wanted[name].shape]
     if not missing and not shapes:
-        with torch.no_grad():
-            for name, value in wanted.items():
-                own[name].copy_(value)
-        return "", True
+        _copy(own, {name: (name, value) for name, value in wanted.items()})
+        return Given()
     place = next((value.device for value in own.values()), torch.device("cpu"))
     counts = Counter(_fingerprint(value) for value in own.values())
     found = Counter(_fingerprint(value.to(place)) for value in wanted.values()) & counts
     what = f"no {missing[0]}" if missing else f"{shapes[0]} of another shape"
+    if found.total() < len(wanted) and _copied_by_shape(own, wanted):
+        note = f"the program's parameters have {what}; they were matched by shape and order"
+        return Given(note, matched=False)
     note = (
         f"the program's parameters have {what}; both constructors were given the same seed, and "
         f"{found.total()} of {len(wanted)} parameters came out equal"
     )
-    return note, found.total() == len(wanted)
+    return Given(note, found.total() == len(wanted), placed=False)
+
+
+def _copy(own: dict[str, torch.Tensor], values: dict[str, tuple[str, torch.Tensor]]) -> None:
+    """`values`: the reference's name → the program's, and the value."""
+    with torch.no_grad():
+        for place, value in values.values():
+            own[place].copy_(value)
+
+
+def _copied_by_shape(own: dict[str, torch.Tensor], wanted: dict[str, torch.Tensor]) -> bool:
+    """Copy each parameter to one of its shape: of its last name (`conv.bias`, `bias`), else in
+    order. Nothing is copied unless all find their place."""
+    left = dict(own)
+    places: dict[str, str] = {}
+    for by_name in (True, False):
+        for name, value in wanted.items():
+            if name in places:
+                continue
+            alike = [n for n, other in left.items() if other.shape == value.shape]
+            if by_name:
+                alike = [n for n in alike if n.rpartition(".")[2] == name.rpartition(".")[2]]
+            if alike and (len(alike) == 1 or not by_name):
+                places[name] = alike[0]
+                del left[alike[0]]
+    if left or len(places) < len(wanted):
+        return False
+    _copy(own, {name: (place, wanted[name]) for name, place in places.items()})
+    return True
 
 
 def _fingerprint(tensor: torch.Tensor) -> tuple[int, ...]:

@@ -16,7 +16,7 @@ from warpwright.sandbox import child_files, child_guard, child_tensors
 from warpwright.sandbox.child_cases import PROBLEM, Arguments, Cases, foreign, seed_everything
 from warpwright.sandbox.child_construct import constructed
 from warpwright.sandbox.child_program import load_module
-from warpwright.sandbox.child_state import copy_state
+from warpwright.sandbox.child_state import Given, copy_state
 from warpwright.sandbox.child_worker_device import Device
 from warpwright.sandbox.child_worker_failures import OutputError, UnsupportedError
 
@@ -35,8 +35,7 @@ class Program:
     states_dir: Path | None
     out_dir: Path
     module: ModuleType | None = None
-    parameters: str = ""
-    parameters_matched: bool = True
+    given: Given = field(default_factory=Given)
     state: str = "own"
     inputs_s: float = 0.0
     channels_last: bool = False
@@ -45,8 +44,8 @@ class Program:
 
     def report(self) -> dict[str, Any]:
         return {
-            "parameters": self.parameters,
-            "parameters_matched": self.parameters_matched,
+            "parameters": self.given.note,
+            "parameters_matched": self.given.matched,
             "inputs_s": self.inputs_s,
         }
 
@@ -85,13 +84,13 @@ class Program:
         """Give the model the parameters of that name; False where they cannot be matched."""
         if name == self.state:
             return True
-        if self.states_dir is None or not self.parameters_matched or name not in self.states:
+        if self.states_dir is None or not self.given.placed or name not in self.states:
             return False
-        self.parameters, self.parameters_matched = self._copy(name)
+        self.given = self._copy(name)
         self.state = name
         return True
 
-    def _copy(self, name: str) -> tuple[str, bool]:
+    def _copy(self, name: str) -> Given:
         assert self.states_dir is not None
         cpu = torch.device("cpu")
         wanted = {
@@ -132,7 +131,7 @@ def _directories(payload: Mapping[str, Any], directory: Path) -> tuple[Path, Pat
 
 def _finish(program: Program, payload: Mapping[str, Any]) -> Program:
     if program.states_dir is not None:
-        program.parameters, program.parameters_matched = program._copy("own")
+        program.given = program._copy("own")
     program.device.synchronize()
     spec = {"name": PROBLEM, "seed": payload["seed"]}
     program.cases.make(spec)  # the first pays for start-up
