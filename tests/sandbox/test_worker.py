@@ -85,6 +85,23 @@ def test_the_output_of_a_timed_call_is_that_of_the_inputs_it_had(
     assert numbers.outputs[0].error.relative_l2 < 1e-6  # type: ignore[union-attr,index]
 
 
+def test_an_output_that_was_measured_leaves_its_file_to_the_next(
+    worker: Worker, workshop: ModuleType, judge: Judge, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("warpwright.sandbox.worker.KEPT_BYTES", 1)
+    inodes = set()
+    for seed in (1, 2, 3):
+        assert isinstance(worker.load(workshop.program(judge=judge)), Done)
+        reference = judge.prepare(CaseSpec("problem", seed))
+        ran = worker.check(reference.spec)  # type: ignore[union-attr]
+        assert isinstance(ran, Done)
+        inodes |= {path.stat().st_ino for path in worker.out_dir.iterdir()}
+        numbers = judge.measure(reference.spec, ran.value, worker.out_dir, label="x")  # type: ignore[union-attr]
+        assert numbers.outputs[0].error.relative_l2 < 1e-6  # type: ignore[union-attr,index]
+        worker.forget(ran.value["outputs"])
+    assert len(inodes) == 1
+
+
 def test_a_state_that_does_not_exist_is_skipped(worker: Worker, workshop: ModuleType) -> None:
     assert isinstance(worker.load(workshop.program()), Done)
     answer = worker.check(CaseSpec("problem", 1, state="perturbed"))

@@ -17,8 +17,14 @@ import torch
 from warpwright.sandbox import child_tensors
 from warpwright.sandbox.child_state import as_bytes
 
+GIVEN_BACK = "free-"
 _from_file = torch.from_file
 _empty = torch.empty
+
+
+def given_back(path: Path) -> Path:
+    """What the main process renames an output file to, once it was read (`worker.forget`)."""
+    return path.with_name(GIVEN_BACK + path.name)
 
 
 class FileError(Exception):
@@ -28,17 +34,72 @@ class FileError(Exception):
 def save(tensor: torch.Tensor, directory: Path, file: str, name: str) -> dict[str, Any]:
     """Write a tensor's bytes; its manifest entry. Raises OSError on a full disk."""
     data = as_bytes(tensor)
-    path = directory / file
+    memory = _new_file(directory / file, data.numel())
+    if memory is not None:
+        memory.copy_(data)
+    return _entry(tensor, file, name)
+
+
+def _new_file(path: Path, size_bytes: int) -> torch.Tensor | None:
+    """A file of so many bytes, and the memory that it is mapped to; None where it has none."""
     descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_TRUNC, 0o600)
     try:
-        if data.numel():
-            os.posix_fallocate(descriptor, 0, data.numel())
+        if size_bytes:
+            os.posix_fallocate(descriptor, 0, size_bytes)
     finally:
         os.close(descriptor)
-    if data.numel():
-        _from_file(str(path), shared=True, size=data.numel(), dtype=torch.uint8).copy_(data)
+    if not size_bytes:
+        return None
+    return _from_file(str(path), shared=True, size=size_bytes, dtype=torch.uint8)
+
+
+def _entry(tensor: torch.Tensor, file: str, name: str) -> dict[str, Any]:
     dtype = child_tensors.dtype_name(tensor.dtype)
     return {"name": name, "dtype": dtype, "shape": list(tensor.shape), "file": file}
+
+
+class Outbox:
+    """A worker's output files. Those that the main process gave back are written again.
+
+    A file's first write makes its pages, which takes ten times the copying: 2 GiB from an H100 took
+    2.0 s to a new file and 0.16 s to one that was there.
+    """
+
+    def __init__(self) -> None:
+        self._written: list[tuple[Path, torch.Tensor]] = []
+
+    def save_all(
+        self, named: Sequence[tuple[str, torch.Tensor]], directory: Path, prefix: str
+    ) -> list[dict[str, Any]]:
+        """Write tensors as `<prefix>.<i>.bin`; their manifest. Raises OSError on a full disk."""
+        written, self._written = self._written, []
+        free = [(path, memory) for path, memory in written if given_back(path).exists()]
+        self._written += [(path, memory) for path, memory in written if path.exists()]
+        manifest = []
+        for index, (name, tensor) in enumerate(named):
+            data, file = as_bytes(tensor), f"{prefix}.{index}.bin"
+            memory = self._again(free, directory / file, data.numel())
+            if memory is None:
+                while free:  # of other sizes: they would only take room
+                    given_back(free.pop()[0]).unlink(missing_ok=True)
+                memory = _new_file(directory / file, data.numel())
+            if memory is not None:
+                memory.copy_(data)
+                self._written.append((directory / file, memory))
+            manifest.append(_entry(tensor, file, name))
+        return manifest
+
+    @staticmethod
+    def _again(
+        free: list[tuple[Path, torch.Tensor]], path: Path, size_bytes: int
+    ) -> torch.Tensor | None:
+        """The memory of a file that was given back, and has `path` from now on."""
+        for place, (old, memory) in enumerate(free):
+            if memory.numel() == size_bytes and old.parent == path.parent:
+                given_back(old).rename(path)
+                del free[place]
+                return memory
+        return None
 
 
 def load(directory: Path, entry: Mapping[str, Any], device: torch.device) -> torch.Tensor:

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from warpwright.sandbox import child_guard, child_integrity, child_worker_failures
+from warpwright.sandbox.child_files import Outbox
 from warpwright.sandbox.child_tools import triton_tools
 from warpwright.sandbox.child_worker_checks import check, compare_graph, compare_torch_compile
 from warpwright.sandbox.child_worker_device import Device, open_device
@@ -50,6 +51,7 @@ class _Worker:
         self._job_dir = job_dir
         self._program: Program | None = None
         self._loads = 0
+        self._outbox = Outbox()
         if device.name == "cuda":
             child_guard.allow_tools(triton_tools())
         self._threads = threading.active_count()
@@ -82,6 +84,7 @@ class _Worker:
             directory.mkdir()
             loader, after = LOADERS[command]
             self._program = loader(payload, directory, self._device)
+            self._program.outbox = self._outbox
             value = after(self._program, self._device, payload)
             if command == "compile":
                 self._program = None  # its tuners believe that they have tuned

@@ -8,7 +8,6 @@ from typing import Any
 
 import torch
 
-from warpwright.sandbox import child_files
 from warpwright.sandbox.child_cases import PERTURBED, PROBLEM, Arguments, foreign, seed_everything
 from warpwright.sandbox.child_guard import ForbiddenActionError
 from warpwright.sandbox.child_state import same_bits
@@ -37,7 +36,7 @@ def check(program: Program, device: Device, payload: Mapping[str, Any]) -> dict[
         # one config leaves out another has written, what each adds stands there many times.
         del outputs
         outputs, value, _ = _recorded(program, device, payload)
-    value["outputs"] = child_files.save_all(outputs, program.out_dir, payload["prefix"])
+    value["outputs"] = program.outbox.save_all(outputs, program.out_dir, payload["prefix"])
     if spec["name"] == PERTURBED:
         program.use_state("own")
     return value

@@ -35,6 +35,7 @@ class Program:
     states_dir: Path | None
     out_dir: Path
     module: ModuleType | None = None
+    outbox: child_files.Outbox = field(default_factory=child_files.Outbox)
     given: Given = field(default_factory=Given)
     state: str = "own"
     inputs_s: float = 0.0

@@ -7,7 +7,6 @@ from collections.abc import Mapping
 from functools import partial
 from typing import Any
 
-from warpwright.sandbox import child_files
 from warpwright.sandbox.child_cases import PROBLEM, FreshInputs
 from warpwright.sandbox.child_worker_device import Device, Timed, clock
 from warpwright.sandbox.child_worker_failures import UnsupportedError
@@ -59,7 +58,7 @@ def kept_output(program: Program, _device: Device, payload: Mapping[str, Any]) -
     """Write the output that the last burst kept. Payload: `prefix` of the files."""
     if program.kept is None:
         raise UnsupportedError("the last burst kept no output")
-    files = child_files.save_all(program.kept, program.out_dir, payload["prefix"])
+    files = program.outbox.save_all(program.kept, program.out_dir, payload["prefix"])
     program.kept = None
     return {"outputs": files}
 

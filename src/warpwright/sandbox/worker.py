@@ -24,6 +24,9 @@ from warpwright.types.worker import Answer, Done, WorkerDied, WorkerLimits
 
 LOAD_S = 60.0
 CALL_S = 60.0
+KEPT_BYTES = 2**20  # a smaller file is made in no time
+ROOM_FOR_FILES = 16  # as large as one that is kept: every worker may keep its own
+GIVEN_BACK = "free-"  # as `child_files.given_back` has it
 # Where outputs pass from worker to judge: memory, where the system has it.
 SHARED_MEMORY = Path("/dev/shm")
 
@@ -256,10 +259,17 @@ class Worker:
         return self._ask("torch_compile", {"seed": seed, "backend": backend}, deadline_s)
 
     def forget(self, manifest: Iterable[Mapping[str, Any]]) -> None:
-        """Remove the files of a manifest, once they were measured."""
+        """Give the files of a manifest back, once they were measured: the worker writes large ones
+        again, where there is room enough to leave them."""
         for entry in manifest:
+            path = self.out_dir / Path(str(entry["file"])).name
             with contextlib.suppress(OSError):
-                (self.out_dir / Path(str(entry["file"])).name).unlink()
+                size_bytes = path.stat().st_size
+                room_bytes = shutil.disk_usage(self.out_dir).free
+                if KEPT_BYTES <= size_bytes <= room_bytes // ROOM_FOR_FILES:
+                    path.rename(path.with_name(f"{GIVEN_BACK}{path.name}"))
+                else:
+                    path.unlink()
 
     def close(self) -> None:
         """Kill the process and remove its files."""
