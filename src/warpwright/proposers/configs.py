@@ -215,8 +215,9 @@ def _domain_conflicts(
         return []
     listed = "; ".join(map(str, outside))
     return [
-        f"{kernel.kernel}: the program's own {listed} lies outside the stage's domains; the "
-        "rules ask to keep originals, so it stays (domains bind what is added)"
+        f"{kernel.kernel}: the program's own {listed} lies outside the stage's domains; "
+        + ("the rules ask to keep originals, so it stays " if rules.originals_stay else "it stays ")
+        + "(domains bind what is added)"
     ]
 
 
@@ -258,8 +259,9 @@ def _fit(
         )
         for choice in choices
     ]
+    keeping = "ask to keep the originals and " if rules.originals_stay else ""
     conflict = (
-        f"{kernel.kernel}: the rules ask to keep the originals and allow {rules.count_max} "
+        f"{kernel.kernel}: the rules {keeping}allow {rules.count_max} "
         f"configs, and the program has {len(kept)} distinct ones that can run; the active one "
         "stays, and as many others as fit"
     )
