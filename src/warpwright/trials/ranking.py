@@ -98,7 +98,7 @@ def _screened(
         failed = opened.open()
         if failed is not None:
             return why(failed)
-        opened.parent_runs.clear()
+        opened.full_size.parent_runs.clear()
         table = Table(opened, session, setup.budget, tell)
         try:
             with Screening(table) as screening:

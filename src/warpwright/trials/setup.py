@@ -135,7 +135,7 @@ def open_table(
 
 def _parent_failed(bench: Bench) -> str | None:
     """Why the parent has no output on the problem's own inputs; None where it has."""
-    runs = [run for run in bench.parent_runs if run.case == CASES[0]]
+    runs = [run for run in bench.full_size.parent_runs if run.case == CASES[0]]
     if not runs:
         return "it was not run"
     return None if runs[0].outputs is not None else runs[0].reason or runs[0].outcome
