@@ -321,3 +321,12 @@ def test_a_wrong_config_goes_where_nothing_else_would_change() -> None:
     assert answer.decision is Decision.CHANGED, answer.reason
     assert "2 → 1 configs (1 wrong gone, 0 new)" in answer.reason
     assert 'triton.Config({"TILE_M": 32' not in answer.program
+
+
+def test_kernels_of_libraries_in_the_profile_are_told_and_left_out() -> None:
+    text = document(with_problem=False)
+    entry = '"product_kernel": {'
+    assert text.count(entry) == 1
+    mixed = text.replace(entry, '"ampere_sgemm_128x64_nn": {"launch__grid_size": 9}, ' + entry)
+    (finding,) = [f for f in api.answer(mixed).study.findings if f.id == "foreign-kernel"]
+    assert "ampere_sgemm_128x64_nn" in finding.text

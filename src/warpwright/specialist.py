@@ -16,7 +16,7 @@ from dataclasses import replace
 from warpwright.diagnosis.profile_check import toolchain_finding
 from warpwright.drafting import WRONG_OUTPUT, Draft, chosen_by_time, draft, propose, with_accuracy
 from warpwright.errors import Place
-from warpwright.formats.nsight import check_profile_kernels, retired_metrics
+from warpwright.formats.nsight import check_profile_kernels, foreign_kernels, retired_metrics
 from warpwright.judging import judge_candidate
 from warpwright.measure.minimum import minimum_of
 from warpwright.resources.gpus import resolve_gpu
@@ -152,12 +152,28 @@ def study_request(
     if gpu is None:
         gpu = resolve_gpu(request.gpu, place=Place(request.document, GPU_SECTION))
     subject = Subject(request.program, request.document, request.program_line)
-    check_profile_kernels(request, [kernel.name for kernel in read_view(subject).kernels])
+    names = [kernel.name for kernel in read_view(subject).kernels]
+    check_profile_kernels(request, names)
     study = study_program(subject, gpu, bench, problem=problem, profile=request.profile)
     texts = (request.task, *request.constraints, *request.gpu.unknown)
     named = toolchain_finding(texts, study.toolchain)
-    told = (*retired_metric_findings(request), *([] if named is None else [named]))
+    told = (
+        *retired_metric_findings(request),
+        *foreign_kernel_findings(request, names),
+        *([] if named is None else [named]),
+    )
     return replace(study, findings=(*study.findings, *told)), problem
+
+
+def foreign_kernel_findings(request: Request, names: Sequence[str]) -> tuple[Finding, ...]:
+    """That the profile holds kernels of libraries too, if it does."""
+    foreign = [kernel.kernel for kernel in foreign_kernels(request.profile, names)]
+    if not foreign:
+        return ()
+    listed = ", ".join(name[:80] for name in foreign[:3])
+    more = f" and {len(foreign) - 3} others" if len(foreign) > 3 else ""
+    said = f"The profile also has {listed}{more}: no kernels of the program, so they are left out."
+    return (Finding("foreign-kernel", "the profile", said, Origin.STATED),)
 
 
 def retired_metric_findings(request: Request) -> tuple[Finding, ...]:

@@ -7,6 +7,7 @@ from hypothesis import strategies as st
 from warpwright.errors import InputError
 from warpwright.formats.nsight import (
     check_profile_kernels,
+    foreign_kernels,
     parse_metrics,
     render_profile,
     retired_metrics,
@@ -106,18 +107,24 @@ def profile_of(*names: str) -> Profile:
 
 
 def test_kernels_that_the_program_lacks_are_found() -> None:
-    assert unknown_kernels(profile_of("a", "b"), ["a", "c"]) == (KernelProfile("b", ({},)),)
+    profile = profile_of("scale_rows", "add_kernl")
+    assert unknown_kernels(profile, ["scale_rows", "add_kernel"]) == (
+        KernelProfile("add_kernl", ({},)),
+    )
+    assert unknown_kernels(profile_of("b"), ["a", "c"]) == (KernelProfile("b", ({},)),)
 
 
 def test_the_suffix_that_triton_appends_is_the_same_kernel() -> None:
     assert unknown_kernels(profile_of("a_0d1d2d3c"), ["a"]) == ()
-    assert unknown_kernels(profile_of("a_bwd"), ["a"]) == (KernelProfile("a_bwd", ({},)),)
+    profile = profile_of("a_bwd")
+    assert unknown_kernels(profile, ["a"]) == foreign_kernels(profile, ["a"]) == profile.kernels
 
 
 def test_library_kernels_beside_ours_are_no_error() -> None:
-    library = "void at::native::copy<float>(int)"
-    assert unknown_kernels(profile_of("a", library), ["a"]) == ()
-    assert len(unknown_kernels(profile_of(library), ["a"])) == 1
+    for library in ("void at::native::copy<float>(int)", "ampere_sgemm_128x64_nn"):
+        assert unknown_kernels(profile_of("a", library), ["a"]) == ()
+        assert len(foreign_kernels(profile_of("a", library), ["a"])) == 1
+        assert len(unknown_kernels(profile_of(library), ["a"])) == 1
 
 
 def test_check_profile_kernels_is_silent_without_a_profile() -> None:
