@@ -249,8 +249,9 @@ def target_gpu(name: str) -> ResolvedGpu:
     """
     if name.strip().lower() == HERE:
         return local_gpu()
-    find_gpu(name)  # an error that lists the names; a board that we do not know has no numbers here
-    return resolve_gpu(StatedGpu(name))
+    place = Place("--gpu")
+    find_gpu(name, place=place)  # an error that lists the names: one that is unknown has no numbers
+    return resolve_gpu(StatedGpu(name), place=place)
 
 
 def _retargeted(request: Request, gpu: ResolvedGpu) -> Request:
@@ -286,7 +287,7 @@ def request(
     return render_request(
         Request(
             gpu=stated_gpu(target_gpu(gpu).sheet),
-            stage=find_stage(stage, _kind(kind)),
+            stage=find_stage(stage, _kind(kind), place=Place("--stage")),
             program=program,
             profile=Profile() if profile is None else parse_metrics(profile),
             problem=problem,
@@ -329,7 +330,7 @@ def profile(
     if clock_control not in CLOCK_CONTROLS:
         expected = "one of " + ", ".join(CLOCK_CONTROLS)
         raise InputError("unknown clock control", expected=expected, got=repr(clock_control))
-    chosen = None if stage is None else find_stage(stage, _kind(kind))
+    chosen = None if stage is None else find_stage(stage, _kind(kind), place=Place("--stage"))
     plan = Plan(
         wanted_metrics(metrics, groups, request=naming, stage=chosen),
         clock_control=clock_control,
@@ -366,7 +367,10 @@ def _kind(name: str) -> ProgramKind:
         return ProgramKind(name)
     except ValueError as error:
         raise InputError(
-            "unknown kind of program", expected="single, fusion or network", got=repr(name)
+            "unknown kind of program",
+            place=Place("--kind"),
+            expected="single, fusion or network",
+            got=repr(name),
         ) from error
 
 

@@ -48,7 +48,8 @@ def setup_unless(
     """The setup, unless measuring is not wanted or something is missing (why, and what to do)."""
     if measuring.budget not in BUDGETS:
         expected = "one of " + ", ".join(BUDGETS)
-        raise InputError("unknown budget", expected=expected, got=repr(measuring.budget))
+        got = repr(measuring.budget)
+        raise InputError("unknown budget", place=Place("--budget"), expected=expected, got=got)
     if measuring.wanted is False:
         return None
     if missing is None:
