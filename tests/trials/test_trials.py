@@ -16,13 +16,14 @@ import pytest
 from warpwright import api
 from warpwright.measure.budget import QUICK, Budget
 from warpwright.measure.minimum import Minimum
+from warpwright.sandbox.cache import toolchain_versions
 from warpwright.source.view import read_program
 from warpwright.study import Subject, Workbench, study_program
 from warpwright.trials.apart import measure_apart
 from warpwright.trials.entrants import Entrant
 from warpwright.trials.finals import check_in_full, check_program, decide_on
 from warpwright.trials.screening import Screening
-from warpwright.trials.setup import Table, TrialSetup, open_table
+from warpwright.trials.setup import Table, TrialSetup, open_table, question_key
 from warpwright.types.config import Config
 from warpwright.types.measurement import Outcome
 from warpwright.types.shapes import Problem
@@ -194,6 +195,18 @@ def test_a_concluded_question_is_measured_anew(
     with open_table(TrialSetup(tmp_path, SMALL, "cpu"), study, {}) as table:
         assert isinstance(table, Table)
         assert not table.session.resumed
+
+
+def test_another_version_of_a_tool_is_another_question(
+    study: Study, slow: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert study.problem is not None
+    setup = TrialSetup(tmp_path, SMALL, "cpu")
+    key = question_key({}, slow, study.problem, setup)
+    assert question_key({}, slow, study.problem, setup) == key
+    versions = {**toolchain_versions(), "triton": "3.0.1"}
+    monkeypatch.setattr("warpwright.trials.setup.toolchain_versions", lambda: versions)
+    assert question_key({}, slow, study.problem, setup) != key
 
 
 def test_every_kind_of_data_is_seen_in_full(

@@ -15,6 +15,7 @@ from warpwright.sandbox.child_worker_program import Program
 HOLD_FACTOR = 1.5
 HOLD_MARGIN_US = 30.0
 MAX_WARM_UP_CALLS = 10_000
+WAITING_US = 50.0  # what waiting for an idle device may take; a longer tail is the program's work
 OVERHEAD_CALLS = 50
 OVERHEAD_WARM_UPS = 5
 OVERHEAD_S = 1.0
@@ -42,7 +43,7 @@ def time_burst(program: Program, device: Device, payload: Mapping[str, Any]) -> 
             kept = [(name, tensor.detach().clone()) for name, tensor in outputs]
         del result, outputs
     value: dict[str, Any] = {
-        "times_us": [timed.device_us for timed in times],
+        "times_us": [timed.device_us + max(0.0, timed.tail_us - WAITING_US) for timed in times],
         "host_us": [timed.host_us for timed in times],
         "tail_us": [timed.tail_us for timed in times],
         "kept": None,

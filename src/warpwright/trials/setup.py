@@ -16,6 +16,7 @@ from warpwright import __version__
 from warpwright.ledger import Ledger, Session
 from warpwright.measure.budget import DEFAULT, Budget
 from warpwright.measuring import CASES, Bench, open_bench
+from warpwright.sandbox.cache import toolchain_versions
 from warpwright.sandbox.worker import Program, Worker
 from warpwright.sandbox.worker_pool import split_cores
 from warpwright.types.config import Config
@@ -163,6 +164,7 @@ def question_key(
     """A key of all that the measurements depend on and that is known before they begin."""
     content = {
         "version": __version__,
+        "tools": dict(toolchain_versions()),
         "question": dict(question),
         "parent": parent,
         "problem": repr(problem),
