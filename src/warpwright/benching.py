@@ -10,6 +10,7 @@ from dataclasses import dataclass, replace
 from statistics import median
 
 from warpwright.errors import InputError, MissingToolError
+from warpwright.gate.against import WRONG_L2
 from warpwright.measure.rows import CONFIDENCE, bench_rows
 from warpwright.measure.schedule import PlannedBurst, Seat, interleave
 from warpwright.sandbox.conditions import ConditionsReader
@@ -262,19 +263,19 @@ def _error_of(found: CheckNumbers | CandidateFailed | WorkerDied) -> ErrorMeasur
     """The largest error of any output, or why there is none."""
     if not isinstance(found, CheckNumbers):
         return _why(found)
-    if not found.parameters_matched:
-        return found.parameters
     measured = [output.error for output in found.outputs or ()]
     if found.outcome != "ok" or not measured:
         return found.reason or found.outcome
     errors = [error for error in measured if error is not None]
     if len(errors) < len(measured):
         return "an output has another form than the reference's"
-    if any(output.nonfinite is not None for output in found.outputs or ()):
-        return "NaN or Inf where the reference has none, or the other way"
-    return ErrorMeasure(
+    worst = ErrorMeasure(
         max(error.relative_l2 for error in errors), max(error.relative_max for error in errors)
     )
+    misplaced = any(output.nonfinite is not None for output in found.outputs or ())
+    if not found.parameters_matched and (misplaced or not worst.relative_l2 <= WRONG_L2):
+        return found.parameters  # they may be to blame; what is right had them right
+    return "NaN or Inf where the reference has none, or the other way" if misplaced else worst
 
 
 def _why(answer: Answer) -> str:

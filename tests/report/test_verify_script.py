@@ -78,6 +78,7 @@ PROGRAM = dedent(
 )
 WRONG = PROGRAM.replace("tl.maximum(scaled, 0.0)", "tl.maximum(scaled, 0.01)")
 RENAMED = PROGRAM.replace("self.scale", "self.factor")
+RESHAPED = RENAMED.replace("nn.Parameter(torch.rand(width))", "nn.Parameter(torch.rand(1, width))")
 
 
 def script(answer: str = PROGRAM, minimum_pct: float = 1.0) -> str:
@@ -299,8 +300,13 @@ print(json.dumps(found))
 @pytest.mark.triton
 @pytest.mark.parametrize(
     ("answer", "exact", "matched"),
-    [(PROGRAM, [True, True], True), (WRONG, [False, False], True), (RENAMED, None, False)],
-    ids=["right", "wrong", "renamed parameters"],
+    [
+        (PROGRAM, [True, True], True),
+        (WRONG, [False, False], True),
+        (RENAMED, [True, True], True),
+        (RESHAPED, None, False),
+    ],
+    ids=["right", "wrong", "renamed parameters", "reshaped parameters"],
 )
 def test_its_accuracy_check_tells_right_from_wrong(
     tmp_path: Path, answer: str, exact: list[bool] | None, matched: bool
