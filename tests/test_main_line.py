@@ -18,6 +18,7 @@ from warpwright.source.view import read_program
 from warpwright.types.answer import Answer, Decision
 from warpwright.types.config import Config
 from warpwright.types.request import KernelProfile, Profile, Request
+from warpwright.types.shapes import Problem, TensorSpec
 from warpwright.types.stage import Rule, Stage
 from warpwright.types.verdict import Status
 
@@ -305,9 +306,12 @@ def test_a_parent_that_stays_says_what_became_of_the_new_configs() -> None:
     assert "breaks num_" in answer.reason
 
 
+HALF_WRITTEN = PROGRAM.replace('triton.cdiv(m, meta["TILE_M"])', "triton.cdiv(m, 64)")
+"""The grid is that of tiles of 64 rows: with 32, half of the rows are never written."""
+
+
 def test_a_wrong_config_goes_where_nothing_else_would_change() -> None:
-    """The grid is that of tiles of 64 rows: with 32, half of the rows are never written."""
-    wrong = PROGRAM.replace('triton.cdiv(m, meta["TILE_M"])', "triton.cdiv(m, 64)")
+    wrong = HALF_WRITTEN
     impossible = PROGRAM[PROGRAM.index('        triton.Config({"TILE_M": 256') :].split("\n")[0]
     wrong = wrong.replace(f"{impossible}\n", "")
     still = replace(
@@ -330,3 +334,12 @@ def test_kernels_of_libraries_in_the_profile_are_told_and_left_out() -> None:
     mixed = text.replace(entry, '"ampere_sgemm_128x64_nn": {"launch__grid_size": 9}, ' + entry)
     (finding,) = [f for f in api.answer(mixed).study.findings if f.id == "foreign-kernel"]
     assert "ampere_sgemm_128x64_nn" in finding.text
+
+
+def test_without_a_reference_own_configs_that_differ_are_told() -> None:
+    shapes = (TensorSpec((640, 384), "float32"), TensorSpec((384, 520), "float32"))
+    text = document(HALF_WRITTEN, with_problem=False)
+    answer = api.answer(text, problem=Problem(inputs=shapes, origin="shapes alone"))
+    assert answer.decision is Decision.KEPT
+    assert "own configs give different outputs" in answer.reason
+    assert "TILE_M=32" in answer.reason

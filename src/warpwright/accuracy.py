@@ -45,6 +45,7 @@ class AccuracyRun:
     result: CheckResult
     cases: tuple[AccuracyCase, ...] = ()
     failing: Mapping[str, set[Config]] = field(default_factory=dict)
+    differing: tuple[str, ...] = ()  # which of the parent's own configs give another output
     relies_on_sizes: bool = False
     """On these sizes the parent (or the program alone) leaves its tensors, and that matters."""
 
@@ -204,14 +205,15 @@ def _judge(
         if run.label in failed and run.kernel is not None:
             failing.setdefault(run.kernel, set()).update(run.members)
     result = conclude(judged)
-    told = tuple(
-        f"{run.label}: the parent's own config gives another output than its usual one"
+    differing = tuple(
+        f"{run.label} gives another than {_label(base)}"
         for run in originals
-        if run.label not in _failed(judged)
+        if run.label not in failed
     )
     outside = {event.access for run in theirs or ours for event in run.memory_events}
     relies = "write" in outside or (bool(outside) and result.status is not Status.PASS)
-    return AccuracyRun(replace(result, notes=(*result.notes, *told)), judged, failing, relies)
+    result = replace(result, notes=(*result.notes, *differing))
+    return AccuracyRun(result, judged, failing, differing, relies)
 
 
 def _failed(cases: Sequence[AccuracyCase]) -> set[str]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
-from warpwright.accuracy import verify_accuracy
+from warpwright.accuracy import AccuracyRun, not_verified, verify_accuracy
 from warpwright.data.stages import left_open
 from warpwright.judging import judge_candidate
 from warpwright.proposers.asked import making_room, without_new
@@ -180,16 +180,19 @@ def draft(
     for _ in range(ATTEMPTS):
         program = emit_plans(request.program, list(zip(plans, study.calls, strict=True)))
         if program == request.program:
-            failing = {} if rejected or refused else _wrong_originals(request, study, bench)
-            if not failing:
-                return Draft(plans, keep=refused or _nothing(plans))
-            rejected = failing
-            plans = _without_all(plans, rejected)
-            continue
+            if not (rejected or refused):
+                rejected = _wrong_originals(request, study, bench)
+                if rejected:
+                    plans = _without_all(plans, rejected)
+                    continue
+            return Draft(plans, keep=refused or _nothing(plans))
         child = read_program(program)
         kernels = _candidate_kernels(study, candidates)
         gate = judge_candidate(request, study, child, kernels, exhausted(request, plans), rejected)
-        gate, failing = with_accuracy(gate, study, child, kernels, bench)
+        gate, run = with_accuracy(gate, study, child, kernels, bench)
+        if run.differing:
+            return Draft(plans, keep=own_outputs_differ(run.differing))
+        failing = dict(run.failing)
         if not failing and confirm is not None and gate.status is not Status.FAIL:
             gate, failing = confirm(gate, plans, program)
         if not failing and gate.status is Status.FAIL and refused is None:
@@ -209,6 +212,14 @@ def draft(
     if gate.status is Status.FAIL:
         return Draft(plans, keep=refused or _refusal(gate))
     return Draft(plans, program, gate)
+
+
+def own_outputs_differ(which: Sequence[str]) -> str:
+    """Why the parent stays where some of its own configs differ and no reference decides."""
+    return (
+        "the program's own configs give different outputs, or it never gives the same twice "
+        f"({'; '.join(which[:3])}). Nothing tells which is right: give the problem with its Model"
+    )
 
 
 def _nothing(plans: Sequence[ConfigPlan]) -> str:
@@ -256,23 +267,22 @@ def with_accuracy(
     child: ProgramView,
     kernels: Mapping[str, KernelStudy],
     bench: Workbench,
-) -> tuple[GateReport, dict[str, set[Config]]]:
-    """The gate's report with accuracy added, and the configs that failed it, by kernel.
+) -> tuple[GateReport, AccuracyRun]:
+    """The gate's report with accuracy added, and what that came to.
 
     A candidate that reading alone refuses is not run.
     """
     if gate.status is Status.FAIL:
-        return gate, {}
+        return gate, AccuracyRun(not_verified("it was refused before it was run"))
     run = verify_accuracy(study, child, kernels, bench)
-    report = replace(gate, results=(*gate.results, run.result), accuracy_cases=run.cases)
-    return report, dict(run.failing)
+    return replace(gate, results=(*gate.results, run.result), accuracy_cases=run.cases), run
 
 
 def _wrong_originals(request: Request, study: Study, bench: Workbench) -> Failing:
     """Configs of the program as it came whose output is wrong."""
     kernels = {kernel.kernel: kernel for kernel in study.kernels}
     gate = judge_candidate(request, study, study.view, kernels)
-    return with_accuracy(gate, study, study.view, kernels, bench)[1]
+    return dict(with_accuracy(gate, study, study.view, kernels, bench)[1].failing)
 
 
 def _without_all(

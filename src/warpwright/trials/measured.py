@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from statistics import median
 
-from warpwright.drafting import Timed
+from warpwright.drafting import Timed, own_outputs_differ
 from warpwright.measure.family import choose_finalists
 from warpwright.measure.light import Light, against_light, light_floor
 from warpwright.measure.minimum import Minimum
@@ -74,14 +74,9 @@ class MeasuredConfigs:
         return None if any(timed.faster for timed in self.timed.values()) else self._none_faster()
 
     def _own_outputs_differ(self) -> str:
-        first, taken = self.wrong_originals[0], ""
-        if (config := self.chosen.get(first.kernel)) is not None:
-            taken = f", which is what {config} gives"
-        return (
-            f"the program's own configs give different outputs, or it never gives the same twice: "
-            f"{first.kernel} with {first.config}: {first.failure}{taken}. Nothing tells which is "
-            "right: give the problem with its Model"
-        )
+        told = [f"{trial.config}: {trial.failure}" for trial in self.wrong_originals]
+        chosen = self.chosen.get(self.wrong_originals[0].kernel)
+        return own_outputs_differ(told) + ("" if chosen is None else f" (its tuner takes {chosen})")
 
     def _none_faster(self) -> str:
         new = [trial for trial in self.trial.configs if trial.proposed]
