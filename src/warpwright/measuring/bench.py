@@ -46,18 +46,22 @@ class Bench:
         self,
         ahead: Callable[[], object] | None = None,
         own_pins: Sequence[Mapping[str, Config]] = (),
+        *,
+        beside: bool = False,
     ) -> Failure | None:
         """Load the problem, compute the references, run the parent. What failed, or None.
 
-        `ahead` runs as soon as programs can be made, beside the references: to compile them
-        several at a time.
-        `own_pins`: the parent's own configs, one by one.
+        `ahead` runs as soon as programs can be made, to compile them several at a time; `beside`
+        the references, where the card has room for both. `own_pins`: the parent's own configs,
+        one by one.
         """
         loaded = self.judge.load(self.problem, seed=self.seed)
         if not isinstance(loaded, Done):
             return loaded
-        with ThreadPoolExecutor(max_workers=1) as beside:
-            compiling = None if ahead is None else beside.submit(ahead)
+        with ThreadPoolExecutor(max_workers=1) as pool:
+            compiling = None if ahead is None else pool.submit(ahead)
+            if compiling is not None and not beside:
+                compiling.result()
             self.tell("measure", "the float64 reference at full size, on each kind of data")
             died = self.full_size.make_references()
             if compiling is not None:

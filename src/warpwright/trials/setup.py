@@ -30,6 +30,7 @@ GIVEN_UP = "given up: the run ended twice while it was measured"
 COMPILE_S = 600.0
 TUNING_S = 300.0  # a first call that tunes, in a worker
 MAX_COMPILERS = 8
+LIGHT_BYTES = 2**29  # what a call reads and writes; each process holds some of it several times
 
 
 @dataclass
@@ -122,7 +123,9 @@ def open_table(
         tell("measure", "starting workers")
         own = _own_pins(study)
         failed = bench.open(
-            lambda: table.compile_ahead([bench.program(parent, pins) for pins in own]), own
+            lambda: table.compile_ahead([bench.program(parent, pins) for pins in own]),
+            own,
+            beside=_is_light(study),
         )
         reason = _parent_failed(bench) if failed is None else why(failed)
         if reason is not None:
@@ -132,6 +135,12 @@ def open_table(
             done = len(session.finished())
             tell("measure", f"an earlier run was interrupted: {done} finished steps are kept")
         yield table
+
+
+def _is_light(study: Study) -> bool:
+    """Whether a card has room for references and for every compiling process's inputs at once."""
+    cost = study.cost
+    return cost is not None and cost.read_bytes + cost.written_bytes <= LIGHT_BYTES
 
 
 def _parent_failed(bench: Bench) -> str | None:
