@@ -28,6 +28,7 @@ ROWS = (
     ("study", "profiling"),
     ("accuracy", "judging", "measuring", "benching", "runnable"),
     ("rule_refusals",),
+    ("proposing",),
     ("drafting",),
     ("trials",),
     ("specialist", "optimizing"),

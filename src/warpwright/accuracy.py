@@ -199,21 +199,31 @@ def _judge(
     if originals:
         # An original may be wrong in the parent already: run the parent with the same pins.
         judged = verdicts((*theirs, *perform((parent.view.source, originals, cases))))
+    concluded = _concluded(judged, pinned, originals, _label(base))
+    outside = {event.access for run in theirs or ours for event in run.memory_events}
+    unclear = bool(outside) and concluded.result.status is not Status.PASS
+    return replace(concluded, relies_on_sizes="write" in outside or unclear)
+
+
+def _concluded(
+    judged: tuple[AccuracyCase, ...],
+    pinned: Sequence[PinnedRun],
+    suspects: Sequence[PinnedRun],
+    usual: str,
+) -> AccuracyRun:
+    """One result of all cases. `suspects`: originals that differ from the parent's `usual` config;
+    those that are not wrong all the same are told."""
     failed = _failed(judged) | _wrong_as_the_parent(judged)
     failing: dict[str, set[Config]] = {}
     for run in pinned:
         if run.label in failed and run.kernel is not None:
             failing.setdefault(run.kernel, set()).update(run.members)
-    result = conclude(judged)
     differing = tuple(
-        f"{run.label} gives another than {_label(base)}"
-        for run in originals
-        if run.label not in failed
+        f"{run.label} gives another than {usual}" for run in suspects if run.label not in failed
     )
-    outside = {event.access for run in theirs or ours for event in run.memory_events}
-    relies = "write" in outside or (bool(outside) and result.status is not Status.PASS)
+    result = conclude(judged)
     result = replace(result, notes=(*result.notes, *differing))
-    return AccuracyRun(result, judged, failing, differing, relies)
+    return AccuracyRun(result, judged, failing, differing)
 
 
 def _failed(cases: Sequence[AccuracyCase]) -> set[str]:

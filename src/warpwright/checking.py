@@ -7,12 +7,13 @@ from dataclasses import replace
 
 from warpwright.accuracy import not_verified, verify_alone
 from warpwright.calls import find_calls
-from warpwright.drafting import exhausted, propose, with_accuracy
+from warpwright.drafting import exhausted, with_accuracy
 from warpwright.errors import BrokenProgramError, InputError, MissingToolError, Place
 from warpwright.formats.reply import Reply
 from warpwright.judging import judge_candidate
 from warpwright.lowered_launches import lowered_launches
 from warpwright.proposers.tuning_rules import TuningRules
+from warpwright.proposing import propose
 from warpwright.resources.gpus import resolve_gpu
 from warpwright.runnable import configs_run, host_code_failed, offsets_wrap
 from warpwright.sandbox.trace import TraceFailed, trace_program

@@ -1,21 +1,19 @@
-"""From a study to a program that passed the gate: what is proposed, emitted, and judged."""
+"""From chosen configs to a program that passed the gate: emitted, judged, run in the interpreter."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 
 from warpwright.accuracy import AccuracyRun, not_verified, verify_accuracy
-from warpwright.data.stages import left_open
 from warpwright.judging import judge_candidate
-from warpwright.proposers.asked import making_room, without_new
-from warpwright.proposers.configs import choose, neighbours
-from warpwright.proposers.emit import emit_plans, reason_to_leave_alone
-from warpwright.proposers.tuning_rules import TuningRules, asked_for
-from warpwright.rule_refusals import refused_by_rules, with_refused
+from warpwright.proposers.asked import without_new
+from warpwright.proposers.emit import emit_plans
+from warpwright.proposers.tuning_rules import TuningRules
+from warpwright.proposing import rules_of
 from warpwright.source.view import read_program
-from warpwright.study import Subject, Workbench, study_kernel
-from warpwright.types.answer import ConfigChoice, ConfigPlan
+from warpwright.study import Workbench
+from warpwright.types.answer import ConfigPlan
 from warpwright.types.config import Config
 from warpwright.types.program import ProgramView
 from warpwright.types.request import Request
@@ -24,8 +22,6 @@ from warpwright.types.verdict import GateReport, Status
 
 ATTEMPTS = 4
 WRONG_OUTPUT = "refused: its output is wrong (see accuracy)"
-NOT_FASTER = "not faster"
-WARPS_ACTIVE = "sm__warps_active.avg.pct_of_peak_sustained_active"
 
 Failing = dict[str, set[Config]]
 Confirm = Callable[[GateReport, tuple[ConfigPlan, ...], str], tuple[GateReport, Failing]]
@@ -40,124 +36,6 @@ class Draft:
     program: str = ""
     gate: GateReport | None = None
     keep: str | None = None
-
-
-def propose(
-    request: Request, study: Study, bench: Workbench, limit: int | None = None
-) -> tuple[tuple[ConfigPlan, ...], dict[str, KernelStudy]]:
-    """A plan a kernel, and what its new configs compile to.
-
-    `limit` is for measuring: up to so many new configs a kernel, and as many places in its list
-    as there are; who gets the places that the request allows is for `chosen_by_time` to say.
-    """
-    rules = rules_of(request)
-    if limit is not None:
-        rules = replace(rules, count_min=None, count_max=None)
-    subject = Subject(request.program, request.document, request.program_line)
-    plans = []
-    studied: dict[str, KernelStudy] = {}
-    for kernel, call in zip(study.kernels, study.calls, strict=True):
-        untouchable = reason_to_leave_alone(study.view, call)
-        if untouchable is not None:
-            plans.append(ConfigPlan(kernel.kernel, (), left_alone=untouchable))
-            continue
-        wanted = neighbours(kernel, rules)[:limit]
-        bench.listener(
-            "propose", f"{kernel.kernel}: {len(wanted)} new configs within the rules to look at"
-        )
-        new = study_kernel(call, wanted, subject, study.gpu.sheet, bench)
-        studied[kernel.kernel] = new
-        refused = refused_by_rules(request, study, call, new)
-        allowed = [config for config in new.configs if config.config not in refused]
-        active_pct = _active(request, kernel)
-        plan = choose(kernel, allowed, rules, measured_warps_active_pct=active_pct)
-        plans.append(with_refused(plan, new, refused))
-    return tuple(plans), studied
-
-
-def rules_of(request: Request) -> TuningRules:
-    """The bounds on config lists; our own table fills what the request leaves open."""
-    return TuningRules.of((*request.stage.rules, *left_open(request.stage)))
-
-
-def _active(request: Request, kernel: KernelStudy) -> float | None:
-    """The profile's warps active in percent, None if not taken."""
-    profile = request.profile.kernel(kernel.kernel)
-    return None if profile is None else profile.metric(WARPS_ACTIVE)
-
-
-@dataclass(frozen=True, slots=True)
-class Timed:
-    """What timings say of a kernel's new configs, the fastest first.
-
-    `faster` may be faster than the parent; `others` ran and are not. `originals`: the program's
-    own, the fastest first, last those that could not be timed. `reasons`: every measured config of
-    the kernel → what was measured.
-    """
-
-    faster: tuple[Config, ...] = ()
-    others: tuple[Config, ...] = ()
-    originals: tuple[Config, ...] = ()
-    reasons: Mapping[Config, str] = field(default_factory=dict)
-
-
-def chosen_by_time(
-    request: Request,
-    study: Study,
-    proposed: tuple[ConfigPlan, ...],
-    candidates: Mapping[str, KernelStudy],
-    timed: Mapping[str, Timed],
-) -> tuple[ConfigPlan, ...]:
-    """Plans in which the places that the request allows go to what was measured to be fastest.
-
-    `proposed`: the plans that were measured, a kernel each.
-    """
-    plans = []
-    for kernel, before in zip(study.kernels, proposed, strict=True):
-        if before.left_alone is not None:
-            plans.append(before)
-            continue
-        new, found = candidates[kernel.kernel], timed.get(kernel.kernel, Timed())
-        plan = _filled(request, kernel, new, found)
-        named = {choice.config for choice in plan.choices}
-        rest = [
-            ConfigChoice(config.config, True, False, NOT_FASTER, config)
-            for config in new.configs
-            if config.config not in named and config.config in found.reasons
-        ]
-        never = [c for c in before.choices if c.proposed and not c.kept]
-        choices = (*plan.choices, *rest, *never)
-        told = tuple(_with_reason(choice, found.reasons.get(choice.config)) for choice in choices)
-        plans.append(replace(plan, choices=told))
-    return tuple(plans)
-
-
-def _filled(request: Request, kernel: KernelStudy, new: KernelStudy, timed: Timed) -> ConfigPlan:
-    """The faster configs, those that the request asks for by name, and others only as far as it
-    asks for more configs than that."""
-    rules = rules_of(request)
-    asked = [config for config in timed.others if asked_for(config, rules)]
-    spare = [config for config in timed.others if config not in asked]
-    dropped = making_room(timed.originals, timed.faster, rules)
-
-    def chosen(configs: Sequence[Config]) -> ConfigPlan:
-        studies = [study for config in configs if (study := new.config(config)) is not None]
-        active_pct = _active(request, kernel)
-        return choose(kernel, studies, rules, measured_warps_active_pct=active_pct, dropped=dropped)
-
-    wanted = [*timed.faster, *asked]
-    plan = chosen(wanted)
-    while spare and len(plan.kept) < (rules.count_min or 0):
-        wanted.append(spare.pop(0))
-        plan = chosen(wanted)
-    return plan
-
-
-def _with_reason(choice: ConfigChoice, measured: str | None) -> ConfigChoice:
-    if measured is None:
-        return choice
-    said = measured if choice.reason == NOT_FASTER else f"{choice.reason}; {measured}"
-    return replace(choice, reason=said)
 
 
 def draft(
@@ -180,16 +58,11 @@ def draft(
     for _ in range(ATTEMPTS):
         program = emit_plans(request.program, list(zip(plans, study.calls, strict=True)))
         if program == request.program:
-            if not (rejected or refused):
-                rejected = _wrong_originals(request, study, bench)
-                if rejected:
-                    plans = _without_all(plans, rejected)
-                    continue
+            if not (rejected or refused) and (own := _wrong_originals(request, study, bench)):
+                rejected, plans = own, _without_all(plans, own)
+                continue
             return Draft(plans, keep=refused or _nothing(plans))
-        child = read_program(program)
-        kernels = _candidate_kernels(study, candidates)
-        gate = judge_candidate(request, study, child, kernels, exhausted(request, plans), rejected)
-        gate, run = with_accuracy(gate, study, child, kernels, bench)
+        gate, run = _judged(request, study, bench, plans, candidates, program, rejected)
         if run.differing:
             return Draft(plans, keep=own_outputs_differ(run.differing))
         failing = dict(run.failing)
@@ -212,6 +85,22 @@ def draft(
     if gate.status is Status.FAIL:
         return Draft(plans, keep=refused or _refusal(gate))
     return Draft(plans, program, gate)
+
+
+def _judged(
+    request: Request,
+    study: Study,
+    bench: Workbench,
+    plans: tuple[ConfigPlan, ...],
+    candidates: Mapping[str, KernelStudy],
+    program: str,
+    rejected: Failing,
+) -> tuple[GateReport, AccuracyRun]:
+    """An emitted program before the gate and in the interpreter."""
+    child = read_program(program)
+    kernels = _candidate_kernels(study, candidates)
+    gate = judge_candidate(request, study, child, kernels, exhausted(request, plans), rejected)
+    return with_accuracy(gate, study, child, kernels, bench)
 
 
 def own_outputs_differ(which: Sequence[str]) -> str:

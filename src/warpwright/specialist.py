@@ -14,11 +14,12 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
 from warpwright.diagnosis.profile_check import toolchain_finding
-from warpwright.drafting import WRONG_OUTPUT, Draft, chosen_by_time, draft, propose, with_accuracy
+from warpwright.drafting import WRONG_OUTPUT, Draft, draft, with_accuracy
 from warpwright.errors import Place
 from warpwright.formats.nsight import check_profile_kernels, foreign_kernels, retired_metrics
 from warpwright.judging import judge_candidate
 from warpwright.measure.minimum import minimum_of
+from warpwright.proposing import chosen_by_time, propose
 from warpwright.resources.gpus import resolve_gpu
 from warpwright.study import Subject, Workbench, read_view, study_program
 from warpwright.trials.measured import decide_draft, measure_configs, with_apart

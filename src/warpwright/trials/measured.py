@@ -8,10 +8,11 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from statistics import median
 
-from warpwright.drafting import Timed, own_outputs_differ
+from warpwright.drafting import own_outputs_differ
 from warpwright.measure.family import choose_finalists
 from warpwright.measure.light import Light, against_light, light_floor
 from warpwright.measure.minimum import Minimum
+from warpwright.proposing import Timed
 from warpwright.trials.apart import measure_apart
 from warpwright.trials.entrants import Entrant, entrants_of
 from warpwright.trials.finals import Final, check_in_full, check_program, decide_on
