@@ -1,4 +1,4 @@
-"""From chosen configs to a program that passed the gate: emitted, judged, run in the interpreter."""
+"""From chosen configs to a program that passed the gate: emitted, judged, interpreted."""
 
 from __future__ import annotations
 
