@@ -113,11 +113,14 @@ def _answer(
     if drafted.keep is not None or drafted.gate is None:
         reason = drafted.keep or "nothing better can be shown"
         return _kept(request, study, bench, drafted.plans, reason, trial)
+    changed = _what_changed(drafted.plans, study.calls)
     return Answer(
         request=request,
         program=drafted.program,
         decision=Decision.CHANGED,
-        reason=_what_changed(drafted.plans, study.calls),
+        reason=changed
+        if trial is None or trial.repaired is None
+        else f"{changed}; {trial.repaired}",
         study=study,
         plans=drafted.plans,
         gate=drafted.gate,
