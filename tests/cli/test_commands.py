@@ -88,6 +88,18 @@ def test_a_rendered_request_is_read_back_as_what_it_was_made_of(
     assert profile.metric("launch__grid_size") == 64
 
 
+def test_a_request_is_not_written_with_a_profile_that_it_would_be_refused_for(
+    warpwright: Command, tmp_path: Path
+) -> None:
+    (tmp_path / "kernel.py").write_text(KERNEL)
+    (tmp_path / "profile.json").write_text('{"scale_kernl": {"launch__grid_size": 64}}')
+    done = warpwright("request", "kernel.py", "--gpu", "H100", "--profile", "profile.json")
+    assert done.returncode == 2
+    assert done.stdout == ""
+    assert "profile.json:1" in done.stderr
+    assert "did you mean scale_kernel?" in done.stderr
+
+
 def test_bench_needs_a_problem(warpwright: Command, tmp_path: Path) -> None:
     (tmp_path / "kernel.py").write_text(KERNEL)
     done = warpwright("bench", "kernel.py")
