@@ -145,6 +145,16 @@ def test_every_listing_has_json_with_a_schema_version(warpwright: Command) -> No
         assert document["schema_name"] == f"warpwright.{command}"
 
 
+def test_stages_tell_when_one_has_little_to_gain(capsys: pytest.CaptureFixture[str]) -> None:
+    app(["stages", "single", "--json"], standalone_mode=False)
+    rows = {row["id"]: row["skip_when"] for row in json.loads(capsys.readouterr().out)["stages"]}
+    (bound,) = rows["grid"]
+    assert bound["metric"].startswith("sm__throughput")
+    assert (bound["comparison"], bound["target"]) == (">", 75)
+    app(["stages", "single"], standalone_mode=False)
+    assert capsys.readouterr().out.count("little left to gain") == len(rows)
+
+
 def test_before_the_first_run_the_list_of_runs_says_so(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
