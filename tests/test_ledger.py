@@ -12,21 +12,22 @@ from pathlib import Path
 
 import pytest
 
-from warpwright.ledger import CLAIMS, Ledger
+from warpwright.ledger import CLAIMS, Claim, Ledger
 
 ITEMS = 40
+TO_DO = Claim()  # neither finished nor given up
 # A run: do each item that is not done, and write down every start and every end of one.
 WORK = """
 import sys, time
 from pathlib import Path
-from warpwright.ledger import Ledger
+from warpwright.ledger import Claim, Ledger
 
 folder = Path(sys.argv[1])
 session = Ledger(folder).session("question")
 log = (folder / "log").open("a", buffering=1)
 for number in range(int(sys.argv[2])):
     claim = session.claim(str(number))
-    if not claim.to_do:
+    if claim != Claim():
         continue
     log.write(f"start {number}\\n")
     time.sleep(0.004)
@@ -37,27 +38,27 @@ for number in range(int(sys.argv[2])):
 
 def test_finished_work_is_not_done_again(tmp_path: Path) -> None:
     first = Ledger(tmp_path).session("question")
-    assert first.claim("a").to_do
+    assert first.claim("a") == TO_DO
     first.finish("a", {"gain_pct": 3.5})
     again = Ledger(tmp_path).session("question")
     assert again.resumed
     assert again.claim("a").result == {"gain_pct": 3.5}
-    assert again.claim("b").to_do
+    assert again.claim("b") == TO_DO
 
 
 def test_a_candidate_that_hung_is_finished_and_not_retried(tmp_path: Path) -> None:
     session = Ledger(tmp_path).session("question")
     session.claim("a")
     session.finish("a", {"failed": "hung"})
-    assert not Ledger(tmp_path).session("question").claim("a").to_do
+    again = Ledger(tmp_path).session("question").claim("a")
+    assert again.result == {"failed": "hung"}
 
 
 def test_work_under_way_when_its_run_died_is_tried_once_more_and_then_given_up(
     tmp_path: Path,
 ) -> None:
     claims = [Ledger(tmp_path).session("question").claim("a") for _ in range(CLAIMS + 1)]
-    assert [claim.to_do for claim in claims] == [True] * CLAIMS + [False]
-    assert claims[-1].given_up
+    assert claims == [TO_DO] * CLAIMS + [Claim(given_up=True)]
 
 
 def test_a_closed_session_is_not_resumed(tmp_path: Path) -> None:
@@ -67,14 +68,14 @@ def test_a_closed_session_is_not_resumed(tmp_path: Path) -> None:
     session.close()
     new = Ledger(tmp_path).session("question")
     assert not new.resumed
-    assert new.claim("a").to_do
+    assert new.claim("a") == TO_DO
 
 
 def test_questions_do_not_share_work(tmp_path: Path) -> None:
     Ledger(tmp_path).session("one").claim("a")
     other = Ledger(tmp_path).session("two")
     assert not other.resumed
-    assert other.claim("a").to_do
+    assert other.claim("a") == TO_DO
 
 
 def test_the_first_result_stays(tmp_path: Path) -> None:

@@ -23,7 +23,7 @@ from warpwright.data.gpus import all_gpus, find_gpu
 from warpwright.data.stages import all_stages, find_stage
 from warpwright.errors import InputError, Place
 from warpwright.formats.kernelbench import read_problem
-from warpwright.formats.nsight import parse_metrics
+from warpwright.formats.nsight import check_profile_kernels, parse_metrics
 from warpwright.formats.reply import parse_reply
 from warpwright.formats.request import looks_like_request, parse_request, render_request
 from warpwright.journal import Journal, RecordedRun, RunEntry, Step, default_state_dir
@@ -275,13 +275,19 @@ def request(
     profile: str | None = None,
     problem: str | None = None,
     document: str | None = None,
+    profile_document: str | None = None,
     problem_document: str | None = None,
 ) -> str:
     """A request document for a program. `profile` is JSON text, `problem` a problem file's text.
 
-    `document` and `problem_document` name program and problem in errors.
+    The three documents name program, profile and problem in errors.
     """
-    read_view(Subject(program, document))
+    view = read_view(Subject(program, document))
+    measured = Profile()
+    if profile is not None:
+        measured = parse_metrics(profile, document=profile_document)
+        names = [kernel.name for kernel in view.kernels]
+        check_profile_kernels(measured, names, document=profile_document)
     if problem is not None:
         read_problem(problem, document=problem_document)
     return render_request(
@@ -289,7 +295,7 @@ def request(
             gpu=stated_gpu(target_gpu(gpu).sheet),
             stage=find_stage(stage, _kind(kind), place=Place("--stage")),
             program=program,
-            profile=Profile() if profile is None else parse_metrics(profile),
+            profile=measured,
             problem=problem,
         )
     )
@@ -304,6 +310,7 @@ def profile(
     stage: str | None = None,
     kind: str = "single",
     request: str | None = None,
+    request_document: str | None = None,
     clock_control: str = "none",
     timeout_s: float = 600.0,
     document: str | None = None,
@@ -315,7 +322,7 @@ def profile(
     default, and `groups` besides. `problem` gives the inputs; without it, a [PROBLEM] section.
     """
     own = parse_request(subject, document=document) if looks_like_request(subject) else None
-    naming = own if request is None else parse_request(request)
+    naming = own if request is None else parse_request(request, document=request_document)
     program = subject if own is None else own.program
     first_line = 1 if own is None else own.program_line
     if problem is None:
@@ -329,7 +336,12 @@ def profile(
         )
     if clock_control not in CLOCK_CONTROLS:
         expected = "one of " + ", ".join(CLOCK_CONTROLS)
-        raise InputError("unknown clock control", expected=expected, got=repr(clock_control))
+        raise InputError(
+            "unknown clock control",
+            place=Place("--clock-control"),
+            expected=expected,
+            got=repr(clock_control),
+        )
     chosen = None if stage is None else find_stage(stage, _kind(kind), place=Place("--stage"))
     plan = Plan(
         wanted_metrics(metrics, groups, request=naming, stage=chosen),

@@ -63,9 +63,10 @@ def _traced_calls(view: ProgramView, trace: Trace) -> tuple[KernelCalls, ...]:
 
 
 def source_configs(view: ProgramView, kernel: Kernel) -> tuple[Config, ...] | None:
-    """A kernel's configs as written; for one without autotune, that of its launches."""
+    """A kernel's distinct configs as written; for one without autotune, those of its launches."""
     if kernel.autotune is not None:
-        return kernel.autotune.configs
+        written = kernel.autotune.configs
+        return None if written is None else tuple(dict.fromkeys(written))
     sites = [site for site in view.launches if site.kernel == kernel.name]
     return tuple(dict.fromkeys(map(_launched_config, sites))) or (Config(),)
 

@@ -48,10 +48,6 @@ class Claim:
     result: Mapping[str, Any] | None = None
     given_up: bool = False
 
-    @property
-    def to_do(self) -> bool:
-        return self.result is None and not self.given_up
-
 
 class Ledger:
     """The database of sessions in a directory. Several runs may use it at a time."""

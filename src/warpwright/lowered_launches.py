@@ -44,7 +44,7 @@ def lowered_launches(
         (index, launch, traced, count)
         for index, call in enumerate(calls)
         for launch, count in different_launches(call.launches)
-        for traced in launch.configs
+        for traced in _once(launch.configs)
     ]
     requests = {
         (index, id(launch), traced.config.meta): LowerRequest(
@@ -76,6 +76,14 @@ def lowered_launches(
 def _distinct(requests: list[LowerRequest]) -> list[LowerRequest]:
     """Each once; by text, because 1, 1.0 and True are equal and mean different code."""
     return list({repr(request): request for request in requests}.values())
+
+
+def _once(configs: Sequence[TracedConfig]) -> list[TracedConfig]:
+    """Each config once: a list may repeat one, and a launch runs under one of them."""
+    found: dict[Config, TracedConfig] = {}
+    for traced in configs:
+        found.setdefault(traced.config, traced)
+    return list(found.values())
 
 
 def _function(lowered: Lowered) -> IrFunction | None:

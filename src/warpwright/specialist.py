@@ -157,7 +157,7 @@ def study_request(
         gpu = resolve_gpu(request.gpu, place=Place(request.document, GPU_SECTION))
     subject = Subject(request.program, request.document, request.program_line)
     names = [kernel.name for kernel in read_view(subject).kernels]
-    check_profile_kernels(request, names)
+    check_profile_kernels(request.profile, names, document=request.document)
     study = study_program(subject, gpu, bench, problem=problem, profile=request.profile)
     texts = (request.task, *request.constraints, *request.gpu.unknown)
     named = toolchain_finding(texts, study.toolchain)

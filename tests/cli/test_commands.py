@@ -88,6 +88,18 @@ def test_a_rendered_request_is_read_back_as_what_it_was_made_of(
     assert profile.metric("launch__grid_size") == 64
 
 
+def test_a_request_is_not_written_with_a_profile_that_it_would_be_refused_for(
+    warpwright: Command, tmp_path: Path
+) -> None:
+    (tmp_path / "kernel.py").write_text(KERNEL)
+    (tmp_path / "profile.json").write_text('{"scale_kernl": {"launch__grid_size": 64}}')
+    done = warpwright("request", "kernel.py", "--gpu", "H100", "--profile", "profile.json")
+    assert done.returncode == 2
+    assert done.stdout == ""
+    assert "profile.json:1" in done.stderr
+    assert "did you mean scale_kernel?" in done.stderr
+
+
 def test_bench_needs_a_problem(warpwright: Command, tmp_path: Path) -> None:
     (tmp_path / "kernel.py").write_text(KERNEL)
     done = warpwright("bench", "kernel.py")
@@ -131,6 +143,16 @@ def test_every_listing_has_json_with_a_schema_version(warpwright: Command) -> No
         document = json.loads(done.stdout)
         assert document["schema_version"] == 1
         assert document["schema_name"] == f"warpwright.{command}"
+
+
+def test_stages_tell_when_one_has_little_to_gain(capsys: pytest.CaptureFixture[str]) -> None:
+    app(["stages", "single", "--json"], standalone_mode=False)
+    rows = {row["id"]: row["skip_when"] for row in json.loads(capsys.readouterr().out)["stages"]}
+    (bound,) = rows["grid"]
+    assert bound["metric"].startswith("sm__throughput")
+    assert (bound["comparison"], bound["target"]) == (">", 75)
+    app(["stages", "single"], standalone_mode=False)
+    assert capsys.readouterr().out.count("little left to gain") == len(rows)
 
 
 def test_before_the_first_run_the_list_of_runs_says_so(

@@ -35,10 +35,10 @@ def launch(p, q):
 
 
 def config(
-    stages: int = 2, binary: str = "a", *, blocks: int | None = None, spill: int = 0,
-    broken: tuple[Unlaunchable, ...] = (),
+    stages: int = 2, binary: str = "a", *, tile: int = 16, blocks: int | None = None,
+    spill: int = 0, broken: tuple[Unlaunchable, ...] = (),
 ) -> ConfigStudy:  # fmt: skip
-    of = Config.of({"BLOCK": 16}, 4, stages)
+    of = Config.of({"BLOCK": tile}, 4, stages)
     result = Compiled(
         of, "as called", Resources(180, 0, spill, 4096, 128), binary, Toolchain("3.7.1")
     )
@@ -94,6 +94,16 @@ def test_waves_tell_few_blocks_and_a_tail() -> None:
     assert "few-blocks" in causes(config(blocks=64))
     assert "tail" in causes(config(blocks=2 * SHEET.sm_count + 1))
     assert not {"few-blocks", "tail"} & causes(config(blocks=4 * SHEET.sm_count)).keys()
+
+
+def test_a_smaller_tile_is_no_advice_where_every_tile_has_the_same_grid() -> None:
+    for name, blocks in (("few-blocks", 64), ("tail", 2 * SHEET.sm_count + 1)):
+        active = config(blocks=blocks)
+        assert Move.SMALLER_TILE in causes(active)[name].moves
+        half = replace(config(tile=32, blocks=blocks // 2), activity=Activity.INACTIVE)
+        assert Move.SMALLER_TILE in causes(active, half)[name].moves
+        same = replace(half, grid=active.grid, blocks=blocks)
+        assert Move.SMALLER_TILE not in causes(active, same)[name].moves
 
 
 def test_the_proposer_makes_no_step_that_is_ruled_out_and_the_likeliest_first() -> None:

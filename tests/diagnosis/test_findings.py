@@ -2,7 +2,13 @@
 
 from __future__ import annotations
 
-from warpwright.diagnosis.findings import DRAM_THROUGHPUT, SM_THROUGHPUT, kernel_findings
+from warpwright.diagnosis.findings import (
+    DRAM_THROUGHPUT,
+    SM_THROUGHPUT,
+    kernel_findings,
+    repeated_configs,
+    stages_do_nothing,
+)
 from warpwright.source.view import read_program
 from warpwright.types.compiled import Compiled, Occupancy, Resources, Toolchain, Unlaunchable
 from warpwright.types.config import Config
@@ -81,6 +87,32 @@ def test_equal_binaries_are_counted() -> None:
     said = found(config(1), config(2), config(2, "b", tile=32))["equal-binaries"]
     assert "3 configs are 2 binaries" in said.text
     assert "equal-binaries" not in found(config(1, "a"), config(2, "b"))
+
+
+def test_a_config_that_stands_twice_in_its_list_is_named() -> None:
+    tuned = PROGRAM.format(loop="range").replace(
+        "@triton.jit", "@triton.autotune([{configs}], key=['K'])\n@triton.jit"
+    )
+    one, other = "triton.Config({{'BLOCK': {0}}}, num_warps=4{1})", ", num_stages=3"
+    lists = {
+        "repeated": [one.format(16, ""), one.format(32, ""), one.format(16, other)],
+        "distinct": [one.format(16, ""), one.format(32, "")],
+    }
+    said = {}
+    for name, listed in lists.items():
+        kernel = read_program(tuned.replace("{configs}", ", ".join(listed))).kernel("product")
+        assert kernel is not None
+        said[name] = repeated_configs(kernel)
+    (finding,) = said["repeated"]
+    assert "BLOCK=16 warps=4 stages=3 stands in its list more than once" in finding.text
+    assert "1 config of 3" in finding.text
+    assert said["distinct"] == []
+
+
+def test_one_config_given_twice_says_nothing_of_num_stages() -> None:
+    once, again = config(2), config(2)
+    assert not stages_do_nothing(KernelStudy("product", True, (once, again)))
+    assert stages_do_nothing(KernelStudy("product", True, (once, config(3))))
 
 
 def test_a_config_over_a_limit_is_named_with_both_numbers() -> None:

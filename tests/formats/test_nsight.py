@@ -128,12 +128,7 @@ def test_library_kernels_beside_ours_are_no_error() -> None:
 
 
 def test_check_profile_kernels_is_silent_without_a_profile() -> None:
-    from warpwright.types.gpu import StatedGpu
-    from warpwright.types.request import Request
-    from warpwright.types.stage import ProgramKind, Stage
-
-    stage = Stage(None, ProgramKind.SINGLE, "")
-    check_profile_kernels(Request(StatedGpu("L4"), stage, ""), [])
+    check_profile_kernels(Profile(), [])
 
 
 JSON = st.recursive(

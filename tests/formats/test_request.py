@@ -288,9 +288,10 @@ def test_fifty_megabytes_are_refused_at_once() -> None:
 
 def test_a_profile_of_another_program_is_refused(document: Writer) -> None:
     request = parse_request(document(), document="request.txt")
-    check_profile_kernels(request, ["double_kernel"])
+    check_profile_kernels(request.profile, ["double_kernel"])
     with pytest.raises(InputError, match="lacks") as caught:
-        check_profile_kernels(request, ["doubled_kernel"])
+        check_profile_kernels(request.profile, ["doubled_kernel"], document=request.document)
+    assert caught.value.place.document == "request.txt"
     assert caught.value.place.section == "[NCU PROFILING METRICS]"
     assert caught.value.hint == "did you mean doubled_kernel?"
 

@@ -6,7 +6,8 @@ import ast
 
 import pytest
 
-from warpwright.source.parameter_types import ParameterKind, parameter_kinds
+from warpwright.source.parameter_types import parameter_kinds
+from warpwright.types.parameters import ParameterKind
 
 POINTER, INTEGER, FLOAT = ParameterKind.POINTER, ParameterKind.INTEGER, ParameterKind.FLOAT
 

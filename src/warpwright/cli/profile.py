@@ -78,7 +78,8 @@ def command(
     given = options.problem_from(problem, inputs, init)
     text = read_document(program)
     base = None if into is None else read_document(str(into))
-    named = None if request is None else read_document(str(request))
+    naming = into if request is None else request
+    named = base if request is None else read_document(str(request))
     progress = Progress(quiet)
     try:
         run = api.profile(
@@ -88,7 +89,8 @@ def command(
             groups=_split([groups] if groups else []),
             stage=stage,
             kind=kind,
-            request=base if named is None else named,
+            request=named,
+            request_document=None if naming is None else str(naming),
             clock_control=clock_control,
             timeout_s=timeout,
             document=program,

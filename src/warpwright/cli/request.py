@@ -46,6 +46,7 @@ def command(
         profile=None if profile is None else read_document(str(profile)),
         problem=None if problem is None else read_document(str(problem)),
         document=program,
+        profile_document=None if profile is None else str(profile),
         problem_document=None if problem is None else str(problem),
     )
     if json_output:

@@ -11,6 +11,13 @@ SHORT_LAUNCH_US = 5.0
 """A launch whose floor is under this: starting it costs a few µs by itself (not measured here)."""
 
 
+def _grid_is_fixed(case: CauseCase) -> bool:
+    """Whether all tiles of the program, two or more, have one grid: none makes more blocks."""
+    grids = {(study.config.meta, study.grid) for study in case.study.configs}
+    tiles, extents = {tile for tile, _ in grids}, {grid for _, grid in grids}
+    return len(tiles) > 1 and len(extents) == 1 and None not in extents
+
+
 def too_few_blocks(case: CauseCase) -> Cause | None:
     """Less than one wave: some SMs, or some of their places, stay empty throughout."""
     found, config = case.waves, case.config
@@ -21,15 +28,21 @@ def too_few_blocks(case: CauseCase) -> Cause | None:
     text = f"{config.blocks:,} blocks on {case.sheet.sm_count} SMs, {found.total:.2f} waves" + (
         f": {idle} SMs have nothing to do" if idle else ""
     )
+    fixed = _grid_is_fixed(case)
+    advice = (
+        "The grid is the same for every tile; more warps a block use what is idle."
+        if fixed
+        else "Smaller tiles make more blocks; where tiles are frozen, more warps a block use what "
+        "is idle."
+    )
     return make_cause(
         "few-blocks",
         case,
-        "The launch has too few blocks to fill the card. Smaller tiles make more blocks; where "
-        "tiles are frozen, more warps a block use what is idle.",
+        f"The launch has too few blocks to fill the card. {advice}",
         (Evidence(text, Origin.PREDICTED),),
         share,
         unknown=("whether other kernels run beside it", *case.doubt),
-        moves=(Move.SMALLER_TILE, Move.MORE_WARPS),
+        moves=(Move.MORE_WARPS,) if fixed else (Move.SMALLER_TILE, Move.MORE_WARPS),
     )
 
 
@@ -53,7 +66,7 @@ def tail(case: CauseCase) -> Cause | None:
         (Evidence(text, Origin.PREDICTED),),
         idle,
         unknown=("how evenly blocks end: a new one starts as soon as one is done", *case.doubt),
-        moves=(Move.SMALLER_TILE,),
+        moves=() if _grid_is_fixed(case) else (Move.SMALLER_TILE,),
     )
 
 

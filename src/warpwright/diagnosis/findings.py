@@ -6,6 +6,7 @@ evidence; what cannot be known from it is said, not guessed.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable, Sequence
 
 from warpwright.types.compiled import Compiled, Occupancy, Resources, Toolchain
@@ -29,6 +30,7 @@ def kernel_findings(
     """All findings about one kernel, weightiest first."""
     found = [
         *unpipelined_loops(source, study),
+        *repeated_configs(source),
         *equal_binaries(study),
         *never_launching(study, gpu_name),
         *occupancy_cap(study, gpu_name),
@@ -77,15 +79,34 @@ def unpipelined_loops(source: Kernel, study: KernelStudy) -> list[Finding]:
 def stages_do_nothing(study: KernelStudy) -> bool:
     """True when configs that differ in num_stages alone exist and all are equal binaries."""
     by_rest: dict[object, set[tuple[str, ...]]] = {}
-    stages: dict[object, int] = {}
+    stages: dict[object, set[int]] = {}
     for config in study.configs:
         if config.identity is None:
             continue
         key = (config.config.meta, config.config.num_warps)
         by_rest.setdefault(key, set()).add(config.identity)
-        stages[key] = stages.get(key, 0) + 1
-    shared = [key for key, count in stages.items() if count > 1]
+        stages.setdefault(key, set()).add(config.config.num_stages)
+    shared = [key for key, tried in stages.items() if len(tried) > 1]
     return bool(shared) and all(len(by_rest[key]) == 1 for key in shared)
+
+
+def repeated_configs(source: Kernel) -> list[Finding]:
+    """A config that stands in the list several times, as where a default is written out."""
+    listed = () if source.autotune is None else source.autotune.configs or ()
+    repeated = [config for config, count in Counter(listed).items() if count > 1]
+    if not repeated:
+        return []
+    more = len(listed) - len(set(listed))
+    return [
+        Finding(
+            "repeated-configs",
+            source.name,
+            f"{_and(repeated)} {'stands' if len(repeated) == 1 else 'stand'} in its list more than "
+            f"once: tuning times {_count(more, 'config')} of {len(listed)} for nothing.",
+            Origin.STATED,
+            weight=80,
+        )
+    ]
 
 
 def equal_binaries(study: KernelStudy) -> list[Finding]:

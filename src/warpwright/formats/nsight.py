@@ -16,7 +16,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from warpwright.data.metrics import RetiredMetric, retired_metric, validate_metric_name
 from warpwright.errors import InputError, Place
 from warpwright.formats.documents import document_text
-from warpwright.types.request import KernelProfile, MetricValue, Profile, Request
+from warpwright.types.request import KernelProfile, MetricValue, Profile
 
 SECTION = "[NCU PROFILING METRICS]"
 NO_METRICS = "No metrics available."
@@ -268,14 +268,16 @@ def unknown_kernels(profile: Profile, kernel_names: Iterable[str]) -> tuple[Kern
     return tuple(k for k in foreign if difflib.get_close_matches(k.kernel[:200], names, 1, NEAR))
 
 
-def check_profile_kernels(request: Request, kernel_names: Iterable[str]) -> None:
-    """Raises `InputError` for the first profiled kernel that the program lacks."""
+def check_profile_kernels(
+    profile: Profile, kernel_names: Iterable[str], *, document: str | None = None
+) -> None:
+    """Raises `InputError` for the first of `unknown_kernels`; `document` holds the profile."""
     names = tuple(kernel_names)
-    for kernel in unknown_kernels(request.profile, names)[:1]:
+    for kernel in unknown_kernels(profile, names)[:1]:
         near = difflib.get_close_matches(kernel.kernel[:200], names, n=1)
         raise InputError(
             f"the profile is of a kernel that the program lacks: {kernel.kernel[:200]!r}",
-            place=Place(request.document, SECTION, kernel.line),
+            place=Place(document, SECTION, kernel.line),
             expected="one of the program's kernels: " + (", ".join(names) or "it has none"),
             got=repr(kernel.kernel[:200]),
             hint=f"did you mean {near[0]}?" if near else "is this the profile of this program?",

@@ -7,8 +7,6 @@ from dataclasses import dataclass
 
 FLUSH_US = 100.0
 """Clearing the L2 before a call; 50 to 100 µs on an H100."""
-BURST_OVERHEAD_US = 4000.0
-"""Around a burst: the message to the worker, fresh inputs, a synchronisation. To be generous."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,21 +58,6 @@ class Budget:
         if not (math.isfinite(call_us) and call_us > 0):
             raise ValueError(f"not the time of a call: {call_us} µs")
         return min(self.max_calls, max(self.min_calls, math.ceil(burst_us / call_us)))
-
-    def screening_us(self, call_us: float) -> float:
-        """Expected time to screen one candidate, without loading it."""
-        burst_us = _burst_wall_us(self.screening_calls(call_us), call_us)
-        return self.warm_up_us + 2 * self.screening_rounds * burst_us
-
-    def finalists_us(self, call_us: float, finalists: int | None = None) -> float:
-        """Expected time of the finalists' rounds until the first look, without starting workers."""
-        programs = 2 + (self.finalists if finalists is None else finalists)
-        burst_us = _burst_wall_us(self.calls(call_us), call_us)
-        return self.looks[0] * programs * (self.warm_up_us + self.rounds * burst_us)
-
-
-def _burst_wall_us(calls: int, call_us: float) -> float:
-    return BURST_OVERHEAD_US + calls * (call_us + FLUSH_US)
 
 
 QUICK = Budget(

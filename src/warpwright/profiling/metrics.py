@@ -67,7 +67,7 @@ def wanted_metrics(
         if group not in known:
             raise InputError(
                 "unknown group of metrics",
-                place=Place("command line"),
+                place=Place("--with"),
                 expected="one of " + ", ".join(known),
                 got=repr(group[:80]),
             )

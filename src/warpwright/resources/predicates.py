@@ -6,7 +6,7 @@ number is missing answers None, "unknown", which is never taken for yes or no.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 from warpwright.types.config import Config
 
@@ -168,3 +168,10 @@ def gain_counts(gain_pct: float, *, low_pct: float, high_pct: float, is_signific
     """Whether a gain reaches a request's minimum: at least `high_pct`, or at least `low_pct` and
     significant."""
     return gain_pct >= high_pct or (gain_pct >= low_pct and is_significant)
+
+
+def either(answers: Sequence[bool | None]) -> bool | None:
+    """True if one is, None if one is unknown and none is true, else False."""
+    if True in answers:
+        return True
+    return None if None in answers else False

@@ -14,10 +14,11 @@ import re
 from collections.abc import Iterable, Mapping
 
 from warpwright.sandbox.specialize import ALIGNMENT, triton_type
-from warpwright.source.parameter_types import ParameterKind, parameter_kinds
+from warpwright.source.parameter_types import parameter_kinds
 from warpwright.syntax import syntax_tree
 from warpwright.types.compiled import Specialization
 from warpwright.types.config import MetaValue
+from warpwright.types.parameters import ParameterKind
 from warpwright.types.program import Kernel, LaunchSite, ProgramView
 
 MAX_FLAGS = 3  # 2³ branches × 2 size classes is the most that is worth compiling

@@ -6,7 +6,16 @@ from collections.abc import Mapping
 
 from warpwright.data.rules import CheckedBy, rule_definitions
 from warpwright.gate.context import RuleContext
-from warpwright.gate.rules import blocks, conditional, configs, fusion, grid, warps_stages
+from warpwright.gate.rules import (
+    blocks,
+    conditional_blocks,
+    conditional_code,
+    conditional_options,
+    configs,
+    fusion,
+    grid,
+    warps_stages,
+)
 from warpwright.gate.rules.autotune import check_autotune_safe, check_launches
 from warpwright.gate.rules.finding import Checker, Finding, Reading, merged
 from warpwright.gate.rules.semantics import check_semantics
@@ -14,41 +23,41 @@ from warpwright.types.stage import Rule
 from warpwright.types.verdict import CheckResult, Status
 
 CHECKERS: Mapping[str, Checker] = {
-    "access.only_if": conditional.check_access_only_if,
+    "access.only_if": conditional_code.check_access_only_if,
     "autotune.blocks_or_launch": blocks.check_blocks_or_launch,
     "autotune.on_kernel": blocks.check_on_kernel,
     "block_sizes.defined_once": blocks.check_defined_once,
     "block_sizes.domain": blocks.check_domain,
     "block_sizes.frozen": blocks.check_frozen,
-    "block_sizes.halve_if": conditional.check_halve_if,
+    "block_sizes.halve_if": conditional_blocks.check_halve_if,
     "block_sizes.keep_baseline": blocks.check_keep_baseline,
     "block_sizes.multiple": blocks.check_multiple,
-    "block_sizes.not_oversized": conditional.check_not_oversized,
-    "block_sizes.only_if": conditional.check_blocks_only_if,
+    "block_sizes.not_oversized": conditional_blocks.check_not_oversized,
+    "block_sizes.only_if": conditional_blocks.check_blocks_only_if,
     "block_sizes.power_of_two": blocks.check_power_of_two,
     "configs.count": configs.check_count,
-    "configs.cover_conditions": conditional.check_cover_conditions,
+    "configs.cover_conditions": conditional_options.check_cover_conditions,
     "configs.include": configs.check_include,
     "configs.keep_original": configs.check_keep_original,
     "configs.nearby": warps_stages.check_nearby,
     "configs.smaller_fallback": blocks.check_smaller_fallback,
-    "eviction_policy.only_if": conditional.check_eviction_only_if,
+    "eviction_policy.only_if": conditional_code.check_eviction_only_if,
     "fusion.same_mask": fusion.check_same_mask,
     "fusion.same_offsets": fusion.check_same_offsets,
     "grid.frozen": grid.check_frozen,
     "grid.matches_program_ids": grid.check_matches_program_ids,
     "grid.max_dims": grid.check_max_dims,
     "grid.meta_lambda": grid.check_meta_lambda,
-    "grid.only_if": conditional.check_grid_only_if,
+    "grid.only_if": conditional_code.check_grid_only_if,
     "grid.static_rank": grid.check_static_rank,
     "grid.variants": blocks.check_grid_variants,
     "num_stages.domain": warps_stages.check_num_stages_domain,
-    "num_stages.increase_only_if": conditional.check_increase_only_if,
+    "num_stages.increase_only_if": conditional_options.check_increase_only_if,
     "num_stages.step": warps_stages.check_step,
-    "num_stages.when": conditional.check_when,
+    "num_stages.when": conditional_options.check_when,
     "num_warps.domain": warps_stages.check_num_warps_domain,
-    "num_warps.only_if": conditional.check_num_warps_only_if,
-    "num_warps.when": conditional.check_when,
+    "num_warps.only_if": conditional_options.check_num_warps_only_if,
+    "num_warps.when": conditional_options.check_when,
     "stores.no_intermediate": fusion.check_no_intermediate,
     "stores.no_store_then_load": fusion.check_no_store_then_load,
     "stores.one_per_output": fusion.check_one_store,

@@ -48,6 +48,11 @@ def violated(rule: str, line: int | None, expected: str, found: str) -> Finding:
     return Finding(violations=(Violation(rule, line, expected, found),))
 
 
+def undecided(rule: str, what: str) -> Finding:
+    """A finding of one reason for which a rule could not be decided."""
+    return Finding(undecided=(f"{rule}: {what}",))
+
+
 @dataclass(frozen=True, slots=True)
 class Reading:
     """A context with what every checker needs from it, read once.
