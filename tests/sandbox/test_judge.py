@@ -113,6 +113,15 @@ def test_a_random_operator_has_no_case() -> None:
     assert reference.skipped == "the operator is random"
 
 
+def test_inputs_that_no_seed_fixes_give_no_case_and_others_do() -> None:
+    """Each process would make others, and what is right would look wrong."""
+    source = model("x * 2").replace("torch.rand(16, 8)", "torch.tensor([[time.time_ns() % 1e6]])")
+    own, normal = prepared(f"import time\n{source}", "problem", "normal")
+    assert isinstance(own, ReferenceNumbers) and isinstance(normal, ReferenceNumbers)
+    assert own.skipped is not None and "get_inputs gives other values" in own.skipped
+    assert normal.skipped is None
+
+
 def test_undefined_values_are_made_positive() -> None:
     (reference,) = prepared(model("torch.sqrt(x)"), "normal")
     assert isinstance(reference, ReferenceNumbers)

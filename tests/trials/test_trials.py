@@ -75,6 +75,20 @@ def decided(table: Table, source: str) -> Outcome | None:
     return None if final.comparison is None else final.comparison.outcome
 
 
+def test_a_problem_whose_inputs_no_seed_fixes_is_not_measured_and_the_parent_not_blamed(
+    workshop: ModuleType, study: Study, tmp_path: Path
+) -> None:
+    drawn = f"torch.rand({workshop.ROWS}, {workshop.COLUMNS})"
+    unseeded = drawn.replace(")", ", generator=torch.Generator().manual_seed(time.time_ns() >> 4))")
+    source = "import time\n" + workshop.PROBLEM.replace(drawn, unseeded)
+    assert unseeded in source
+    problem = Problem(source=source)
+    setup = TrialSetup(tmp_path, SMALL, "cpu")
+    with open_table(setup, replace(study, problem=problem), {"test": True}) as table:
+        assert isinstance(table, str)
+        assert "cannot be judged" in table and "get_inputs gives other values" in table
+
+
 def test_screening_tells_faster_wrong_and_hanging_configs_apart(
     workshop: ModuleType, study: Study, slow: str, tmp_path: Path
 ) -> None:

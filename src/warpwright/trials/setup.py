@@ -147,7 +147,7 @@ def _parent_failed(bench: Bench) -> str | None:
     """Why the parent has no output on the problem's own inputs; None where it has."""
     runs = [run for run in bench.full_size.parent_runs if run.case == CASES[0]]
     if not runs:
-        return "it was not run"
+        return f"its output cannot be judged: {bench.full_size.left_out.get(CASES[0], 'unknown')}"
     return None if runs[0].outputs is not None else runs[0].reason or runs[0].outcome
 
 
