@@ -139,6 +139,9 @@ class FullSize:
             if required_kernels is None
             else required_kernels,
         )
+        if failure is not None and not judged:
+            result = CheckResult("accuracy", Status.NOT_VERIFIED, notes=(failure.reason,))
+            return Checked(result, (), failure)
         return Checked(conclude(judged), judged, failure)
 
     def judge_output(
