@@ -22,10 +22,11 @@ from warpwright.study import Subject, Workbench, study_program
 from warpwright.trials.apart import measure_apart
 from warpwright.trials.entrants import Entrant
 from warpwright.trials.finals import check_in_full, check_program, decide_on
+from warpwright.trials.measured import settle_chosen
 from warpwright.trials.screening import Screening
-from warpwright.trials.setup import Table, TrialSetup, open_table, question_key
+from warpwright.trials.setup import Table, TrialSetup, digest, open_table, question_key
 from warpwright.types.config import Config
-from warpwright.types.measurement import Outcome
+from warpwright.types.measurement import MeasuredGpu, Outcome
 from warpwright.types.shapes import Problem
 from warpwright.types.study import Study
 from warpwright.types.verdict import Status
@@ -114,6 +115,8 @@ def test_a_faster_program_is_accepted_and_its_samples_are_kept(
 ) -> None:
     budget = replace(SMALL, looks=(3, 5))
     with table_for(study, tmp_path, budget) as table:
+        for _ in range(2):  # as two runs leave it that died while they drew their plan
+            assert table.session.claim(f"plan {digest(fast)}").to_do
         final = decide_on(table, fast, call_us=900.0, minimum=Minimum(1.0, 2.0), tried=3)
     assert final.comparison is not None
     assert final.comparison.outcome is Outcome.ACCEPT, final.comparison
@@ -131,9 +134,10 @@ def test_those_near_the_best_are_screened_again_and_others_are_not(
         Entrant(workshop.KERNEL, config, True, slow, {workshop.KERNEL: config})
         for config in (*near, Config.of({"BLOCK": 128}))
     ]
+    others = [entrant(workshop, slow, block) for block in (256, 512, 1024)]
     with table_for(study, tmp_path, wide) as table, Screening(table) as screening:
         screening.start()
-        once = screening.run(entrants)
+        once = screening.run([*others, *entrants])[len(others) :]
         twice = screening.run_again(entrants, once)
     assert [len(t.bursts) for t in once] == [2 * SMALL.screening_rounds] * 3
     assert [len(t.bursts) // len(o.bursts) for t, o in zip(twice, once, strict=True)] == [2, 2, 1]
@@ -209,6 +213,24 @@ def test_a_concluded_question_is_measured_anew(
     with open_table(TrialSetup(tmp_path, SMALL, "cpu"), study, {}) as table:
         assert isinstance(table, Table)
         assert not table.session.resumed
+
+
+def test_another_card_of_the_same_name_goes_on_with_nothing(tmp_path: Path) -> None:
+    card = MeasuredGpu("A card", (9, 0), 132, 80 * 2**30, uuid="GPU-1", driver="580.1")
+    TrialSetup(tmp_path, SMALL).session("question", card).claim("a")
+    for other in (replace(card, uuid="GPU-2"), replace(card, driver="580.2")):
+        assert not TrialSetup(tmp_path, SMALL).session("question", other).resumed
+    assert TrialSetup(tmp_path, SMALL).session("question", card).resumed
+
+
+def test_a_resumed_run_keeps_what_the_parents_tuners_took_at_first(
+    study: Study, tmp_path: Path
+) -> None:
+    took, takes_now = ({"kernel": Config.of({"BLOCK": block})} for block in (64, 128))
+    with table_for(study, tmp_path) as table:
+        assert settle_chosen(table, took) == took
+    with table_for(study, tmp_path) as table:
+        assert settle_chosen(table, takes_now) == took
 
 
 def test_another_version_of_a_tool_is_another_question(
