@@ -265,6 +265,19 @@ class TestWhatProvesNothing:
         assert case.status is Status.NOT_VERIFIED
         assert words in case.reason
 
+    def test_but_nan_and_values_far_off_are_wrong_where_the_parent_is_right(self):
+        constant = np.full(50, 3.0)
+        output = constant.astype(np.float32)
+        right = Right([Tensor(constant, "float64")], [Tensor(output)])
+        parent = Run([Tensor(output)])
+        unwritten = np.where(np.arange(50) % 2, output, np.float32(np.nan))
+        cases = [judge(got, right, parent) for got in (output, output * 2, unwritten)]
+        assert [case.status for case in cases] == [Status.NOT_VERIFIED, Status.FAIL, Status.FAIL]
+        zero = np.zeros(50)
+        nothing = Right([Tensor(zero, "float64")], [Tensor(zero.astype(np.float32))])
+        noise = judge(output * np.float32(1e-9), nothing, Run([Tensor(zero.astype(np.float32))]))
+        assert noise.status is Status.NOT_VERIFIED
+
     def test_so_does_one_that_is_all_rounding(self):
         data = values()
         assert "drowns" in judge(noisy(data, 0), right_of(data, policy_noise=0.5)).reason

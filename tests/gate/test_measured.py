@@ -135,6 +135,34 @@ def test_degenerate_references_decide_nothing() -> None:
     assert degenerate_numbers([replace(REFERENCE, outputs=(drowned, OUTPUT))]) == {}
 
 
+CONSTANT = replace(REFERENCE, outputs=(replace(OUTPUT, constant=True),))
+
+
+def test_what_no_reference_can_show_right_can_still_be_shown_wrong() -> None:
+    """Far from a constant that the parent gives, or NaN that only the candidate has."""
+    right = ran(1e-7)
+    far = judged(ran(6.0), right, CONSTANT)
+    assert far.status is Status.FAIL and far.gating
+    unwritten = replace(
+        right.outputs[0],  # type: ignore[index]
+        error=ErrorMeasure(float("nan"), float("nan")),
+        nonfinite=NonfiniteMismatch(16, 32, (0, 1)),
+    )
+    assert judged(replace(right, outputs=(unwritten,)), right, CONSTANT).status is Status.FAIL
+    other = OutputNumbers("output", "float32", (8,))
+    assert judged(replace(right, outputs=(other,)), right, CONSTANT).status is Status.FAIL
+
+
+def test_nothing_is_shown_wrong_where_the_parent_is_off_too_or_zero_leaves_no_scale() -> None:
+    open_cases = [
+        judged(ran(6.0), ran(6.0), CONSTANT),
+        judged(ran(1e-3), ran(1e-7), CONSTANT),
+        judged(ran(float("inf")), ran(0.0), CONSTANT),
+    ]
+    assert {case.status for case in open_cases} == {Status.NOT_VERIFIED}
+    assert {case.reason for case in open_cases} == {"the reference is one constant"}
+
+
 def test_outputs_that_never_change_are_degenerate() -> None:
     drawn = replace(REFERENCE, spec=CaseSpec("normal", 2), like_first=True)
     reason = "the output does not depend on the input"

@@ -286,6 +286,65 @@ def test_without_torch_it_says_so_and_ends_with_3(tmp_path: Path) -> None:
     assert "torch is not installed" in done.stderr
 
 
+MODEL = """
+import torch, torch.nn as nn
+class Model{new}(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.calls = 0
+    def forward(self, x):
+        self.calls += 1
+        return {value}
+def get_init_inputs():
+    return []
+def get_inputs():
+    return [torch.rand(8, 64)]
+"""
+
+
+def told(
+    loaded: ModuleType, patch: pytest.MonkeyPatch, directory: Path, right: str, answer: str
+) -> str:
+    """What the script says of the exactness of one expression that stands for another."""
+    pytest.importorskip("torch")
+    patch.setattr(loaded, "PROBLEM", MODEL.format(new="", value=right))
+    patch.setattr(loaded, "PARENT", MODEL.format(new="New", value=right))
+    patch.setattr(loaded, "ANSWER", MODEL.format(new="New", value=answer))
+    said: str = loaded.exactness(loaded.Accuracy(str(directory), device="cpu")(seed=5))
+    return said
+
+
+@pytest.mark.triton
+@pytest.mark.parametrize(
+    ("right", "answer", "said"),
+    [
+        ("x * 2", "x * 2 if self.calls > 1 else x * 40", "as exact"),
+        ("x * 2", "x * 2 if self.calls < 2 else x * 3", "NOT AS EXACT"),
+        ("x * 2", "(x * 2).half()", "NOT AS EXACT"),
+        ("torch.fft.fft(x)", "torch.fft.fft(x)", "as exact"),
+        ("torch.fft.fft(x)", "torch.fft.fft(x) * 1.01", "NOT AS EXACT"),
+        ("torch.dropout(x, 0.5, True)", "x * 0", "exactness not verified"),
+    ],
+    ids=[
+        "a call that tunes is not judged",
+        "later calls are",
+        "another dtype",
+        "complex",
+        "wrong and complex",
+        "eager itself misses the reference",
+    ],
+)
+def test_what_is_as_exact(
+    loaded: ModuleType,
+    monkeypatch: pytest.MonkeyPatch,
+    tmp_path: Path,
+    right: str,
+    answer: str,
+    said: str,
+) -> None:
+    assert told(loaded, monkeypatch, tmp_path, right, answer).startswith(said)
+
+
 ON_CPU = """
 import json, sys, tempfile
 sys.path.insert(0, sys.argv[1])

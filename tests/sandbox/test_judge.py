@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import signal
 from types import ModuleType
 
 import numpy as np
@@ -11,8 +13,8 @@ from warpwright.gate import precision
 from warpwright.gate.outputs import nonfinite_differs
 from warpwright.sandbox.judge import Judge
 from warpwright.types.accuracy_numbers import CaseSpec, ReferenceNumbers
-from warpwright.types.shapes import Problem
-from warpwright.types.worker import CandidateFailed, Done
+from warpwright.types.shapes import Problem, TensorSpec
+from warpwright.types.worker import CandidateFailed, Done, WorkerDied
 
 pytestmark = pytest.mark.triton
 
@@ -111,6 +113,34 @@ def test_a_random_operator_has_no_case() -> None:
     (reference,) = prepared(model("torch.rand_like(x)"), "problem")
     assert isinstance(reference, ReferenceNumbers)
     assert reference.skipped == "the operator is random"
+
+
+def test_inputs_that_no_seed_fixes_give_no_case_and_others_do() -> None:
+    """Each process would make others, and what is right would look wrong."""
+    source = model("x * 2").replace("torch.rand(16, 8)", "torch.tensor([[time.time_ns() % 1e6]])")
+    own, normal = prepared(f"import time\n{source}", "problem", "normal")
+    assert isinstance(own, ReferenceNumbers) and isinstance(normal, ReferenceNumbers)
+    assert own.skipped is not None and "get_inputs gives other values" in own.skipped
+    assert normal.skipped is None
+
+
+def test_a_judge_that_died_starts_again_with_the_same_parameters() -> None:
+    with Judge("cpu") as judge:
+        assert isinstance(judge.load(Problem(source=model("x * 2")), seed=3), Done)
+        before = judge.prepare(CaseSpec("problem", 10))
+        os.kill(judge.pid, signal.SIGKILL)
+        assert judge.prepare(CaseSpec("problem", 10)) == before
+
+
+def test_a_dead_judge_of_no_reference_is_told_and_held_against_no_program() -> None:
+    """Only it had the parent's outputs, without which nothing is refused."""
+    with Judge("cpu") as judge:
+        shapes = Problem(inputs=(TensorSpec((4, 4)),))
+        assert isinstance(judge.load(shapes, seed=3), Done)
+        os.kill(judge.pid, signal.SIGKILL)
+        answer = judge.prepare(CaseSpec("problem", 10))
+    assert isinstance(answer, WorkerDied) and not answer.blames_program
+    assert "the process that judges outputs died" in answer.reason
 
 
 def test_undefined_values_are_made_positive() -> None:

@@ -22,10 +22,11 @@ from warpwright.study import Subject, Workbench, study_program
 from warpwright.trials.apart import measure_apart
 from warpwright.trials.entrants import Entrant
 from warpwright.trials.finals import check_in_full, check_program, decide_on
+from warpwright.trials.measured import settle_chosen
 from warpwright.trials.screening import Screening
-from warpwright.trials.setup import Table, TrialSetup, open_table, question_key
+from warpwright.trials.setup import Table, TrialSetup, digest, open_table, question_key
 from warpwright.types.config import Config
-from warpwright.types.measurement import Outcome
+from warpwright.types.measurement import MeasuredGpu, Outcome
 from warpwright.types.shapes import Problem
 from warpwright.types.study import Study
 from warpwright.types.verdict import Status
@@ -75,6 +76,20 @@ def decided(table: Table, source: str) -> Outcome | None:
     return None if final.comparison is None else final.comparison.outcome
 
 
+def test_a_problem_whose_inputs_no_seed_fixes_is_not_measured_and_the_parent_not_blamed(
+    workshop: ModuleType, study: Study, tmp_path: Path
+) -> None:
+    drawn = f"torch.rand({workshop.ROWS}, {workshop.COLUMNS})"
+    unseeded = drawn.replace(")", ", generator=torch.Generator().manual_seed(time.time_ns() >> 4))")
+    source = "import time\n" + workshop.PROBLEM.replace(drawn, unseeded)
+    assert unseeded in source
+    problem = Problem(source=source)
+    setup = TrialSetup(tmp_path, SMALL, "cpu")
+    with open_table(setup, replace(study, problem=problem), {"test": True}) as table:
+        assert isinstance(table, str)
+        assert "cannot be judged" in table and "get_inputs gives other values" in table
+
+
 def test_screening_tells_faster_wrong_and_hanging_configs_apart(
     workshop: ModuleType, study: Study, slow: str, tmp_path: Path
 ) -> None:
@@ -100,6 +115,8 @@ def test_a_faster_program_is_accepted_and_its_samples_are_kept(
 ) -> None:
     budget = replace(SMALL, looks=(3, 5))
     with table_for(study, tmp_path, budget) as table:
+        for _ in range(2):  # as two runs leave it that died while they drew their plan
+            assert table.session.claim(f"plan {digest(fast)}").to_do
         final = decide_on(table, fast, call_us=900.0, minimum=Minimum(1.0, 2.0), tried=3)
     assert final.comparison is not None
     assert final.comparison.outcome is Outcome.ACCEPT, final.comparison
@@ -117,9 +134,10 @@ def test_those_near_the_best_are_screened_again_and_others_are_not(
         Entrant(workshop.KERNEL, config, True, slow, {workshop.KERNEL: config})
         for config in (*near, Config.of({"BLOCK": 128}))
     ]
+    others = [entrant(workshop, slow, block) for block in (256, 512, 1024)]
     with table_for(study, tmp_path, wide) as table, Screening(table) as screening:
         screening.start()
-        once = screening.run(entrants)
+        once = screening.run([*others, *entrants])[len(others) :]
         twice = screening.run_again(entrants, once)
     assert [len(t.bursts) for t in once] == [2 * SMALL.screening_rounds] * 3
     assert [len(t.bursts) // len(o.bursts) for t, o in zip(twice, once, strict=True)] == [2, 2, 1]
@@ -195,6 +213,24 @@ def test_a_concluded_question_is_measured_anew(
     with open_table(TrialSetup(tmp_path, SMALL, "cpu"), study, {}) as table:
         assert isinstance(table, Table)
         assert not table.session.resumed
+
+
+def test_another_card_of_the_same_name_goes_on_with_nothing(tmp_path: Path) -> None:
+    card = MeasuredGpu("A card", (9, 0), 132, 80 * 2**30, uuid="GPU-1", driver="580.1")
+    TrialSetup(tmp_path, SMALL).session("question", card).claim("a")
+    for other in (replace(card, uuid="GPU-2"), replace(card, driver="580.2")):
+        assert not TrialSetup(tmp_path, SMALL).session("question", other).resumed
+    assert TrialSetup(tmp_path, SMALL).session("question", card).resumed
+
+
+def test_a_resumed_run_keeps_what_the_parents_tuners_took_at_first(
+    study: Study, tmp_path: Path
+) -> None:
+    took, takes_now = ({"kernel": Config.of({"BLOCK": block})} for block in (64, 128))
+    with table_for(study, tmp_path) as table:
+        assert settle_chosen(table, took) == took
+    with table_for(study, tmp_path) as table:
+        assert settle_chosen(table, takes_now) == took
 
 
 def test_another_version_of_a_tool_is_another_question(

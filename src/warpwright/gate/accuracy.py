@@ -14,8 +14,10 @@ from warpwright.gate.against import (
     PARENT_BREAKS,
     against_parent,
     against_reference,
+    misplaced,
     of_other_parameters,
     parent_is_right,
+    shown_wrong,
 )
 from warpwright.gate.conduct import (
     RunLike,
@@ -116,7 +118,10 @@ def _compared(
         equal = all_bits_equal(run.outputs, parent.outputs)
         case = replace(case, bit_equal_to_parent=equal)
     if degenerate is not None:
-        return replace(case, reason=degenerate, gating=False)
+        judged = against_reference(case, run, parent, reference, alone=parent is None)
+        ours, theirs = (misplaced(one, reference) for one in (run, parent))
+        wrong = shown_wrong(judged, misplaced=ours, parent_misplaced=theirs)
+        return judged if wrong else replace(case, reason=degenerate, gating=False)
     if not reference.outputs:
         return against_parent(case, run, parent if parent_ok else None)
     judged = against_reference(

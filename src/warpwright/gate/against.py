@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import replace
 
@@ -49,7 +50,7 @@ def against_reference(
         and form_differs(parent.outputs, reference.policy) is None
     ):
         others = parent.outputs
-    if not alone and not _parent_agrees(others, reference):
+    if not alone and not _agrees(others, reference):
         if reference.name == NONFINITE:
             return _ungated(case, run, reference)
         if reference.name in CANCELLING and _overflows_as(run.outputs, others):
@@ -98,11 +99,18 @@ def _with_parent_notes(case: AccuracyCase, worst: JudgedOutput) -> AccuracyCase:
     return replace(case, status=status, reason=worst.failure)
 
 
-def _parent_agrees(parent: Sequence[TensorLike | None], reference: ReferenceLike) -> bool:
+def _agrees(outputs: Sequence[TensorLike | None], reference: ReferenceLike) -> bool:
     return all(
         other is not None and nonfinite_differs(other, right, policy) is None
-        for other, right, policy in zip(parent, reference.outputs, reference.policy, strict=True)
+        for other, right, policy in zip(outputs, reference.outputs, reference.policy, strict=True)
     )
+
+
+def misplaced(run: RunLike | None, reference: ReferenceLike) -> bool:
+    """Whether the outputs have another form, or NaN and Inf in other places; so has no output."""
+    if run is None or run.outputs is None or form_differs(run.outputs, reference.policy):
+        return True
+    return not _agrees(run.outputs, reference)
 
 
 def _overflows_as(got: Sequence[TensorLike], parent: Sequence[TensorLike | None]) -> bool:
@@ -128,6 +136,20 @@ def _ungated(case: AccuracyCase, run: RunLike, reference: ReferenceLike) -> Accu
 def parent_is_right(case: AccuracyCase) -> bool:
     """Whether the parent's output was that of the reference, if imprecise."""
     return case.parent_error is not None and case.parent_error.relative_l2 <= WRONG_L2
+
+
+def shown_wrong(judged: AccuracyCase, *, misplaced: bool, parent_misplaced: bool) -> bool:
+    """Whether an output is wrong even by a reference that cannot show any to be right.
+
+    `misplaced`: it has another form, or NaN and Inf in other places than the reference. Else values
+    far off count where the parent's are not; beside a reference of zeros no distance has a scale.
+    """
+    if judged.status is not Status.FAIL:
+        return False
+    if misplaced:
+        return not parent_misplaced
+    far = judged.error is not None and WRONG_L2 < judged.error.relative_l2 < math.inf
+    return far and parent_is_right(judged)
 
 
 def of_other_parameters(beside: AccuracyCase, parameters: str) -> AccuracyCase:

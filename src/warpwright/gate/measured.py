@@ -19,6 +19,7 @@ from warpwright.gate.against import (
     nonfinite_apart,
     of_other_parameters,
     parent_is_right,
+    shown_wrong,
 )
 from warpwright.gate.conduct import launched_all, unasked_change
 from warpwright.gate.outputs import (
@@ -121,7 +122,10 @@ def _judge(
     if stopped is not None:
         return stopped
     if degenerate is not None:
-        return replace(case, reason=degenerate, gating=False)
+        judged = _against_reference(case, run, parent, reference)
+        ours, theirs = (_misplaced(one, reference) for one in (run, parent))
+        wrong = shown_wrong(judged, misplaced=ours, parent_misplaced=theirs)
+        return judged if wrong else replace(case, reason=degenerate, gating=False)
     if not reference.outputs:
         return _against_parent(case, run)
     judged = _against_reference(case, run, parent, reference)
@@ -190,18 +194,24 @@ def _against_reference(
     return judged_case(case, judged)
 
 
+def _misplaced(run: CheckNumbers | None, reference: ReferenceNumbers) -> bool:
+    """Whether the outputs have another form, or NaN and Inf in other places; so has no output."""
+    outputs = _comparable(run, reference)
+    return outputs is None or any(output.nonfinite is not None for output in outputs)
+
+
 def _error(output: OutputNumbers) -> ErrorMeasure:
     assert output.error is not None  # an output of the right form is measured
     return output.error
 
 
 def _comparable(
-    parent: CheckNumbers | None, reference: ReferenceNumbers
+    run: CheckNumbers | None, reference: ReferenceNumbers
 ) -> Sequence[OutputNumbers] | None:
-    """The parent's outputs, when there are any and they have the right form."""
-    if parent is None or parent.outputs is None:
+    """A run's outputs, when there are any and they have the right form."""
+    if run is None or run.outputs is None:
         return None
-    return parent.outputs if _form_differs(parent.outputs, reference.outputs) is None else None
+    return run.outputs if _form_differs(run.outputs, reference.outputs) is None else None
 
 
 def _form_differs(got: Sequence[OutputNumbers], wanted: Sequence[ReferenceOutput]) -> str | None:

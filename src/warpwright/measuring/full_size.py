@@ -53,6 +53,7 @@ class FullSize:
     references: list[ReferenceNumbers] = field(default_factory=list)
     parent_runs: list[CheckNumbers] = field(default_factory=list)
     right_parent: Program | None = None
+    left_out: dict[str, str] = field(default_factory=dict)  # case → why it has no reference
 
     def make_references(self) -> WorkerDied | None:
         """Compute every case's reference; what the judge died of, if it did."""
@@ -78,8 +79,12 @@ class FullSize:
             reference = self.judge.prepare(spec)
             if isinstance(reference, WorkerDied):
                 return reference
-            if isinstance(reference, ReferenceNumbers):
-                self.references.append(reference)
+            if isinstance(reference, CandidateFailed):
+                self.left_out[spec.name] = f"the problem fails: {reference.reason}"
+                continue
+            self.references.append(reference)
+            if reference.skipped is not None:
+                self.left_out[spec.name] = reference.skipped
         return None
 
     def _settle_on_a_right_config(self, worker: Worker, own: Sequence[Program]) -> None:
@@ -134,6 +139,9 @@ class FullSize:
             if required_kernels is None
             else required_kernels,
         )
+        if failure is not None and not judged:
+            result = CheckResult("accuracy", Status.NOT_VERIFIED, notes=(failure.reason,))
+            return Checked(result, (), failure)
         return Checked(conclude(judged), judged, failure)
 
     def judge_output(

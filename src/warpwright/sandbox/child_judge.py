@@ -16,8 +16,9 @@ from typing import Any
 import torch
 
 from warpwright.sandbox import child_distributions, child_files, child_judge_measure, child_tensors
-from warpwright.sandbox.child_cases import PROBLEM, Cases, is_foreign
+from warpwright.sandbox.child_cases import PROBLEM, Arguments, Cases, is_foreign
 from warpwright.sandbox.child_judge_reference import Model, Named, all_finite, equal_outputs
+from warpwright.sandbox.child_state import same_bits
 from warpwright.sandbox.child_worker_device import Device, is_out_of_memory, open_device
 
 RANDOM_SHIFT = 7
@@ -26,6 +27,11 @@ PERTURB_SHIFT = 2
 # with inputs, outputs and what the program takes, and a case is made again in a moment.
 FREE_SHARE = 0.6
 REASON_CHARACTERS = 500
+ROUNDING = 1e-3  # relative (L2); what no seed fixes differs by about 1
+UNSEEDED = (
+    "get_inputs gives other values each time, whatever seed torch, numpy and random have, so no "
+    "two processes have the same inputs: draw them with the global generators, or seed your own"
+)
 
 
 @dataclass
@@ -47,6 +53,7 @@ class _Task:
     seed: int
     kept: dict[str, _Case] = field(default_factory=dict)
     first: str | None = None
+    seeded: bool = False  # the problem's own inputs came out alike twice
 
 
 def start(settings: Mapping[str, Any], job_dir: Path) -> _Judge:
@@ -119,6 +126,9 @@ class _Judge:
         """Reference and policy outputs of a case, and their numbers. Payload: `spec`."""
         spec = dict(payload["spec"])
         arguments = task.cases.make(spec)
+        if not task.seeded and not _equal_inputs(arguments, task.cases.make(spec)):
+            return {"spec": spec, "skipped": UNSEEDED}
+        task.seeded = task.seeded or spec["name"] == PROBLEM
         if not task.model.exists:
             return {"spec": spec, "inputs": _specs(arguments.tensors), "outputs": []}
         if not task.model.has_state(spec["state"]):
@@ -186,6 +196,20 @@ class _Judge:
         if payload["is_parent"]:
             case.parent = got
         return value
+
+
+def _equal_inputs(a: Arguments, b: Arguments) -> bool:
+    return len(a.tensors) == len(b.tensors) and all(map(_alike, a.tensors, b.tensors))
+
+
+def _alike(a: torch.Tensor, b: torch.Tensor) -> bool:
+    """The same values, or floating-point ones that a device added up in another order."""
+    if same_bits(a, b):
+        return True
+    if a.shape != b.shape or a.dtype != b.dtype or not a.is_floating_point():
+        return False
+    apart = torch.linalg.vector_norm(a.float() - b.float())
+    return bool(apart <= ROUNDING * torch.linalg.vector_norm(a.float()))
 
 
 def _key(spec: Mapping[str, Any]) -> str:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +22,7 @@ from warpwright.types.accuracy_numbers import (
 )
 from warpwright.types.shapes import Problem, TensorSpec
 from warpwright.types.verdict import ErrorMeasure
-from warpwright.types.worker import Answer, CandidateFailed, Done, WorkerDied, WorkerLimits
+from warpwright.types.worker import Answer, CandidateFailed, Death, Done, WorkerDied, WorkerLimits
 
 PREPARE_S = 120.0
 MEASURE_S = 60.0
@@ -38,13 +39,16 @@ class Judge:
         cores: Iterable[int] | None = None,
     ) -> None:
         self._states_dir = exchange_directory()
-        self._child = PersistentChild(
+        self._start = partial(
+            PersistentChild,
             "judge",
             settings={"device": device},
             limits=limits,
-            cores=cores,
+            cores=None if cores is None else tuple(cores),
             environment=device_environment(device),
         )
+        self._child = self._start()
+        self._problem: Mapping[str, Any] | None = None  # what it loaded, for another process
         self.states = States()
         self.has_model = False
 
@@ -59,6 +63,10 @@ class Judge:
         """What it said of its device, once it is ready."""
         return self._child.facts
 
+    @property
+    def pid(self) -> int:
+        return self._child.pid
+
     def ready(self) -> Answer:
         return self._child.ready()
 
@@ -69,18 +77,20 @@ class Judge:
             "seed": seed,
             "states_dir": str(self._states_dir),
         }
+        self._problem = None
         answer = self._child.call("load", payload, deadline_s=deadline_s)
         if isinstance(answer, Done):
             self.has_model = bool(answer.value["has_model"])
             manifests = answer.value["states"]
             self.states = States(manifests, self._states_dir if manifests else None)
-        return answer
+            self._problem = payload if self.has_model else None
+        return _told(answer)
 
     def prepare(
         self, spec: CaseSpec, *, deadline_s: float = PREPARE_S
     ) -> ReferenceNumbers | CandidateFailed | WorkerDied:
         """Compute a case's reference. The spec in the result may differ: `positive`."""
-        answer = self._child.call("prepare", {"spec": asdict(spec)}, deadline_s=deadline_s)
+        answer = self._ask("prepare", {"spec": asdict(spec)}, deadline_s=deadline_s)
         return _reference(answer.value) if isinstance(answer, Done) else answer
 
     def measure(
@@ -105,12 +115,38 @@ class Judge:
             "directory": str(directory),
             "is_parent": is_parent,
         }
-        answer = self._child.call("measure", payload, deadline_s=deadline_s)
+        answer = self._ask("measure", payload, deadline_s=deadline_s)
         return _check(spec, label, ran, answer.value) if isinstance(answer, Done) else answer
+
+    def _ask(self, command: str, payload: Mapping[str, Any], *, deadline_s: float) -> Answer:
+        """One request; where the process dies of it, once more in another.
+
+        Not where it hung, nor without a reference: only the dead one had the parent's outputs.
+        """
+        answer = self._once(command, payload, deadline_s)
+        if isinstance(answer, WorkerDied) and answer.how is not Death.TIMEOUT:
+            answer = self._once(command, payload, deadline_s)
+        return _told(answer)
+
+    def _once(self, command: str, payload: Mapping[str, Any], deadline_s: float) -> Answer:
+        if not self._child.alive and self._problem is not None:
+            self._child = self._start()
+            loaded = self._child.call("load", self._problem, deadline_s=PREPARE_S)
+            if not isinstance(loaded, Done):
+                return loaded
+        return self._child.call(command, payload, deadline_s=deadline_s)
 
     def close(self) -> None:
         self._child.close()
         shutil.rmtree(self._states_dir, ignore_errors=True)
+
+
+def _told(answer: Answer) -> Answer:
+    """An answer that names the judge where it died, and blames no program for it."""
+    if not isinstance(answer, WorkerDied):
+        return answer
+    reason = f"the process that judges outputs died: {answer.reason}"
+    return replace(answer, reason=reason, blames_program=False)
 
 
 def failed_check(spec: CaseSpec, label: str, answer: CandidateFailed | WorkerDied) -> CheckNumbers:

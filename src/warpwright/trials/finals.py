@@ -106,7 +106,7 @@ def decide_on(table: Table, source: str, *, call_us: float, minimum: Minimum, tr
     leaves it open. `call_us`: the parent's time a call. Raises ParentFailedError.
     """
     name, looks = digest(source), table.budget.looks
-    seed = int(table.once(f"plan {name}", _draw_seed, {})["seed"])
+    seed = int(table.once(f"plan {name}", _draw_seed, _draw_seed())["seed"])
     plan = plan_finalists(table.budget, [ANSWER], call_us, seed=seed)
     bursts: list[Burst] = []
     for done, groups in pairwise((0, *looks)):

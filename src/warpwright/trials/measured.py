@@ -8,6 +8,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from statistics import median
 
+from pydantic import TypeAdapter
+
 from warpwright.drafting import own_outputs_differ
 from warpwright.measure.family import choose_finalists
 from warpwright.measure.light import Light, against_light, light_floor
@@ -26,6 +28,7 @@ from warpwright.types.trial import ConfigTrial, Trial
 from warpwright.types.verdict import GateReport, Status
 
 FULL_SIZE = "accuracy at full size"
+CHOSEN = TypeAdapter(dict[str, Config])
 Key = tuple[str, Config]  # a kernel's name and one of its configs
 
 
@@ -122,7 +125,8 @@ def measure_configs(table: Table, study: Study, plans: Sequence[ConfigPlan]) -> 
     """Screen every config that the plans keep. Raises ParentFailedError."""
     with Screening(table) as screening:
         screening.start()
-        entrants = entrants_of(study, plans, screening.chosen)
+        chosen = settle_chosen(table, screening.chosen)
+        entrants = entrants_of(study, plans, chosen)
         table.tell(
             "screen",
             f"measuring {len(entrants)} configs beside the parent on {card(table.bench.gpu)}",
@@ -131,7 +135,17 @@ def measure_configs(table: Table, study: Study, plans: Sequence[ConfigPlan]) -> 
     trial = Trial(table.bench.gpu, table.budget.name, configs=trials, resumed=table.session.resumed)
     by_key = {(entrant.kernel, entrant.config): entrant for entrant in entrants}
     timed = {plan.kernel: _timed(table, plan.kernel, trials) for plan in plans}
-    return MeasuredConfigs(table, study, trial, by_key, timed, screening.chosen)
+    return MeasuredConfigs(table, study, trial, by_key, timed, chosen)
+
+
+def settle_chosen(table: Table, chosen: Mapping[str, Config]) -> dict[str, Config]:
+    """What the parent's tuners took when the question was first measured.
+
+    They may choose otherwise in a run that goes on with it. Configs of one kernel would then have
+    been measured with different ones of the others.
+    """
+    ours = CHOSEN.dump_python(dict(chosen), mode="json")
+    return CHOSEN.validate_python(table.once("what the parent's tuners take", lambda: ours, ours))
 
 
 def _screened(

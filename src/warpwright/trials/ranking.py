@@ -92,14 +92,14 @@ def _screened(
     source = first.candidate.program
     names = [label(entry.candidate) for entry in usable]
     key = question_key({"optimize": target, "candidates": names}, source, problem, setup)
-    session, caches = setup.session(key)
+    caches = setup.caches(key)
     tell("measure", "starting workers; the float64 reference at full size")
     with open_bench(problem, source, (), device=setup.device, caches=caches, spares=1) as opened:
         failed = opened.open()
         if failed is not None:
             return why(failed)
         opened.full_size.parent_runs.clear()
-        table = Table(opened, session, setup.budget, tell)
+        table = Table(opened, setup.session(key, opened.gpu), setup.budget, tell)
         try:
             with Screening(table) as screening:
                 screening.start()

@@ -43,6 +43,7 @@ class Screening:
         self._table = table
         self._parent: Worker | None = None
         self._call_us = 0.0
+        self._numbers: dict[str, int] = {}  # of each entrant's first worker; 0 is the parent's
         self.chosen: dict[str, Config] = {}
 
     def __enter__(self) -> Screening:
@@ -77,6 +78,7 @@ class Screening:
         known = self._table.session.finished()
         new = [entrant for entrant in entrants if _item(entrant) not in known]
         self._table.compile_ahead([bench.program(e.source, e.pins) for e in new])
+        self._numbers = {entrant.name: number for number, entrant in enumerate(entrants, 1)}
         trials = []
         for number, entrant in enumerate(entrants, 1):
             result = self._table.once(
@@ -96,16 +98,16 @@ class Screening:
     ) -> tuple[ConfigTrial, ...]:
         """Time those near the best of what `run` found in other workers, until the order is clear.
 
-        Returns all trials, with what was added to some. Raises ParentFailedError.
+        `entrants`: some of those that `run` had. Returns their trials, with what was added to some.
+        Raises ParentFailedError.
         """
         found = dict(zip((entrant.name for entrant in entrants), trials, strict=True))
-        numbers = {entrant.name: number for number, entrant in enumerate(entrants, 1)}
         by_name = {entrant.name: entrant for entrant in entrants}
         for screening in range(2, self._table.budget.screenings + 1):
             pairs = {name: pairs_of(trial) for name, trial in found.items() if not trial.failure}
             again = choose_again(pairs, self._table.budget)
             for place, name in enumerate(again, 1):
-                number = numbers[name] + (screening - 1) * len(entrants)
+                number = self._numbers[name] + (screening - 1) * len(self._numbers)
                 result = self._table.once(
                     f"{_item(by_name[name])} ({screening})",
                     lambda name=name, number=number: self._time(by_name[name], number),  # type: ignore[misc]

@@ -44,20 +44,29 @@ class TrialSetup:
     state: Path
     budget: Budget = DEFAULT
     device: str = "cuda"
-    _open: list[tuple[Session, Path]] = field(default_factory=list)
+    _sessions: list[Session] = field(default_factory=list)
+    _caches: list[Path] = field(default_factory=list)
 
-    def session(self, question: str) -> tuple[Session, Path]:
-        """The ledger's session for a question, and the directory of its Triton caches."""
-        session = Ledger(self.state).session(question)
-        caches = self.state / "triton" / question[:32]
-        self._open.append((session, caches))
-        return session, caches
+    def caches(self, question: str) -> Path:
+        """The directory of a question's Triton caches."""
+        directory = self.state / "triton" / question[:32]
+        self._caches.append(directory)
+        return directory
+
+    def session(self, question: str, gpu: MeasuredGpu | None) -> Session:
+        """The ledger's session for a question on this very card, with its driver."""
+        where = "" if gpu is None else f" on {gpu.name} {gpu.uuid}, driver {gpu.driver}"
+        session = Ledger(self.state).session(f"{question}{where}")
+        self._sessions.append(session)
+        return session
 
     def conclude(self) -> None:
-        for session, caches in self._open:
+        for session in self._sessions:
             session.close()
+        for caches in self._caches:
             shutil.rmtree(caches, ignore_errors=True)
-        self._open.clear()
+        self._sessions.clear()
+        self._caches.clear()
 
 
 @dataclass
@@ -82,25 +91,30 @@ class Table:
 
     def compile_ahead(self, programs: Sequence[Program]) -> None:
         """Fill the programs' Triton caches, several at a time. What fails shows when it is run."""
-        if self.bench.device == "cpu" or not programs:
-            return
-        cores = split_cores().other
-        count = min(MAX_COMPILERS, len(programs), max(1, len(cores or (0, 0)) // 2))
-        self.tell("compile", f"compiling {len(programs)} programs ahead, {count} at a time")
-        rows = [programs[number::count] for number in range(count)]
-        with ThreadPoolExecutor(max_workers=count) as pool:
-            list(pool.map(lambda row: self._compile(row, cores), rows))
+        compile_ahead(self.bench.device, programs, self.tell)
 
-    def _compile(self, programs: Sequence[Program], cores: Sequence[int] | None) -> None:
-        worker = Worker(self.bench.device, cores=cores)
-        try:
-            for program in programs:
-                worker.compile(program, deadline_s=COMPILE_S)
-                if not worker.healthy:
-                    worker.close()
-                    worker = Worker(self.bench.device, cores=cores)
-        finally:
-            worker.close()
+
+def compile_ahead(device: str, programs: Sequence[Program], tell: Listener) -> None:
+    if device == "cpu" or not programs:
+        return
+    cores = split_cores().other
+    count = min(MAX_COMPILERS, len(programs), max(1, len(cores or (0, 0)) // 2))
+    tell("compile", f"compiling {len(programs)} programs ahead, {count} at a time")
+    rows = [programs[number::count] for number in range(count)]
+    with ThreadPoolExecutor(max_workers=count) as pool:
+        list(pool.map(lambda row: _compile(device, row, cores), rows))
+
+
+def _compile(device: str, programs: Sequence[Program], cores: Sequence[int] | None) -> None:
+    worker = Worker(device, cores=cores)
+    try:
+        for program in programs:
+            worker.compile(program, deadline_s=COMPILE_S)
+            if not worker.healthy:
+                worker.close()
+                worker = Worker(device, cores=cores)
+    finally:
+        worker.close()
 
 
 @contextmanager
@@ -115,15 +129,14 @@ def open_table(
     parent = study.view.source
     kernels = tuple(study.trace.kernels)
     key = question_key(question, parent, study.problem, setup)
-    session, caches = setup.session(key)
+    caches = setup.caches(key)
     with open_bench(
         study.problem, parent, kernels, device=setup.device, caches=caches, spares=3, tell=tell
     ) as bench:
-        table = Table(bench, session, setup.budget, tell)
         tell("measure", "starting workers")
         own = _own_pins(study)
         failed = bench.open(
-            lambda: table.compile_ahead([bench.program(parent, pins) for pins in own]),
+            lambda: compile_ahead(setup.device, [bench.program(parent, p) for p in own], tell),
             own,
             beside=_is_light(study),
         )
@@ -131,10 +144,11 @@ def open_table(
         if reason is not None:
             yield f"the parent cannot be measured here: {reason}"
             return
+        session = setup.session(key, bench.gpu)
         if session.resumed:
             done = len(session.finished())
             tell("measure", f"an earlier run was interrupted: {done} finished steps are kept")
-        yield table
+        yield Table(bench, session, setup.budget, tell)
 
 
 def _is_light(study: Study) -> bool:
@@ -147,7 +161,7 @@ def _parent_failed(bench: Bench) -> str | None:
     """Why the parent has no output on the problem's own inputs; None where it has."""
     runs = [run for run in bench.full_size.parent_runs if run.case == CASES[0]]
     if not runs:
-        return "it was not run"
+        return f"its output cannot be judged: {bench.full_size.left_out.get(CASES[0], 'unknown')}"
     return None if runs[0].outputs is not None else runs[0].reason or runs[0].outcome
 
 
