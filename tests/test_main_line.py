@@ -10,11 +10,12 @@ import pytest
 from warpwright import api
 from warpwright.data.gpus import find_gpu
 from warpwright.data.stages import find_stage
-from warpwright.formats.request import render_request
+from warpwright.formats.request import parse_request, render_request
 from warpwright.report.explanation import explain
 from warpwright.report.record import answer_record
 from warpwright.report.schema import AnswerRecord
 from warpwright.source.view import read_program
+from warpwright.specialist import foreign_kernel_findings
 from warpwright.types.answer import Answer, Decision
 from warpwright.types.config import Config
 from warpwright.types.request import KernelProfile, Profile, Request
@@ -332,8 +333,9 @@ def test_kernels_of_libraries_in_the_profile_are_told_and_left_out() -> None:
     entry = '"product_kernel": {'
     assert text.count(entry) == 1
     mixed = text.replace(entry, '"ampere_sgemm_128x64_nn": {"launch__grid_size": 9}, ' + entry)
-    (finding,) = [f for f in api.answer(mixed).study.findings if f.id == "foreign-kernel"]
+    (finding,) = foreign_kernel_findings(parse_request(mixed), ["product_kernel"])
     assert "ampere_sgemm_128x64_nn" in finding.text
+    assert foreign_kernel_findings(parse_request(text), ["product_kernel"]) == ()
 
 
 def test_without_a_reference_own_configs_that_differ_are_told() -> None:

@@ -14,6 +14,7 @@ from types import ModuleType
 import pytest
 
 from warpwright import api
+from warpwright.ledger import Claim
 from warpwright.measure.budget import QUICK, Budget
 from warpwright.measure.minimum import Minimum
 from warpwright.sandbox.cache import toolchain_versions
@@ -116,7 +117,7 @@ def test_a_faster_program_is_accepted_and_its_samples_are_kept(
     budget = replace(SMALL, looks=(3, 5))
     with table_for(study, tmp_path, budget) as table:
         for _ in range(2):  # as two runs leave it that died while they drew their plan
-            assert table.session.claim(f"plan {digest(fast)}").to_do
+            assert table.session.claim(f"plan {digest(fast)}") == Claim()
         final = decide_on(table, fast, call_us=900.0, minimum=Minimum(1.0, 2.0), tried=3)
     assert final.comparison is not None
     assert final.comparison.outcome is Outcome.ACCEPT, final.comparison
