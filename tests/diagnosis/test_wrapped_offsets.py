@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from warpwright.diagnosis.wrapped_offsets import WrappedOffset, wrapped_offset
@@ -196,5 +196,11 @@ WORDS = [
 
 
 @given(st.lists(st.sampled_from(WORDS), max_size=20))
+@example(
+    [
+        "%at = tt.reshape %lane : tensor<8xi32> -> tensor<2x4xi32>",
+        "%all = arith.addi %at, %lane : tensor<8xi32>",
+    ]
+)
 def test_no_text_makes_it_fail(lines: list[str]) -> None:
     found("\n".join([*lines, ""]))

@@ -64,7 +64,9 @@ def lanes_of(operation: IrOperation, operands: Sequence[Lanes | None]) -> Lanes 
     known = [operand for operand in operands if operand is not None]
     if not known or len(known) < len(operands):
         return _half_known(operation, operands)
-    made = _shaped(operation, known, kind) or _computed(operation, known, kind)
+    made = _shaped(operation, known, kind)
+    if made is None and len({lanes.ideal.shape for lanes in known} - {()}) <= 1:
+        made = _computed(operation, known, kind)  # other shapes: text that no compiler printed
     return None if made is None or made.ideal.shape != kind.shape else made
 
 
