@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import time
 from functools import partial
 from pathlib import Path
@@ -36,6 +37,25 @@ def test_workers_are_used_again_and_dead_ones_replaced(workshop: ModuleType) -> 
         assert pool.take() is not first
         for worker in started:
             worker.close()
+
+
+@pytest.mark.triton
+def test_what_died_while_it_waited_is_not_handed_out(workshop: ModuleType) -> None:
+    """A program that gets it would be told to have been killed."""
+    with WorkerPool(workshop.small_worker, spares=1) as pool:
+        spare, used = pool.take(fresh=True), pool.take(fresh=True)
+        assert isinstance(used.ready(), Done)
+        pool.give_back(used)
+        pool.give_back(spare)
+        for worker in (used, spare, *pool._spares):
+            os.kill(worker.pid, signal.SIGKILL)
+        deadline = time.monotonic() + 5
+        while any(worker.healthy for worker in (used, spare, *pool._spares)):
+            assert time.monotonic() < deadline
+            time.sleep(0.001)
+        taken = pool.take()
+        assert isinstance(taken.load(workshop.program()), Done)
+        pool.give_back(taken)
 
 
 @pytest.mark.triton

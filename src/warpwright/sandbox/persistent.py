@@ -115,12 +115,16 @@ class PersistentChild:
 
     @property
     def alive(self) -> bool:
-        """Whether it may be asked again."""
-        return self.death is None and not self._closed
+        """Whether it may be asked again: it was not buried, and its process has not ended."""
+        return not self._buried and self._process.poll() is None
+
+    @property
+    def _buried(self) -> bool:
+        return self.death is not None or self._closed
 
     def ready(self) -> Answer:
         """Wait until it has started; `facts` then holds what it said of itself."""
-        if self._is_ready or not self.alive:
+        if self._is_ready or self._buried:
             return self.death or Done(self.facts)
         answer = self._wait(0, self._started, self._started + self.limits.start_s)
         if isinstance(answer, Done):

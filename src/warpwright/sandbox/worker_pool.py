@@ -77,13 +77,22 @@ class WorkerPool:
         with self._lock:
             if self._closed:
                 raise ValueError("the pool is closed")
-            if not fresh and self._used:
-                return self._used.popleft()
-            worker = self._spares.popleft() if self._spares else self._start()
+            if not fresh and (used := self._next_alive(self._used)) is not None:
+                return used
+            worker = self._next_alive(self._spares) or self._start()
         if self._cores is not None:
             worker.move_to(self._cores)
         self._fill()
         return worker
+
+    def _next_alive(self, workers: deque[Worker]) -> Worker | None:
+        """The first that did not die while it waited, where one is left."""
+        while workers:
+            worker = workers.popleft()
+            if worker.healthy:
+                return worker
+            self._get_rid_of(worker)
+        return None
 
     def give_back(self, worker: Worker) -> None:
         """Keep a healthy worker for the next program, unless there are enough; get rid of any
@@ -93,6 +102,10 @@ class WorkerPool:
             if worker.healthy and room and not self._closed:
                 self._used.append(worker)
                 return
+            self._get_rid_of(worker)
+
+    def _get_rid_of(self, worker: Worker) -> None:
+        """Close it beside what goes on. With the lock held."""
         thread = threading.Thread(target=worker.close)
         thread.start()
         self._closing = [other for other in self._closing if other.is_alive()] + [thread]
