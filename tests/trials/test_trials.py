@@ -5,6 +5,8 @@ The interpreter's time goes with the number of blocks, so larger blocks are real
 
 from __future__ import annotations
 
+import os
+import signal
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
@@ -18,6 +20,7 @@ from warpwright.ledger import Claim
 from warpwright.measure.budget import QUICK, Budget
 from warpwright.measure.minimum import Minimum
 from warpwright.sandbox.cache import toolchain_versions
+from warpwright.sandbox.worker import Worker
 from warpwright.source.view import read_program
 from warpwright.study import Subject, Workbench, study_program
 from warpwright.trials.apart import measure_apart
@@ -31,6 +34,7 @@ from warpwright.types.measurement import MeasuredGpu, Outcome
 from warpwright.types.shapes import Problem
 from warpwright.types.study import Study
 from warpwright.types.verdict import Status
+from warpwright.types.worker import Answer
 
 pytestmark = pytest.mark.triton
 
@@ -109,6 +113,24 @@ def test_screening_tells_faster_wrong_and_hanging_configs_apart(
     assert faster.accuracy is not None and faster.accuracy.status is Status.PASS
     assert failing.wrong and failing.gain_pct is None
     assert dying.failure is not None and "SIGABRT" in dying.failure
+
+
+def test_another_worker_takes_the_place_of_the_parents_that_was_killed_from_outside(
+    workshop: ModuleType, study: Study, slow: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with table_for(study, tmp_path) as table, Screening(table) as screening:
+        screening.start()
+        first, warm_up = screening._parent, table.bench.warm_up
+        assert first is not None
+
+        def killing(worker: Worker, seconds: float) -> Answer:  # just before the bursts
+            if first.healthy:
+                os.kill(first.pid, signal.SIGKILL)
+            return warm_up(worker, seconds)
+
+        monkeypatch.setattr(table.bench, "warm_up", killing)
+        (trial,) = screening.run([entrant(workshop, slow, 2048)])
+    assert trial.failure is None and trial.gain_pct is not None
 
 
 def test_a_faster_program_is_accepted_and_its_samples_are_kept(

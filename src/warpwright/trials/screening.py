@@ -23,7 +23,7 @@ from warpwright.types.config import Config
 from warpwright.types.measurement import Burst, BurstPair
 from warpwright.types.trial import ConfigTrial
 from warpwright.types.verdict import CheckResult, Status
-from warpwright.types.worker import Done
+from warpwright.types.worker import Done, WorkerDied
 
 SCREENED_CASES = ("problem", "outliers")
 """Kinds of data at full size for each config; those that are handed out see every kind."""
@@ -34,6 +34,10 @@ CHECK = TypeAdapter(CheckResult)
 
 class ParentFailedError(Exception):
     """The parent, which ran before, does not run any more. The text says how."""
+
+
+class ParentLostError(ParentFailedError):
+    """The parent's worker was killed by something else: another may take its place."""
 
 
 class Screening:
@@ -163,9 +167,16 @@ class Screening:
             warm = bench.warm_up(worker, budget.warm_up_us / 1e6)
             if not isinstance(warm, Done):
                 return {**found, "failure": why(warm)}
-            return {**found, **self._bursts(worker, number)}
+            return {**found, **self._beside_parent(worker, number)}
         finally:
             bench.pool.give_back(worker)
+
+    def _beside_parent(self, worker: Worker, number: int) -> dict[str, Any]:
+        try:
+            return self._bursts(worker, number)
+        except ParentLostError:
+            self.start()
+            return self._bursts(worker, number)
 
     def _bursts(self, worker: Worker, number: int) -> dict[str, Any]:
         assert self._parent is not None
@@ -180,7 +191,8 @@ class Screening:
             burst = bench.burst(who, step.seat.program, seat, step.calls, order=step.order)
             if not isinstance(burst, Burst):
                 if not ours:
-                    raise ParentFailedError(why(burst))
+                    lost = isinstance(burst, WorkerDied) and not burst.blames_program
+                    raise (ParentLostError if lost else ParentFailedError)(why(burst))
                 return {"failure": f"while it was timed: {why(burst)}"}
             bursts.append(burst)
         usable = screened_gain_pct(pair_up(plan, bursts).candidates[CANDIDATE]) is not None
