@@ -155,7 +155,10 @@ HOSTILE = {
 
 
 @pytest.mark.triton
-@pytest.mark.parametrize("name", HOSTILE)
+@pytest.mark.parametrize(
+    "name",
+    [pytest.param(n, marks=pytest.mark.slow) if n == "loops" else n for n in HOSTILE],
+)
 def test_a_program_that_misbehaves_at_import_is_told_apart(
     name: str, warpwright: Command, request_text: str, tmp_path: Path
 ) -> None:

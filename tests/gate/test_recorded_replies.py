@@ -140,6 +140,7 @@ def test_about_half_of_the_tuning_replies_obey_their_rules(cases_dir: Path) -> N
     assert 0.35 < refused / len(statuses) < 0.6
 
 
+@pytest.mark.slow
 def test_replies_that_ran_are_refused_for_rules_and_names_with_few_exceptions(
     cases_dir: Path,
 ) -> None:
@@ -156,6 +157,7 @@ def test_replies_that_ran_are_refused_for_rules_and_names_with_few_exceptions(
     assert len(others) <= 0.03 * working, others
 
 
+@pytest.mark.slow
 def test_every_parent_unchanged_passes_its_own_stage(cases_dir: Path) -> None:
     for row in rows(cases_dir):
         request = parse_request(row["request"])

@@ -154,6 +154,7 @@ def test_kernels_that_depend_on_the_sizes_are_not_claimed() -> None:
     assert trace_symbolic(source).known["filters"]["size"] == 3
 
 
+@pytest.mark.slow
 def test_it_never_takes_long() -> None:
     started = time.monotonic()
     trace = trace_symbolic(CHECKED.replace("return y", "import time; time.sleep(60)"))
