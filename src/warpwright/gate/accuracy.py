@@ -9,15 +9,15 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Sequence
 from dataclasses import replace
+from functools import partial
 
 from warpwright.gate.against import (
     PARENT_BREAKS,
     against_parent,
     against_reference,
+    by_degenerate,
+    by_parameters,
     misplaced,
-    of_other_parameters,
-    parent_is_right,
-    shown_wrong,
 )
 from warpwright.gate.conduct import (
     RunLike,
@@ -118,23 +118,20 @@ def _compared(
         equal = all_bits_equal(run.outputs, parent.outputs)
         case = replace(case, bit_equal_to_parent=equal)
     if degenerate is not None:
-        judged = against_reference(case, run, parent, reference, alone=parent is None)
-        ours, theirs = (misplaced(one, reference) for one in (run, parent))
-        wrong = shown_wrong(judged, misplaced=ours, parent_misplaced=theirs)
-        return judged if wrong else replace(case, reason=degenerate, gating=False)
+        return by_degenerate(
+            case,
+            against_reference(case, run, parent, reference, alone=parent is None),
+            degenerate,
+            misplaced=misplaced(run, reference),
+            parent_misplaced=misplaced(parent, reference),
+        )
     if not reference.outputs:
         return against_parent(case, run, parent if parent_ok else None)
     judged = against_reference(
         case, run, parent if parent_ok else None, reference, alone=parent is None
     )
-    if run.parameters_matched or judged.status is Status.PASS or parent_is_right(judged):
-        return judged
-    if parent is None:
-        reason = f"{judged.reason}; but {run.parameters}"
-        return replace(judged, status=Status.NOT_VERIFIED, reason=reason)
-    return of_other_parameters(
-        against_parent(case, run, parent if parent_ok else None), run.parameters
-    )
+    beside = partial(against_parent, case, run, parent if parent_ok else None)
+    return by_parameters(judged, run, None if parent is None else beside)
 
 
 def conclude(cases: Sequence[AccuracyCase]) -> CheckResult:

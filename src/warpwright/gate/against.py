@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
+from typing import Protocol
 
 from warpwright.gate import precision
 from warpwright.gate.conduct import RunLike, fail
@@ -138,63 +139,91 @@ def parent_is_right(case: AccuracyCase) -> bool:
     return case.parent_error is not None and case.parent_error.relative_l2 <= WRONG_L2
 
 
-def shown_wrong(judged: AccuracyCase, *, misplaced: bool, parent_misplaced: bool) -> bool:
-    """Whether an output is wrong even by a reference that cannot show any to be right.
+def by_degenerate(
+    case: AccuracyCase,
+    judged: AccuracyCase,
+    reason: str,
+    *,
+    misplaced: bool,
+    parent_misplaced: bool,
+) -> AccuracyCase:
+    """The verdict by a reference that cannot show any output to be right, and some to be wrong.
 
-    `misplaced`: it has another form, or NaN and Inf in other places than the reference. Else values
-    far off count where the parent's are not; beside a reference of zeros no distance has a scale.
+    `judged`: by that reference. `reason`: why it shows little. `misplaced`: the output has another
+    form, or NaN and Inf in other places than the reference. Else values far off count where the
+    parent's are not; beside a reference of zeros no distance has a scale.
     """
-    if judged.status is not Status.FAIL:
-        return False
-    if misplaced:
-        return not parent_misplaced
     far = judged.error is not None and WRONG_L2 < judged.error.relative_l2 < math.inf
-    return far and parent_is_right(judged)
+    shown = not parent_misplaced if misplaced else far and parent_is_right(judged)
+    wrong = judged.status is Status.FAIL and shown
+    return judged if wrong else replace(case, reason=reason, gating=False)
 
 
-def of_other_parameters(beside: AccuracyCase, parameters: str) -> AccuracyCase:
-    """The verdict beside the parent alone, where neither has the reference's parameters.
+class Parameters(Protocol):
+    """How a run got the reference's parameters."""
 
-    `parameters`: how far they could be matched.
+    @property
+    def parameters(self) -> str: ...
+    @property
+    def parameters_matched(self) -> bool: ...
+
+
+def by_parameters(
+    judged: AccuracyCase, run: Parameters, beside: Callable[[str], AccuracyCase] | None
+) -> AccuracyCase:
+    """The verdict by the reference, where the run's parameters are sure to be the reference's.
+
+    A pass proves a guess at them, and so does a parent that is right. Else the parent, which has
+    the same, can tell: `beside` gives the verdict by it, from what is said of the reference; None
+    where there is no parent.
     """
-    reason = (beside.reason or "").replace(NO_REFERENCE, "not verified against the reference")
-    return replace(beside, reason=f"{reason}: {parameters}")
+    if run.parameters_matched or judged.status is Status.PASS or parent_is_right(judged):
+        return judged
+    if beside is None:
+        reason = f"{judged.reason}; but {run.parameters}"
+        return replace(judged, status=Status.NOT_VERIFIED, reason=reason)
+    return beside(f"not verified against the reference: {run.parameters}")
 
 
-def against_parent(case: AccuracyCase, run: RunLike, parent: RunLike | None) -> AccuracyCase:
-    """No reference: the parent's output is all there is to compare with."""
+def against_parent(
+    case: AccuracyCase, run: RunLike, parent: RunLike | None, unverified: str = NO_REFERENCE
+) -> AccuracyCase:
+    """The parent's output is all there is to compare with. `unverified`: why, in words."""
     assert run.outputs is not None
     if parent is None or parent.outputs is None or parent is run:
-        return replace(case, reason=NO_REFERENCE)
+        return replace(case, reason=unverified)
     form = form_differs(run.outputs, parent.outputs)
     if form is not None:
         return fail(case, f"differs from the parent: {form}")
     if case.bit_equal_to_parent:
-        return replace(case, reason=f"equal to the parent; {NO_REFERENCE}")
+        return replace(case, reason=f"equal to the parent; {unverified}")
     error = ErrorMeasure(0.0, 0.0)
     for got, other in zip(run.outputs, parent.outputs, strict=True):
         positions = nonfinite_differs(got, other, other)
         if positions is not None:
-            return nonfinite_apart(case, positions, parent_finite=not nothing_finite(other.data))
+            finite = not nothing_finite(other.data)
+            return nonfinite_apart(case, positions, unverified, parent_finite=finite)
         error = max(error, distance(got, other), key=lambda item: item.relative_l2)
-    return apart(case, error)
+    return apart(case, error, unverified)
 
 
-def nonfinite_apart(case: AccuracyCase, positions: str, *, parent_finite: bool) -> AccuracyCase:
+def nonfinite_apart(
+    case: AccuracyCase, positions: str, unverified: str, *, parent_finite: bool
+) -> AccuracyCase:
     """The verdict on NaN and Inf in other places than the parent's, without a reference.
 
     `parent_finite`: whether the parent's output has any finite element.
     """
     if case.distribution == NONFINITE:  # the parent may be the one that loses a NaN
-        reason = f"reported only, {NO_REFERENCE}; apart from the parent, {positions}"
+        reason = f"reported only, {unverified}; apart from the parent, {positions}"
         return replace(case, gating=False, reason=reason)
     if not parent_finite:
-        reason = f"the parent gives nothing but NaN or Inf here; {NO_REFERENCE}"
+        reason = f"the parent gives nothing but NaN or Inf here; {unverified}"
         return replace(case, reason=reason)
     return fail(case, f"differs from the parent: {positions}")
 
 
-def apart(case: AccuracyCase, error: ErrorMeasure) -> AccuracyCase:
+def apart(case: AccuracyCase, error: ErrorMeasure, unverified: str) -> AccuracyCase:
     """The verdict on a distance from the parent's output, without a reference."""
     case = replace(case, error=error)
     # Terms that cancel leave little but rounding, and nothing here tells how much.
@@ -202,4 +231,4 @@ def apart(case: AccuracyCase, error: ErrorMeasure) -> AccuracyCase:
     if not error.relative_l2 <= limit:
         return fail(case, f"differs from the parent: relative error {error.relative_l2:.2g}")
     away = f"{error.relative_l2:.2g} away from the parent"
-    return replace(case, reason=f"{away}; {NO_REFERENCE}")
+    return replace(case, reason=f"{away}; {unverified}")

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
+from functools import partial
 
 from warpwright.gate import precision
 from warpwright.gate.against import (
@@ -15,11 +16,10 @@ from warpwright.gate.against import (
     NONFINITE,
     WRONG_L2,
     apart,
+    by_degenerate,
+    by_parameters,
     judged_case,
     nonfinite_apart,
-    of_other_parameters,
-    parent_is_right,
-    shown_wrong,
 )
 from warpwright.gate.conduct import launched_all, unasked_change
 from warpwright.gate.outputs import (
@@ -122,16 +122,17 @@ def _judge(
     if stopped is not None:
         return stopped
     if degenerate is not None:
-        judged = _against_reference(case, run, parent, reference)
-        ours, theirs = (_misplaced(one, reference) for one in (run, parent))
-        wrong = shown_wrong(judged, misplaced=ours, parent_misplaced=theirs)
-        return judged if wrong else replace(case, reason=degenerate, gating=False)
+        return by_degenerate(
+            case,
+            _against_reference(case, run, parent, reference),
+            degenerate,
+            misplaced=_misplaced(run, reference),
+            parent_misplaced=_misplaced(parent, reference),
+        )
     if not reference.outputs:
         return _against_parent(case, run)
     judged = _against_reference(case, run, parent, reference)
-    if run.parameters_matched or judged.status is Status.PASS or parent_is_right(judged):
-        return judged
-    return of_other_parameters(_against_parent(case, run), run.parameters)
+    return by_parameters(judged, run, partial(_against_parent, case, run))
 
 
 def _fail(case: AccuracyCase, reason: str) -> AccuracyCase:
@@ -241,15 +242,17 @@ def _ungated(case: AccuracyCase, outputs: Sequence[OutputNumbers]) -> AccuracyCa
     return replace(case, gating=False, reason=f"reported only, the parent differs here: {found}")
 
 
-def _against_parent(case: AccuracyCase, run: CheckNumbers) -> AccuracyCase:
-    """No reference: the distance from the parent's output is all there is."""
+def _against_parent(
+    case: AccuracyCase, run: CheckNumbers, unverified: str = NO_REFERENCE
+) -> AccuracyCase:
+    """The distance from the parent's output is all there is. `unverified`: why, in words."""
     if run.apart is None and run.bit_equal_to_parent is False:
         return _fail(case, "differs from the parent: outputs of another form")
     if run.apart is None:
-        return replace(case, reason=NO_REFERENCE)
+        return replace(case, reason=unverified)
     if run.bit_equal_to_parent:
-        return replace(case, error=run.apart, reason=f"equal to the parent; {NO_REFERENCE}")
+        return replace(case, error=run.apart, reason=f"equal to the parent; {unverified}")
     if (wrong := run.apart_nonfinite) is not None:
         text = nonfinite_text("output", wrong.count, wrong.size, wrong.place)
-        return nonfinite_apart(case, text, parent_finite=run.parent_finite)
-    return apart(case, run.apart)
+        return nonfinite_apart(case, text, unverified, parent_finite=run.parent_finite)
+    return apart(case, run.apart, unverified)
