@@ -26,7 +26,7 @@ def bench(workshop: ModuleType) -> Iterator[Bench]:
 
 def test_a_renamed_copy_passes_bit_by_bit(bench: Bench, workshop: ModuleType) -> None:
     worker = bench.pool.take()
-    checked = bench.check(worker, bench.program(workshop.PROGRAM + "\n# a copy\n"))
+    checked = bench.full_size.check(worker, bench.program(workshop.PROGRAM + "\n# a copy\n"))
     bench.pool.give_back(worker)
     assert checked.result.status is Status.PASS, checked
     assert len(checked.cases) == 7
@@ -35,7 +35,9 @@ def test_a_renamed_copy_passes_bit_by_bit(bench: Bench, workshop: ModuleType) ->
 
 def test_a_wrong_program_fails(bench: Bench, workshop: ModuleType) -> None:
     worker = bench.pool.take()
-    checked = bench.check(worker, bench.program(workshop.PROGRAM.replace("x * w + b", "x * w - b")))
+    checked = bench.full_size.check(
+        worker, bench.program(workshop.PROGRAM.replace("x * w + b", "x * w - b"))
+    )
     bench.pool.give_back(worker)
     assert checked.result.status is Status.FAIL  # zero biases: only the perturbed state shows it
     failed = [case.distribution for case in checked.cases if case.status is Status.FAIL]
@@ -54,8 +56,10 @@ def test_a_parameter_that_is_left_open_gets_values_that_show_what_is_wrong(
     with open_bench(shapes, left_open, [workshop.KERNEL], device="cpu", spares=0) as bench:
         assert bench.open() is None
         worker = bench.pool.take(fresh=True)
-        same = bench.check(worker, bench.program(left_open))
-        wrong = bench.check(worker, bench.program(left_open.replace("x * w + b", "x * w - b")))
+        same = bench.full_size.check(worker, bench.program(left_open))
+        wrong = bench.full_size.check(
+            worker, bench.program(left_open.replace("x * w + b", "x * w - b"))
+        )
         bench.pool.give_back(worker)
     assert [case.bit_equal_to_parent for case in same.cases if case.gating] == [True] * 5
     assert wrong.result.status is Status.FAIL
@@ -73,7 +77,7 @@ def test_a_program_for_one_batch_size_fails_where_the_parent_takes_others(
     bench: Bench, workshop: ModuleType
 ) -> None:
     worker = bench.pool.take()
-    checked = bench.check(worker, bench.program(for_one_batch(workshop)))
+    checked = bench.full_size.check(worker, bench.program(for_one_batch(workshop)))
     bench.pool.give_back(worker)
     failed = [case for case in checked.cases if case.status is Status.FAIL]
     assert [(case.distribution, case.inputs) for case in failed] == [
@@ -87,7 +91,7 @@ def test_a_parent_for_one_batch_size_asks_no_other_of_a_candidate(workshop: Modu
     with open_bench(problem, parent, [workshop.KERNEL], device="cpu", spares=0) as bench:
         assert bench.open() is None
         worker = bench.pool.take()
-        checked = bench.check(worker, bench.program(parent + "# a copy"))
+        checked = bench.full_size.check(worker, bench.program(parent + "# a copy"))
         bench.pool.give_back(worker)
     assert checked.result.status is Status.PASS, checked
     assert "smaller batch" not in [case.distribution for case in checked.cases]
@@ -98,14 +102,16 @@ def test_a_program_that_dies_is_told_and_the_pool_gives_another_worker(
 ) -> None:
     worker = bench.pool.take()
     crash = workshop.program("import os; os.abort()").source
-    checked = bench.check(worker, bench.program(crash))
+    checked = bench.full_size.check(worker, bench.program(crash))
     assert isinstance(checked.failure, WorkerDied)
     assert checked.failure.how is Death.ABORT
     assert checked.result.status is Status.FAIL
     bench.pool.give_back(worker)
     other = bench.pool.take()
     assert other is not worker
-    assert bench.check(other, bench.program(workshop.PROGRAM)).result.status is Status.PASS
+    assert (
+        bench.full_size.check(other, bench.program(workshop.PROGRAM)).result.status is Status.PASS
+    )
     bench.pool.give_back(other)
 
 

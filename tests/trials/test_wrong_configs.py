@@ -84,3 +84,15 @@ def test_without_a_reference_configs_that_differ_are_told_and_none_is_taken_for_
     assert answer.decision is Decision.KEPT
     assert "own configs give different outputs" in answer.reason
     assert "BLOCK=512" in answer.reason
+
+
+def test_with_other_parameters_than_the_references_no_config_is_shown_wrong(
+    workshop: ModuleType, halved: str, tmp_path: Path
+) -> None:
+    """All that is known is that its configs differ, as without a reference."""
+    named = "self.weight = nn.Parameter(torch.randn(columns))"
+    assert named in halved
+    other = halved.replace(named, "self.weight = nn.Parameter(torch.rand(1, columns))")
+    answer = answered(other, Problem(source=workshop.PROBLEM), tmp_path)
+    assert answer.decision is Decision.KEPT, answer.reason
+    assert "own configs give different outputs" in answer.reason

@@ -20,6 +20,7 @@ from warpwright.types.request import KernelProfile, MetricValue, Profile
 
 SECTION = "[NCU PROFILING METRICS]"
 NO_METRICS = "No metrics available."
+NEAR = 0.85  # of two names' letters in common: a slip of the pen
 
 _NO_VALUE = frozenset({"", "n/a", "na", "nan", "null", "none", "-", "inf", "-inf"})
 _NONE_TAKEN = re.compile(
@@ -231,9 +232,6 @@ def retired_metrics(names: Iterable[str]) -> tuple[RetiredMetric, ...]:
     """Those of the names that no supported GPU has, with their successors, each once."""
     found = (retired_metric(name) for name in names)
     return tuple(dict.fromkeys(retired for retired in found if retired is not None))
-
-
-NEAR = 0.85  # of two names' letters in common: a slip of the pen
 
 
 def is_kernel_of(profiled: str, kernel: str) -> bool:

@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from warpwright.measuring.full_size import Checked, Failure, FullSize, secret_seed
+from warpwright.measuring.full_size import Failure, FullSize, secret_seed
 from warpwright.sandbox.conditions import ConditionsReader
 from warpwright.sandbox.judge import Judge
 from warpwright.sandbox.worker import Program, Worker, cache_directory
@@ -58,14 +58,14 @@ class Bench:
         loaded = self.judge.load(self.problem, seed=self.seed)
         if not isinstance(loaded, Done):
             return loaded
-        with ThreadPoolExecutor(max_workers=1) as pool:
-            compiling = None if ahead is None else pool.submit(ahead)
-            if compiling is not None and not beside:
+        ahead = ahead or (lambda: None)
+        with ThreadPoolExecutor(max_workers=1) as other:
+            compiling = other.submit(ahead)
+            if not beside:
                 compiling.result()
             self.tell("measure", "the float64 reference at full size, on each kind of data")
             died = self.full_size.make_references()
-            if compiling is not None:
-                compiling.result()
+            compiling.result()
         if died is not None:
             return died
         self.tell("measure", "the parent at full size")
@@ -92,17 +92,6 @@ class Bench:
             states=self.judge.states,
             cache_dir=cache_directory(self.caches, source),
         )
-
-    def check(
-        self,
-        worker: Worker,
-        program: Program,
-        label: str = "as launched",
-        cases: Sequence[str] | None = None,
-        required_kernels: Sequence[str] | None = None,
-    ) -> Checked:
-        """The verdict on a program at full size (`FullSize.check`). It stays loaded."""
-        return self.full_size.check(worker, program, label, cases, required_kernels)
 
     def check_kept(
         self, worker: Worker, label: str, parent: Worker | None = None

@@ -87,18 +87,29 @@ class FullSize:
                 self.left_out[spec.name] = reference.skipped
         return None
 
+    @property
+    def parent_is_right(self) -> bool | None:
+        """Whether the parent's output on the problem's own inputs is the reference's, if imprecise.
+
+        Only then is an output that differs wrong by the reference. None: no reference, or no run.
+        """
+        return self._right(self.parent_runs)
+
+    def _right(self, runs: Sequence[CheckNumbers]) -> bool | None:
+        first = next((ref for ref in self.references if ref.name == CASES[0] and ref.outputs), None)
+        found = next((run for run in runs if run.case == CASES[0]), None)
+        return None if first is None or found is None else not is_wrong(found, first)
+
     def _settle_on_a_right_config(self, worker: Worker, own: Sequence[Program]) -> None:
         """Where the parent's tuner took a config that is wrong, judge by one that is right.
 
         Else the wrong output would excuse all that are wrong like it.
         """
-        first = next((ref for ref in self.references if ref.name == CASES[0] and ref.outputs), None)
-        taken = [run for run in self.parent_runs if run.case == CASES[0]]
-        if first is None or not taken or len(own) < 2 or not is_wrong(taken[0], first):
+        if self.parent_is_right is not False or len(own) < 2:
             return
         for program in own:
             runs, failure = self._runs(worker, program, False, wanted=CASES[:1])
-            if failure is None and runs and not is_wrong(runs[0], first):
+            if failure is None and self._right(runs):
                 self.parent_runs, _ = self._runs(worker, program, True)
                 self.right_parent = program
                 return

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
@@ -39,7 +40,7 @@ def copy_state(model: Any, wanted: dict[str, torch.Tensor]) -> Given:
     missing = [name for name in wanted if name not in own]
     shapes = [name for name in wanted if name in own and own[name].shape != wanted[name].shape]
     if not missing and not shapes:
-        _copy(own, {name: (name, value) for name, value in wanted.items()})
+        _copy(own, wanted.items())
         return Given()
     place = next((value.device for value in own.values()), torch.device("cpu"))
     counts = Counter(_fingerprint(value) for value in own.values())
@@ -55,11 +56,11 @@ def copy_state(model: Any, wanted: dict[str, torch.Tensor]) -> Given:
     return Given(note, found.total() == len(wanted), placed=False)
 
 
-def _copy(own: dict[str, torch.Tensor], values: dict[str, tuple[str, torch.Tensor]]) -> None:
-    """`values`: the reference's name → the program's, and the value."""
+def _copy(own: dict[str, torch.Tensor], values: Iterable[tuple[str, torch.Tensor]]) -> None:
+    """`values`: a name of the program's, and what it gets."""
     with torch.no_grad():
-        for place, value in values.values():
-            own[place].copy_(value)
+        for name, value in values:
+            own[name].copy_(value)
 
 
 def _copied_by_shape(own: dict[str, torch.Tensor], wanted: dict[str, torch.Tensor]) -> bool:
@@ -79,7 +80,7 @@ def _copied_by_shape(own: dict[str, torch.Tensor], wanted: dict[str, torch.Tenso
                 del left[alike[0]]
     if left or len(places) < len(wanted):
         return False
-    _copy(own, {name: (place, wanted[name]) for name, place in places.items()})
+    _copy(own, ((place, wanted[name]) for name, place in places.items()))
     return True
 
 

@@ -61,7 +61,7 @@ def kept_output(program: Program, _device: Device, payload: Mapping[str, Any]) -
         raise UnsupportedError("the last burst kept no output")
     files = program.outbox.save_all(program.kept, program.out_dir, payload["prefix"])
     program.kept = None
-    return {"outputs": files}
+    return {"outputs": files, **program.report()}
 
 
 def _warm_up(program: Program, device: Device, fresh: FreshInputs, seconds: float) -> float:

@@ -78,7 +78,7 @@ def _check(table: Table, item: str, program: Program, label: str) -> Accuracy:
     def work() -> Mapping[str, Any]:
         worker = table.bench.pool.take()
         try:
-            return _encoded(table.bench.check(worker, program, label))
+            return _encoded(table.bench.full_size.check(worker, program, label))
         finally:
             table.bench.pool.give_back(worker)
 

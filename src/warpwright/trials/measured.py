@@ -48,13 +48,13 @@ class MeasuredConfigs:
 
     @property
     def wrong_originals(self) -> tuple[ConfigTrial, ...]:
-        """The program's own configs whose output is wrong, or without a reference: differs."""
+        """The program's own configs whose output is wrong, or differs where nothing shows more."""
         return tuple(trial for trial in self.trial.configs if trial.wrong and not trial.proposed)
 
     @property
     def repaired(self) -> str | None:
         """Why the answer stands whatever its time: the parent has configs that are wrong."""
-        if not self.wrong_originals or not self.table.bench.judge.has_model:
+        if not self.wrong_originals or not self.table.bench.full_size.parent_is_right:
             return None
         wrong = "; ".join(f"{t.kernel} with {t.config}" for t in self.wrong_originals)
         return f"the parent computes something wrong ({wrong}), so its time is no measure"

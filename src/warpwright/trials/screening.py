@@ -133,7 +133,7 @@ class Screening:
 
         def found_right(worker: Worker) -> dict[str, Any]:
             program = bench.program(entrant.source, entrant.pins)
-            checked = bench.check(
+            checked = bench.full_size.check(
                 worker, program, str(entrant.config), SCREENED_CASES, entrant.launches
             )
             found = {"accuracy": CHECK.dump_python(checked.result, mode="json")}

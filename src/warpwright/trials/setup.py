@@ -90,11 +90,12 @@ class Table:
         return result
 
     def compile_ahead(self, programs: Sequence[Program]) -> None:
-        """Fill the programs' Triton caches, several at a time. What fails shows when it is run."""
+        """As `compile_ahead`, on this table's device."""
         compile_ahead(self.bench.device, programs, self.tell)
 
 
 def compile_ahead(device: str, programs: Sequence[Program], tell: Listener) -> None:
+    """Fill the programs' Triton caches, several at a time. What fails shows when it is run."""
     if device == "cpu" or not programs:
         return
     cores = split_cores().other
