@@ -14,7 +14,14 @@ from warpwright.source.view import read_program
 from warpwright.types.compiled import Compiled, Occupancy, Resources, Toolchain, Unlaunchable
 from warpwright.types.config import Config
 from warpwright.types.request import KernelProfile
-from warpwright.types.study import Activity, Cause, CompiledView, ConfigStudy, KernelStudy, Move
+from warpwright.types.study import (
+    Activity,
+    Cause,
+    CompiledView,
+    ConfigStep,
+    ConfigStudy,
+    KernelStudy,
+)
 
 SHEET = find_gpu("RTX 4090")
 STALL = "smsp__warp_issue_stalled_long_scoreboard_per_warp_active.pct"
@@ -66,7 +73,7 @@ def causes(
 def test_few_warps_are_laid_to_what_caps_them_and_not_near_a_roof() -> None:
     said = causes(config())["few-warps"]
     assert "registers" in said.claim
-    assert Move.MORE_WARPS in said.moves
+    assert ConfigStep.MORE_WARPS in said.moves
     assert any("stall reasons" in text for text in said.unknown)
     assert "few-warps" not in causes(config(), sm=90.0, dram=10.0)
 
@@ -87,7 +94,7 @@ def test_stated_stalls_count_in_full_and_compiled_facts_half() -> None:
 def test_stages_are_ruled_out_only_where_nothing_is_pipelined() -> None:
     assert "idle-stages" not in causes(config())
     for found in (causes(config(), loop="tl.static_range"), causes(config(), cc=(7, 5))):
-        assert Move.MORE_STAGES in found["idle-stages"].against
+        assert ConfigStep.MORE_STAGES in found["idle-stages"].against
 
 
 def test_waves_tell_few_blocks_and_a_tail() -> None:
@@ -99,11 +106,11 @@ def test_waves_tell_few_blocks_and_a_tail() -> None:
 def test_a_smaller_tile_is_no_advice_where_every_tile_has_the_same_grid() -> None:
     for name, blocks in (("few-blocks", 64), ("tail", 2 * SHEET.sm_count + 1)):
         active = config(blocks=blocks)
-        assert Move.SMALLER_TILE in causes(active)[name].moves
+        assert ConfigStep.SMALLER_TILE in causes(active)[name].moves
         half = replace(config(tile=32, blocks=blocks // 2), activity=Activity.INACTIVE)
-        assert Move.SMALLER_TILE in causes(active, half)[name].moves
+        assert ConfigStep.SMALLER_TILE in causes(active, half)[name].moves
         same = replace(half, grid=active.grid, blocks=blocks)
-        assert Move.SMALLER_TILE not in causes(active, same)[name].moves
+        assert ConfigStep.SMALLER_TILE not in causes(active, same)[name].moves
 
 
 def test_the_proposer_makes_no_step_that_is_ruled_out_and_the_likeliest_first() -> None:

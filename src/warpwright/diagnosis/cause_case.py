@@ -10,7 +10,14 @@ from warpwright.types.evidence import Origin
 from warpwright.types.gpu import GpuSheet
 from warpwright.types.program import Kernel
 from warpwright.types.request import KernelProfile
-from warpwright.types.study import Cause, CompiledView, ConfigStudy, Evidence, KernelStudy, Move
+from warpwright.types.study import (
+    Cause,
+    CompiledView,
+    ConfigStep,
+    ConfigStudy,
+    Evidence,
+    KernelStudy,
+)
 
 SM_THROUGHPUT = "sm__throughput.avg.pct_of_peak_sustained_elapsed"
 DRAM_THROUGHPUT = "dram__throughput.avg.pct_of_peak_sustained_elapsed"
@@ -113,8 +120,8 @@ def make_cause(
     share_pct: float,
     *,
     unknown: tuple[str, ...] = (),
-    moves: tuple[Move, ...] = (),
-    against: tuple[Move, ...] = (),
+    moves: tuple[ConfigStep, ...] = (),
+    against: tuple[ConfigStep, ...] = (),
     first_call: bool = False,
 ) -> Cause:
     """A cause with its score: the share; half of it unless a stated or measured fact is among

@@ -26,7 +26,7 @@ from warpwright.diagnosis.causes_in_waiting import (
     memory_roof,
     memory_stalls,
 )
-from warpwright.types.study import Cause, Move
+from warpwright.types.study import Cause, ConfigStep
 
 MAX_CAUSES = 6
 LEAST_SCORE = 5.0
@@ -60,11 +60,11 @@ def kernel_causes(case: CauseCase) -> tuple[Cause, ...]:
     return tuple(c for c in told if c in first or c.against)
 
 
-def cause_for(causes: Sequence[Cause], move: Move) -> Cause | None:
+def cause_for(causes: Sequence[Cause], move: ConfigStep) -> Cause | None:
     """The highest of ranked causes that speaks for a move, or None."""
     return next((cause for cause in causes if move in cause.moves), None)
 
 
-def is_ruled_out(causes: Sequence[Cause], move: Move) -> bool:
+def is_ruled_out(causes: Sequence[Cause], move: ConfigStep) -> bool:
     """Whether a cause shows that a move changes nothing."""
     return any(move in cause.against for cause in causes)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from warpwright.diagnosis.cause_case import CauseCase, make_cause
 from warpwright.diagnosis.findings import stages_do_nothing
 from warpwright.types.evidence import Origin
-from warpwright.types.study import Cause, Evidence, Move
+from warpwright.types.study import Cause, ConfigStep, Evidence
 from warpwright.types.work import LaunchFloor
 
 PIPELINES_FROM = (8, 0)
@@ -13,7 +13,7 @@ PIPELINES_FROM = (8, 0)
 LEAST_WASTED_PCT = 10.0
 MOST_OF_SPILLS_PCT = 50.0
 RUN_TIME_LOOPS = ("range", "tl.range", "while")
-STAGE_MOVES = (Move.MORE_STAGES, Move.FEWER_STAGES)
+STAGE_MOVES = (ConfigStep.MORE_STAGES, ConfigStep.FEWER_STAGES)
 
 
 def spilled_registers(case: CauseCase) -> Cause | None:
@@ -30,7 +30,7 @@ def spilled_registers(case: CauseCase) -> Cause | None:
         (Evidence(text, Origin.COMPILED),),
         min(case.unexplained_pct, MOST_OF_SPILLS_PCT),
         unknown=("whether the spills are in the loop or outside it", *case.doubt),
-        moves=(Move.MORE_WARPS, Move.FEWER_STAGES, Move.SMALLER_TILE),
+        moves=(ConfigStep.MORE_WARPS, ConfigStep.FEWER_STAGES, ConfigStep.SMALLER_TILE),
     )
 
 
@@ -127,7 +127,7 @@ def wasted_lanes(case: CauseCase) -> Cause | None:
         (Evidence(text, Origin.PREDICTED),),
         wasted,
         unknown=("whether arithmetic is what takes the time", *case.doubt),
-        moves=(Move.SMALLER_TILE,),
+        moves=(ConfigStep.SMALLER_TILE,),
     )
 
 

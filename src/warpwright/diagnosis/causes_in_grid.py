@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from warpwright.diagnosis.cause_case import CauseCase, make_cause
 from warpwright.types.evidence import Origin
-from warpwright.types.study import Cause, Evidence, Move
+from warpwright.types.study import Cause, ConfigStep, Evidence
 
 LEAST_TAIL_PCT = 10.0
 SHORT_LAUNCH_US = 5.0
@@ -42,7 +42,9 @@ def too_few_blocks(case: CauseCase) -> Cause | None:
         (Evidence(text, Origin.PREDICTED),),
         share,
         unknown=("whether other kernels run beside it", *case.doubt),
-        moves=(Move.MORE_WARPS,) if fixed else (Move.SMALLER_TILE, Move.MORE_WARPS),
+        moves=(ConfigStep.MORE_WARPS,)
+        if fixed
+        else (ConfigStep.SMALLER_TILE, ConfigStep.MORE_WARPS),
     )
 
 
@@ -66,7 +68,7 @@ def tail(case: CauseCase) -> Cause | None:
         (Evidence(text, Origin.PREDICTED),),
         idle,
         unknown=("how evenly blocks end: a new one starts as soon as one is done", *case.doubt),
-        moves=() if _grid_is_fixed(case) else (Move.SMALLER_TILE,),
+        moves=() if _grid_is_fixed(case) else (ConfigStep.SMALLER_TILE,),
     )
 
 

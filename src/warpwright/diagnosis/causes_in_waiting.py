@@ -15,16 +15,16 @@ from warpwright.diagnosis.cause_case import (
 from warpwright.resources.occupancy import REGISTERS, SHARED_MEMORY
 from warpwright.resources.predicates import HIGH_MEMORY_STALL_PCT, LOW_OCCUPANCY_PCT
 from warpwright.types.evidence import Origin
-from warpwright.types.study import Cause, Evidence, Move
+from warpwright.types.study import Cause, ConfigStep, Evidence
 
 REPEATED_LOADS = 4.0
 """From so many times its bytes on, what a kernel asks for is served by caches mostly."""
 LOW_DRAM_PCT = 50.0
 HIGH_L2_HIT_PCT = 80.0
 MOVES_BY_LIMITER = {
-    REGISTERS: (Move.MORE_WARPS, Move.SMALLER_TILE),  # the same tile on more threads
-    SHARED_MEMORY: (Move.FEWER_STAGES, Move.SMALLER_TILE),
-    "blocks": (Move.MORE_WARPS,),
+    REGISTERS: (ConfigStep.MORE_WARPS, ConfigStep.SMALLER_TILE),  # the same tile on more threads
+    SHARED_MEMORY: (ConfigStep.FEWER_STAGES, ConfigStep.SMALLER_TILE),
+    "blocks": (ConfigStep.MORE_WARPS,),
 }
 
 
@@ -82,7 +82,7 @@ def memory_stalls(case: CauseCase) -> Cause | None:
         (Evidence(f"{value:.0f} % of {name}", Origin.STATED),),
         value,
         unknown=("which load it is: the profile has no source lines",),
-        moves=(Move.MORE_STAGES, Move.MORE_WARPS),
+        moves=(ConfigStep.MORE_STAGES, ConfigStep.MORE_WARPS),
     )
 
 
@@ -157,5 +157,5 @@ def cache_traffic(case: CauseCase) -> Cause | None:
             "how much of it L1 serves, and L2's rate: the sheet has none",
             "masked lanes are counted as loads",
         ),
-        moves=(Move.LARGER_TILE,),
+        moves=(ConfigStep.LARGER_TILE,),
     )

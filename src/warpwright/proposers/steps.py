@@ -8,7 +8,7 @@ from dataclasses import replace
 from warpwright.diagnosis.causes import cause_for, is_ruled_out
 from warpwright.diagnosis.findings import stages_do_nothing
 from warpwright.types.config import Config
-from warpwright.types.study import KernelStudy, Move
+from warpwright.types.study import ConfigStep, KernelStudy
 
 SANE_WARPS = (1, 2, 4, 8, 16)
 
@@ -29,10 +29,10 @@ def steps_around(
     return tuple(dict.fromkeys(config for _, config in ordered))
 
 
-def _stage_steps(base: Config, step: int) -> list[tuple[Move, Config]]:
+def _stage_steps(base: Config, step: int) -> list[tuple[ConfigStep, Config]]:
     return [
         (
-            Move.MORE_STAGES if change > 0 else Move.FEWER_STAGES,
+            ConfigStep.MORE_STAGES if change > 0 else ConfigStep.FEWER_STAGES,
             replace(base, num_stages=base.num_stages + change, explicit=(), line=None),
         )
         for distance in range(1, step + 1)
@@ -41,35 +41,35 @@ def _stage_steps(base: Config, step: int) -> list[tuple[Move, Config]]:
     ]
 
 
-def _warp_steps(base: Config, allowed: Sequence[int]) -> list[tuple[Move, Config]]:
+def _warp_steps(base: Config, allowed: Sequence[int]) -> list[tuple[ConfigStep, Config]]:
     return [
         (move, replace(base, num_warps=warps, explicit=(), line=None))
         for move, warps in (
-            (Move.MORE_WARPS, base.num_warps * 2),
-            (Move.FEWER_WARPS, base.num_warps // 2),
+            (ConfigStep.MORE_WARPS, base.num_warps * 2),
+            (ConfigStep.FEWER_WARPS, base.num_warps // 2),
         )
         if warps in allowed
     ]
 
 
-def _changes_nothing(kernel: KernelStudy, move: Move) -> bool:
-    stages = move in (Move.MORE_STAGES, Move.FEWER_STAGES)
+def _changes_nothing(kernel: KernelStudy, move: ConfigStep) -> bool:
+    stages = move in (ConfigStep.MORE_STAGES, ConfigStep.FEWER_STAGES)
     return is_ruled_out(kernel.causes, move) or (stages and stages_do_nothing(kernel))
 
 
-def _score(kernel: KernelStudy, move: Move) -> float:
+def _score(kernel: KernelStudy, move: ConfigStep) -> float:
     """The score of the highest cause that speaks for a move; 0 where none does."""
     cause = cause_for(kernel.causes, move)
     return 0.0 if cause is None else cause.score
 
 
-def moves_between(base: Config, config: Config) -> tuple[Move, ...]:
+def moves_between(base: Config, config: Config) -> tuple[ConfigStep, ...]:
     """The moves that lead from one config to another with the same meta-parameters."""
     moves = []
     if config.num_warps != base.num_warps:
         more = config.num_warps > base.num_warps
-        moves.append(Move.MORE_WARPS if more else Move.FEWER_WARPS)
+        moves.append(ConfigStep.MORE_WARPS if more else ConfigStep.FEWER_WARPS)
     if config.num_stages != base.num_stages:
         more = config.num_stages > base.num_stages
-        moves.append(Move.MORE_STAGES if more else Move.FEWER_STAGES)
+        moves.append(ConfigStep.MORE_STAGES if more else ConfigStep.FEWER_STAGES)
     return tuple(moves)

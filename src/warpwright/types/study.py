@@ -123,7 +123,7 @@ class Finding:
     weight: int = 0  # larger: said earlier
 
 
-class Move(StrEnum):
+class ConfigStep(StrEnum):
     """A change of a config that a cause speaks for or against."""
 
     MORE_WARPS = "more warps"
@@ -159,8 +159,8 @@ class Cause:
     unknown: tuple[str, ...]
     share_pct: float
     score: float
-    moves: tuple[Move, ...] = ()
-    against: tuple[Move, ...] = ()
+    moves: tuple[ConfigStep, ...] = ()
+    against: tuple[ConfigStep, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
