@@ -29,6 +29,7 @@ ROWS = (
     ("accuracy", "judging", "measuring", "benching", "runnable"),
     ("rule_refusals",),
     ("proposing",),
+    ("verifying",),
     ("drafting",),
     ("trials",),
     ("specialist", "optimizing"),

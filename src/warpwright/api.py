@@ -39,7 +39,7 @@ from warpwright.report.optimization_record import optimization_record
 from warpwright.report.record import answer_record, bench_record, check_record
 from warpwright.report.verify_script import verify_script
 from warpwright.resources.gpus import resolve_gpu, stated_gpu
-from warpwright.sandbox.cache import ResultCache
+from warpwright.sandbox.cache import PassingCache, ResultCache
 from warpwright.source.view import read_program
 from warpwright.specialist import answer_request, study_request
 from warpwright.study import Subject, Workbench, read_view, study_program
@@ -428,4 +428,4 @@ def doctor() -> MachineReport:
 
 
 def _bench(use_cache: bool, listener: Listener) -> Workbench:
-    return Workbench(cache=ResultCache() if use_cache else None, listener=listener)
+    return Workbench(cache=ResultCache() if use_cache else PassingCache(), listener=listener)

@@ -14,10 +14,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
 from warpwright.diagnosis.profile_check import toolchain_finding
-from warpwright.drafting import WRONG_OUTPUT, Draft, draft, with_accuracy
+from warpwright.drafting import WRONG_OUTPUT, Draft, draft
 from warpwright.errors import Place
 from warpwright.formats.nsight import check_profile_kernels, foreign_kernels, retired_metrics
-from warpwright.judging import judge_candidate
 from warpwright.measure.minimum import minimum_of
 from warpwright.proposing import chosen_by_time, propose
 from warpwright.resources.gpus import resolve_gpu
@@ -27,6 +26,7 @@ from warpwright.trials.screening import ParentFailedError
 from warpwright.trials.setup import Table, TrialSetup, open_table
 from warpwright.types.answer import Answer, ConfigPlan, Decision
 from warpwright.types.calls import KernelCalls
+from warpwright.types.candidate import Candidate
 from warpwright.types.evidence import Origin
 from warpwright.types.gpu import ResolvedGpu
 from warpwright.types.request import Request
@@ -34,8 +34,9 @@ from warpwright.types.shapes import Problem
 from warpwright.types.stage import StageId
 from warpwright.types.study import Finding, KernelStudy, Study
 from warpwright.types.trial import Trial
-
-GPU_SECTION = "# Target GPU"
+from warpwright.types.verdict import EditLimits
+from warpwright.verifying import GPU_SECTION as GPU_SECTION
+from warpwright.verifying import VerifyContext, verify
 
 
 def answer_request(
@@ -45,12 +46,14 @@ def answer_request(
     *,
     gpu: ResolvedGpu | None = None,
     setup: TrialSetup | None = None,
+    limits: EditLimits | None = None,
 ) -> Answer:
     """Answer a request within its stage's rules.
 
     `problem` gives shapes and the reference; without one, a `[PROBLEM]` section of the request
     is used, and without that accuracy stays unverified. `gpu` stands in for the request's own.
     With `setup` the GPU of this machine, which must be the request's, measures and decides.
+    `limits`: on what edits may change beside the stage's own (`--strict`, `--bit-equal`).
     Raises InputError and MissingToolError.
     """
     study, problem = study_request(request, bench, problem, gpu)
@@ -59,16 +62,22 @@ def answer_request(
         reason = f"no proposer of ours makes candidates for {stage} yet"
         return _kept(request, study, bench, (), reason)
     if setup is not None and study.problem is not None and study.trace is not None:
-        return _measured(request, study, bench, setup)
+        return _measured(request, study, bench, setup, limits)
     if setup is not None:
         bench.listener("measure", "nothing is measured: the program's launches are not known")
-    plans, candidates = propose(request, study, bench)
+    plans, _ = propose(request, study, bench)
     if (unable := _unable(study, plans)) is not None:
         return _kept(request, study, bench, plans, unable)
-    return _answer(request, study, bench, draft(request, study, bench, plans, candidates))
+    return _answer(request, study, bench, draft(request, study, bench, plans, limits=limits))
 
 
-def _measured(request: Request, study: Study, bench: Workbench, setup: TrialSetup) -> Answer:
+def _measured(
+    request: Request,
+    study: Study,
+    bench: Workbench,
+    setup: TrialSetup,
+    limits: EditLimits | None,
+) -> Answer:
     """The answer by measuring; the parent stays where nothing can be measured."""
     plans, candidates = propose(request, study, bench, setup.budget.candidates)
     question = {"request": repr(request), "gpu": repr(study.gpu)}
@@ -77,7 +86,7 @@ def _measured(request: Request, study: Study, bench: Workbench, setup: TrialSetu
             trial = Trial(None, setup.budget.name, failure=table)
             return _kept(request, study, bench, plans, f"not measured: {table}", trial)
         try:
-            drafted, trial = _tried(request, study, bench, table, plans, candidates)
+            drafted, trial = _tried(request, study, bench, table, plans, candidates, limits)
         except ParentFailedError as error:
             trial = Trial(table.bench.gpu, setup.budget.name, failure=str(error))
             drafted = Draft(plans, keep=f"the parent stopped running while measured: {error}")
@@ -91,6 +100,7 @@ def _tried(
     table: Table,
     plans: tuple[ConfigPlan, ...],
     candidates: Mapping[str, KernelStudy],
+    limits: EditLimits | None,
 ) -> tuple[Draft, Trial]:
     """Measure the configs, draft from the fastest, decide on fresh timings."""
     found = measure_configs(table, study, plans)
@@ -98,7 +108,7 @@ def _tried(
     if (keep := found.keep) is not None:
         drafted = Draft(plans, keep=keep)
     else:
-        drafted = draft(request, study, bench, plans, candidates, found.confirm, found.wrong)
+        drafted = draft(request, study, bench, plans, found.confirm, found.wrong, limits)
     trial = found.trial
     if drafted.keep is None:
         trial, keep = decide_draft(table, found, drafted.program, minimum_of(request.stage))
@@ -203,10 +213,9 @@ def _kept(
     reason: str,
     trial: Trial | None = None,
 ) -> Answer:
-    """The parent as the answer, with the gate's view of it."""
-    kernels = {kernel.kernel: kernel for kernel in study.kernels}
-    gate = judge_candidate(request, study, study.view, kernels)
-    gate, _ = with_accuracy(gate, study, study.view, kernels, bench)
+    """The parent as the answer, with what `check` says of it."""
+    context = VerifyContext(study, bench, study.problem)
+    gate = verify(Candidate(request.program, request.program), request, context).gate
     return Answer(
         request=request,
         program=request.program,

@@ -17,6 +17,17 @@ class Status(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
+class EditLimits:
+    """What is asked of edits that the rules neither ask for nor forbid, besides being accurate.
+
+    `strict`: that there are none. `bit_equal`: that they change no bit of the outputs.
+    """
+
+    strict: bool = False
+    bit_equal: bool = False
+
+
+@dataclass(frozen=True, slots=True)
 class Violation:
     """A broken rule: where, what the rule expects, what was found."""
 
