@@ -11,6 +11,7 @@ import tempfile
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
+from functools import partial
 from pathlib import Path
 
 from warpwright.gate.accuracy import CHECK, NO_SHAPES, conclude, judge_outputs
@@ -66,13 +67,20 @@ def not_verified(reason: str) -> CheckResult:
 
 
 def verify_accuracy(
-    parent: Study, child: ProgramView, kernels: Mapping[str, KernelStudy], bench: Workbench
+    parent: Study,
+    child: ProgramView,
+    kernels: Mapping[str, KernelStudy],
+    bench: Workbench,
+    *,
+    beside: bool = False,
 ) -> AccuracyRun:
     """Run every config that `child` lists on small inputs and judge the outputs.
 
     `kernels` holds the configs of each kernel of the child. Without a problem: not verified.
+    `beside`: run the parent too under each config that both have, so that each output is compared
+    with the parent's own under that config; else with its usual one.
     """
-    return _verified(parent, child, kernels, bench, alone=False)
+    return _verified(parent, child, kernels, bench, alone=False, beside=beside)
 
 
 def verify_alone(study: Study, bench: Workbench) -> AccuracyRun:
@@ -88,15 +96,17 @@ def _verified(
     bench: Workbench,
     *,
     alone: bool,
+    beside: bool = False,
 ) -> AccuracyRun:
     if parent.problem is None or parent.trace is None:
         return AccuracyRun(not_verified(NO_SHAPES))
-    run = _on_small_inputs(parent, child, kernels, bench, alone=alone, aligned=1)
+    how = partial(_on_small_inputs, parent, child, kernels, bench, alone=alone, beside=beside)
+    run = how(aligned=1)
     tile = largest_tile(parent.trace)
     if not run.relies_on_sizes or tile == 1:
         return run
     # A program without masks relies on sizes that its tiles divide.
-    again = _on_small_inputs(parent, child, kernels, bench, alone=alone, aligned=tile)
+    again = how(aligned=tile)
     return again if again.cases else run
 
 
@@ -121,6 +131,7 @@ def _on_small_inputs(
     bench: Workbench,
     *,
     alone: bool,
+    beside: bool,
     aligned: int,
 ) -> AccuracyRun:
     assert parent.problem is not None and parent.trace is not None
@@ -148,7 +159,7 @@ def _on_small_inputs(
         )
         if isinstance(reference, Unavailable):
             return AccuracyRun(not_verified(reference.reason))
-        return _judge(parent, child, kernels, reference, bench, alone=alone)
+        return _judge(parent, child, kernels, reference, bench, alone=alone, beside=beside)
 
 
 def _judge(
@@ -159,6 +170,7 @@ def _judge(
     bench: Workbench,
     *,
     alone: bool,
+    beside: bool,
 ) -> AccuracyRun:
     base = {kernel.kernel: kernel.usual for kernel in parent.kernels}
     pinned = pinned_runs(child, kernels, base)
@@ -174,14 +186,19 @@ def _judge(
         (child.source, pinned[:1], cases),
         (child.source, pinned[1:], cases[:1]),
     ]
+    if beside:
+        shared = [run for run in pinned if _is_original(run, parent, beside=base)]
+        tasks.append((parent.view.source, [run for run in shared if run is pinned[0]], cases))
+        tasks.append((parent.view.source, [r for r in shared if r is not pinned[0]], cases[:1]))
 
     def perform(task: Task) -> tuple[Interpretation, ...]:
         source, runs, kinds = task
         return _interpret(source, runs, kinds, reference, parent.gpu.sheet, bench)
 
     with ThreadPoolExecutor(max_workers=usable_workers()) as pool:
-        theirs, *ours_by_task = pool.map(perform, tasks)
-    ours = [run for runs in ours_by_task for run in runs]
+        theirs, *done = pool.map(perform, tasks)
+    ours = [run for runs in done[:2] for run in runs]
+    theirs = (*theirs, *(run for runs in done[2:] for run in runs))
     required = () if parent.trace is None else parent.trace.kernels
 
     def verdicts(of_parent: Sequence[Interpretation]) -> tuple[AccuracyCase, ...]:
@@ -244,7 +261,14 @@ def _wrong_as_the_parent(cases: Sequence[AccuracyCase]) -> set[str]:
     }
 
 
-def _is_original(run: PinnedRun, parent: Study) -> bool:
+def _is_original(
+    run: PinnedRun, parent: Study, *, beside: Mapping[str, Config] | None = None
+) -> bool:
+    """Whether the parent lists one of these configs; `beside`: and not as its usual one."""
+    if beside is not None and run.kernel is not None:
+        usual = beside.get(run.kernel)
+        if usual is not None and usual.meta in {member.meta for member in run.members}:
+            return False
     study = None if run.kernel is None else parent.kernel(run.kernel)
     metas = set() if study is None else {config.config.meta for config in study.configs}
     return any(member.meta in metas for member in run.members)

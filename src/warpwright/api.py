@@ -54,6 +54,7 @@ from warpwright.types.request import Profile, Request
 from warpwright.types.shapes import Problem
 from warpwright.types.stage import ProgramKind, Stage
 from warpwright.types.study import Study
+from warpwright.types.verdict import EditLimits as EditLimits
 from warpwright.types.verdict import GateReport
 
 
@@ -87,15 +88,24 @@ def answer(
     problem: Problem | None = None,
     gpu: str | None = None,
     measuring: Measuring | None = None,
+    limits: EditLimits | None = None,
     use_cache: bool = True,
 ) -> Answer:
     """Answer a request document: the best program that obeys its stage's rules.
 
     `problem` (see `formats.kernelbench.read_problem`) gives shapes and the reference for
     accuracy; without it, and without a [PROBLEM] section, accuracy is "not verified". `gpu`
-    answers for another card than the request's, `here` for this machine's own.
+    answers for another card than the request's, `here` for this machine's own. `limits`: on edits
+    that the rules neither ask for nor forbid.
     """
-    run = answer_run(request, problem=problem, gpu=gpu, measuring=measuring, use_cache=use_cache)
+    run = answer_run(
+        request,
+        problem=problem,
+        gpu=gpu,
+        measuring=measuring,
+        limits=limits,
+        use_cache=use_cache,
+    )
     return run.answer
 
 
@@ -105,6 +115,7 @@ def answer_run(
     problem: Problem | None = None,
     gpu: str | None = None,
     measuring: Measuring | None = None,
+    limits: EditLimits | None = None,
     document: str | None = None,
     use_cache: bool = True,
     listener: Listener = silent,
@@ -117,7 +128,8 @@ def answer_run(
         parsed = _retargeted(parsed, target)
     with RecordedRun("answer", document, listener) as run:
         setup = trial_setup(parsed, problem, target, measuring or Measuring(), run)
-        result = answer_request(parsed, _bench(use_cache, run), problem, gpu=target, setup=setup)
+        bench = _bench(use_cache, run)
+        result = answer_request(parsed, bench, problem, gpu=target, setup=setup, limits=limits)
         record = answer_record(result, run.id).model_dump(mode="json")
         run.finish(f"{result.decision}: {result.reason}", record)
         if setup is not None:
@@ -143,10 +155,18 @@ def verify(answer: Answer, *, title: str = "") -> str | None:
 
 
 def check(
-    request: str, reply: str, *, problem: Problem | None = None, use_cache: bool = True
+    request: str,
+    reply: str,
+    *,
+    problem: Problem | None = None,
+    limits: EditLimits | None = None,
+    use_cache: bool = True,
 ) -> GateReport:
-    """Check a reply (a program, or a model's text around one) against a request document."""
-    return check_run(request, reply, problem=problem, use_cache=use_cache).gate
+    """Check a reply (a program, or a model's text around one) against a request document.
+
+    `limits`: on edits that the rules neither ask for nor forbid.
+    """
+    return check_run(request, reply, problem=problem, limits=limits, use_cache=use_cache).gate
 
 
 def check_run(
@@ -156,6 +176,7 @@ def check_run(
     problem: Problem | None = None,
     document: str | None = None,
     reply_document: str | None = None,
+    limits: EditLimits | None = None,
     use_cache: bool = True,
     listener: Listener = silent,
 ) -> CheckRun:
@@ -163,7 +184,7 @@ def check_run(
     parsed = parse_request(request, document=document)
     found = parse_reply(reply, document=reply_document)
     with RecordedRun("check", document, listener) as run:
-        gate = check_reply(parsed, found, _bench(use_cache, run), problem)
+        gate = check_reply(parsed, found, _bench(use_cache, run), problem, limits=limits)
         run.finish(str(gate.status), check_record(gate, run.id).model_dump(mode="json"))
     return CheckRun(gate, run.id)
 

@@ -11,7 +11,7 @@ from warpwright.study import Workbench
 from warpwright.types.candidate import Candidate
 from warpwright.types.request import Request
 from warpwright.types.shapes import Problem
-from warpwright.types.verdict import GateReport
+from warpwright.types.verdict import EditLimits, GateReport
 from warpwright.verifying import VerifyContext, bare_study, verify
 
 
@@ -22,13 +22,15 @@ def check_reply(
     problem: Problem | None = None,
     *,
     accuracy: bool = True,
+    limits: EditLimits | None = None,
 ) -> GateReport:
     """Every check on a reply. Where Triton is missing, what needs it is "not verified".
 
     Lines of violations are those of the reply as given. `accuracy=False` interprets nothing,
-    which is most of the time that a check takes.
+    which is most of the time that a check takes. `limits`: on edits beyond the stage.
     """
-    context = replace(parent_context(request, bench, problem), accuracy=accuracy)
+    context = parent_context(request, bench, problem)
+    context = replace(context, accuracy=accuracy, limits=limits or EditLimits())
     candidate = Candidate(request.program, reply.program)
     return _in_reply_lines(verify(candidate, request, context).gate, reply)
 

@@ -15,6 +15,7 @@ from dataclasses import dataclass, field, replace
 from warpwright.accuracy import AccuracyRun, not_verified, verify_accuracy, verify_alone
 from warpwright.calls import find_calls
 from warpwright.errors import InputError, Place
+from warpwright.gate.beyond import check_beyond
 from warpwright.gate.format import check_format
 from warpwright.gate.integrity import check_integrity
 from warpwright.gate.names import check_names
@@ -107,18 +108,30 @@ def verify(candidate: Candidate, request: Request | None, context: VerifyContext
     if context.missing is not None:
         gate = _judged(request, context, child, {}, None)
         nothing = not_verified(f"{context.missing}: nothing was run")
-        return Verification(replace(gate, results=(*gate.results, nothing)))
+        gate = _with_beyond(replace(gate, results=(*gate.results, nothing)), context)
+        return Verification(gate)
     kernels, resources, trace = _studied(child, context)
     if context.parent_fails is not None:
         why = f"the request's program fails, so nothing is compared with it: {context.parent_fails}"
         resources = replace(resources, notes=(why, *resources.notes))
     gate = _judged(request, context, child, kernels, trace)
     gate = replace(gate, results=(*gate.results, resources))
-    if gate.status is Status.FAIL or not context.accuracy:
+    if context.limits.strict:
+        gate = _with_beyond(gate, context)
+    if gate.status is Status.FAIL:  # what reading and compiling refuse is not run
         return Verification(gate, kernels, trace)
-    run = _accuracy(request, context, child, kernels, trace)
-    gate = replace(gate, results=(*gate.results, run.result), accuracy_cases=run.cases)
-    return Verification(gate, kernels, trace, run)
+    run = AccuracyRun(not_verified("not asked for"))
+    if context.accuracy:
+        run = _accuracy(request, context, child, kernels, trace, beside=bool(gate.beyond_stage))
+        gate = replace(gate, results=(*gate.results, run.result), accuracy_cases=run.cases)
+    return Verification(_with_beyond(gate, context), kernels, trace, run)
+
+
+def _with_beyond(gate: GateReport, context: VerifyContext) -> GateReport:
+    """The report with the verdict on edits beyond the stage, where there are any."""
+    beyond = check_beyond(gate.beyond_stage, gate.accuracy_cases, context.limits)
+    results = gate.results if beyond is None else (*gate.results, beyond)
+    return replace(gate, results=results, limits=context.limits)
 
 
 def bare_study(request: Request, gpu: ResolvedGpu | None = None) -> Study:
@@ -270,11 +283,14 @@ def _accuracy(
     child: ProgramView,
     kernels: Mapping[str, KernelStudy],
     trace: Trace | None,
+    *,
+    beside: bool,
 ) -> AccuracyRun:
-    """The outputs beside the parent's; by themselves where there is no parent that runs."""
+    """The outputs beside the parent's (`beside`: config by config); by themselves where there is
+    no parent that runs."""
     parent, bench = context.parent, context.bench
     if request is not None and context.parent_fails is None:
-        return verify_accuracy(parent, child, kernels, bench)
+        return verify_accuracy(parent, child, kernels, bench, beside=beside)
     alone = replace(
         parent, view=child, kernels=tuple(kernels.values()), problem=context.problem, trace=trace
     )

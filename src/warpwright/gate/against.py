@@ -75,6 +75,7 @@ def judged_case(case: AccuracyCase, judged: Sequence[JudgedOutput]) -> AccuracyC
         bound=worst.bound,
         parent_error=worst.parent_error,
         policy_error=worst.policy_error,
+        less_exact=next((item.less_exact for item in judged if item.less_exact is not None), None),
     )
     return _with_parent_notes(case, worst)
 

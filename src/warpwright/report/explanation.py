@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable
 
 from warpwright.report.cause_text import details, headline
@@ -163,9 +164,18 @@ def gate_section(gate: GateReport) -> str:
     if gate.accuracy_cases:
         lines += ["", *_accuracy_table(gate.accuracy_cases)]
     if gate.beyond_stage:
-        lines += ["", "Edits that the stage neither asks for nor forbids:"]
-        lines += [f"- {edit.kind} in {edit.subject}" for edit in gate.beyond_stage]
+        lines += ["", *_beyond_stage(gate)]
     return "\n".join(lines)
+
+
+def _beyond_stage(gate: GateReport) -> list[str]:
+    """The edits beyond the stage, listed apart, each kind once a place."""
+    asked = {"--strict": gate.limits.strict, "--bit-equal": gate.limits.bit_equal}
+    named = ", ".join(option for option, given in asked.items() if given)
+    lines = ["Edits beyond the stage, which its rules neither ask for nor forbid:", ""]
+    counted = Counter(f"{edit.kind} in {edit.subject}" for edit in gate.beyond_stage)
+    lines += [f"- {what}" + (f" ({n} times)" if n > 1 else "") for what, n in counted.items()]
+    return [*lines, *(["", f"Asked of them: {named}."] if named else [])]
 
 
 def _unchecked(results: Iterable[CheckResult]) -> list[str]:

@@ -20,6 +20,7 @@ from warpwright.report.schema_parts import (
     CheckRecord,
     ConfigRecord,
     ErrorRecord,
+    LimitsRecord,
     RecordBase,
     Text,
     ViolationRecord,
@@ -163,6 +164,7 @@ class GateRecord(RecordBase):
     edits: list[EditRecord]
     beyond_stage: list[EditRecord]
     accuracy_cases: list[AccuracyRecord]
+    limits: LimitsRecord = LimitsRecord()
 
 
 class DisagreementRecord(RecordBase):
