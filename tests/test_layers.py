@@ -30,6 +30,7 @@ ROWS = (
     ("rule_refusals",),
     ("proposing",),
     ("verifying",),
+    ("moving",),
     ("drafting",),
     ("trials",),
     ("specialist", "optimizing"),

@@ -76,21 +76,44 @@ def _measured(
     study: Study,
     bench: Workbench,
     setup: TrialSetup,
-    limits: EditLimits | None,
+    limits: EditLimits,
 ) -> Answer:
     """The answer by measuring; the parent stays where nothing can be measured."""
-    plans, candidates = propose(request, study, bench, setup.budget.candidates)
-    question = {"request": repr(request), "gpu": repr(study.gpu)}
+    question = {"request": repr(request), "gpu": repr(study.gpu), "limits": repr(limits)}
     with open_table(setup, study, question, bench.listener) as table:
         if isinstance(table, str):
             trial = Trial(None, setup.budget.name, failure=table)
+            plans, _ = propose(request, study, bench)
             return _kept(request, study, bench, plans, f"not measured: {table}", trial)
+        moved: Moved | None = None
         try:
-            drafted, trial = _tried(request, study, bench, table, plans, candidates, limits)
+            moved, trials = fastest_by_moves(request, study, bench, table, limits)
+            drafted, trial = _tried(request, study, bench, table, moved, limits)
+            trial = replace(trial, moves=trials)
         except ParentFailedError as error:
             trial = Trial(table.bench.gpu, setup.budget.name, failure=str(error))
+            plans, _ = propose(request, study, bench)
             drafted = Draft(plans, keep=f"the parent stopped running while measured: {error}")
-    return _answer(request, study, bench, drafted, trial)
+    return _answer(request, study, bench, drafted, trial, moved)
+
+
+def fastest_by_moves(
+    request: Request, study: Study, bench: Workbench, table: Table, limits: EditLimits
+) -> tuple[Moved | None, tuple[MovesTrial, ...]]:
+    """The fastest program by moves that the verifier accepts, None without any; and all trials.
+
+    Raises ParentFailedError.
+    """
+    candidates = move_candidates(study, limits)
+    trials = list(measure_moves(table, study, candidates))
+    for place in by_gain(trials):
+        candidate = candidates[place]
+        verdict = verified(candidate, request, study, bench, limits)
+        moved = verdict if isinstance(verdict, str) else study_moved(candidate, study, bench)
+        if isinstance(moved, Study) and not isinstance(verdict, str):
+            return Moved(candidate, moved, verdict), tuple(trials)
+        trials[place] = replace(trials[place], failure=str(moved))
+    return None, tuple(trials)
 
 
 def _tried(
@@ -98,17 +121,19 @@ def _tried(
     study: Study,
     bench: Workbench,
     table: Table,
-    plans: tuple[ConfigPlan, ...],
-    candidates: Mapping[str, KernelStudy],
-    limits: EditLimits | None,
+    moved: Moved | None,
+    limits: EditLimits,
 ) -> tuple[Draft, Trial]:
     """Measure the configs, draft from the fastest, decide on fresh timings."""
-    found = measure_configs(table, study, plans)
-    plans = chosen_by_time(request, study, plans, candidates, found.timed)
+    base = study if moved is None else moved.study
+    plans, candidates = propose(request, base, bench, table.budget.candidates)
+    found = measure_configs(table, base, plans, moved is not None)
+    plans = chosen_by_time(request, base, plans, candidates, found.timed)
     if (keep := found.keep) is not None:
         drafted = Draft(plans, keep=keep)
     else:
-        drafted = draft(request, study, bench, plans, found.confirm, found.wrong, limits)
+        confirm, wrong = found.confirm, found.wrong
+        drafted = draft(request, study, bench, plans, confirm, wrong, limits, moved)
     trial = found.trial
     if drafted.keep is None:
         trial, keep = decide_draft(table, found, drafted.program, minimum_of(request.stage))
@@ -118,12 +143,20 @@ def _tried(
 
 
 def _answer(
-    request: Request, study: Study, bench: Workbench, drafted: Draft, trial: Trial | None = None
+    request: Request,
+    study: Study,
+    bench: Workbench,
+    drafted: Draft,
+    trial: Trial | None = None,
+    moved: Moved | None = None,
 ) -> Answer:
     if drafted.keep is not None or drafted.gate is None:
         reason = drafted.keep or "nothing better can be shown"
         return _kept(request, study, bench, drafted.plans, reason, trial)
-    changed = _what_changed(drafted.plans, study.calls)
+    changed = _what_changed(drafted.plans, study.calls if moved is None else moved.study.calls)
+    if moved is not None:
+        names = dict.fromkeys(move.name for move in moved.candidate.moves)
+        changed = f"moves: {', '.join(names)}; {changed}"
     return Answer(
         request=request,
         program=drafted.program,
@@ -136,6 +169,7 @@ def _answer(
         gate=drafted.gate,
         conflicts=tuple(c for plan in drafted.plans for c in plan.conflicts),
         trial=trial,
+        moves=() if moved is None else moved.candidate.moves,
     )
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from enum import StrEnum
 
+from warpwright.types.candidate import Move
 from warpwright.types.config import Config
 from warpwright.types.request import Request
 from warpwright.types.study import ConfigStudy, Study
@@ -47,7 +48,8 @@ class ConfigPlan:
 class Answer:
     """The answer to a request. `program` is the parent where the decision is KEPT.
 
-    `trial`: what a GPU of this machine measured for it; None where nothing was measured.
+    `trial`: what a GPU of this machine measured for it; None where nothing was measured. `moves`:
+    what was done to the program besides choosing configs, in order.
     """
 
     request: Request
@@ -59,3 +61,4 @@ class Answer:
     gate: GateReport
     conflicts: tuple[str, ...] = ()
     trial: Trial | None = None
+    moves: tuple[Move, ...] = ()
