@@ -1,10 +1,8 @@
-"""The one way in which a rewrite says that it does not apply."""
-
-from __future__ import annotations
+"""The one exception that says a rewrite does not apply."""
 
 
-class DoesNotApply(Exception):  # noqa: N818 - a refusal is an answer here, not an error
-    """A rewrite cannot be made there; `reason` says why, for a person."""
+class DoesNotApply(Exception):
+    """A rewrite refuses a program or a place in it; `reason` says why, in plain words."""
 
     def __init__(self, reason: str) -> None:
         super().__init__(reason)
