@@ -5,6 +5,7 @@ Each function takes an instruction's operands, notes what it writes, and gives w
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable
 from functools import partial
 
@@ -216,20 +217,9 @@ def _three(table: int, a: Value, b: Value, c: Value) -> Value:
     """Logic of three words, of which some may be unknown if the others settle the result."""
     if a is not None and b is not None and c is not None:
         return logic3(table, a, b, c)
-    words = [a, b, c]
-    for i, word in enumerate(words):
-        if word is None:
-            words[i] = 0
-    one = logic3(table, *[w if w is not None else 0 for w in words])
-    unknown = [i for i, w in enumerate((a, b, c)) if w is None]
-    for mixed in range(1, 1 << len(unknown)):
-        tried = list(words)
-        for bit, i in enumerate(unknown):
-            tried[i] = MASK32 if mixed >> bit & 1 else 0
-        other = logic3(table, *[w if w is not None else 0 for w in tried])
-        if not np.array_equal(np.broadcast_to(one, np.shape(other)), np.asarray(other)):
-            return None
-    return one
+    sides = [(0, MASK32) if word is None else (word,) for word in (a, b, c)]
+    first, *others = (logic3(table, *words) for words in itertools.product(*sides))
+    return first if all(np.array_equal(first, other) for other in others) else None
 
 
 def predicate_logic(operands: Operands) -> Run:
@@ -270,7 +260,9 @@ def compare(operands: Operands) -> Run:
     wide = any(m in ("U64", "S64", "64") for m in modifiers)
     unsigned = any(m in ("U32", "U64") for m in modifiers)
     name = next((m for m in modifiers if m in COMPARISONS), None)
-    joins = {"AND": both, "OR": either}.get(next((m for m in modifiers if m in ("AND", "OR", "XOR")), ""))
+    joins = {"AND": both, "OR": either}.get(
+        next((m for m in modifiers if m in ("AND", "OR", "XOR")), "")
+    )
     operands.target(0)
     operands.target(1)
     take = operands.wide if wide else operands.word
@@ -350,7 +342,9 @@ def absolute(operands: Operands) -> Run:
     operands.target(0)
 
     def compute(a: Word) -> tuple[object, ...]:
-        return (chosen(_truth((a & SIGN32) != 0), (-a if isinstance(a, int) else 0 - a) & MASK32, a),)
+        return (
+            chosen(_truth((a & SIGN32) != 0), (-a if isinstance(a, int) else 0 - a) & MASK32, a),
+        )
 
     return known(compute, [operands.word(1)], 1)
 

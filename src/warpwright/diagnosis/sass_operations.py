@@ -24,10 +24,10 @@ from warpwright.diagnosis.sass_values import (
     Value,
     Word,
     as_floats,
+    both,
     chosen,
     float_bits,
     high,
-    joined,
     low,
     settled,
 )
@@ -36,7 +36,6 @@ from warpwright.types.machine_code import MachineInstruction, OperandKind
 
 WARP = 32
 GLOBAL = frozenset(("LDG", "STG", "LD", "ST", "ATOMG", "ATOM", "RED", "REDG", "LDGSTS"))
-ATOMIC = frozenset(("ATOMG", "ATOM", "RED", "REDG"))
 
 
 def _special(operands: Operands) -> Run:
@@ -196,7 +195,7 @@ def _vote(operands: Operands) -> Run:
             if i in predicates:
                 made.append(_voted(truth, every))
             else:
-                made.append({True: MASK32, False: 0}.get(truth) if isinstance(truth, bool) else None)
+                made.append(truth * MASK32 if isinstance(truth, bool) else None)
         return tuple(made)
 
     return run
@@ -349,12 +348,11 @@ _BY_NAME: dict[str, Callable[[Operands], Run]] = {
     "LDL": _fetch,
     **dict.fromkeys(("BRA", "JMP", "BRX", "JMX", "CALL", "RET", "EXIT", "KILL", "BPT"), _jump),
 }
+_BYTES = {"256": 32, "128": 16, "64": 8, "U16": 2, "S16": 2, "U8": 1, "S8": 1}
 _UNIFORM = {"ULDC": "LDC", "LDCU": "LDCU", "UMOV": "MOV", "VOTEU": "VOTE"}
 
 
-def decode(
-    instruction: MachineInstruction, registers: Registers, around: Surroundings
-) -> Step:
+def decode(instruction: MachineInstruction, registers: Registers, around: Surroundings) -> Step:
     """An instruction as a step that reads and writes `registers`."""
     operands = Operands(instruction, registers, around)
     name = _UNIFORM.get(instruction.name, instruction.name)
@@ -388,16 +386,10 @@ def _add_access(step: Step, registers: Registers, around: Surroundings) -> None:
     if is_predicate(last) and last not in instruction.operands[:1]:
         operands.reads.clear()
         given, guard = operands.test_of(last), step.guard
-        step.guard = given if guard is None else lambda: integers.both(guard(), given())
+        step.guard = given if guard is None else lambda: both(guard(), given())
         step.guard_reads = (*step.guard_reads, *operands.reads)
 
 
 def access_bytes(instruction: MachineInstruction) -> int:
     """Bytes that a lane's access to memory moves."""
-    for modifier, size in (("256", 32), ("128", 16), ("64", 8), ("U16", 2), ("S16", 2), ("U8", 1), ("S8", 1)):
-        if modifier in instruction.modifiers:
-            return size
-    return 4
-
-
-__all__ = ["ATOMIC", "GLOBAL", "access_bytes", "decode", "joined"]
+    return next((_BYTES[m] for m in instruction.modifiers if m in _BYTES), 4)

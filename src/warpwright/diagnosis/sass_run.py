@@ -1,12 +1,12 @@
 """Machine code carried out, as far as its course and its addresses go: no data, no memory.
 
-Threads of several blocks run side by side, a value of each in an array. Of those that went different
-ways the one that stands first in the code runs first, so that they meet again as early as they can.
+Threads of several blocks run side by side, a value of each in an array. Of those that went
+different ways the one that stands first in the code runs first, so that they meet again early.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -15,7 +15,6 @@ import numpy.typing as npt
 from warpwright.diagnosis.sass_decode import Registers, Step, Surroundings
 from warpwright.diagnosis.sass_flow import (
     ENDS,
-    Block,
     blocks_of,
     decides_course,
     needed_steps,
@@ -54,10 +53,12 @@ class Traffic:
 class Followed:
     """What running the code showed.
 
-    `visits`: by block of code, warps that ran it, weighted. `traffic`: by instruction.
+    `visits`: by block of code, warps that ran it, weighted; `runs`: how often it was run for some.
+    `traffic`: by instruction.
     """
 
     visits: list[float]
+    runs: list[int] = field(default_factory=list)
     traffic: dict[int, Traffic] = field(default_factory=dict)
     lacks: set[str] = field(default_factory=set)
     steps: int = 0
@@ -93,7 +94,7 @@ class Machine:
         Raises UnknownCourseError where a loop depends on data, or is too long.
         """
         self.registers.clear()
-        done = Followed([0.0] * len(self.blocks))
+        done = Followed([0.0] * len(self.blocks), [0] * len(self.blocks))
         waiting: dict[int, Mask] = {0: None}
         while waiting:
             number = min(waiting)
@@ -102,6 +103,7 @@ class Machine:
             if done.steps > limit:
                 raise UnknownCourseError(TOO_LONG)
             done.visits[number] += self._weight(mask)
+            done.runs[number] += 1
             for target, lanes in self._block(number, needed[number], mask, memory, done):
                 _join(waiting, target, lanes)
         return done
@@ -147,9 +149,7 @@ class Machine:
 
     # control
 
-    def _jump(
-        self, number: int, step: Step, mask: Mask, done: Followed
-    ) -> list[tuple[int, Mask]]:
+    def _jump(self, number: int, step: Step, mask: Mask, done: Followed) -> list[tuple[int, Mask]]:
         instruction = step.instruction
         taken: Truth = True if step.guard is None else step.guard()
         if instruction.name == "BRA" and "DIV" in instruction.modifiers:
@@ -277,7 +277,3 @@ def _merged(lanes: Truth, value: object, old: object) -> object:
     if isinstance(value, int) and isinstance(old, int) and value == old:
         return value
     return np.where(lanes, np.asarray(value, np.uint64), np.asarray(old, np.uint64))
-
-
-Listener = Callable[[str], None]
-__all__ = ["Block", "Followed", "Machine", "UnknownCourseError"]

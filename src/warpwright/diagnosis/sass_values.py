@@ -60,11 +60,12 @@ def product(one: Word, other: Word) -> Word:
 
 
 def total(*words: Word) -> Word:
-    """A sum modulo 2**64."""
-    result: Word = 0
-    for word in words:
-        result = result + word
-    return result & MASK64
+    """A sum modulo 2**64, which arrays are by themselves."""
+    result: Word = words[0]
+    for word in words[1:]:
+        if type(word) is not int or word:
+            result = result + word
+    return result & MASK64 if isinstance(result, int) else result
 
 
 def left(word: Word, by: Word) -> Word:
@@ -80,22 +81,23 @@ def left(word: Word, by: Word) -> Word:
 def right(word: Word, by: Word, signed: bool = False) -> Word:
     """64 bits shifted to the right, with zeros or with copies of the sign."""
     if signed:
-        flipped = right(word ^ SIGN64, by)
-        return (flipped - right(SIGN64, by)) & MASK64
+        flipped: Any = right(word ^ SIGN64, by)
+        shifted: Word = (flipped - right(SIGN64, by)) & MASK64
+        return shifted
     if isinstance(by, int):
         return word >> by if by < 64 else 0
     shifted = np.right_shift(np.uint64(1) * word, np.minimum(by, np.uint64(63)))
     return np.where(by < 64, shifted, np.uint64(0))
 
 
-def logic3(table: int, a: Word, b: Word, c: Word, mask: int = MASK32) -> Word:
+def logic3(table: int, a: Word, b: Word, c: Word) -> Word:
     """Three-input logic: bit 4a+2b+c of `table` is the result."""
     result: Word = 0
     for row in range(8):
         if table >> row & 1:
-            term = a if row & 4 else a ^ mask
-            term = term & (b if row & 2 else b ^ mask)
-            result = result | (term & (c if row & 1 else c ^ mask))
+            term = a if row & 4 else a ^ MASK32
+            term = term & (b if row & 2 else b ^ MASK32)
+            result = result | (term & (c if row & 1 else c ^ MASK32))
     return result
 
 

@@ -22,9 +22,7 @@ _REGISTER = re.compile(
     r"(?P<sign>[-~!|]*)(?P<kind>UR|R|UP|P)(?P<index>\d+|Z|T)(?P<rest>[.\w]*)\|?(?P<tail>[.\w]*)"
 )
 _NUMBER = re.compile(r"(?P<sign>-?)(?:0x(?P<hex>[0-9a-f]+)|(?P<whole>\d+))")
-_CONSTANT = re.compile(
-    r"(?P<sign>[-~|]*)c\[0x(?P<bank>[0-9a-f]+)\]\[(?P<inner>[^\]]*)\]\|?[.\w]*"
-)
+_CONSTANT = re.compile(r"(?P<sign>[-~|]*)c\[0x(?P<bank>[0-9a-f]+)\]\[(?P<inner>[^\]]*)\]\|?[.\w]*")
 _MEMORY = re.compile(r"(?:desc\[[^\]]*\])?\[(?P<inner>[^\]]*)\][.\w]*")
 _TARGET = re.compile(r"`\((?P<label>[^)]*)\)")
 _KINDS = {kind.value: kind for kind in OperandKind}
@@ -96,18 +94,16 @@ def read_operand(text: str) -> MachineOperand:
 
 def _register(match: re.Match[str], text: str) -> MachineOperand:
     sign = match["sign"]
-    flags = {
-        "negated": "-" in sign,
-        "inverted": "~" in sign or "!" in sign,
-        "absolute": "|" in sign,
-    }
+    negated, inverted, absolute = "-" in sign, "~" in sign or "!" in sign, "|" in sign
     if not match["index"].isdigit():  # RZ reads zero, PT true
         true = match["index"] == "T"
-        return MachineOperand(OperandKind.NUMBER, value=int(true), **flags, text=text)
+        return MachineOperand(
+            OperandKind.NUMBER, 0, int(true), 0, negated, inverted, absolute, text=text
+        )
     kind = _KINDS[match["kind"]]
     if match["rest"] not in ("", ".reuse", ".64", ".64.reuse"):
         kind = OperandKind.OTHER if kind is OperandKind.REGISTER else kind  # a half of it
-    return MachineOperand(kind, index=int(match["index"]), **flags, text=text)
+    return MachineOperand(kind, int(match["index"]), 0, 0, negated, inverted, absolute, text=text)
 
 
 def _constant(match: re.Match[str], text: str) -> MachineOperand:
