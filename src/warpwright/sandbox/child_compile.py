@@ -11,6 +11,7 @@ only itself. Files in the exchange directory:
 
 from __future__ import annotations
 
+import base64
 import contextlib
 import json
 import os
@@ -18,6 +19,7 @@ import resource
 import signal
 import subprocess
 import sys
+import zlib
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -130,6 +132,8 @@ def describe(
     static = usage.static_shared_bytes(target)
     return {
         "cubin_sha256": assembly.executable_digest(binary.cubin),
+        "code": base64.b64encode(zlib.compress(binary.cubin)).decode(),
+        "parameters": list(binary.parameters),
         "resources": {
             "registers_per_thread": usage.registers,
             "stack_bytes": usage.stack_bytes,

@@ -7,6 +7,7 @@ content: see `kernel_identity` for what counts as the kernel's content.
 
 from __future__ import annotations
 
+import base64
 import hashlib
 import json
 import math
@@ -310,6 +311,8 @@ def decode_result(
             cubin_sha256=str(compiled["cubin_sha256"]),
             toolchain=versions,
             facts=facts,
+            code=base64.b64decode(compiled["code"]),
+            parameters=tuple(map(str, compiled["parameters"])),
         )
     except (KeyError, TypeError, ValueError, AttributeError) as error:
         reason = f"the child's result cannot be read ({type(error).__name__})"

@@ -19,6 +19,7 @@ from warpwright.types.compiled import (
     Unlaunchable,
 )
 from warpwright.types.config import Config, MetaValue
+from warpwright.types.counts import LaunchCounts
 from warpwright.types.evidence import Origin
 from warpwright.types.gpu import ResolvedGpu
 from warpwright.types.program import ProgramView
@@ -76,6 +77,8 @@ class ConfigStudy:
     activity: Activity = Activity.UNKNOWN
     floors: tuple[LaunchFloor, ...] = ()
     """One entry for each different launch of a forward pass; empty where shapes are unknown."""
+    counts: LaunchCounts | None = None
+    """What all its launches execute and touch; None where that was not counted."""
 
     @property
     def floor_us(self) -> float | None:
