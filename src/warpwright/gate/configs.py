@@ -13,7 +13,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from warpwright.gate.context import KernelPair, RuleContext
-from warpwright.gate.reading import host_nodes, parse
+from warpwright.gate.reading import host_nodes, program_of
 from warpwright.syntax import syntax_tree
 from warpwright.types.config import Config, MetaValue
 from warpwright.types.program import Kernel, LaunchSite, ProgramView
@@ -293,11 +293,11 @@ def local_constants(view: ProgramView, function: str) -> dict[str, MetaValue | a
     A literal is given as its value, any other expression as its syntax tree; a name that is
     assigned more than once is left out, since its value depends on the path taken.
     """
-    tree = parse(view.source)
-    if tree is None:
+    program = program_of(view.source)
+    if program is None:
         return {}
     assigned: dict[str, list[ast.expr]] = {}
-    for node, scope in host_nodes(tree):
+    for node, scope in host_nodes(program):
         if scope not in ("", function) or not isinstance(node, (ast.Assign, ast.AnnAssign)):
             continue
         targets = node.targets if isinstance(node, ast.Assign) else [node.target]
