@@ -6,7 +6,7 @@ import ast
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 
-from warpwright.source.evaluate import outside_functions, single_assignments
+from warpwright.source.evaluate import FunctionName, outside_functions, single_assignments
 from warpwright.source.parsing import parse
 from warpwright.source.resolve import Aliases
 
@@ -55,6 +55,17 @@ class ParsedProgram:
                 names.pop(name, None)
             names.update(local)
         return names
+
+    def values_around(self, outer: tuple[FunctionNode, ...]) -> dict[str, ast.expr]:
+        """The same, and functions of the module by their names, which stand for themselves."""
+        functions = [node for node in self.tree.body if isinstance(node, ast.FunctionDef)]
+        hidden = {name for function in outer for name in bound_in(function)}
+        named: dict[str, ast.expr] = {
+            node.name: ast.Constant(FunctionName(node.name))  # type: ignore[arg-type]
+            for node in functions
+            if node.name not in hidden
+        }
+        return {**named, **self.names_around(outer)}
 
 
 def parse_program(
