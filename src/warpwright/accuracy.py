@@ -253,16 +253,16 @@ def _is_original(run: PinnedRun, parent: Study) -> bool:
 def pinned_runs(
     child: ProgramView, kernels: Mapping[str, KernelStudy], base: Mapping[str, Config]
 ) -> list[PinnedRun]:
-    """One run for each distinct set of meta-parameters of each kernel, the usual one first."""
+    """One run for each distinct set of meta-parameters and hook of each kernel, the usual first."""
     listed = {kernel.name: _listed(kernel.name, child, kernels) for kernel in child.kernels}
     usual = {name: _closest(base.get(name), configs) for name, configs in listed.items() if configs}
     runs = [PinnedRun(_label(usual), usual)]
     for name, configs in listed.items():
         by_meta: dict[object, list[Config]] = {}
         for config in configs:
-            by_meta.setdefault(config.meta, []).append(config)
-        for meta, members in by_meta.items():
-            if meta == usual[name].meta:
+            by_meta.setdefault((config.meta, config.pre_hook), []).append(config)
+        for key, members in by_meta.items():
+            if key == (usual[name].meta, usual[name].pre_hook):
                 if len(listed) == 1:
                     runs[0] = replace(runs[0], kernel=name, members=tuple(members))
                 continue
@@ -291,7 +291,8 @@ def _closest(wanted: Config | None, configs: Sequence[Config]) -> Config:
     if wanted is None:
         return configs[0]
     same = [config for config in configs if config.meta == wanted.meta]
-    return (same or list(configs))[0]
+    alike = [config for config in same if config.pre_hook == wanted.pre_hook]
+    return (alike or same or list(configs))[0]
 
 
 def _label(pins: Mapping[str, Config]) -> str:

@@ -10,7 +10,7 @@ timings show that it is faster.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 
 from warpwright.diagnosis.profile_check import toolchain_finding
@@ -18,10 +18,12 @@ from warpwright.drafting import WRONG_OUTPUT, Draft, draft
 from warpwright.errors import Place
 from warpwright.formats.nsight import check_profile_kernels, foreign_kernels, retired_metrics
 from warpwright.measure.minimum import minimum_of
+from warpwright.moving import Moved, move_candidates, study_moved, verified
 from warpwright.proposing import chosen_by_time, propose
 from warpwright.resources.gpus import resolve_gpu
 from warpwright.study import Subject, Workbench, read_view, study_program
 from warpwright.trials.measured import decide_draft, measure_configs, with_apart
+from warpwright.trials.moves import by_gain, measure_moves
 from warpwright.trials.screening import ParentFailedError
 from warpwright.trials.setup import Table, TrialSetup, open_table
 from warpwright.types.answer import Answer, ConfigPlan, Decision
@@ -32,8 +34,8 @@ from warpwright.types.gpu import ResolvedGpu
 from warpwright.types.request import Request
 from warpwright.types.shapes import Problem
 from warpwright.types.stage import StageId
-from warpwright.types.study import Finding, KernelStudy, Study
-from warpwright.types.trial import Trial
+from warpwright.types.study import Finding, Study
+from warpwright.types.trial import MovesTrial, Trial
 from warpwright.types.verdict import EditLimits
 from warpwright.verifying import GPU_SECTION as GPU_SECTION
 from warpwright.verifying import VerifyContext, verify
@@ -56,6 +58,7 @@ def answer_request(
     `limits`: on what edits may change beside the stage's own (`--strict`, `--bit-equal`).
     Raises InputError and MissingToolError.
     """
+    limits = limits or EditLimits()
     study, problem = study_request(request, bench, problem, gpu)
     if request.stage.id is not StageId.TUNING:
         stage = request.stage.id or "the request's stage"

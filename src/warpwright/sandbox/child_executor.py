@@ -268,16 +268,23 @@ def _run_pinned(self: Autotuner, *args: Any, **kwargs: Any) -> Any:
 def _pinned(tuner: Autotuner, pin: Mapping[str, Any] | None) -> triton.Config:
     if pin is None:
         return tuner.configs[0]
-    for config in tuner.configs:
-        meta = {name: value for name, value in config.kwargs.items() if name not in ALWAYS_SET}
-        same = (meta, config.num_warps, config.num_stages)
-        if same == (pin["meta"], pin["num_warps"], pin["num_stages"]):
-            return config
+    found = [config for config in tuner.configs if _is_pinned(config, pin)]
+    place = pin.get("place")
+    if place is not None and place < len(tuner.configs) and tuner.configs[place] in found:
+        found = [tuner.configs[place]]  # several may differ in their hooks alone
+    if found:
+        return found[0]
     raise ConfigError(f"{tuner.base_fn.__name__} has no config {dict(pin)}")
 
 
+def _is_pinned(config: triton.Config, pin: Mapping[str, Any]) -> bool:
+    meta = {name: value for name, value in config.kwargs.items() if name not in ALWAYS_SET}
+    same = (meta, config.num_warps, config.num_stages)
+    return bool(same == (pin["meta"], pin["num_warps"], pin["num_stages"]))
+
+
 def _masked_load(
-    _: Any, ptrs: TensorHandle, mask: TensorHandle, other: Any, *_rest: Any
+    _: Any, ptrs: TensorHandle, mask: TensorHandle, other: Any, *_rest: Any, **_hints: Any
 ) -> TensorHandle:
     element = ptrs.get_element_ty()
     dtype = interpreter._get_np_dtype(element)
@@ -293,7 +300,7 @@ def _masked_load(
 
 
 def _masked_store(
-    _: Any, ptrs: TensorHandle, value: TensorHandle, mask: TensorHandle, *_rest: Any
+    _: Any, ptrs: TensorHandle, value: TensorHandle, mask: TensorHandle, *_rest: Any, **_hints: Any
 ) -> Any:
     lanes = getattr(mask, "data", mask)
     itemsize = interpreter._get_np_dtype(ptrs.get_element_ty()).itemsize

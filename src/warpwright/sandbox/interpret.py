@@ -164,6 +164,7 @@ def _encode_pins(pins: Mapping[str, Config]) -> dict[str, dict[str, Any]]:
             "meta": config.meta_dict,
             "num_warps": config.num_warps,
             "num_stages": config.num_stages,
+            "place": config.place,
         }
         for kernel, config in pins.items()
     }

@@ -6,8 +6,8 @@ import ast
 from collections.abc import Mapping
 
 from warpwright.source.configs import read_autotune, read_heuristics
-from warpwright.source.parsing import segment_of, text_of
 from warpwright.source.kernel_forms import KernelNode
+from warpwright.source.parsing import segment_of, text_of
 from warpwright.source.program import ParsedProgram
 from warpwright.source.resolve import Aliases
 from warpwright.types.program import Autotune, Kernel, KernelParameter, Loop, Operation
@@ -31,7 +31,7 @@ _LOOP_KINDS = {"static_range": "static_range", "range": "tl.range"}
 def read_kernel(program: ParsedProgram, kernel: KernelNode, launched: frozenset[str]) -> Kernel:
     """The kernel as its source shows it. `launched` names the kernels that host code launches."""
     node, aliases = kernel.node, program.aliases
-    names = program.names_around(kernel.outer)
+    names = program.values_around(kernel.outer)
     body = KernelBody(aliases, frozenset(program.kernel_names))
     body.visit_body(node)
     called_elsewhere = any(

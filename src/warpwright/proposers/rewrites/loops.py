@@ -265,9 +265,7 @@ def _counted(kernel: KernelText, block: list[ast.stmt]) -> list[Splice] | None:
     return None
 
 
-def _as_for(
-    kernel: KernelText, before: Sequence[ast.stmt], loop: ast.While
-) -> list[Splice] | None:
+def _as_for(kernel: KernelText, before: Sequence[ast.stmt], loop: ast.While) -> list[Splice] | None:
     test, last = loop.test, loop.body[-1]
     if not (
         isinstance(test, ast.Compare)

@@ -23,10 +23,16 @@ from warpwright.proposers.rewrites.kernel_text import (
     kernel_text,
 )
 from warpwright.proposers.rewrites.refusal import DoesNotApply
-from warpwright.proposers.rewrites.splice import Splice, inserted_after, replaced, spliced, whole_lines
+from warpwright.proposers.rewrites.splice import (
+    Splice,
+    inserted_after,
+    replaced,
+    spliced,
+    whole_lines,
+)
 from warpwright.proposers.rewrites.varying import HostValues, Origin, flat
 from warpwright.source.launches import LaunchNode, find_launches
-from warpwright.source.program import ParsedProgram, jit_decorator, parse_program
+from warpwright.source.program import ParsedProgram, parse_program
 from warpwright.types.calls import KernelCalls
 from warpwright.types.candidate import Move
 from warpwright.types.program import ProgramView
@@ -187,7 +193,8 @@ def _may_annotate(kernel: KernelText, parameter: ast.arg) -> bool:
 
 def _unspecialised(kernel: KernelText) -> set[str]:
     """Names, and positions told as names, in the decorator's `do_not_specialize`."""
-    decorator = jit_decorator(kernel.node, kernel.program.aliases)
+    nodes = kernel.program.kernels
+    decorator = next((k.jit for k in nodes if k.node.name == kernel.node.name), None)
     found: set[str] = set()
     if not isinstance(decorator, ast.Call):
         return found

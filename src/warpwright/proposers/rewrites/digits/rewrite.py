@@ -355,10 +355,7 @@ class _NewLoop:
 def _needed(made: Sequence[ast.stmt], body: Sequence[ast.stmt]) -> list[ast.stmt]:
     """Both, without definitions that the body does not read."""
     read = {
-        node.id
-        for statement in body
-        for node in ast.walk(statement)
-        if isinstance(node, ast.Name)
+        node.id for statement in body for node in ast.walk(statement) if isinstance(node, ast.Name)
     }
     return [node for node in made if stored_names([node])[0] in read] + list(body)
 
