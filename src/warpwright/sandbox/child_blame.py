@@ -24,10 +24,11 @@ INSTEAD_OF_A_GPU = (
     "torch/accelerator/",
 )
 INSTEAD_OF_A_GPU_MODULES = (
-    "warpwright", "triton.runtime", "triton.backends", "torch.cuda", "torch.accelerator", "torch._C",
+    "warpwright", "triton.runtime", "triton.backends", "torch.cuda", "torch.accelerator",
+    "torch._C",
 )  # fmt: skip
 NO_GPU_WORDS = (
-    "'meta'", "meta tensor", "not compiled with CUDA", "NVIDIA driver", "active drivers",
+    "'meta' backend", "meta tensor", "not compiled with CUDA", "NVIDIA driver", "active drivers",
     "CUDA driver",
 )  # fmt: skip
 DISPATCH = "__torch_function__"  # where a stand-in hands a call on to torch

@@ -22,9 +22,7 @@ MAX_TEXT = 8 * 1024**2
 
 def perform(payload: Mapping[str, Any], job_dir: Path) -> dict[str, Any]:
     """`{"lowered": [{"text": …, "names": […]} | {"failed": …}, …]}`, in the items' order."""
-    module = child_target.load_on_target(
-        payload["program"], "program", job_dir, payload["facts"]
-    )
+    module = child_target.load_on_target(payload["program"], "program", job_dir, payload["facts"])
     major, minor = payload["compute_capability"]
     target = GPUTarget("cuda", 10 * major + minor, child_triton.WARP_THREADS)
     lowered = []

@@ -17,9 +17,7 @@ from warpwright.sandbox.child_trace_driver import use_stand_in_driver
 from warpwright.sandbox.child_trace_torch import StandIns, hardware, stand_in_cuda
 
 
-def load_on_target(
-    source: str, name: str, job_dir: Path, facts: Mapping[str, Any]
-) -> ModuleType:
+def load_on_target(source: str, name: str, job_dir: Path, facts: Mapping[str, Any]) -> ModuleType:
     """Execute `source` as the module `name`; `facts` as `trace.device_facts` gives them.
 
     Triton's driver and `torch.cuda` go on answering for the target when it returns: a kernel

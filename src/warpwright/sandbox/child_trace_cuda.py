@@ -159,8 +159,7 @@ def _beside_cuda(cuda: Mapping[str, Any]) -> list[tuple[Any, str, Any]]:
         (torch.accelerator, "get_device_capability", cuda["get_device_capability"]),
     ]
     return [
-        (holder, name, _copy(value) if callable(value) else value)
-        for holder, name, value in values
+        (holder, name, _copy(value) if callable(value) else value) for holder, name, value in values
     ]
 
 

@@ -66,7 +66,8 @@ class StandInDriver:
     def get_benchmarker(self) -> Callable[..., Any]:
         from triton.testing import do_bench
 
-        return do_bench
+        benchmarker: Callable[..., Any] = do_bench
+        return benchmarker
 
     def get_device_properties(self, _: int = 0) -> dict[str, Any]:
         """The dict of Triton's own driver, as far as it is known."""

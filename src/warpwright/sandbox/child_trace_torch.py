@@ -22,6 +22,7 @@ from warpwright.sandbox.child_trace_cuda import CUDA as CUDA
 from warpwright.sandbox.child_trace_cuda import HardwareFacts, cuda_answers
 from warpwright.sandbox.child_trace_values import READERS, DataDependentError, KnownValues
 
+
 def hardware(facts: Mapping[str, Any]) -> HardwareFacts:
     """`facts` holds what the parent knows: names of `cudaDeviceProp` as torch has them."""
     return HardwareFacts(**facts)

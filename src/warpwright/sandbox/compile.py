@@ -20,8 +20,8 @@ from warpwright.errors import MissingToolError
 from warpwright.sandbox.cache import ResultCache
 from warpwright.sandbox.compile_pool import CompilePool, PoolLimits
 from warpwright.sandbox.kernel_identity import kernel_code
-from warpwright.sandbox.trace import target_facts
 from warpwright.sandbox.toolchain import find_triton, toolchain
+from warpwright.sandbox.trace import target_facts
 from warpwright.types.compiled import (
     Compiled,
     CompileFailed,

@@ -145,9 +145,7 @@ class CompilePool:
             return _failed("timeout", f"the program was still being imported after {after}")
         if TOOL_ERROR in (result.reason or ""):
             said = (result.reason or "").replace(f"{TOOL_ERROR}: ", "")
-            return _failed(
-                "tool", f"not verified: Warpwright cannot import the program without its GPU: {said}"
-            )
+            return _failed("tool", f"Warpwright cannot import the program without its GPU: {said}")
         kind = _kind(result)
         reason = f"the program cannot be imported: {result.reason}"
         return _failed("error" if result.outcome is JobOutcome.FAILED else kind, reason)

@@ -138,7 +138,7 @@ def encode(value: Any) -> Any:
 def target_facts(
     compute_capability: tuple[int, int], facts: Mapping[str, Any] | None = None
 ) -> dict[str, Any]:
-    """What is known of a card of this compute capability, with `facts` about it if there are any."""
+    """What is known of a card of this compute capability, with `facts` about it if any."""
     major, minor = compute_capability
     return {**device_facts(None), "major": major, "minor": minor, **(facts or {})}
 
