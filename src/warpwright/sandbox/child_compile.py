@@ -24,7 +24,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from warpwright.sandbox import assembly, child_guard, child_program
+from warpwright.sandbox import assembly, child_guard
 
 if TYPE_CHECKING:
     from warpwright.sandbox import child_triton
@@ -40,10 +40,12 @@ def perform(payload: Mapping[str, Any], job_dir: Path) -> dict[str, Any]:
     resource.setrlimit(resource.RLIMIT_FSIZE, (FILE_BYTES, FILE_BYTES))
     import torch  # noqa: F401  (before the program runs: outside its guard and its deadline)
 
-    from warpwright.sandbox import child_triton
+    from warpwright.sandbox import child_target, child_triton
 
     with _deadline(payload["import_deadline_s"]):
-        module = child_program.load_module(payload["program"], "program", job_dir)
+        module = child_target.load_on_target(
+            payload["program"], "program", job_dir, payload["facts"]
+        )
     compiler = child_triton.Compiler(module, tuple(payload["compute_capability"]))
     exchange = Path(payload["exchange"])
     done = 0

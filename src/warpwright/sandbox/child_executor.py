@@ -231,7 +231,7 @@ def _launch(self: Any, *args: Any, **kwargs: Any) -> None:
             key: value if key in constants else _convert(value) for key, value in bound.items()
         }
         session.launches[name] = session.launches.get(name, 0) + 1
-        _run_grid(self.fn, arguments, extents)
+        run_grid(self.fn, arguments, extents)
 
 
 def _constants(fn: Any) -> set[str]:
@@ -239,7 +239,7 @@ def _constants(fn: Any) -> set[str]:
     return {name for name, kind in fn.__annotations__.items() if "constexpr" in str(kind)}
 
 
-def _run_grid(fn: Any, arguments: dict[str, Any], extents: list[int]) -> None:
+def run_grid(fn: Any, arguments: dict[str, Any], extents: list[int]) -> None:
     builder = interpreter.interpreter_builder
     builder.set_grid_dim(*extents)
     with np.errstate(all="ignore"):

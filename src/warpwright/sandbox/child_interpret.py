@@ -21,15 +21,16 @@ import torch
 import triton
 
 from warpwright.sandbox import child_builder, child_executor, child_guard, child_tensors
-from warpwright.sandbox.child_builder import UnsupportedInInterpreterError
+from warpwright.sandbox.child_blame import is_of_a_tool
 from warpwright.sandbox.child_construct import constructed
-from warpwright.sandbox.child_executor import session
+from warpwright.sandbox.child_executor import MemoryAccessError, session
 from warpwright.sandbox.child_program import load_module
 from warpwright.sandbox.child_state import Given, copy_state, same_bits
 from warpwright.sandbox.child_trace_driver import use_stand_in_driver
 from warpwright.sandbox.child_trace_torch import hardware, stand_in_cuda
 
 MESSAGE_CHARACTERS = 500
+PROGRAM_FILE = "program.py"
 WALL_FACTOR = 3.0  # by which the clock may run ahead of processor time on a busy machine
 
 
@@ -76,6 +77,7 @@ class _Worker:
         self, payload: dict[str, Any], job_dir: Path, module: ModuleType, facts: Any
     ) -> None:
         self.payload = payload
+        self.job_dir = job_dir
         self.inputs_dir = job_dir / "in"
         self.out = job_dir / "out"
         self.module = module
@@ -100,7 +102,7 @@ class _Worker:
         except (child_guard.ForbiddenActionError, MemoryError):
             raise
         except BaseException as error:
-            result |= _failure(error)
+            result |= _failure(error, self.job_dir)
         result["launches"] = dict(session.launches)
         result["memory_events"] = session.memory.events
         result["wall_s"] = time.monotonic() - started
@@ -174,21 +176,36 @@ def _deadline(seconds: float) -> Iterator[None]:
             signal.signal(number, handler)
 
 
-def _failure(error: BaseException) -> dict[str, Any]:
+# What a kernel raises on purpose: `tl.device_assert`, an access outside of all tensors.
+OF_A_KERNEL = (AssertionError, MemoryAccessError)
+BAD_CALL = "argument"  # in the words of a TypeError: a call that does not fit its function
+
+
+def _kernel_is_to_blame(error: BaseException, frames: list[traceback.FrameSummary]) -> bool:
+    """Whether an exception inside a kernel shows that the kernel is wrong.
+
+    None raises on a GPU. What the compiler refuses it says itself; what it takes and the
+    interpreter does not is the interpreter's affair, unless the kernel's own line names something
+    that does not exist or calls something as it cannot be called.
+    """
+    if isinstance(error, OF_A_KERNEL):
+        return True
+    own = Path(frames[-1].filename).name == PROGRAM_FILE
+    misused = isinstance(error, TypeError) and BAD_CALL in str(error)
+    return own and (isinstance(error, NameError) or misused)
+
+
+def _failure(error: BaseException, job_dir: Path) -> dict[str, Any]:
     """What the exception says of the program, and whether the interpreter is to blame."""
     frames = traceback.extract_tb(error.__traceback__)
-    place = [frame for frame in frames if Path(frame.filename).name == "program.py"]
+    place = [frame for frame in frames if Path(frame.filename).name == PROGRAM_FILE]
     line = place[-1].lineno if place else None
     message = f"{type(error).__name__}: {error}"[:MESSAGE_CHARACTERS]
     reason = f"line {line}: {message}" if line is not None else message
-    innermost = Path(frames[-1].filename) if frames else Path()
-    unsupported = isinstance(error, (UnsupportedInInterpreterError, NotImplementedError))
-    # Errors of types come from the language's own checks; what breaks inside the interpreter's
-    # arithmetic says nothing of the program.
-    ours = innermost.name in ("interpreter.py", "child_builder.py") and not isinstance(
-        error, (KeyError, ValueError)
-    )
-    outcome = "unsupported" if unsupported or ours else "failed"
+    ours = isinstance(error, NotImplementedError) or is_of_a_tool(error, job_dir)
+    if any(frame.name == child_executor.run_grid.__name__ for frame in frames):
+        ours = ours or not _kernel_is_to_blame(error, frames)
+    outcome = "unsupported" if ours else "failed"
     if isinstance(error, SystemExit):
         reason = "the program called exit"
     print(traceback.format_exc()[-MESSAGE_CHARACTERS * 4 :], file=sys.stderr)

@@ -75,7 +75,7 @@ class CompileFailed:
     config: Config
     specialization: str
     reason: str
-    kind: str = "error"  # "error", "timeout", "crash", "out of memory", "lookup"
+    kind: str = "error"  # "error", "timeout", "crash", "out of memory", "lookup", "tool"
 
     @property
     def refused(self) -> bool:
