@@ -23,8 +23,8 @@ import triton
 from warpwright.sandbox import child_builder, child_executor, child_guard, child_tensors
 from warpwright.sandbox.child_blame import is_of_a_tool
 from warpwright.sandbox.child_construct import constructed
+from warpwright.sandbox.child_coverage import load_observed
 from warpwright.sandbox.child_executor import MemoryAccessError, session
-from warpwright.sandbox.child_program import load_module
 from warpwright.sandbox.child_state import Given, copy_state, same_bits
 from warpwright.sandbox.child_trace_driver import use_stand_in_driver
 from warpwright.sandbox.child_trace_torch import hardware, stand_in_cuda
@@ -40,7 +40,7 @@ class DeadlineError(BaseException):
 
 def perform(payload: dict[str, Any], job_dir: Path) -> dict[str, Any]:
     """Payload: `source`, `init`, `seed`, `cases`, `states`, `runs`, `deadline_s`, `budget_s`,
-    `facts`, `compute_capability`, `evaluation_mode`. Result: `runs`, one outcome each, in order."""
+    `facts`, `compute_capability`, `evaluation_mode`, `spoil_undefined`. Result: `runs`, one outcome each, in order."""
     if not triton.knobs.runtime.interpret:
         raise RuntimeError("Triton is not in interpreter mode")
     torch.set_num_threads(1)
@@ -49,7 +49,8 @@ def perform(payload: dict[str, Any], job_dir: Path) -> dict[str, Any]:
     facts = hardware(payload["facts"])
     use_stand_in_driver(facts)
     with stand_in_cuda(session.device, facts):
-        module = load_module(payload["source"], "program", job_dir)
+        module = load_observed(payload["source"], "program", job_dir, session.coverage)
+    at_import = set(session.coverage.seen)
     child_executor.adopt(module)
     worker = _Worker(payload, job_dir, module, facts)
     started = time.process_time()
@@ -57,7 +58,7 @@ def perform(payload: dict[str, Any], job_dir: Path) -> dict[str, Any]:
     for index, run in enumerate(payload["runs"]):
         spent = time.process_time() - started > payload["budget_s"]
         results.append(_not_begun(payload["budget_s"]) if spent else worker.run(index, run))
-    return {"runs": results}
+    return {"runs": results, "ways": sorted(at_import)}
 
 
 def _not_begun(budget_s: float) -> dict[str, Any]:
@@ -87,7 +88,7 @@ class _Worker:
         """One (config, case): its outcome, and its outputs as files."""
         started, started_cpu_s = time.monotonic(), time.process_time()
         result: dict[str, Any] = {"outcome": "ok", "reason": None}
-        session.begin(run["pins"])
+        session.begin(run["pins"], self.payload["spoil_undefined"])
         try:
             with _deadline(self.payload["deadline_s"]):
                 self._run(index, run, result)
@@ -105,6 +106,8 @@ class _Worker:
             result |= _failure(error, self.job_dir)
         result["launches"] = dict(session.launches)
         result["memory_events"] = session.memory.events
+        result["ways"] = sorted(session.coverage.seen)
+        result["undefined_lines"] = sorted(session.memory.undefined)
         result["wall_s"] = time.monotonic() - started
         result["cpu_s"] = time.process_time() - started_cpu_s
         return result
@@ -112,18 +115,16 @@ class _Worker:
     def _run(self, index: int, run: dict[str, Any], result: dict[str, Any]) -> None:
         case = self.payload["cases"][run["case"]]
         state_name = case.get("state")
-        model, given = self._model(state_name)
+        model, given = self._model(case["first"]["state"] if "first" in case else state_name)
         result["state"] = {"note": given.note, "matched": given.matched}
-        if not given.placed and state_name == "perturbed":
+        if not given.placed and state_name in ("perturbed", "changed"):
             reason = "parameters are matched neither by name nor by shape: they cannot be changed"
             result |= {"outcome": "skipped", "reason": reason}
             return
-        tensors = [child_tensors.load(self.inputs_dir, entry) for entry in case["inputs"]]
-        before = [tensor.clone() for tensor in tensors]
-        arguments = child_tensors.from_structure({"list": case["arguments"]}, tensors)
-        torch.manual_seed(self.payload["seed"])
-        with self._foreign(), torch.no_grad():
-            output = model(*arguments)
+        if "first" in case:
+            self._call(model, case["first"])
+            copy_state(model, self._state(state_name))
+        tensors, before, output = self._call(model, case)
         outputs = child_tensors.flatten(output, "output")
         result["changed_inputs"] = [
             i for i, (a, b) in enumerate(zip(before, tensors, strict=True)) if not same_bits(a, b)
@@ -132,6 +133,17 @@ class _Worker:
             child_tensors.save(tensor, self.out, f"run{index}.out{i}.npy", name)
             for i, (name, tensor) in enumerate(outputs)
         ]
+
+    def _call(
+        self, model: Any, case: dict[str, Any]
+    ) -> tuple[list[torch.Tensor], list[torch.Tensor], Any]:
+        """One forward pass: its input tensors, their values before it, and the output."""
+        tensors = [child_tensors.load(self.inputs_dir, entry) for entry in case["inputs"]]
+        before = [tensor.clone() for tensor in tensors]
+        arguments = child_tensors.from_structure({"list": case["arguments"]}, tensors)
+        torch.manual_seed(self.payload["seed"])
+        with self._foreign(), torch.no_grad():
+            return tensors, before, model(*arguments)
 
     @contextmanager
     def _foreign(self) -> Iterator[None]:
@@ -147,11 +159,13 @@ class _Worker:
                 model.eval()
         if state_name is None:
             return model, Given()
-        wanted = {
+        return model, copy_state(model, self._state(state_name))
+
+    def _state(self, name: str) -> dict[str, torch.Tensor]:
+        return {
             entry["name"]: child_tensors.load(self.inputs_dir, entry)
-            for entry in self.payload["states"][state_name]
+            for entry in self.payload["states"][name]
         }
-        return model, copy_state(model, wanted)
 
 
 @contextmanager

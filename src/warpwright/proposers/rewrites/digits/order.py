@@ -108,7 +108,7 @@ def find_digits(
             if header.bound.over(chain[-1]) is None:
                 conditions.append(f"{header.bound} % {chain[-1].bracketed} == 0")
             chain.append(header.bound)
-    digits = []
+    digits: list[Digit] = []
     for low, high in zip(chain, chain[1:], strict=False):
         exact = high.over(low)
         radix = f"({high} // {low.bracketed})" if exact is None else exact.bracketed
