@@ -6,8 +6,6 @@ import ast
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
-from warpwright.proposers.rewrites.refusal import DoesNotApply
-
 RANGES = ("range", "static_range")
 
 
@@ -52,14 +50,6 @@ class Nest:
 def nests_of(function: ast.FunctionDef) -> list[Nest]:
     """Every nest of the function, in source order."""
     return list(_nests(function.body))
-
-
-def find_nest(function: ast.FunctionDef, line: int) -> Nest:
-    """The nest that begins at a line. Raises DoesNotApply."""
-    for nest in nests_of(function):
-        if nest.line == line:
-            return nest
-    raise DoesNotApply(f"no sum of outer products begins at line {line}")
 
 
 def _nests(body: list[ast.stmt]) -> Iterator[Nest]:

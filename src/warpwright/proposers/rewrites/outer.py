@@ -35,7 +35,7 @@ import ast
 import math
 from collections.abc import Sequence
 
-from warpwright.proposers.rewrites.nests import Nest, find_nest, nests_of
+from warpwright.proposers.rewrites.nests import Nest, nests_of
 from warpwright.proposers.rewrites.outer_tiles import TiledBody
 from warpwright.proposers.rewrites.refusal import DoesNotApply
 from warpwright.proposers.rewrites.text import (
@@ -50,16 +50,25 @@ from warpwright.types.candidate import Claim, Move
 from warpwright.types.program import ProgramView
 from warpwright.types.trace import ConstantArgument, ScalarArgument, TensorArgument
 
-NAME = "outer"
+ROWS_FIRST, TERMS_FIRST = "outer", "outer-transposed"
 WIDTHS = (32, 16)
 LEAST_TILE = 16
 ALL_LOOPS = "*"
-ORDERS = ("rows first", "terms first")
-"""Which axis of the left operand comes first: a tile is loaded along its last axis by default."""
+"""Stands for the loop where all of them become lanes together."""
 
 
-def find(program: ProgramView, calls: Sequence[KernelCalls]) -> tuple[Move, ...]:
-    """The ways to write each kernel's first sum of outer products as matrix products."""
+def find_rows_first(program: ProgramView, calls: Sequence[KernelCalls]) -> tuple[Move, ...]:
+    """The first such sum of each kernel, the left operand loaded as [rows, terms]."""
+    return _finding(program, calls, ROWS_FIRST)
+
+
+def find_terms_first(program: ProgramView, calls: Sequence[KernelCalls]) -> tuple[Move, ...]:
+    """The same, loaded as [terms, rows] and transposed: lanes of a warp lie along the last axis, and
+    rows may be what lies together in memory."""
+    return _finding(program, calls, TERMS_FIRST)
+
+
+def _finding(program: ProgramView, calls: Sequence[KernelCalls], name: str) -> tuple[Move, ...]:
     moves: list[Move] = []
     for call in calls:
         if not _float32(call) or not _large_tiles(call):
@@ -68,15 +77,8 @@ def find(program: ProgramView, calls: Sequence[KernelCalls]) -> tuple[Move, ...]
         for nest in nests_of(function)[:1]:
             lanes = _lanes(nest, _known(call))
             for loop, width in lanes:
-                moves += [
-                    Move(
-                        NAME,
-                        call.name,
-                        (("line", nest.line), ("lanes", loop), ("width", width), ("order", order)),
-                        Claim.OTHER_ARITHMETIC,
-                    )
-                    for order in ORDERS
-                ]
+                arguments = (("nest", 0), ("lanes", loop), ("width", width))
+                moves.append(Move(name, call.name, arguments, Claim.OTHER_ARITHMETIC))
     return tuple(move for move in moves if _applies(program.source, move))
 
 
@@ -84,9 +86,13 @@ def apply(source: str, move: Move) -> str:
     """The program with the nest of `move` as matrix products. Raises DoesNotApply."""
     tl = language_name(source)
     function = kernel_function(source, move.kernel)
-    nest = find_nest(function, int(str(move.argument("line"))))
+    nests = nests_of(function)
+    number = int(str(move.argument("nest")))
+    if number >= len(nests):
+        raise DoesNotApply(f"{move.kernel} adds up no outer products")
+    nest = nests[number]
     lanes, width = str(move.argument("lanes")), int(str(move.argument("width")))
-    body = TiledBody(nest, function, tl, width, move.argument("order") == ORDERS[1])
+    body = TiledBody(nest, function, tl, width, move.name == TERMS_FIRST)
     if lanes == ALL_LOOPS:
         loop, condition = body.flat(), None
     else:

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
-from warpwright.proposers.rewrites import accumulate, loops, specialise
+from warpwright.proposers.rewrites import accumulate, loops, outer, specialise
 from warpwright.proposers.rewrites.digits import rewrite as digits
 from warpwright.proposers.rewrites.refusal import DoesNotApply
 from warpwright.source.view import read_program
@@ -37,6 +37,8 @@ REWRITES: Mapping[str, Rewrite] = {
     accumulate.NAME: Rewrite(accumulate.find, accumulate.apply),
     digits.DIGITS: Rewrite(digits.find_digits_moves, digits.apply),
     digits.PACK: Rewrite(digits.find_pack_moves, digits.apply),
+    outer.ROWS_FIRST: Rewrite(outer.find_rows_first, outer.apply),
+    outer.TERMS_FIRST: Rewrite(outer.find_terms_first, outer.apply),
 }
 
 
@@ -70,6 +72,8 @@ BRANCHES: tuple[tuple[str, ...], ...] = (
     (loops.UNROLL,),
     (loops.ROLL,),
     (accumulate.NAME,),
+    (outer.ROWS_FIRST,),
+    (outer.TERMS_FIRST,),
 )
 """What may follow, each a way of its own."""
 
