@@ -174,7 +174,7 @@ def with_counts(study: Study, cache: ResultCache | None = None) -> Study:
         configs = []
         for config in kernel.configs:
             same = (config.identity, config.grid)
-            if config.launchable and same not in done:
+            if calls.launches and config.launchable and same not in done:
                 done[same] = config_counts(calls, config, cache)
             counts = done.get(same) if config.launchable else None
             configs.append(replace(config, counts=counts))

@@ -40,7 +40,10 @@ def compare_counts(
         unknown.append("how many bytes the host code copies beyond what it did")
     if unknown:
         return CountsVerdict(
-            False, ("not all that decides is known",), tuple(dict.fromkeys(unknown)), after.toolchain
+            False,
+            ("not all that decides is known",),
+            tuple(dict.fromkeys(unknown)),
+            after.toolchain,
         )
     against = (*_against(before, after), *_heavier(before, after, added_host_bytes or 0.0))
     gains = _gains(before, after)
