@@ -174,7 +174,7 @@ def with_counts(study: Study, cache: ResultCache | None = None) -> Study:
         configs = []
         for config in kernel.configs:
             same = (config.identity, config.grid)
-            if config.launchable and same not in done:
+            if calls.launches and config.launchable and same not in done:
                 done[same] = config_counts(calls, config, cache)
             counts = done.get(same) if config.launchable else None
             configs.append(replace(config, counts=counts))
@@ -186,7 +186,6 @@ def program_counts(
     study: Study,
     chosen: Mapping[str, Config] | None = None,
     *,
-    host_bytes: float | None = None,
     cache: ResultCache | None = None,
 ) -> ProgramCounts:
     """A program's counts with one config a kernel: that of `chosen`, else its usual one.
@@ -203,7 +202,10 @@ def program_counts(
         total += config.counts or config_counts(calls, config, cache)
         occupancy[kernel.kernel] = config.occupancy_pct
         spills[kernel.kernel] = config.spill_bytes
-    return ProgramCounts(total, occupancy, spills, host_bytes, study.toolchain)
+    operations: dict[str, int] = {}
+    for operation in () if study.trace is None else study.trace.host_operations:
+        operations[operation.name] = operations.get(operation.name, 0) + operation.count
+    return ProgramCounts(total, occupancy, spills, operations, study.toolchain)
 
 
 def _chosen(kernel: KernelStudy, config: Config | None) -> ConfigStudy:

@@ -62,14 +62,15 @@ NO_LAUNCHES = LaunchCounts(0.0, 0.0, 0.0)
 class ProgramCounts:
     """A program under one config a kernel: what its forward pass executes, touches and needs.
 
-    `occupancy_pct` and `spill_bytes` (per thread): by kernel; None where not known. `host_bytes`:
-    what copies by the host code read and write in each call. `toolchain`: whose code was counted.
+    `occupancy_pct` and `spill_bytes` (per thread): by kernel; None where not known.
+    `host_operations`: torch functions that the host code calls, each with how often.
+    `toolchain`: whose code was counted.
     """
 
     counts: LaunchCounts
     occupancy_pct: Mapping[str, float | None]
     spill_bytes: Mapping[str, int | None]
-    host_bytes: float | None
+    host_operations: Mapping[str, int]
     toolchain: Toolchain
 
 
