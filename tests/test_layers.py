@@ -31,7 +31,7 @@ ROWS = (
     ("proposing",),
     ("verifying",),
     ("moving",),
-    ("drafting",),
+    ("drafting", "predicting"),
     ("trials",),
     ("specialist", "optimizing"),
     ("checking", "measurable"),

@@ -19,6 +19,7 @@ from warpwright.errors import Place
 from warpwright.formats.nsight import check_profile_kernels, foreign_kernels, retired_metrics
 from warpwright.measure.minimum import minimum_of
 from warpwright.moving import Moved, move_candidates, study_moved, verified
+from warpwright.predicting import predicted_by_moves
 from warpwright.proposing import chosen_by_time, propose
 from warpwright.resources.gpus import resolve_gpu
 from warpwright.study import Subject, Workbench, read_view, study_program
@@ -68,10 +69,23 @@ def answer_request(
         return _measured(request, study, bench, setup, limits)
     if setup is not None:
         bench.listener("measure", "nothing is measured: the program's launches are not known")
-    plans, _ = propose(request, study, bench)
-    if (unable := _unable(study, plans)) is not None:
-        return _kept(request, study, bench, plans, unable)
-    return _answer(request, study, bench, draft(request, study, bench, plans, limits=limits))
+    return _predicted(request, study, bench, limits)
+
+
+def _predicted(request: Request, study: Study, bench: Workbench, limits: EditLimits) -> Answer:
+    """The answer without a GPU: moves by their counts, configs by what they compile to."""
+    moved, counted = predicted_by_moves(request, study, bench, limits)
+    base = study if moved is None else moved.study
+    plans, _ = propose(request, base, bench)
+    if (unable := _unable(base, plans)) is not None:
+        return replace(_kept(request, study, bench, plans, unable), counted=counted)
+    drafted = draft(request, study, bench, plans, limits=limits, moved=moved)
+    if drafted.keep is not None and moved is not None:
+        # What the moves made was accepted by itself; with other configs it was not.
+        moved = None
+        plans, _ = propose(request, study, bench)
+        drafted = draft(request, study, bench, plans, limits=limits)
+    return replace(_answer(request, study, bench, drafted, moved=moved), counted=counted)
 
 
 def _measured(

@@ -111,16 +111,16 @@ def observed(tree: ast.AST) -> ast.AST:
 
 
 class _Observer(ast.NodeTransformer):
-    def visit_If(self, node: ast.If) -> ast.AST:  # noqa: N802
+    def visit_If(self, node: ast.If) -> ast.AST:
         return self._with_test(node)
 
-    def visit_IfExp(self, node: ast.IfExp) -> ast.AST:  # noqa: N802
+    def visit_IfExp(self, node: ast.IfExp) -> ast.AST:
         return self._with_test(node)
 
-    def visit_While(self, node: ast.While) -> ast.AST:  # noqa: N802
+    def visit_While(self, node: ast.While) -> ast.AST:
         return self._with_test(node)
 
-    def visit_For(self, node: ast.For) -> ast.AST:  # noqa: N802
+    def visit_For(self, node: ast.For) -> ast.AST:
         site = site_of(node)
         self.generic_visit(node)
         assert site is not None
@@ -128,7 +128,7 @@ class _Observer(ast.NodeTransformer):
         node.body.insert(0, ast.copy_location(told, node))
         return node
 
-    def visit_Call(self, node: ast.Call) -> ast.AST:  # noqa: N802
+    def visit_Call(self, node: ast.Call) -> ast.AST:
         site = site_of(node)
         self.generic_visit(node)
         if site is None:

@@ -7,6 +7,7 @@ from enum import StrEnum
 
 from warpwright.types.candidate import Move
 from warpwright.types.config import Config
+from warpwright.types.counts import MovesCounted
 from warpwright.types.request import Request
 from warpwright.types.study import ConfigStudy, Study
 from warpwright.types.trial import Trial
@@ -49,7 +50,8 @@ class Answer:
     """The answer to a request. `program` is the parent where the decision is KEPT.
 
     `trial`: what a GPU of this machine measured for it; None where nothing was measured. `moves`:
-    what was done to the program besides choosing configs, in order.
+    what was done to the program besides choosing configs, in order. `counted`: each list of moves
+    that was judged by counts, where nothing was measured.
     """
 
     request: Request
@@ -62,3 +64,4 @@ class Answer:
     conflicts: tuple[str, ...] = ()
     trial: Trial | None = None
     moves: tuple[Move, ...] = ()
+    counted: tuple[MovesCounted, ...] = ()

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
+from warpwright.types.candidate import Move
 from warpwright.types.compiled import Toolchain
 
 
@@ -85,3 +86,21 @@ class CountsVerdict:
     reasons: tuple[str, ...]
     unknown: tuple[str, ...]
     toolchain: Toolchain
+
+
+@dataclass(frozen=True, slots=True)
+class MovesCounted:
+    """A list of moves judged by counts (predicted): the program that it gives beside the parent.
+
+    `after` is None where the program could not be counted. `reason`: what speaks for or against it.
+    """
+
+    moves: tuple[Move, ...]
+    before: ProgramCounts
+    after: ProgramCounts | None
+    accepted: bool
+    reason: str
+
+    @property
+    def names(self) -> str:
+        return " + ".join(dict.fromkeys(move.name for move in self.moves))

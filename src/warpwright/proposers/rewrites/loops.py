@@ -207,6 +207,8 @@ def _short_loops(kernel: KernelText, sizes: Mapping[str, int]) -> tuple[int, ...
         copies[loop] = trips * max(1, *inner, 1)
         short = trips > 1 and copies[loop] <= MOST_COPIES
         constant = all(_is_constant(kernel, argument) for argument in loop.iter.args)
+        # A loop of tensor-core products is pipelined as a loop only.
+        constant = constant and not any(kernel.called(n) == "dot" for n in _own_statements(loop))
         if short and constant and _is_plain_range(kernel, loop.iter):
             chosen.append(number)
         elif kernel.called(loop.iter) != "static_range":

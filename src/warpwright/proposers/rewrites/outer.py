@@ -63,8 +63,8 @@ def find_rows_first(program: ProgramView, calls: Sequence[KernelCalls]) -> tuple
 
 
 def find_terms_first(program: ProgramView, calls: Sequence[KernelCalls]) -> tuple[Move, ...]:
-    """The same, loaded as [terms, rows] and transposed: lanes of a warp lie along the last axis, and
-    rows may be what lies together in memory."""
+    """The same, loaded as [terms, rows] and transposed: lanes of a warp lie along the last axis,
+    and rows may be what lies together in memory."""
     return _finding(program, calls, TERMS_FIRST)
 
 

@@ -17,6 +17,7 @@ from warpwright.types.calls import KernelCalls
 from warpwright.types.candidate import Move
 from warpwright.types.program import ProgramView
 
+PACK = digits.PACK
 Find = Callable[[ProgramView, Sequence[KernelCalls]], tuple[Move, ...]]
 Apply = Callable[[str, Move], str]
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import ast
 from dataclasses import dataclass
-from itertools import pairwise
 
 from warpwright.proposers.rewrites.digits.order import Digit, Order, find_digits
 from warpwright.proposers.rewrites.digits.reading import (
@@ -150,8 +149,3 @@ def _is_free(kernel: KernelText, header: Header, name: str, survey: _Survey) -> 
         and everywhere.count(name) == own.count(name)
         and outside.count(name) == inside.count(name)
     )
-
-
-def lane_candidates(reduction: Reduction) -> tuple[Digit, ...]:
-    """Digits in order of preference for the lanes: the largest first is for the caller to sort."""
-    return tuple(digit for _, digit in pairwise((None, *reduction.digits)) if digit is not None)

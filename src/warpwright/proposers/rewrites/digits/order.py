@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from warpwright.proposers.rewrites.digits.extent import ONE, Extent
-from warpwright.proposers.rewrites.digits.reading import Axis, Digits, Header, subscripted
+from warpwright.proposers.rewrites.digits.reading import Digits, Header, subscripted
 from warpwright.proposers.rewrites.refusal import DoesNotApply
 
 
@@ -45,11 +45,12 @@ class Order:
 
     def between(self, part: Digits) -> tuple[Digit, ...]:
         """The digits that a part of k consists of, outermost first."""
-        top = self.digits[0].high if part.high is None else part.high
-        names = [d for d in self.digits if d.low.over(part.low) and top.over(d.high)]
-        if not names:
-            raise DoesNotApply("a digit of the index is not of the loop's own")
-        return tuple(names)
+        lows = [digit.low for digit in self.digits]
+        highs = [digit.high for digit in self.digits]
+        top = highs[0] if part.high is None else part.high
+        if part.low not in lows or top not in highs:
+            raise DoesNotApply("a part of the index is no row of its digits")
+        return self.digits[highs.index(top) : lows.index(part.low) + 1]
 
     def has_lanes(self, part: Digits) -> bool:
         return self.lane_digit in self.between(part)
@@ -80,7 +81,7 @@ class Order:
 
 
 def find_digits(
-    header: Header, parts: Iterable[Digits], names: Sequence[tuple[str, Digits]], taken: set[str]
+    header: Header, parts: Sequence[Digits], names: Sequence[tuple[str, Digits]], taken: set[str]
 ) -> tuple[tuple[Digit, ...], tuple[str, ...]]:
     """The finest digits that all parts consist of, outermost first, and conditions on sizes.
 
@@ -88,26 +89,24 @@ def find_digits(
     another.
     """
     edges = {ONE}
-    tops: set[Extent] = set()
     for part in parts:
         edges.add(part.low)
         if part.high is not None:
             edges.add(part.high)
-        else:
-            tops.add(header.bound)
     chain = sorted(edges, key=lambda edge: (len(edge.names), edge.number))
     for smaller, larger in zip(chain, chain[1:], strict=False):
         if larger.over(smaller) is None:
             raise DoesNotApply(f"{larger} is no multiple of {smaller} for all sizes")
     conditions: list[str] = []
     if header.bound not in edges:
-        if not tops:
-            # k is below the largest digit's end only if that is the loop's own.
-            conditions.append(f"{header.bound} == {chain[-1]}")
-        else:
-            if header.bound.over(chain[-1]) is None:
-                conditions.append(f"{header.bound} % {chain[-1].bracketed} == 0")
+        if header.bound.over(chain[-1]) is not None:
             chain.append(header.bound)
+        elif chain[-1] in {part.low for part in parts}:
+            conditions.append(f"{header.bound} % {chain[-1].bracketed} == 0")
+            chain.append(header.bound)
+        else:
+            # The outermost digit has an end of its own: it has to be the loop's.
+            conditions.append(f"{header.bound} == {chain[-1]}")
     digits: list[Digit] = []
     for low, high in zip(chain, chain[1:], strict=False):
         exact = high.over(low)
@@ -127,7 +126,3 @@ def _fresh(name: str, taken: set[str]) -> str:
         name += "_"
     taken.add(name)
     return name
-
-
-def axis_letters(axis: Axis) -> str:
-    return "" if axis is None else ", ".join(axis)
