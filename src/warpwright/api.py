@@ -27,6 +27,7 @@ from warpwright.formats.nsight import check_profile_kernels, parse_metrics
 from warpwright.formats.reply import parse_reply
 from warpwright.formats.request import looks_like_request, parse_request, render_request
 from warpwright.journal import Journal, RecordedRun, RunEntry, Step, default_state_dir
+from warpwright.launch_counts import with_counts
 from warpwright.local_gpu import HERE, local_gpu
 from warpwright.machine import MachineReport, examine_machine
 from warpwright.measurable import Measuring as Measuring
@@ -252,7 +253,7 @@ def inspect(
         if gpu is not None:
             target = target_gpu(gpu)
             request = _retargeted(request, target)
-        return study_request(request, bench, problem, target)[0]
+        return _counted(study_request(request, bench, problem, target)[0], bench)
     if gpu is None:
         raise InputError(
             "no target GPU",
@@ -260,7 +261,13 @@ def inspect(
             expected="--gpu NAME with a program (a request document names its own)",
             hint="`warpwright gpus` lists the names",
         )
-    return study_program(Subject(subject, document), target_gpu(gpu), bench, problem=problem)
+    study = study_program(Subject(subject, document), target_gpu(gpu), bench, problem=problem)
+    return _counted(study, bench)
+
+
+def _counted(study: Study, bench: Workbench) -> Study:
+    bench.listener("counts", "counting instructions and sectors in the machine code")
+    return with_counts(study, bench.cache)
 
 
 def target_gpu(name: str) -> ResolvedGpu:

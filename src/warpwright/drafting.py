@@ -5,12 +5,13 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
+from warpwright.moving import Moved
 from warpwright.proposers.asked import without_new
 from warpwright.proposers.emit import emit_plans
 from warpwright.proposing import rules_of
 from warpwright.study import Workbench
 from warpwright.types.answer import ConfigPlan
-from warpwright.types.candidate import Candidate
+from warpwright.types.candidate import Candidate, Move
 from warpwright.types.config import Config
 from warpwright.types.request import Request
 from warpwright.types.study import Study
@@ -43,18 +44,21 @@ def draft(
     confirm: Confirm | None = None,
     wrong: Mapping[str, set[Config]] | None = None,
     limits: EditLimits | None = None,
+    moved: Moved | None = None,
 ) -> Draft:
     """Emit the plans and put the program before the gate, again without configs that fail.
 
     `confirm` checks what passed in the interpreter where it really runs. `wrong`: kernel → configs
     that were shown to be wrong already. `limits`: on what edits may change beside the stage's own.
+    `moved`: a program that moves made of the request's; the plans are then for its configs.
     """
     context = VerifyContext(study, bench, study.problem, limits=limits or EditLimits())
     rejected: Failing = {kernel: set(configs) for kernel, configs in (wrong or {}).items()}
     plans = _without_all(plans, rejected)
     refused: str | None = None
+    base = study if moved is None else moved.study
     for _ in range(ATTEMPTS):
-        program = emit_plans(request.program, list(zip(plans, study.calls, strict=True)))
+        program = emit_plans(base.view.source, list(zip(plans, base.calls, strict=True)))
         if program == request.program:
             if not (rejected or refused) and (
                 own := _verdict(request, request.program, context).failing
@@ -62,7 +66,8 @@ def draft(
                 rejected, plans = own, _without_all(plans, own)
                 continue
             return Draft(plans, keep=refused or _nothing(plans))
-        found = _verdict(request, program, replace(context, wrong=rejected))
+        moves = () if moved is None else moved.candidate.moves
+        found = _verdict(request, program, replace(context, wrong=rejected), moves)
         if found.accuracy.differing:
             return Draft(plans, keep=own_outputs_differ(found.accuracy.differing))
         gate, failing = found.gate, found.failing
@@ -87,8 +92,10 @@ def draft(
     return Draft(plans, program, gate)
 
 
-def _verdict(request: Request, program: str, context: VerifyContext) -> Verification:
-    return verify(Candidate(request.program, program), request, context)
+def _verdict(
+    request: Request, program: str, context: VerifyContext, moves: tuple[Move, ...] = ()
+) -> Verification:
+    return verify(Candidate(request.program, program, moves), request, context)
 
 
 def own_outputs_differ(which: Sequence[str]) -> str:

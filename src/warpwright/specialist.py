@@ -10,7 +10,7 @@ timings show that it is faster.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 
 from warpwright.diagnosis.profile_check import toolchain_finding
@@ -18,10 +18,13 @@ from warpwright.drafting import WRONG_OUTPUT, Draft, draft
 from warpwright.errors import Place
 from warpwright.formats.nsight import check_profile_kernels, foreign_kernels, retired_metrics
 from warpwright.measure.minimum import minimum_of
+from warpwright.moving import Moved, move_candidates, study_moved, verified
+from warpwright.predicting import predicted_by_moves
 from warpwright.proposing import chosen_by_time, propose
 from warpwright.resources.gpus import resolve_gpu
 from warpwright.study import Subject, Workbench, read_view, study_program
 from warpwright.trials.measured import decide_draft, measure_configs, with_apart
+from warpwright.trials.moves import by_gain, measure_moves
 from warpwright.trials.screening import ParentFailedError
 from warpwright.trials.setup import Table, TrialSetup, open_table
 from warpwright.types.answer import Answer, ConfigPlan, Decision
@@ -32,8 +35,8 @@ from warpwright.types.gpu import ResolvedGpu
 from warpwright.types.request import Request
 from warpwright.types.shapes import Problem
 from warpwright.types.stage import StageId
-from warpwright.types.study import Finding, KernelStudy, Study
-from warpwright.types.trial import Trial
+from warpwright.types.study import Finding, Study
+from warpwright.types.trial import MovesTrial, Trial
 from warpwright.types.verdict import EditLimits
 from warpwright.verifying import GPU_SECTION as GPU_SECTION
 from warpwright.verifying import VerifyContext, verify
@@ -56,6 +59,7 @@ def answer_request(
     `limits`: on what edits may change beside the stage's own (`--strict`, `--bit-equal`).
     Raises InputError and MissingToolError.
     """
+    limits = limits or EditLimits()
     study, problem = study_request(request, bench, problem, gpu)
     if request.stage.id is not StageId.TUNING:
         stage = request.stage.id or "the request's stage"
@@ -65,10 +69,23 @@ def answer_request(
         return _measured(request, study, bench, setup, limits)
     if setup is not None:
         bench.listener("measure", "nothing is measured: the program's launches are not known")
-    plans, _ = propose(request, study, bench)
-    if (unable := _unable(study, plans)) is not None:
-        return _kept(request, study, bench, plans, unable)
-    return _answer(request, study, bench, draft(request, study, bench, plans, limits=limits))
+    return _predicted(request, study, bench, limits)
+
+
+def _predicted(request: Request, study: Study, bench: Workbench, limits: EditLimits) -> Answer:
+    """The answer without a GPU: moves by their counts, configs by what they compile to."""
+    moved, counted = predicted_by_moves(request, study, bench, limits)
+    base = study if moved is None else moved.study
+    plans, _ = propose(request, base, bench)
+    if (unable := _unable(base, plans)) is not None:
+        return replace(_kept(request, study, bench, plans, unable), counted=counted)
+    drafted = draft(request, study, bench, plans, limits=limits, moved=moved)
+    if drafted.keep is not None and moved is not None:
+        # What the moves made was accepted by itself; with other configs it was not.
+        moved = None
+        plans, _ = propose(request, study, bench)
+        drafted = draft(request, study, bench, plans, limits=limits)
+    return replace(_answer(request, study, bench, drafted, moved=moved), counted=counted)
 
 
 def _measured(
@@ -76,21 +93,44 @@ def _measured(
     study: Study,
     bench: Workbench,
     setup: TrialSetup,
-    limits: EditLimits | None,
+    limits: EditLimits,
 ) -> Answer:
     """The answer by measuring; the parent stays where nothing can be measured."""
-    plans, candidates = propose(request, study, bench, setup.budget.candidates)
-    question = {"request": repr(request), "gpu": repr(study.gpu)}
+    question = {"request": repr(request), "gpu": repr(study.gpu), "limits": repr(limits)}
     with open_table(setup, study, question, bench.listener) as table:
         if isinstance(table, str):
             trial = Trial(None, setup.budget.name, failure=table)
+            plans, _ = propose(request, study, bench)
             return _kept(request, study, bench, plans, f"not measured: {table}", trial)
+        moved: Moved | None = None
         try:
-            drafted, trial = _tried(request, study, bench, table, plans, candidates, limits)
+            moved, trials = fastest_by_moves(request, study, bench, table, limits)
+            drafted, trial = _tried(request, study, bench, table, moved, limits)
+            trial = replace(trial, moves=trials)
         except ParentFailedError as error:
             trial = Trial(table.bench.gpu, setup.budget.name, failure=str(error))
+            plans, _ = propose(request, study, bench)
             drafted = Draft(plans, keep=f"the parent stopped running while measured: {error}")
-    return _answer(request, study, bench, drafted, trial)
+    return _answer(request, study, bench, drafted, trial, moved)
+
+
+def fastest_by_moves(
+    request: Request, study: Study, bench: Workbench, table: Table, limits: EditLimits
+) -> tuple[Moved | None, tuple[MovesTrial, ...]]:
+    """The fastest program by moves that the verifier accepts, None without any; and all trials.
+
+    Raises ParentFailedError.
+    """
+    candidates = move_candidates(study, limits)
+    trials = list(measure_moves(table, study, candidates))
+    for place in by_gain(trials):
+        candidate = candidates[place]
+        verdict = verified(candidate, request, study, bench, limits)
+        moved = verdict if isinstance(verdict, str) else study_moved(candidate, study, bench)
+        if isinstance(moved, Study) and not isinstance(verdict, str):
+            return Moved(candidate, moved, verdict), tuple(trials)
+        trials[place] = replace(trials[place], failure=str(moved))
+    return None, tuple(trials)
 
 
 def _tried(
@@ -98,17 +138,19 @@ def _tried(
     study: Study,
     bench: Workbench,
     table: Table,
-    plans: tuple[ConfigPlan, ...],
-    candidates: Mapping[str, KernelStudy],
-    limits: EditLimits | None,
+    moved: Moved | None,
+    limits: EditLimits,
 ) -> tuple[Draft, Trial]:
     """Measure the configs, draft from the fastest, decide on fresh timings."""
-    found = measure_configs(table, study, plans)
-    plans = chosen_by_time(request, study, plans, candidates, found.timed)
+    base = study if moved is None else moved.study
+    plans, candidates = propose(request, base, bench, table.budget.candidates)
+    found = measure_configs(table, base, plans, moved is not None)
+    plans = chosen_by_time(request, base, plans, candidates, found.timed)
     if (keep := found.keep) is not None:
         drafted = Draft(plans, keep=keep)
     else:
-        drafted = draft(request, study, bench, plans, found.confirm, found.wrong, limits)
+        confirm, wrong = found.confirm, found.wrong
+        drafted = draft(request, study, bench, plans, confirm, wrong, limits, moved)
     trial = found.trial
     if drafted.keep is None:
         trial, keep = decide_draft(table, found, drafted.program, minimum_of(request.stage))
@@ -118,12 +160,20 @@ def _tried(
 
 
 def _answer(
-    request: Request, study: Study, bench: Workbench, drafted: Draft, trial: Trial | None = None
+    request: Request,
+    study: Study,
+    bench: Workbench,
+    drafted: Draft,
+    trial: Trial | None = None,
+    moved: Moved | None = None,
 ) -> Answer:
     if drafted.keep is not None or drafted.gate is None:
         reason = drafted.keep or "nothing better can be shown"
         return _kept(request, study, bench, drafted.plans, reason, trial)
-    changed = _what_changed(drafted.plans, study.calls)
+    changed = _what_changed(drafted.plans, study.calls if moved is None else moved.study.calls)
+    if moved is not None:
+        names = dict.fromkeys(move.name for move in moved.candidate.moves)
+        changed = f"moves: {', '.join(names)}; {changed}"
     return Answer(
         request=request,
         program=drafted.program,
@@ -136,6 +186,7 @@ def _answer(
         gate=drafted.gate,
         conflicts=tuple(c for plan in drafted.plans for c in plan.conflicts),
         trial=trial,
+        moves=() if moved is None else moved.candidate.moves,
     )
 
 

@@ -28,7 +28,7 @@ from warpwright.sandbox.cost import problem_cost
 from warpwright.sandbox.importing import import_program
 from warpwright.sandbox.symbolic import SymbolicLaunch, SymbolicTrace, trace_symbolic
 from warpwright.sandbox.toolchain import toolchain
-from warpwright.sandbox.trace import TraceFailed, trace_program
+from warpwright.sandbox.trace import TraceFailed, device_facts, trace_program
 from warpwright.source.view import read_program
 from warpwright.types.calls import KernelCalls
 from warpwright.types.compiled import Compiled, CompileResult, Toolchain
@@ -128,7 +128,7 @@ def without_shapes(subject: Subject, sheet: GpuSheet, bench: Workbench) -> Symbo
     Raises InputError for a program that cannot be imported.
     """
     bench.listener("trace", "no input shapes: finding out what does not depend on them")
-    imported = import_program(subject.source, bench.cache)
+    imported = import_program(subject.source, sheet, bench.cache)
     if not imported.ok:
         raise InputError(
             f"the program fails when it is imported: {imported.reason}",
@@ -270,6 +270,7 @@ def study_kernel(
             subject.source,
             requests,
             compute_capability=sheet.compute_capability,
+            facts=device_facts(sheet),
             cache=bench.cache,
             workers=bench.workers,
             progress=tell,

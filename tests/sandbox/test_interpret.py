@@ -239,7 +239,7 @@ class TestHonestPrograms:
         cases = judge_outputs(
             matmul_parent, matmul_parent, matmul.cases, required_kernels=["product"]
         )
-        assert len(cases) == 2 * 5
+        assert len(cases) == 2 * 6
         assert conclude(cases).status is Status.PASS, conclude(cases)
         assert all(case.bit_equal_to_parent for case in cases)
 

@@ -13,7 +13,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from warpwright.gate.context import KernelPair, RuleContext
-from warpwright.gate.reading import host_nodes, parse
+from warpwright.gate.reading import host_nodes, program_of
 from warpwright.syntax import syntax_tree
 from warpwright.types.config import Config, MetaValue
 from warpwright.types.program import Kernel, LaunchSite, ProgramView
@@ -37,6 +37,7 @@ class LaunchConfig:
     num_ctas: int = 1
     maxnreg: int | None = None
     pre_hook: str | None = None
+    others: tuple[tuple[str, str], ...] = ()
     unknown: frozenset[str] = frozenset()
     open_options: tuple[tuple[str, str], ...] = ()  # launch options as text, where unknown
     written: Config | None = field(default=None, compare=False)
@@ -192,6 +193,7 @@ def _listed(
         config.num_ctas,
         config.maxnreg,
         config.pre_hook,
+        config.others,
         unknown,
         written=config,
         line=config.line,
@@ -293,11 +295,11 @@ def local_constants(view: ProgramView, function: str) -> dict[str, MetaValue | a
     A literal is given as its value, any other expression as its syntax tree; a name that is
     assigned more than once is left out, since its value depends on the path taken.
     """
-    tree = parse(view.source)
-    if tree is None:
+    program = program_of(view.source)
+    if program is None:
         return {}
     assigned: dict[str, list[ast.expr]] = {}
-    for node, scope in host_nodes(tree):
+    for node, scope in host_nodes(program):
         if scope not in ("", function) or not isinstance(node, (ast.Assign, ast.AnnAssign)):
             continue
         targets = node.targets if isinstance(node, ast.Assign) else [node.target]

@@ -6,7 +6,8 @@ import ast
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 
-from warpwright.gate.reading import aliases, dotted, is_jit_function, resolve
+from warpwright.gate.reading import aliases, dotted, resolve
+from warpwright.source.program import ParsedProgram
 
 FunctionNode = ast.FunctionDef | ast.AsyncFunctionDef
 ALLOCATIONS = frozenset(
@@ -39,24 +40,27 @@ class HostCode:
     reachable: frozenset[str] = frozenset()
 
 
-def read_host(tree: ast.Module, model: str) -> HostCode:
+def read_host(program: ParsedProgram, model: str) -> HostCode:
     """All host functions, and the ones that `model.forward` or `model.__init__` can reach."""
-    functions = {found.name: found for found in _functions(tree, "", None)}
+    tree = program.tree
+    functions = {found.name: found for found in _functions(program, tree, "", None)}
     return HostCode(tree, aliases(tree), functions, _reachable(tree, functions, model))
 
 
-def _functions(node: ast.AST, prefix: str, class_name: str | None) -> Iterator[HostFunction]:
+def _functions(
+    program: ParsedProgram, node: ast.AST, prefix: str, class_name: str | None
+) -> Iterator[HostFunction]:
     for child in ast.iter_child_nodes(node):
-        if is_jit_function(child):
+        if program.is_kernel(child):
             continue
         if isinstance(child, (ast.FunctionDef, ast.AsyncFunctionDef)):
             name = f"{prefix}{child.name}"
             yield HostFunction(name, child, class_name)
-            yield from _functions(child, f"{name}.", None)
+            yield from _functions(program, child, f"{name}.", None)
         elif isinstance(child, ast.ClassDef):
-            yield from _functions(child, f"{prefix}{child.name}.", child.name)
+            yield from _functions(program, child, f"{prefix}{child.name}.", child.name)
         else:
-            yield from _functions(child, prefix, class_name)
+            yield from _functions(program, child, prefix, class_name)
 
 
 def _reachable(tree: ast.Module, functions: dict[str, HostFunction], model: str) -> frozenset[str]:

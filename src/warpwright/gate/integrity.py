@@ -21,7 +21,7 @@ from warpwright.gate.host import (
     read_host,
 )
 from warpwright.gate.kernels import written_pointers
-from warpwright.gate.reading import dotted, host_nodes, parse, resolve
+from warpwright.gate.reading import dotted, host_nodes, program_of, resolve
 from warpwright.gate.state import kept_between_calls
 from warpwright.gate.torch_work import torch_work
 from warpwright.types.program import ProgramView
@@ -75,10 +75,10 @@ def check_integrity(
 
 
 def _findings(view: ProgramView, model: str) -> list[_Finding]:
-    tree = parse(view.source)
-    if tree is None:
+    program = program_of(view.source)
+    if program is None:
         return []  # the format check tells it
-    host = read_host(tree, model)
+    host = read_host(program, model)
     return [
         *_results_discarded(view, host),
         *_returns(host, model),
@@ -130,24 +130,24 @@ def _kernels_not_launched(
 
 
 def _launched_by_forward(view: ProgramView, model: str) -> set[str]:
-    tree = parse(view.source)
-    if tree is None:
+    program = program_of(view.source)
+    if program is None:
         return set()
-    reachable = read_host(tree, model).reachable
+    reachable = read_host(program, model).reachable
     return {site.kernel for site in view.launches if site.function in reachable}
 
 
 def _handed_on(view: ProgramView, model: str) -> set[str]:
     """Names that the module, or host code that forward can reach, reads as values."""
-    tree = parse(view.source)
-    if tree is None:
+    program = program_of(view.source)
+    if program is None:
         return set()
-    functions = read_host(tree, model).reachable
+    functions = read_host(program, model).reachable
     around = {name.rpartition(".")[0] for name in functions}  # classes, and the module
     reachable = functions | around | {""}
     return {
         node.id
-        for node, scope in host_nodes(tree)
+        for node, scope in host_nodes(program)
         if scope in reachable and isinstance(node, ast.Name) and isinstance(node.ctx, ast.Load)
     }
 

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from functools import lru_cache
 
 from warpwright.gate.loops import TripCount, inlined, single_assignments, trip_counts
-from warpwright.gate.reading import dotted, is_jit_function, parse
+from warpwright.gate.reading import dotted, program_of
 
 _POINTER_CALLS = ("make_block_ptr", "make_tensor_descriptor", "advance", "multiple_of",
                   "max_contiguous", "broadcast_to", "cast", "to", "view", "reshape")  # fmt: skip
@@ -53,7 +53,7 @@ class KernelBody:
 
 @lru_cache(maxsize=128)
 def read_body(source: str, kernel: str) -> KernelBody:
-    """The body of a `@triton.jit` function by name; empty where there is none."""
+    """The body of a kernel by name; empty where there is none."""
     node = _function(source, kernel)
     if node is None:
         return KernelBody((), ())
@@ -92,11 +92,9 @@ def _written(source: str, kernel: str, callers: frozenset[str]) -> frozenset[str
 
 
 def _function(source: str, kernel: str) -> ast.FunctionDef | None:
-    tree = parse(source)
-    for node in ast.walk(tree) if tree is not None else ():
-        if isinstance(node, ast.FunctionDef) and node.name == kernel and is_jit_function(node):
-            return node
-    return None
+    program = program_of(source)
+    kernels = () if program is None else program.kernels
+    return next((found.node for found in kernels if found.node.name == kernel), None)
 
 
 def _arguments(node: ast.FunctionDef) -> list[ast.arg]:

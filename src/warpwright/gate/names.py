@@ -11,10 +11,11 @@ from warpwright.gate.reading import (
     aliases,
     dotted,
     host_nodes,
-    parse,
+    program_of,
     references,
     resolve,
 )
+from warpwright.source.program import ParsedProgram
 from warpwright.types.program import ProgramView
 from warpwright.types.request import OutputRules
 from warpwright.types.verdict import CheckResult, Status, Violation
@@ -104,10 +105,10 @@ def check_names(
 
 
 def _findings(view: ProgramView, allowed: frozenset[str] | set[str]) -> list[_Finding]:
-    tree = parse(view.source)
-    if tree is None:
+    program = program_of(view.source)
+    if program is None:
         return []  # the format check tells it
-    return [*_undefined(view), *_imports(view, allowed), *_banned(view.source), *_dynamic(tree)]
+    return [*_undefined(view), *_imports(view, allowed), *_banned(view.source), *_dynamic(program)]
 
 
 def _undefined(view: ProgramView) -> list[_Finding]:
@@ -176,11 +177,11 @@ _PLAIN_DUNDERS = frozenset(
 )
 
 
-def _dynamic(tree: ast.Module) -> list[_Finding]:
+def _dynamic(program: ParsedProgram) -> list[_Finding]:
     """`getattr(torch, …)` and `setattr(torch, …)`: names that only exist when run."""
-    known = aliases(tree)
+    known = aliases(program.written)
     found = []
-    for node, scope in host_nodes(tree):
+    for node, scope in host_nodes(program, program.written):
         if not isinstance(node, ast.Call) or not isinstance(node.func, ast.Name):
             continue
         if node.func.id not in ("getattr", "setattr") or not node.args:

@@ -7,7 +7,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import lru_cache
 
-from warpwright.syntax import syntax_tree
+from warpwright.errors import InputError
+from warpwright.source.program import ParsedProgram, parse_program
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,12 +28,18 @@ class Reference:
 
 
 @lru_cache(maxsize=64)
-def parse(source: str) -> ast.Module | None:
-    """The syntax tree, or None where the source does not parse."""
+def program_of(source: str) -> ParsedProgram | None:
+    """The program as all readers see it, or None where the source cannot be read."""
     try:
-        return syntax_tree(source)
-    except (SyntaxError, ValueError, RecursionError, MemoryError):
+        return parse_program(source)
+    except (InputError, RecursionError):
         return None
+
+
+def parse(source: str) -> ast.Module | None:
+    """The syntax tree in the plain spelling, or None where the source cannot be read."""
+    program = program_of(source)
+    return None if program is None else program.tree
 
 
 def dotted(node: ast.AST) -> str | None:
@@ -46,28 +53,18 @@ def dotted(node: ast.AST) -> str | None:
     return ".".join([node.id, *reversed(parts)])
 
 
-def is_jit_function(node: ast.AST) -> bool:
-    """True for a function with a decorator that ends in `.jit` (or is `jit`)."""
-    if not isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef)):
-        return False
-    for decorator in node.decorator_list:
-        target = decorator.func if isinstance(decorator, ast.Call) else decorator
-        name = dotted(target) or ""
-        if name.split(".")[-1] == "jit" and not name.startswith("torch."):
-            return True
-    return False
-
-
-def host_nodes(tree: ast.AST, scope: str = "") -> Iterator[tuple[ast.AST, str]]:
-    """Every node outside the bodies of `@triton.jit` functions, with its scope."""
-    for child in ast.iter_child_nodes(tree):
-        if is_jit_function(child):
+def host_nodes(
+    program: ParsedProgram, tree: ast.AST | None = None, scope: str = ""
+) -> Iterator[tuple[ast.AST, str]]:
+    """Every node outside kernels, with its scope; of the plain tree unless another is given."""
+    for child in ast.iter_child_nodes(program.tree if tree is None else tree):
+        if program.is_kernel(child):
             continue
         inner = scope
         if isinstance(child, (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)):
             inner = f"{scope}.{child.name}" if scope else child.name
         yield child, inner
-        yield from host_nodes(child, inner)
+        yield from host_nodes(program, child, inner)
 
 
 def aliases(tree: ast.Module) -> dict[str, str]:
@@ -116,14 +113,17 @@ def resolve(name: str, known: dict[str, str]) -> str:
 
 
 def references(source: str) -> tuple[Reference, ...]:
-    """Every dotted name of the host code, longest form only, aliases resolved."""
-    tree = parse(source)
-    if tree is None:
+    """Every dotted name of the host code, longest form only, aliases resolved.
+
+    As written: what is changed in a library under an alias is told by the import.
+    """
+    program = program_of(source)
+    if program is None:
         return ()
-    known = aliases(tree)
+    known = aliases(program.written)
     inner: set[int] = set()
     found = []
-    for node, scope in host_nodes(tree):
+    for node, scope in host_nodes(program, program.written):
         if not isinstance(node, (ast.Attribute, ast.Name)) or id(node) in inner:
             continue
         part: ast.AST = node

@@ -25,6 +25,11 @@ class Memory:
         self._starts: list[int] = []
         self._ends: list[int] = []
         self.events: list[dict[str, Any]] = []
+        self.undefined: set[int] = set()
+        """Lines whose loads left lanes undefined: masked off, and without `other`."""
+        self.spoil_undefined = True
+        self.other_is_zero = False
+        """The load that is going on has an `other` of zero, which the language's code drops."""
         self.kernel = ""
 
     def allow(self, tensors: list[torch.Tensor]) -> None:
@@ -61,6 +66,22 @@ class Memory:
         self._record(access, missed)
         return np.ascontiguousarray(mask & inside)
 
+    def undefined_lanes(
+        self, shape: tuple[int, ...], mask: Values, dtype: Any, bits: Any
+    ) -> Values:
+        """What a load without `other` has in the lanes that it masks off: anything on a GPU.
+
+        `bits`: what spoils the type, as it is stored. Zeros where the caller asked for those.
+        """
+        if self.other_is_zero or bool(np.all(mask)):
+            return np.zeros(shape, dtype=dtype)
+        line = _kernel_line()
+        if line is not None:
+            self.undefined.add(line)
+        if not self.spoil_undefined:
+            return np.zeros(shape, dtype=dtype)
+        return np.full(shape, np.array(bits).astype(dtype), dtype=dtype)
+
     def _record(self, access: str, count: int) -> None:
         line = _kernel_line()
         for event in self.events:
@@ -82,8 +103,15 @@ def _kernel_line() -> int | None:
     return None
 
 
+def spoiled_bits(dtype: np.dtype[Any], element: str) -> Any:
+    """`spoiled` for an element type by its name in the language; bfloat16 and fp8 are bits here."""
+    if element == "bf16":
+        return 0x7FC0
+    return 0x7F if element.startswith("fp8") else spoiled(dtype)
+
+
 def spoiled(dtype: np.dtype[Any]) -> Any:
-    """What a read from outside gives: NaN, or the largest integer."""
+    """What a read from outside gives: NaN, or the largest integer (an odd one)."""
     if dtype.kind == "f":
         return np.nan
     return True if dtype.kind == "b" else np.iinfo(dtype).max

@@ -104,6 +104,7 @@ class Trial:
         self._full = problem.make_inputs()
         tree = ast.parse(payload["source"])
         self._kernels = {n.name: n for n in ast.walk(tree) if isinstance(n, ast.FunctionDef)}
+        self.functions: Mapping[str, ast.FunctionDef] = self._kernels
         self.last_error: str | None = None
         self.evaluations = 0
         self._parameter_sizes: set[int] = set()

@@ -14,7 +14,7 @@ from warpwright.types.sandbox import JobLimits
 from warpwright.types.shapes import Problem, TensorSpec
 
 # The problem's own values first; it is the case that a program must pass.
-DISTRIBUTIONS = ("problem", "normal", "wide", "outliers", "nonfinite")
+DISTRIBUTIONS = ("problem", "normal", "wide", "outliers", "nonfinite", "second call")
 LIMITS = JobLimits(deadline_s=60.0)
 
 
@@ -121,7 +121,9 @@ def _decode_case(case: Mapping[str, Any], directory: Path) -> ReferenceCase:
     bare = ReferenceCase(
         name=case["name"],
         inputs=tuple(TensorSpec(tuple(array.data.shape), array.dtype) for array in inputs),
-        entry={name: case[name] for name in ("arguments", "inputs", "state") if name in case},
+        entry={
+            name: case[name] for name in ("arguments", "inputs", "state", "first") if name in case
+        },
     )
     if "reference" not in case:
         return bare

@@ -135,6 +135,14 @@ def encode(value: Any) -> Any:
     return value
 
 
+def target_facts(
+    compute_capability: tuple[int, int], facts: Mapping[str, Any] | None = None
+) -> dict[str, Any]:
+    """What is known of a card of this compute capability, with `facts` about it if any."""
+    major, minor = compute_capability
+    return {**device_facts(None), "major": major, "minor": minor, **(facts or {})}
+
+
 def device_facts(gpu: GpuSheet | None) -> dict[str, Any]:
     """What `torch.cuda.get_device_properties` answers, under its names."""
     if gpu is None:

@@ -21,10 +21,18 @@ from warpwright.source.config_text import (
 )
 from warpwright.source.configs import config_reader, read_config
 from warpwright.source.evaluate import Evaluator, Unreadable
+from warpwright.source.kernel_forms import KernelNode
 from warpwright.source.launch_edit import free_launches
 from warpwright.source.parsing import SECTION, lines_of
-from warpwright.source.program import KernelNode, ParsedProgram, parse_program
-from warpwright.source.tree import find_function, parse_tree, replace_nodes
+from warpwright.source.program import ParsedProgram, parse_program
+from warpwright.source.tree import (
+    Change,
+    calls_by_span,
+    find_function,
+    parse_tree,
+    replace_nodes,
+    span_of,
+)
 from warpwright.source.view import view_of
 from warpwright.syntax import syntax_tree
 from warpwright.types.config import Config
@@ -53,6 +61,7 @@ def set_configs(
     program = parse_program(source)
     if not configs:
         raise InternalError(f"kernel {kernel}: an autotune needs at least one config")
+    _check_writable(kernel, configs)
     found = view_of(program).kernel(kernel)
     if found and found.autotune and found.autotune.configs == tuple(configs) and not comments:
         return source
@@ -86,14 +95,13 @@ def add_autotune(
     node = _kernel_node(program, kernel)
     if not configs:
         raise InternalError(f"kernel {kernel}: an autotune needs at least one config")
-    if any(_is_autotune(d, program) for d in node.node.decorator_list):
+    if node.tuners:
         raise InternalError(f"kernel {kernel} has an autotune already: use set_configs")
     names = {name for config in configs for name in config.meta_dict}
     sets_registers = any(config.maxnreg is not None for config in configs)
     source = free_launches(source, program, kernel, names, sets_registers)
     program = parse_program(source)
     tree = parse_tree(source)
-    function = find_function(tree, kernel)
     quote = _quote(source)
     prefix = _prefix(program)
     order = tuple(argument.arg for argument in node.node.args.args)
@@ -108,14 +116,29 @@ def add_autotune(
             lines.append(f"    {name}=[{listed}],")
     text = "\n".join([*lines, ")"])
     expression = cst.parse_expression(text, config=tree.config_for_parsing)
-    added = cst.Decorator(decorator=expression)
-
-    def with_autotune(node: cst.CSTNode) -> cst.CSTNode:
-        assert isinstance(node, cst.FunctionDef)
-        return node.with_changes(decorators=[added, *node.decorators])
-
-    changed = replace_nodes(tree, {function: with_autotune})
+    changed = replace_nodes(tree, _around(tree, parse_program(source), kernel, expression))
     return _verified(_with_import(changed, program, prefix).code, kernel, configs)
+
+
+def _around(
+    tree: cst.Module, program: ParsedProgram, kernel: str, tuner: cst.BaseExpression
+) -> dict[cst.CSTNode, Change]:
+    """The change that puts a tuner around a kernel: above it, or around the call that makes it."""
+    makers = _kernel_node(program, kernel).makers
+    if not makers:
+
+        def decorated(node: cst.CSTNode) -> cst.CSTNode:
+            assert isinstance(node, cst.FunctionDef)
+            return node.with_changes(decorators=[cst.Decorator(tuner), *node.decorators])
+
+        return {find_function(tree, kernel): decorated}
+
+    def wrapped(node: cst.CSTNode) -> cst.CSTNode:
+        assert isinstance(node, cst.Call)
+        return cst.Call(tuner, [cst.Arg(node)])
+
+    calls = calls_by_span(tree)
+    return {calls[span_of(program.source, maker)]: wrapped for maker in makers}
 
 
 class _ListEditor:
@@ -150,8 +173,9 @@ class _ListEditor:
     def _items(self) -> list[ListItem]:
         if self._list is None:
             return []
-        names = self._program.names_around(self._kernel.outer)
-        evaluator = Evaluator(self._program.aliases, names, config_reader(self._program.aliases))
+        names = self._program.values_around(self._kernel.outer)
+        aliases = self._program.written_aliases
+        evaluator = Evaluator(aliases, names, config_reader(aliases))
         configs: list[Config | None] = []
         for element in self._list.elements:
             node = syntax_tree(cst.Module([]).code_for_node(element.value), "eval").body
@@ -214,6 +238,28 @@ class _ListEditor:
         return base + 4, base
 
 
+def _check_writable(kernel: str, configs: Sequence[Config]) -> None:
+    """Raises InputError for a hook that has no text by which a new list could name it."""
+    for config in configs:
+        for text in (config.pre_hook, *(text for _, text in config.others)):
+            if text is not None and not _is_expression(text):
+                raise InputError(
+                    f"the configs of kernel {kernel} cannot be written anew",
+                    place=Place(None, SECTION),
+                    expected="hooks that the module knows by a name",
+                    got=f"{text} of {config}",
+                    hint="give the hook a name of its own at module level",
+                )
+
+
+def _is_expression(text: str) -> bool:
+    try:
+        syntax_tree(text, "eval")
+    except SyntaxError:
+        return False
+    return True
+
+
 def _with_comment(item: ListItem, comments: Mapping[Config, str]) -> ListItem:
     if item.config is None or item.config not in comments:
         return item
@@ -247,31 +293,24 @@ def _configs_node(
     return value, value
 
 
-def _assigned(statement: cst.BaseStatement | cst.BaseSmallStatement, name: str) -> cst.List | None:
+def _assigned(
+    statement: cst.BaseStatement | cst.BaseSmallStatement, name: str
+) -> cst.BaseExpression | None:
     for small in (
         getattr(statement, "body", ()) if isinstance(statement, cst.SimpleStatementLine) else ()
     ):
         if isinstance(small, cst.Assign) and len(small.targets) == 1:
             target = small.targets[0].target
             if isinstance(target, cst.Name) and target.value == name:
-                return small.value if isinstance(small.value, cst.List) else None
+                return small.value
     return None
 
 
 def _autotune_call(tree: cst.Module, program: ParsedProgram, kernel: str) -> cst.Call:
-    _kernel_node(program, kernel)
-    for decorator in find_function(tree, kernel).decorators:
-        expression = decorator.decorator
-        if isinstance(expression, cst.Call):
-            function = syntax_tree(cst.Module([]).code_for_node(expression.func), "eval").body
-            if program.aliases.path(function) == "triton.autotune":
-                return expression
-    raise InternalError(f"kernel {kernel} has no autotune: use add_autotune")
-
-
-def _is_autotune(decorator: ast.expr, program: ParsedProgram) -> bool:
-    target = decorator.func if isinstance(decorator, ast.Call) else decorator
-    return program.aliases.path(target) == "triton.autotune"
+    tuners = _kernel_node(program, kernel).tuners
+    if not tuners:
+        raise InternalError(f"kernel {kernel} has no autotune: use add_autotune")
+    return calls_by_span(tree)[span_of(program.source, tuners[0])]
 
 
 def _kernel_node(program: ParsedProgram, kernel: str) -> KernelNode:

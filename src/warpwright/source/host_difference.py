@@ -9,10 +9,10 @@ from warpwright.source.evaluate import outside_functions
 from warpwright.source.kernel_difference import line_edits
 from warpwright.source.launch_form import LaunchForm
 from warpwright.source.launches import MODULE
-from warpwright.source.normal import Line, body_lines, position_of
+from warpwright.source.normal import Line, body_lines, clone, position_of
 from warpwright.source.parsing import text_of
-from warpwright.source.program import FunctionNode, ParsedProgram, jit_decorator
-from warpwright.syntax import syntax_tree
+from warpwright.source.plain import FunctionNode
+from warpwright.source.program import ParsedProgram
 from warpwright.types.edit import Edit, EditKind
 
 
@@ -102,14 +102,13 @@ def _host_blocks(
     """Top-level function or class (or module level) → (is a class, its lines)."""
     hidden = _launch_statements(program, launches)
     constants = _config_constants(program)
-    tree = syntax_tree(program.source)  # a copy that may be changed
+    tree = clone(program.tree)  # a copy that may be changed
     _Hide(hidden).generic_visit(tree)
     blocks: dict[str, tuple[bool, list[Line]]] = {}
     loose: list[ast.stmt] = []
     for node in tree.body:
         if isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef)):
-            if jit_decorator(node, program.aliases) is None:
-                blocks[node.name] = (False, body_lines([node]))
+            blocks[node.name] = (False, body_lines([node]))
         elif isinstance(node, ast.ClassDef):
             blocks[node.name] = (True, body_lines([node]))
         elif not isinstance(node, (ast.Import, ast.ImportFrom)):
@@ -155,6 +154,9 @@ def _launch_statements(
             hidden[(*position_of(statement), type(statement))] = None
     for kernel in program.kernels:
         hidden[(*position_of(kernel.node), type(kernel.node))] = None
+    for statement in program.tree.body:
+        if program.makes_kernel(statement):  # edits of kernels tell of it
+            hidden[(*position_of(statement), type(statement))] = None
     for function in {
         id(launch.node.function): launch.node.function for launch in launches
     }.values():
@@ -225,6 +227,6 @@ def _config_constants(program: ParsedProgram) -> set[str]:
     """Module-level names that only autotune decorators read: edits of configs tell of them."""
     in_decorators: set[str] = set()
     for kernel in program.kernels:
-        for decorator in kernel.node.decorator_list:
+        for decorator in (*kernel.node.decorator_list, *kernel.tuners, *kernel.heuristics):
             in_decorators |= {n.id for n in ast.walk(decorator) if isinstance(n, ast.Name)}
     return in_decorators & set(program.constants)

@@ -8,10 +8,11 @@ from collections.abc import Iterator
 from difflib import SequenceMatcher
 
 from warpwright.source.access import removed_masks
+from warpwright.source.kernel_forms import KernelNode
 from warpwright.source.kernels import is_constexpr
 from warpwright.source.normal import Definitions, Line, body_lines, renamed_lines
 from warpwright.source.parsing import text_of
-from warpwright.source.program import KernelNode, ParsedProgram, jit_decorator
+from warpwright.source.program import ParsedProgram
 from warpwright.types.config import Config
 from warpwright.types.edit import Edit, EditKind
 from warpwright.types.program import Autotune, Kernel, Operation
@@ -104,7 +105,7 @@ def signature_edits(
     common = [p for p in before if p in after], [p for p in after if p in before]
     if common[0] != common[1]:
         yield Edit(kind, name, ", ".join(common[0]), ", ".join(common[1]), line)
-    options = _jit_options(parent, old), _jit_options(child, new)
+    options = _jit_options(parent), _jit_options(child)
     if options[0] != options[1]:
         yield Edit(kind, name, f"jit({options[0]})", f"jit({options[1]})", line)
 
@@ -127,11 +128,11 @@ def _parameters(node: ast.FunctionDef, program: ParsedProgram) -> dict[str, tupl
     return found
 
 
-def _jit_options(kernel: KernelNode, program: ParsedProgram) -> str:
-    decorator = jit_decorator(kernel.node, program.aliases)
-    if not isinstance(decorator, ast.Call):
+def _jit_options(kernel: KernelNode) -> str:
+    if not isinstance(kernel.jit, ast.Call):
         return ""
-    return ", ".join(sorted(text_of(keyword) for keyword in decorator.keywords))
+    options = [keyword for keyword in kernel.jit.keywords if keyword.arg != "fn"]
+    return ", ".join(sorted(text_of(option) for option in options))
 
 
 def body_edits(parent: KernelNode, child: KernelNode) -> Iterator[Edit]:

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import ast
+from collections.abc import Mapping
 
 from warpwright.source.configs import read_autotune, read_heuristics
-from warpwright.source.parsing import text_of
-from warpwright.source.program import KernelNode, ParsedProgram, decorator_call
+from warpwright.source.kernel_forms import KernelNode
+from warpwright.source.parsing import segment_of, text_of
+from warpwright.source.program import ParsedProgram
 from warpwright.source.resolve import Aliases
-from warpwright.types.program import Kernel, KernelParameter, Loop, Operation
+from warpwright.types.program import Autotune, Kernel, KernelParameter, Loop, Operation
 
 _DESCRIPTOR_METHODS = {"load": "load_tensor_descriptor", "store": "store_tensor_descriptor"}
 """`desc.load(offsets)` is read as `tl.load_tensor_descriptor(desc, offsets)`."""
@@ -29,9 +31,7 @@ _LOOP_KINDS = {"static_range": "static_range", "range": "tl.range"}
 def read_kernel(program: ParsedProgram, kernel: KernelNode, launched: frozenset[str]) -> Kernel:
     """The kernel as its source shows it. `launched` names the kernels that host code launches."""
     node, aliases = kernel.node, program.aliases
-    names = program.names_around(kernel.outer)
-    autotune = decorator_call(node, aliases, "triton.autotune")
-    heuristics = decorator_call(node, aliases, "triton.heuristics")
+    names = program.values_around(kernel.outer)
     body = KernelBody(aliases, frozenset(program.kernel_names))
     body.visit_body(node)
     called_elsewhere = any(
@@ -45,14 +45,31 @@ def read_kernel(program: ParsedProgram, kernel: KernelNode, launched: frozenset[
         line=node.lineno,
         end_line=node.end_lineno or node.lineno,
         parameters=read_parameters(node, aliases),
-        autotune=read_autotune(autotune, program.source, aliases, names) if autotune else None,
-        heuristics=read_heuristics(heuristics, names) if heuristics else {},
+        autotune=_autotune(program, kernel, names),
+        heuristics={
+            name: text
+            for call in reversed(kernel.heuristics)
+            for name, text in read_heuristics(call, names).items()
+        },
         operations=tuple(body.operations),
         loops=tuple(body.loops),
         program_id_axes=tuple(sorted(body.axes)),
         calls=tuple(dict.fromkeys(body.calls)),
         is_helper=called_elsewhere and node.name not in launched,
     )
+
+
+def _autotune(
+    program: ParsedProgram, kernel: KernelNode, names: Mapping[str, ast.expr]
+) -> Autotune | None:
+    """The one tuner around a kernel; its configs are unknown where another may stand there."""
+    if len(kernel.tuners) == 1 and not kernel.unread:
+        return read_autotune(kernel.tuners[0], program.source, program.aliases, names)
+    around = [*kernel.tuners, *kernel.unread]
+    if not around:
+        return None
+    text = ", ".join(segment_of(program.source, one) for one in around)
+    return Autotune(None, (), configs_text=text, line=around[0].lineno)
 
 
 def read_parameters(node: ast.FunctionDef, aliases: Aliases) -> tuple[KernelParameter, ...]:

@@ -6,8 +6,9 @@ import ast
 from dataclasses import dataclass
 
 from warpwright.source.evaluate import outside_functions
+from warpwright.source.kernel_forms import sole_return
 from warpwright.source.parsing import text_of
-from warpwright.source.program import FunctionNode, HostFunction, ParsedProgram
+from warpwright.source.program import HostFunction, ParsedProgram
 from warpwright.types.program import LaunchSite
 
 MODULE = "<module>"
@@ -77,16 +78,6 @@ def _defining_value(statement: ast.stmt) -> ast.AST | None:
         return statement if returned is None else ast.Lambda(statement.args, returned)
     if isinstance(statement, (ast.Assign, ast.AnnAssign)):
         return statement.value
-    return None
-
-
-def sole_return(function: FunctionNode) -> ast.expr | None:
-    """The expression of a function whose body is one `return` (a docstring may precede)."""
-    body = function.body
-    if body and isinstance(body[0], ast.Expr) and isinstance(body[0].value, ast.Constant):
-        body = body[1:]
-    if len(body) == 1 and isinstance(body[0], ast.Return):
-        return body[0].value
     return None
 
 
@@ -173,18 +164,31 @@ class _Bindings:
         if isinstance(node, ast.Attribute):
             return self._kernels_of_attribute(node.attr, depth)
         if isinstance(node, ast.Call):
-            # `triton.autotune(...)(kernel)`, `triton.jit(kernel)`
-            path = self._program.aliases.path(
-                node.func.func if isinstance(node.func, ast.Call) else node.func
-            )
-            wraps = path in ("triton.autotune", "triton.heuristics", "triton.jit")
-            return self.kernels(node.args[0], depth + 1) if wraps and node.args else ()
+            return self._kernels_of_call(node, depth)
         if not isinstance(node, ast.Name):
             return ()
         if node.id in self._kernel_names:
             return (node.id,)
         values = [s.value for s in self._anywhere(node.id) if isinstance(s, ast.Assign)]
         found = [kernel for value in values for kernel in self.kernels(value, depth + 1)]
+        return tuple(dict.fromkeys(found))
+
+    def _kernels_of_call(self, node: ast.Call, depth: int) -> tuple[str, ...]:
+        """Of `triton.autotune(...)(triton.jit(f))`, of a function that returns a kernel, and of
+        a call that nothing is known of, but that a kernel is handed to."""
+        made = self._program.made.get(id(node))
+        if made is not None:
+            return (made,)
+        if isinstance(node.func, ast.Name):
+            for function in self._program.host_functions:
+                if function.name == node.func.id:
+                    inner = _Bindings(self._program, function)
+                    returns = [s for b in function.node.body for s in _statements(b)]
+                    values = [s.value for s in returns if isinstance(s, ast.Return) and s.value]
+                    found = [k for value in values for k in inner.kernels(value, depth + 1)]
+                    return tuple(dict.fromkeys(found))
+        handed = [argument for argument in node.args if isinstance(argument, (ast.Name, ast.Call))]
+        found = [kernel for argument in handed for kernel in self.kernels(argument, depth + 1)]
         return tuple(dict.fromkeys(found))
 
     def _anywhere(self, name: str) -> tuple[ast.stmt, ...]:
@@ -200,6 +204,9 @@ class _Bindings:
                 isinstance(t, ast.Attribute) and t.attr == attribute for t in node.targets
             ):
                 found += self.kernels(node.value, depth + 1)
+            if isinstance(node, ast.ClassDef):
+                own = [s for s in node.body if isinstance(s, ast.Assign) and _defines(s, attribute)]
+                found += [kernel for s in own for kernel in self.kernels(s.value, depth + 1)]
         return tuple(dict.fromkeys(found))
 
 

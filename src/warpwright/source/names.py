@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import ast
 import builtins
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 
 from warpwright.source.resolve import Aliases
@@ -37,7 +37,9 @@ class _Scope:
     loads: list[_Load] = field(default_factory=list)
 
 
-def undefined_names(tree: ast.Module, aliases: Aliases) -> tuple[UndefinedName, ...]:
+def undefined_names(
+    tree: ast.Module, aliases: Aliases, is_kernel: Callable[[ast.AST], bool]
+) -> tuple[UndefinedName, ...]:
     """Names that reading shows to be undefined where they are used, in order of lines.
 
     Reported are names that no scope binds; names that module-level code reads before their
@@ -45,7 +47,7 @@ def undefined_names(tree: ast.Module, aliases: Aliases) -> tuple[UndefinedName, 
     also inside loops, because Triton reads a loop's body before it has run once. Nothing is
     reported under `except NameError`, and nothing at all after a star import.
     """
-    walker = _Walker(aliases)
+    walker = _Walker(aliases, is_kernel)
     walker.walk_module(tree)
     if walker.has_star_import:
         return ()
@@ -97,8 +99,9 @@ def _module_of(scope: _Scope) -> _Scope:
 class _Walker(ast.NodeVisitor):
     """Visits in order of evaluation; each binding and each load gets a position."""
 
-    def __init__(self, aliases: Aliases) -> None:
+    def __init__(self, aliases: Aliases, is_kernel: Callable[[ast.AST], bool]) -> None:
         self.aliases = aliases
+        self.is_kernel = is_kernel
         self.has_star_import = False
         self.scopes: list[_Scope] = []
         self.position = 0
@@ -165,8 +168,7 @@ class _Walker(ast.NodeVisitor):
             self.visit_all(_annotations(node.args))
             self.visit_all([node.returns])
         self.bind(node.name)
-        is_kernel = any(_is_jit(decorator, self.aliases) for decorator in node.decorator_list)
-        kind = "kernel" if is_kernel else "function"
+        kind = "kernel" if self.is_kernel(node) else "function"
         self.in_scope(kind, [*_argument_names(node.args), *type_parameters], node.body)
 
     def visit_AsyncFunctionDef(self, node: ast.AsyncFunctionDef) -> None:
@@ -324,11 +326,6 @@ def _argument_names(arguments: ast.arguments) -> list[str]:
     every = [*arguments.posonlyargs, *arguments.args, *arguments.kwonlyargs]
     every += [extra for extra in (arguments.vararg, arguments.kwarg) if extra is not None]
     return [argument.arg for argument in every]
-
-
-def _is_jit(decorator: ast.expr, aliases: Aliases) -> bool:
-    target = decorator.func if isinstance(decorator, ast.Call) else decorator
-    return aliases.path(target) == "triton.jit"
 
 
 def _catches_name_error(handler: ast.ExceptHandler) -> bool:

@@ -9,7 +9,7 @@ from typing import TypeVar
 
 from warpwright.source.evaluate import outside_functions
 from warpwright.source.parsing import text_of
-from warpwright.source.program import FunctionNode
+from warpwright.source.plain import FunctionNode
 
 MAX_EXPANDED_NODES = 250
 """An expanded expression above this keeps its names: expansion can grow exponentially."""

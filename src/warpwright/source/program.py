@@ -3,14 +3,20 @@
 from __future__ import annotations
 
 import ast
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 
-from warpwright.source.evaluate import outside_functions, single_assignments
+from warpwright.source.evaluate import FunctionName, single_assignments
+from warpwright.source.kernel_forms import (
+    KernelNode,
+    Kernels,
+    find_kernels,
+    names_around,
+)
 from warpwright.source.parsing import parse
+from warpwright.source.plain import FunctionNode, bound_in, rename_plainly, spell_plainly
 from warpwright.source.resolve import Aliases
-
-FunctionNode = ast.FunctionDef | ast.AsyncFunctionDef
+from warpwright.syntax import syntax_tree
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,86 +30,113 @@ class HostFunction:
 
 
 @dataclass(frozen=True, slots=True)
-class KernelNode:
-    """A jit function, with the functions around it where it is nested."""
-
-    node: ast.FunctionDef
-    outer: tuple[FunctionNode, ...]
-
-
-@dataclass(frozen=True, slots=True)
 class ParsedProgram:
-    """Source, tree, aliases, kernels and host functions of one program."""
+    """Source, trees, aliases, kernels and host functions of one program.
+
+    `tree` is in the plain spelling (`source.plain`), which all readers work on; `written` is as
+    the source has it, with the same positions, for what is about its names.
+    """
 
     source: str
     tree: ast.Module
-    aliases: Aliases
+    written: ast.Module
+    aliases: Aliases  # of the plain tree
+    written_aliases: Aliases
     kernels: tuple[KernelNode, ...]
     host_functions: tuple[HostFunction, ...]
     constants: dict[str, ast.expr] = field(default_factory=dict)  # module level, assigned once
+    made: Mapping[int, str] = field(default_factory=dict)  # id of a call → the kernel it makes
+    kernel_places: frozenset[Place] = frozenset()
+    making_places: frozenset[Place] = frozenset()
 
     @property
     def kernel_names(self) -> tuple[str, ...]:
         return tuple(kernel.node.name for kernel in self.kernels)
 
+    def is_kernel(self, node: ast.AST) -> bool:
+        """Whether a function of either tree is a kernel."""
+        is_function = isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef))
+        return is_function and place_of(node) in self.kernel_places
+
+    def makes_kernel(self, node: ast.AST) -> bool:
+        """Whether a module-level statement only makes a kernel, or names what wraps one."""
+        return (
+            isinstance(node, (ast.Assign, ast.AnnAssign)) and place_of(node) in self.making_places
+        )
+
     def names_around(self, outer: tuple[FunctionNode, ...]) -> dict[str, ast.expr]:
         """Names with one defining expression: module level, then each function around."""
-        names = dict(self.constants)
-        for function in outer:
-            local = single_assignments(function.body)
-            for name in bound_in(function):
-                names.pop(name, None)
-            names.update(local)
-        return names
+        return names_around(self.constants, outer)
+
+    def values_around(self, outer: tuple[FunctionNode, ...]) -> dict[str, ast.expr]:
+        """The same, and functions of the module by their names, which stand for themselves."""
+        functions = [node for node in self.tree.body if isinstance(node, ast.FunctionDef)]
+        hidden = {name for function in outer for name in bound_in(function)}
+        named: dict[str, ast.expr] = {
+            node.name: ast.Constant(FunctionName(node.name))  # type: ignore[arg-type]
+            for node in functions
+            if node.name not in hidden
+        }
+        return {**named, **self.names_around(outer)}
+
+
+Place = tuple[int, int]
+
+
+def place_of(node: ast.AST) -> Place:
+    """Line and column, which tell a statement in any copy of its tree."""
+    return getattr(node, "lineno", 0), getattr(node, "col_offset", 0)
 
 
 def parse_program(
     source: str, *, document: str | None = None, first_line: int = 1
 ) -> ParsedProgram:
     """Parses `source` and finds its kernels and host functions. Raises `InputError`."""
-    tree = parse(source, document=document, first_line=first_line)
-    aliases = Aliases(tree)
-    kernels: list[KernelNode] = []
-    host: list[HostFunction] = []
-    for name, node, outer, class_name in _functions(tree.body, (), (), None):
-        if isinstance(node, ast.FunctionDef) and jit_decorator(node, aliases) is not None:
-            kernels.append(KernelNode(node, outer))
-        else:
-            host.append(HostFunction(name, node, outer, class_name))
-    constants = single_assignments(tree.body)
-    return ParsedProgram(source, tree, aliases, tuple(kernels), tuple(host), constants)
+    written = parse(source, document=document, first_line=first_line)
+    tree = syntax_tree(source)
+    written_aliases = Aliases(written)
+    spell_plainly(tree, written_aliases)
+    aliases = written_aliases.without("triton")
+    functions = [(node, outer) for _, node, outer, _ in _functions(tree.body, (), (), None)]
+    found = find_kernels(tree, aliases, functions)
+    rename_plainly(tree, _other_names(tree, found))
+    places = frozenset(place_of(kernel.node) for kernel in found.nodes)
+    host = tuple(
+        HostFunction(name, node, outer, class_name)
+        for name, node, outer, class_name in _functions(tree.body, (), (), None)
+        if place_of(node) not in places
+    )
+    return ParsedProgram(
+        source,
+        tree,
+        written,
+        aliases,
+        written_aliases,
+        found.nodes,
+        host,
+        single_assignments(tree.body),
+        found.made,
+        places,
+        frozenset(place_of(node) for node in tree.body if _only_makes(node, found)),
+    )
 
 
-def jit_decorator(node: FunctionNode, aliases: Aliases) -> ast.expr | None:
-    """The `@triton.jit` decorator of a function, with or without arguments."""
-    for decorator in node.decorator_list:
-        target = decorator.func if isinstance(decorator, ast.Call) else decorator
-        if aliases.path(target) == "triton.jit":
-            return decorator
-    return None
+def _only_makes(node: ast.stmt, kernels: Kernels) -> bool:
+    value = getattr(node, "value", None)
+    return id(node) in kernels.wrappers or (value is not None and id(value) in kernels.made)
 
 
-def decorator_call(node: FunctionNode, aliases: Aliases, path: str) -> ast.Call | None:
-    """The decorator that calls `path`, such as "triton.autotune"."""
-    for decorator in node.decorator_list:
-        if isinstance(decorator, ast.Call) and aliases.path(decorator.func) == path:
-            return decorator
-    return None
-
-
-def bound_in(function: FunctionNode) -> set[str]:
-    """Names that the function itself binds: parameters and assignments."""
-    arguments = function.args
-    every = [*arguments.posonlyargs, *arguments.args, *arguments.kwonlyargs]
-    every += [extra for extra in (arguments.vararg, arguments.kwarg) if extra is not None]
-    names = {argument.arg for argument in every}
-    for statement in function.body:
-        for node in outside_functions(statement):
-            if isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store):
-                names.add(node.id)
-            elif isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)):
-                names.add(node.name)
-    return names
+def _other_names(tree: ast.Module, kernels: Kernels) -> dict[str, str]:
+    """Module-level names that stand for a kernel, with the name of its function."""
+    functions = {kernel.node.name for kernel in kernels.nodes if not kernel.outer}
+    found: dict[str, str] = {}
+    for name, value in single_assignments(tree.body).items():
+        kernel = kernels.made.get(id(value))
+        if isinstance(value, ast.Name):
+            kernel = found.get(value.id, value.id)
+        if kernel in functions and kernel is not None and name not in functions:
+            found[name] = kernel
+    return found
 
 
 def _functions(

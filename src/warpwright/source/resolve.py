@@ -47,6 +47,12 @@ class Aliases:
             self._paths.setdefault(item.bound_name, _bound_path(item))
         self._add_assigned(tree)
 
+    def without(self, root: str) -> Aliases:
+        """These, less every name for something of `root`: for a tree that spells them plainly."""
+        kept = Aliases(ast.Module([], []))
+        kept._paths = {n: path for n, path in self._paths.items() if path.split(".")[0] != root}
+        return kept
+
     def _add_assigned(self, tree: ast.Module) -> None:
         for node in ast.walk(tree):
             if not isinstance(node, ast.Assign) or len(node.targets) != 1:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import ast
 
 from warpwright.source.parsing import text_of
-from warpwright.source.program import ParsedProgram, jit_decorator
+from warpwright.source.program import ParsedProgram
 from warpwright.source.resolve import Aliases
 from warpwright.types.program import TopLevel
 
@@ -14,19 +14,18 @@ def read_top_level(program: ParsedProgram) -> tuple[TopLevel, ...]:
     """One entry per top-level statement; lines include decorators."""
     found: list[TopLevel] = []
     for index, node in enumerate(program.tree.body):
-        section, name = _section(node, index == 0, program.aliases)
+        section, name = _section(node, index == 0, program)
         decorators = getattr(node, "decorator_list", [])
         line = min([node.lineno, *(decorator.lineno for decorator in decorators)])
         found.append(TopLevel(section, name, line, node.end_lineno or node.lineno))
     return tuple(found)
 
 
-def _section(node: ast.stmt, is_first: bool, aliases: Aliases) -> tuple[str, str | None]:
+def _section(node: ast.stmt, is_first: bool, program: ParsedProgram) -> tuple[str, str | None]:
     if isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef)):
-        is_kernel = jit_decorator(node, aliases) is not None
-        return ("kernels" if is_kernel else "wrappers"), node.name
+        return ("kernels" if program.is_kernel(node) else "wrappers"), node.name
     if isinstance(node, ast.ClassDef):
-        return ("model" if _is_module(node, aliases) else "wrappers"), node.name
+        return ("model" if _is_module(node, program.aliases) else "wrappers"), node.name
     if isinstance(node, (ast.Import, ast.ImportFrom)) or _is_guarded_import(node):
         return "imports", None
     if isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant):
@@ -34,7 +33,8 @@ def _section(node: ast.stmt, is_first: bool, aliases: Aliases) -> tuple[str, str
         return ("docstring" if is_text and is_first else "other"), None
     if isinstance(node, (ast.Assign, ast.AnnAssign, ast.AugAssign)):
         targets = node.targets if isinstance(node, ast.Assign) else [node.target]
-        return "constants", text_of(targets[0])
+        section = "kernels" if program.makes_kernel(node) else "constants"
+        return section, text_of(targets[0])
     return "other", None
 
 

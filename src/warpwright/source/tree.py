@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import ast
 from collections.abc import Callable, Mapping
 
 import libcst as cst
+from libcst.metadata import MetadataWrapper, PositionProvider
 
 from warpwright.errors import InputError, InternalError, Place
-from warpwright.source.parsing import SECTION
+from warpwright.source.parsing import SECTION, lines_of
 
 
 def parse_tree(source: str) -> cst.Module:
@@ -41,6 +43,31 @@ def find_function(tree: cst.Module, name: str) -> cst.FunctionDef:
     if not finder.found:
         raise InternalError(f"the program has no decorated function named {name}")
     return finder.found[0]
+
+
+Span = tuple[int, int, int, int]
+"""First line and column and last line and column, in characters."""
+
+
+def span_of(source: str, node: ast.expr) -> Span:
+    """Where a node of the plain tree stands; `ast` counts columns in UTF-8 bytes."""
+    lines = lines_of(source)
+
+    def column(line: int, offset: int) -> int:
+        return len(lines[line - 1].encode()[:offset].decode(errors="replace"))
+
+    last, end = node.end_lineno or node.lineno, node.end_col_offset or 0
+    return node.lineno, column(node.lineno, node.col_offset), last, column(last, end)
+
+
+def calls_by_span(tree: cst.Module) -> dict[Span, cst.Call]:
+    """Every call of a lossless tree. Brackets around a call are no part of its span."""
+    positions = MetadataWrapper(tree, unsafe_skip_copy=True).resolve(PositionProvider)
+    return {
+        (place.start.line, place.start.column, place.end.line, place.end.column): node
+        for node, place in positions.items()
+        if isinstance(node, cst.Call)
+    }
 
 
 Change = Callable[[cst.CSTNode], cst.CSTNode]

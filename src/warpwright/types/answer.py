@@ -5,7 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from enum import StrEnum
 
+from warpwright.types.candidate import Move
 from warpwright.types.config import Config
+from warpwright.types.counts import MovesCounted
 from warpwright.types.request import Request
 from warpwright.types.study import ConfigStudy, Study
 from warpwright.types.trial import Trial
@@ -47,7 +49,9 @@ class ConfigPlan:
 class Answer:
     """The answer to a request. `program` is the parent where the decision is KEPT.
 
-    `trial`: what a GPU of this machine measured for it; None where nothing was measured.
+    `trial`: what a GPU of this machine measured for it; None where nothing was measured. `moves`:
+    what was done to the program besides choosing configs, in order. `counted`: each list of moves
+    that was judged by counts, where nothing was measured.
     """
 
     request: Request
@@ -59,3 +63,5 @@ class Answer:
     gate: GateReport
     conflicts: tuple[str, ...] = ()
     trial: Trial | None = None
+    moves: tuple[Move, ...] = ()
+    counted: tuple[MovesCounted, ...] = ()

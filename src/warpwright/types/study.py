@@ -19,6 +19,7 @@ from warpwright.types.compiled import (
     Unlaunchable,
 )
 from warpwright.types.config import Config, MetaValue
+from warpwright.types.counts import LaunchCounts
 from warpwright.types.evidence import Origin
 from warpwright.types.gpu import ResolvedGpu
 from warpwright.types.program import ProgramView
@@ -70,12 +71,14 @@ class ConfigStudy:
 
     config: Config
     compiled: tuple[CompiledView, ...]
-    cubin_class: int | None = None  # equal numbers: equal binaries in every class
+    cubin_class: int | None = None  # equal numbers: equal binaries in every class, and hooks
     grid: tuple[int, ...] | None = None
     blocks: int | None = None
     activity: Activity = Activity.UNKNOWN
     floors: tuple[LaunchFloor, ...] = ()
     """One entry for each different launch of a forward pass; empty where shapes are unknown."""
+    counts: LaunchCounts | None = None
+    """What all its launches execute and touch; None where that was not counted."""
 
     @property
     def floor_us(self) -> float | None:
@@ -92,13 +95,24 @@ class ConfigStudy:
     @property
     def ruled_out(self) -> bool:
         """Shown to be unable to run in every specialisation class."""
-        return bool(self.compiled) and all(view.ruled_out for view in self.compiled)
+        return (
+            bool(self.compiled)
+            and all(view.ruled_out for view in self.compiled)
+            and not self.config.others
+        )
 
     @property
     def identity(self) -> tuple[str, ...] | None:
-        """The binaries over all classes, or None if one of them did not compile."""
+        """The binaries over all classes and the hook: what a launch with it does.
+
+        None if a class did not compile, or where the config has arguments that take no part in
+        what was compiled here.
+        """
         cubins = tuple(view.cubin for view in self.compiled if view.cubin is not None)
-        return cubins if cubins and len(cubins) == len(self.compiled) else None
+        if not cubins or len(cubins) != len(self.compiled) or self.config.others:
+            return None
+        hook = self.config.pre_hook
+        return cubins if hook is None else (*cubins, f"hook {hook}")
 
     @property
     def occupancy_pct(self) -> float | None:

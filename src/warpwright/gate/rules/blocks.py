@@ -9,9 +9,10 @@ from dataclasses import replace
 
 from warpwright.gate.configs import KernelConfigs, LaunchConfig, local_constants
 from warpwright.gate.context import KernelPair
-from warpwright.gate.reading import dotted, is_jit_function, parse
+from warpwright.gate.reading import program_of
 from warpwright.gate.rules.configs import limit, may_be_equal, undecidable
 from warpwright.gate.rules.finding import OBEYED, Finding, Reading, merged, violated
+from warpwright.source.kernel_forms import AUTOTUNE
 from warpwright.types.config import MetaValue
 from warpwright.types.program import Kernel, ProgramView
 from warpwright.types.stage import Rule
@@ -103,12 +104,12 @@ def _kernel_constants(rule: Rule, reading: Reading, pair: KernelPair) -> Finding
 
 def block_assignments(view: ProgramView, kernel: str) -> dict[str, set[str]]:
     """Block-size names that a kernel assigns in its body, with the texts assigned."""
-    tree = parse(view.source)
+    program = program_of(view.source)
     found: dict[str, set[str]] = {}
-    for node in ast.walk(tree) if tree is not None else ():
-        if not is_jit_function(node) or getattr(node, "name", None) != kernel:
+    for node in program.kernels if program is not None else ():
+        if node.node.name != kernel:
             continue
-        for inner in ast.walk(node):
+        for inner in ast.walk(node.node):
             if isinstance(inner, ast.Assign):
                 for target in inner.targets:
                     if isinstance(target, ast.Name) and target.id.isupper() and is_block(target.id):
@@ -288,14 +289,16 @@ def check_defined_once(rule: Rule, reading: Reading) -> Finding:
 
 def check_on_kernel(rule: Rule, reading: Reading) -> Finding:
     """`autotune.on_kernel`: @triton.autotune decorates @triton.jit functions only."""
-    tree = parse(reading.context.child.source)
+    program = program_of(reading.context.child.source)
+    if program is None:
+        return OBEYED
     findings = []
-    for node in ast.walk(tree) if tree is not None else ():
+    for node in ast.walk(program.tree):
         if not isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)):
             continue
         for decorator in node.decorator_list:
             target = decorator.func if isinstance(decorator, ast.Call) else decorator
-            if (dotted(target) or "").split(".")[-1] == "autotune" and not is_jit_function(node):
+            if program.aliases.path(target) == AUTOTUNE and not program.is_kernel(node):
                 expected = "@triton.autotune on a @triton.jit kernel"
                 findings.append(violated(rule.id, decorator.lineno, expected, f"on {node.name}"))
     return merged(findings)
