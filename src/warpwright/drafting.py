@@ -13,7 +13,7 @@ from warpwright.proposers.tuning_rules import TuningRules
 from warpwright.proposing import rules_of
 from warpwright.source.view import read_program
 from warpwright.study import Workbench
-from warpwright.types.answer import ConfigPlan
+from warpwright.types.answer import ConfigPlan, Fate
 from warpwright.types.config import Config
 from warpwright.types.program import ProgramView
 from warpwright.types.request import Request
@@ -182,7 +182,7 @@ def _without_all(
 
 def _without(plan: ConfigPlan, rejected: set[Config]) -> ConfigPlan:
     choices = tuple(
-        replace(choice, kept=False, reason=WRONG_OUTPUT)
+        replace(choice, kept=False, reason=WRONG_OUTPUT, fate=Fate.WRONG)
         if choice.config in rejected and choice.kept
         else choice
         for choice in plan.choices

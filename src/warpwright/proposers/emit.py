@@ -27,7 +27,9 @@ def emit_plans(source: str, plans: Sequence[tuple[ConfigPlan, KernelCalls]]) -> 
 
 def _changes_nothing(plan: ConfigPlan, calls: KernelCalls) -> bool:
     # A list of which nothing is left cannot be written; the gate's report tells what is wrong.
-    return plan.kept == calls.configs or not plan.kept
+    autotune = calls.source.autotune
+    listed = calls.configs if autotune is None or autotune.configs is None else autotune.configs
+    return set(plan.kept) == set(listed) or not plan.kept
 
 
 def tuning_key(calls: KernelCalls) -> tuple[str, ...]:
@@ -71,6 +73,11 @@ def _not_editable(view: ProgramView, calls: KernelCalls) -> str | None:
     """Why no list can be written where the kernel stands: the edit itself is tried."""
     if not calls.configs:
         return None
+    autotune = calls.source.autotune
+    listed = None if autotune is None else autotune.configs
+    if listed is not None and not set(calls.configs) <= set(listed):
+        odd = next(config for config in calls.configs if config not in listed)
+        return f"its list as written and as the program runs it differ ({odd})"
     try:
         if calls.source.autotune is not None:
             set_configs(view.source, calls.name, calls.configs)

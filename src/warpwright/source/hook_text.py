@@ -43,13 +43,13 @@ class _Replacing(ast.NodeTransformer):
     def __init__(self, evaluator: Evaluator) -> None:
         self._evaluator = evaluator
 
-    def visit_Name(self, node: ast.Name) -> ast.expr:  # noqa: N802
+    def visit_Name(self, node: ast.Name) -> ast.expr:
         if node.id not in self._evaluator.local:
             return node
         text = _value_text(self._evaluator.local[node.id])
         return syntax_tree(str(text), "eval").body
 
-    def visit_Lambda(self, node: ast.Lambda) -> ast.expr:  # noqa: N802
+    def visit_Lambda(self, node: ast.Lambda) -> ast.expr:
         """Defaults are evaluated where they stand, the body when the hook runs."""
         node.args.defaults = [self.visit(default) for default in node.args.defaults]
         bound = {argument.arg for argument in node.args.args}
