@@ -11,6 +11,7 @@ from warpwright.proposers.asked import without_new
 from warpwright.proposers.emit import emit_plans
 from warpwright.proposers.tuning_rules import TuningRules
 from warpwright.proposing import rules_of
+from warpwright.source.strict_order import in_strict_order
 from warpwright.source.view import read_program
 from warpwright.study import Workbench
 from warpwright.types.answer import ConfigPlan, Fate
@@ -62,6 +63,7 @@ def draft(
                 rejected, plans = own, _without_all(plans, own)
                 continue
             return Draft(plans, keep=refused or _nothing(plans))
+        program = in_strict_order(program)
         gate, run = _judged(request, study, bench, plans, candidates, program, rejected)
         if run.differing:
             return Draft(plans, keep=own_outputs_differ(run.differing))

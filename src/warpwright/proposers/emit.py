@@ -74,10 +74,13 @@ def _not_editable(view: ProgramView, calls: KernelCalls) -> str | None:
     if not calls.configs:
         return None
     autotune = calls.source.autotune
-    listed = None if autotune is None else autotune.configs
-    if listed is not None and not set(calls.configs) <= set(listed):
-        odd = next(config for config in calls.configs if config not in listed)
-        return f"its list as written and as the program runs it differ ({odd})"
+    own = {parameter.name for parameter in calls.source.parameters}
+    for config in (autotune.configs or ()) if autotune is not None else ():
+        if strange := sorted(config.meta_dict.keys() - own):
+            return (
+                f"its configs set {', '.join(strange)}, which is no parameter of it: what that "
+                "does is not known here"
+            )
     try:
         if calls.source.autotune is not None:
             set_configs(view.source, calls.name, calls.configs)
