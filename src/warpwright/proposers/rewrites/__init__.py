@@ -1,0 +1,1 @@
+"""Rewrites: functions from source to source, each making one kind of move."""
