@@ -144,6 +144,7 @@ def _on_small_inputs(
             seed=SEED,
             init=plan.init,
             evaluation_mode=parent.trace.evaluation_mode,
+            gpu=parent.gpu.sheet,
             cache=bench.cache,
         )
         if isinstance(reference, Unavailable):

@@ -48,6 +48,23 @@ from warpwright.types.study import (
 from warpwright.types.trace import Trace
 from warpwright.wide_offsets import with_wrapped_offsets
 
+# What helps where a trace, not the program, is at its end; by the kind of the failure.
+NOT_TRACED = {
+    "": (
+        "this shows nothing wrong with the program: Warpwright follows its host code on stand-ins "
+        "without a GPU; leave the problem out, and the kernels are studied without shapes"
+    ),
+    "DataDependentError": (
+        "this shows nothing wrong with the program: stand-in tensors have no values; take what the "
+        "host code needs from a shape or a Python number, or leave the problem out, and the "
+        "kernels are studied without shapes"
+    ),
+    "UnknownHardwareError": (
+        "this shows nothing wrong with the program: no sheet of the GPU has this fact; take a "
+        "number instead, or leave the problem out, and the kernels are studied without shapes"
+    ),
+}
+
 
 @dataclass(frozen=True, slots=True)
 class Workbench:
@@ -229,13 +246,18 @@ def trace_error(failed: TraceFailed, subject: Subject, problem: Problem) -> Inpu
             hint = "install the module where Warpwright runs, or give shapes by --input instead"
         return InputError(f"the problem file fails: {failed.reason}", place=place, hint=hint)
     line = None if failed.line is None else subject.first_line + failed.line - 1
+    if not failed.is_of_the_program:
+        return InputError(
+            f"Warpwright cannot trace the program's launches: {failed.reason}",
+            place=Place(subject.document, line=line),
+            hint=NOT_TRACED.get(failed.kind, NOT_TRACED[""]),
+        )
     what = (
         "the program's host code fails"
         if failed.stage != "import"
         else ("the program fails when it is imported")
     )
-    kind = BrokenProgramError if failed.is_of_the_program else InputError
-    return kind(
+    return BrokenProgramError(
         f"{what}: {failed.reason}",
         place=Place(subject.document, line=line),
         hint="its launches cannot be traced; correct the program or the problem's inputs",

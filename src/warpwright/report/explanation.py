@@ -116,7 +116,7 @@ def _config_row(study: ConfigStudy, index: int) -> str:
         label += f" ({view.result.specialization})"
     head = f"| {label} | {mark.get(study.activity, 'no')} | {grid} "
     if not isinstance(view.result, Compiled):
-        return f"{head}| does not compile: {view.result.reason} | | | | |"
+        return f"{head}| {view.result.told} | | | | |"
     resources = view.result.resources
     if view.unlaunchable:
         occupancy = f"never launches: {view.unlaunchable[0]}"
