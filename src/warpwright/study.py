@@ -19,9 +19,9 @@ from warpwright.diagnosis.profile_check import resource_disagreements
 from warpwright.errors import BrokenProgramError, InputError, Place
 from warpwright.launch_floors import with_floors
 from warpwright.lowered_launches import LoweredLaunch, lowered_launches
+from warpwright.problem_floor import problem_floor
 from warpwright.resources.launchability import unlaunchable
 from warpwright.resources.occupancy import occupancy
-from warpwright.resources.roofline import RateClass, RooflineFloor, floor
 from warpwright.sandbox.cache import ResultCache
 from warpwright.sandbox.compile import CompileRequest, compile_configs
 from warpwright.sandbox.cost import problem_cost
@@ -42,7 +42,6 @@ from warpwright.types.study import (
     CompiledView,
     ConfigStudy,
     KernelStudy,
-    ProblemCost,
     Study,
 )
 from warpwright.types.trace import Trace
@@ -121,8 +120,8 @@ def study_program(
         for study, call in zip(compiled, calls, strict=True)
     )
     kernels = with_wrapped_offsets(kernels, lowered)
-    cost = None if problem is None else problem_cost(problem, bench.cache)
-    roof = None if cost is None else roofline_floor(cost, gpu.sheet)
+    cost = None if problem is None else problem_cost(problem, bench.cache, gpu.sheet)
+    roof = None if cost is None else problem_floor(cost, kernels, gpu.sheet)
     return Study(
         gpu=gpu,
         view=view,
@@ -132,6 +131,7 @@ def study_program(
         cost=cost,
         floor_us=None if roof is None else roof.floor_us,
         floor_bound=None if roof is None else roof.bound,
+        floor_withdrawn=None if roof is None else roof.withdrawn,
         toolchain=tools,
         unknown=unknown,
         calls=calls,
@@ -365,9 +365,3 @@ def _completed(
     helpers = tuple(kernel for kernel in view.kernels if kernel.is_helper)
     causes = kernel_causes(CauseCase(calls.source, study, sheet, metrics, helpers))
     return replace(study, findings=by_weight((*findings, *disagreements)), causes=causes)
-
-
-def roofline_floor(cost: ProblemCost, sheet: GpuSheet) -> RooflineFloor:
-    """The least time that the problem can take on the card, by its sheet (predicted)."""
-    operations = {RateClass(cost.compute_class): float(cost.flops)}
-    return floor(operations, cost.read_bytes + cost.written_bytes, sheet)
