@@ -290,6 +290,7 @@ def _on_inputs(
             init=init,
             evaluation_mode=parent.trace.evaluation_mode,
             distributions=DISTRIBUTIONS if further is None else FURTHER_KINDS,
+            gpu=parent.gpu.sheet,
             cache=bench.cache,
         )
         if isinstance(reference, Unavailable):
