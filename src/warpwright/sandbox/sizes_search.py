@@ -12,10 +12,12 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from warpwright.sandbox.shrink_search import Item, Sizes
+from warpwright.source.branch_sites import site_of
 
 SMALL = (3, 5, 7, 12, 17, 33, 67)
 LEAST_TILE = 8  # below that every odd size is beyond a tile
 LARGEST = 1 << 17
+MOST_TILES = 64
 WORTH = {"way": 20.0, "compare": 6.0, "trips": 6.0, "grid": 6.0, "waves": 10.0, "relation": 1.0}
 STEP_COST = 0.02  # of a step in the interpreter, in the unit of `WORTH`
 LEAST_WORTH = 3.0  # for which a set is run
@@ -93,11 +95,18 @@ def worth(items: Iterable[Item]) -> float:
     return sum(WORTH[str(item[0])] for item in items)
 
 
-def values_to_try(full: int, base: int, tiles: Iterable[int], constants: Iterable[int]) -> list[int]:
-    """Sizes below, at and above each tile and constant, several tiles, and some small ones."""
+def values_to_try(
+    full: int, base: int, tiles: Iterable[int], constants: Iterable[int], counts: Iterable[int]
+) -> list[int]:
+    """Sizes below, at and above each tile and constant, several tiles, and some small ones.
+
+    `counts`: numbers of tiles that the program compares with (a group of blocks).
+    """
+    counts = tuple(counts)
     found = {base, *(size for size in SMALL if size < full)}
     for tile in tiles:
         found |= {tile - 1, tile, tile + 1, 2 * tile, 3 * tile, 2 * tile + tile // 2 + 1}
+        found |= {count * tile + 1 for count in counts}
     for constant in constants:
         found |= {constant - 1, constant, constant + 1, constant + 37, 2 * constant}
     return sorted(size for size in found if 2 <= size <= LARGEST)
@@ -110,6 +119,19 @@ def relation(size: int, tile: int) -> str:
     if size % tile == 0:
         return "multiple"
     return "above" if size < 2 * tile else "several"
+
+
+def counts_of(tree: ast.Module) -> set[int]:
+    """Small whole numbers that a program tests against, or takes the least or largest of."""
+    sites = (node for node in ast.walk(tree) if site_of(node) is not None)
+    tested = (getattr(node, "test", node) for node in sites if not isinstance(node, ast.For))
+    numbers = {
+        node.value
+        for test in tested
+        for node in ast.walk(test)
+        if isinstance(node, ast.Constant) and type(node.value) is int
+    }
+    return {number for number in numbers if 2 <= number <= MOST_TILES}
 
 
 def constants_of(tree: ast.Module) -> set[int]:

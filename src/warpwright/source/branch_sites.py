@@ -11,6 +11,7 @@ from __future__ import annotations
 import ast
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import cache
 from typing import Any
 
 TEST = "_warpwright_test"
@@ -65,6 +66,7 @@ def _sites(node: ast.AST, function: str | None) -> Iterator[Site]:
         yield from _sites(child, getattr(child, "name", function) if named else function)
 
 
+@cache
 def site_of(node: ast.AST, function: str | None = None) -> Site | None:
     """The site that a node is, or None."""
     if isinstance(node, ast.If):
