@@ -66,7 +66,9 @@ class Memory:
         self._record(access, missed)
         return np.ascontiguousarray(mask & inside)
 
-    def undefined_lanes(self, shape: tuple[int, ...], mask: Values, dtype: Any, bits: Any) -> Values:
+    def undefined_lanes(
+        self, shape: tuple[int, ...], mask: Values, dtype: Any, bits: Any
+    ) -> Values:
         """What a load without `other` has in the lanes that it masks off: anything on a GPU.
 
         `bits`: what spoils the type, as it is stored. Zeros where the caller asked for those.

@@ -202,9 +202,7 @@ class _Pair:
         self.candidate = Observed(payload["source"], "program", problem, recorder, payload, job_dir)
         self.parent = self.candidate
         if payload["parent"] is not None:
-            self.parent = Observed(
-                payload["parent"], "parent", problem, recorder, payload, job_dir
-            )
+            self.parent = Observed(payload["parent"], "parent", problem, recorder, payload, job_dir)
             self.candidate.trial.compares = False  # the parent is held to the reference
         self.with_init = True
         self.reached: set[Outcome] = set()
@@ -259,9 +257,7 @@ class _Pair:
         self._last[tuple(sorted(sizes.items()))] = look, ours
         return look
 
-    def search(
-        self, base: Sizes, covered: frozenset[Item], variables: list[int]
-    ) -> dict[str, Any]:
+    def search(self, base: Sizes, covered: frozenset[Item], variables: list[int]) -> dict[str, Any]:
         look = self.look(base)
         tiles = set() if look is None else self._last[tuple(sorted(base.items()))][1].tiles
         full = self.candidate.look({}, False)

@@ -223,8 +223,10 @@ def _decode_all(
     entries = value.get("runs")
     if not isinstance(entries, list) or len(entries) != len(runs):
         raise SandboxError("the interpreting child's result does not list its runs")
+    at_import = value.get("ways", ())
     return tuple(
-        _decode(run, entry, directory, source, value.get("ways", ())) for run, entry in zip(runs, entries, strict=True)
+        _decode(run, entry, directory, source, at_import)
+        for run, entry in zip(runs, entries, strict=True)
     )
 
 

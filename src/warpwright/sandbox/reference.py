@@ -121,7 +121,9 @@ def _decode_case(case: Mapping[str, Any], directory: Path) -> ReferenceCase:
     bare = ReferenceCase(
         name=case["name"],
         inputs=tuple(TensorSpec(tuple(array.data.shape), array.dtype) for array in inputs),
-        entry={name: case[name] for name in ("arguments", "inputs", "state", "first") if name in case},
+        entry={
+            name: case[name] for name in ("arguments", "inputs", "state", "first") if name in case
+        },
     )
     if "reference" not in case:
         return bare

@@ -9,12 +9,12 @@ from __future__ import annotations
 
 import ast
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from warpwright.sandbox.shrink_search import Item, Sizes
 from warpwright.source.branch_sites import site_of
 
-SMALL = (3, 5, 7, 12, 17, 33, 67)
+SMALL = (2, 3, 5, 7, 12, 17, 33, 67)
 LEAST_TILE = 8  # below that every odd size is beyond a tile
 LARGEST = 1 << 17
 MOST_TILES = 64
@@ -38,7 +38,8 @@ class Look:
 
 @dataclass(frozen=True, slots=True)
 class SetLimits:
-    """What one set may cost, and how many there are."""
+    """What one set may cost, and how many there are. One that costs no more than the first set
+    is affordable in any case."""
 
     sets: int = 4
     steps: int = 1200
@@ -59,6 +60,9 @@ class SetSearch:
     def run(self, base: Sizes, covered: frozenset[Item]) -> list[tuple[Sizes, Look]]:
         """Sets beside `base`, which does what `covered` says."""
         chosen: list[tuple[Sizes, Look]] = []
+        first = self.look(base)
+        if first is not None:
+            self.limits = replace(self.limits, steps=max(self.limits.steps, first.steps))
         while len(chosen) < self.limits.sets and not self.out_of_time():
             found = self._climb(base, covered)
             if found is None or worth(found[1].items - covered) < LEAST_WORTH:

@@ -104,25 +104,24 @@ def _only_raises(body: list[ast.stmt]) -> bool:
     )
 
 
-def observed(tree: ast.AST) -> ast.AST:
+def observed(tree: ast.Module) -> ast.Module:
     """The tree, changed in place, with `TEST(site, value)` around each test and
     `CHOICE(site, function, first, second)` instead of each choice."""
-    changed = _Observer().visit(tree)
-    ast.fix_missing_locations(changed)
-    return changed  # type: ignore[no-any-return]
+    _Observer().visit(tree)
+    return ast.fix_missing_locations(tree)
 
 
 class _Observer(ast.NodeTransformer):
-    def visit_If(self, node: ast.If) -> ast.AST:  # noqa: N802
+    def visit_If(self, node: ast.If) -> ast.AST:
         return self._with_test(node)
 
-    def visit_IfExp(self, node: ast.IfExp) -> ast.AST:  # noqa: N802
+    def visit_IfExp(self, node: ast.IfExp) -> ast.AST:
         return self._with_test(node)
 
-    def visit_While(self, node: ast.While) -> ast.AST:  # noqa: N802
+    def visit_While(self, node: ast.While) -> ast.AST:
         return self._with_test(node)
 
-    def visit_For(self, node: ast.For) -> ast.AST:  # noqa: N802
+    def visit_For(self, node: ast.For) -> ast.AST:
         site = site_of(node)
         self.generic_visit(node)
         assert site is not None
@@ -130,7 +129,7 @@ class _Observer(ast.NodeTransformer):
         node.body.insert(0, ast.copy_location(told, node))
         return node
 
-    def visit_Call(self, node: ast.Call) -> ast.AST:  # noqa: N802
+    def visit_Call(self, node: ast.Call) -> ast.AST:
         site = site_of(node)
         self.generic_visit(node)
         if site is None:
@@ -149,5 +148,6 @@ class _Observer(ast.NodeTransformer):
 
 
 def _call(name: str, site: Site, arguments: list[ast.expr]) -> ast.Call:
-    key = ast.Constant((site.line, site.kind, site.text))
+    parts = [ast.Constant(part) for part in (site.line, site.kind, site.text)]
+    key = ast.Tuple(list(parts), ast.Load())
     return ast.Call(ast.Name(name, ast.Load()), [key, *arguments], [])

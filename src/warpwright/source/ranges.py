@@ -402,7 +402,7 @@ def _truth(ways: set[bool] | Ways) -> Value:
 
 
 def _are_truths(left: Value, right: Value) -> bool:
-    return all(v is None or (0 <= v.low and v.high <= 1) for v in (left, right))
+    return all(v is None or (v.low >= 0 and v.high <= 1) for v in (left, right))
 
 
 def _all_of(values: Sequence[Value]) -> Value:
