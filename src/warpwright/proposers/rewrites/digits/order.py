@@ -116,7 +116,7 @@ def find_digits(
             for name, part in names
             if part.low == low and (header.bound if part.high is None else part.high) == high
         ]
-        name = called[0] if called else _fresh(f"digit_{len(digits)}", taken)
+        name = called[-1] if called else _fresh(f"digit_{len(digits)}", taken)
         digits.append(Digit(name, low, high, radix, exact))
     return tuple(reversed(digits)), tuple(conditions)
 
