@@ -61,6 +61,7 @@ def programs(draw: st.DrawFn) -> Program:
     guard = draw(st.sampled_from(["k < total", "total > k", f"{names[0]} < {words[0]}"]))
     load = ", mask=ok[None, :] & (m[:, None] < 99), other=0.0" if masked else ""
     cleaned = [f"{n} = tl.where(ok, {n}, 0)" for n in names] if draw(st.booleans()) else []
+    other_load = load.replace("(m[:, None] < 99)", "(o[:, None] < 99)")
     second = draw(st.sampled_from(["o[:, None] * total + k[None, :]", _address(names, words)]))
     lines = [
         "import triton", "import triton.language as tl", "", "", "@triton.jit",
@@ -72,7 +73,7 @@ def programs(draw: st.DrawFn) -> Program:
         f"        k = {index}", *(f"        {line}" for line in spelled),
         f"        ok = {guard}", *(f"        {line}" for line in cleaned),
         f"        a = tl.load(x + m[:, None] * 100000 + {first}{load})",
-        f"        b = tl.load(w + {second}{load.replace('(m[:, None] < 99)', '(o[:, None] < 99)')})",
+        f"        b = tl.load(w + {second}{other_load})",
         "        acc += tl.dot(a, b)", "",
     ]  # fmt: skip
     return Program("\n".join(lines), tuple(sizes), tuple(names), lanes, block)
@@ -117,7 +118,7 @@ class Language:
     """As much of triton.language as the kernels use, in numpy; loads note their addresses."""
 
     pairs: Counter[tuple[int, int]] = field(default_factory=Counter)
-    cdiv: Callable[[int, int], int] = lambda a, b: -(-a // b)  # noqa: E731
+    cdiv: Callable[[int, int], int] = lambda a, b: -(-a // b)
     float32: Any = np.float32
     static_range: Any = range
 

@@ -128,9 +128,7 @@ class _Reader:
             return isinstance(node.value, (int, float))
         if isinstance(node, ast.UnaryOp):
             return self._folds(node.operand)
-        return (
-            isinstance(node, ast.BinOp) and self._folds(node.left) and self._folds(node.right)
-        )
+        return isinstance(node, ast.BinOp) and self._folds(node.left) and self._folds(node.right)
 
     def _value(self, node: ast.AST) -> int | float | None:
         """The folded value; None where a name of it has no single known value."""

@@ -125,7 +125,9 @@ def _is_int(value: object) -> bool:
     return type(value) is int
 
 
-def launch_arguments(program: ParsedProgram, kernel: str) -> list[tuple[ast.Call, dict[str, ast.expr]]]:
+def launch_arguments(
+    program: ParsedProgram, kernel: str
+) -> list[tuple[ast.Call, dict[str, ast.expr]]]:
     """Each launch of a kernel with its arguments by parameter.
 
     Raises DoesNotApply where an argument list is splatted, so that they cannot be told apart.

@@ -81,7 +81,8 @@ def chains(program: ProgramView, calls: Sequence[KernelCalls]) -> tuple[tuple[Mo
     sequence can be replayed; those that give the same text are listed once.
     """
     texts: dict[str, tuple[Move, ...]] = {}
-    source, moves = program.source, []
+    source = program.source
+    moves: list[Move] = []
     for name in FIRST:
         made = _everywhere(name, source, calls)
         if made:

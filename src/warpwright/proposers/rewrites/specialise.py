@@ -23,7 +23,13 @@ from warpwright.proposers.rewrites.kernel_text import (
     kernel_text,
 )
 from warpwright.proposers.rewrites.refusal import DoesNotApply
-from warpwright.proposers.rewrites.splice import Splice, inserted_after, replaced, spliced, whole_lines
+from warpwright.proposers.rewrites.splice import (
+    Splice,
+    inserted_after,
+    replaced,
+    spliced,
+    whole_lines,
+)
 from warpwright.proposers.rewrites.varying import HostValues, Origin, flat
 from warpwright.source.launches import LaunchNode, find_launches
 from warpwright.source.program import ParsedProgram, jit_decorator, parse_program

@@ -85,7 +85,9 @@ class _Linear:
                 return self.terms(value, depth + 1)
         elif self._matters(node, 0):
             raise DoesNotApply(f"an address is no sum: {ast.unparse(node)}")
-        return [Term(ONE, ast.unparse(node) if isinstance(node, ast.Name) else f"({ast.unparse(node)})")]
+        return [
+            Term(ONE, ast.unparse(node) if isinstance(node, ast.Name) else f"({ast.unparse(node)})")
+        ]
 
     def _product(self, node: ast.BinOp, depth: int) -> list[Term]:
         for factor, other in ((node.left, node.right), (node.right, node.left)):

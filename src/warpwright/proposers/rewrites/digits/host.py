@@ -101,7 +101,9 @@ def _launch(
     last = [*call.args, *(keyword.value for keyword in call.keywords)][-1]
     added = [f"{packing.pointer}={copy}", f"{packing.flag}={fits}"]
     text = lines_of(source)[last.lineno - 1]
-    first = min((*call.args, *(k.value for k in call.keywords)), key=lambda a: (a.lineno, a.col_offset))
+    first = min(
+        (*call.args, *(k.value for k in call.keywords)), key=lambda a: (a.lineno, a.col_offset)
+    )
     if first.lineno != last.lineno and last.end_lineno != call.end_lineno:
         indent = "\n" + text[: len(text) - len(text.lstrip())]
         return [before, inserted_after(last, "," + ",".join(indent + word for word in added))]

@@ -149,4 +149,3 @@ def _is_free(kernel: KernelText, header: Header, name: str, survey: _Survey) -> 
         and everywhere.count(name) == own.count(name)
         and outside.count(name) == inside.count(name)
     )
-

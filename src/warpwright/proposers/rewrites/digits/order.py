@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 
 from warpwright.proposers.rewrites.digits.extent import ONE, Extent
 from warpwright.proposers.rewrites.digits.reading import Digits, Header, subscripted
@@ -94,7 +95,7 @@ def find_digits(
         if part.high is not None:
             edges.add(part.high)
     chain = sorted(edges, key=lambda edge: (len(edge.names), edge.number))
-    for smaller, larger in zip(chain, chain[1:], strict=False):
+    for smaller, larger in pairwise(chain):
         if larger.over(smaller) is None:
             raise DoesNotApply(f"{larger} is no multiple of {smaller} for all sizes")
     conditions: list[str] = []
@@ -107,8 +108,8 @@ def find_digits(
         else:
             # The outermost digit has an end of its own: it has to be the loop's.
             conditions.append(f"{header.bound} == {chain[-1]}")
-    digits = []
-    for low, high in zip(chain, chain[1:], strict=False):
+    digits: list[Digit] = []
+    for low, high in pairwise(chain):
         exact = high.over(low)
         radix = f"({high} // {low.bracketed})" if exact is None else exact.bracketed
         called = [
@@ -126,4 +127,3 @@ def _fresh(name: str, taken: set[str]) -> str:
         name += "_"
     taken.add(name)
     return name
-

@@ -230,8 +230,8 @@ def read_header(kernel: KernelText, reader: Reader, loop: ast.For) -> Header | N
     call = loop.iter
     if not isinstance(loop.target, ast.Name) or not isinstance(call, ast.Call) or loop.orelse:
         return None
-    if kernel.called(call) not in ("range", "static_range") or call.keywords and (
-        kernel.path(call.func) is None
+    if kernel.called(call) not in ("range", "static_range") or (
+        call.keywords and (kernel.path(call.func) is None)
     ):
         return None
     arguments = call.args
