@@ -5,7 +5,6 @@ from __future__ import annotations
 import ast
 from functools import lru_cache
 
-from warpwright.gate.reading import is_jit_function
 from warpwright.source.evaluate import Evaluator, Unreadable
 from warpwright.source.resolve import Aliases
 from warpwright.syntax import syntax_tree
@@ -24,7 +23,7 @@ def under_config(source: str, kernel: str, meta: tuple[tuple[str, MetaValue], ..
     tree = syntax_tree(source)
     names = {name: ast.Constant(value) for name, value in meta}
     for node in ast.walk(tree):
-        if isinstance(node, ast.FunctionDef) and node.name == kernel and is_jit_function(node):
+        if isinstance(node, ast.FunctionDef) and node.name == kernel:
             _Deciding(Evaluator(Aliases(tree), names)).visit(node)
     return ast.unparse(ast.fix_missing_locations(tree))
 

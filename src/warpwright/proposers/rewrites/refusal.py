@@ -1,10 +1,8 @@
-"""How a rewrite says that it cannot be made here."""
-
-from __future__ import annotations
+"""The one exception that says a rewrite does not apply."""
 
 
 class DoesNotApply(Exception):  # noqa: N818
-    """The rewrite is not made: `reason` says why, in words for a user."""
+    """A rewrite refuses a program or a place in it; `reason` says why, in plain words."""
 
     def __init__(self, reason: str) -> None:
         super().__init__(reason)
