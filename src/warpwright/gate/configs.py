@@ -275,6 +275,7 @@ def _launch_values(
             break  # positions after an unpacked argument are unknown
         texts[parameter.name] = text
     texts.update(site.keywords)
+    texts = {**_maybe_passed(kernel, site), **texts}
     constants = local_constants(view, site.function)
     values: dict[str, MetaValue | ast.expr] = {}
     for name, text in texts.items():
@@ -285,6 +286,18 @@ def _launch_values(
                 value = found
         values[name] = value
     return values
+
+
+def _maybe_passed(kernel: Kernel, site: LaunchSite) -> dict[str, str]:
+    """What `*args` and `**options` that cannot be read may pass, as text over them."""
+    starred = next((text[1:] for text in site.arguments if text.startswith("*")), None)
+    mapping = site.keywords.get("**")
+    unread = mapping if mapping is not None else starred
+    if unread is None:
+        return {}
+    names = [parameter.name for parameter in kernel.parameters if parameter.is_constexpr]
+    names += LAUNCH_OPTIONS[:3] if mapping is not None else ()
+    return {name: f"({unread})[{name!r}]" for name in names}
 
 
 def local_constants(view: ProgramView, function: str) -> dict[str, MetaValue | ast.expr]:
