@@ -143,7 +143,7 @@ class Splats:
         return {
             name: value
             if all(text_of(e[name]) == text_of(value) for e in every if e is not None)
-            else ast.copy_location(ast.Subscript(node, ast.Constant(name), ast.Load()), node)
+            else _column(node, table, [e[name] for e in every if e is not None])
             for name, value in first.items()
         }
 
@@ -248,6 +248,16 @@ def _entries(table: ast.expr) -> Mapping[str, ast.expr]:
         if not any(isinstance(item, ast.Starred) for item in table.elts):
             return {str(index): item for index, item in enumerate(table.elts)}
     return {}
+
+
+def _column(node: ast.Subscript, table: ast.expr, values: list[ast.expr]) -> ast.expr:
+    """`TABLE[key]["x"]` → `{"a": 1, "b": 2}[key]`: the values are part of what is compared."""
+    if isinstance(table, ast.Dict):
+        column: ast.expr = ast.Dict(list(table.keys), values)
+    else:
+        column = ast.Tuple(values, ast.Load())
+    made = ast.Subscript(column, node.slice, ast.Load())
+    return ast.fix_missing_locations(ast.copy_location(made, node))
 
 
 def _as_called(function: ast.FunctionDef, call: ast.Call) -> ast.expr | None:
