@@ -78,7 +78,9 @@ def test_a_mapping_that_reading_settles_is_written_out(body: str) -> None:
         ("(dict(BLOCK=16) if n < 9 else dict(BLOCK=32))", {"BLOCK": "16 if n < 9 else 32"}),
     ],
 )
-def test_tables_functions_and_attributes_are_followed(mapping: str, written: dict[str, str]) -> None:
+def test_tables_functions_and_attributes_are_followed(
+    mapping: str, written: dict[str, str]
+) -> None:
     found = passed(f"copy_kernel[(4,)](x, y, n, **{mapping})")
     assert found.items() >= written.items()
     assert "**" not in found
