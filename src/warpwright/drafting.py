@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
-from warpwright.moving import Moved
+from warpwright.moving import Moved, not_as_claimed
 from warpwright.proposers.asked import without_new
 from warpwright.proposers.emit import emit_plans
 from warpwright.proposing import rules_of
@@ -72,6 +72,9 @@ def draft(
         found = _verdict(request, program, replace(context, wrong=rejected), moves)
         if found.accuracy.differing:
             return Draft(plans, keep=own_outputs_differ(found.accuracy.differing))
+        if moved is not None and (differing := not_as_claimed(moved.candidate, found)):
+            told = f"its moves claim bit-equal outputs, and {differing} differ"
+            return Draft(plans, keep=f"the candidate was refused: {told}")
         gate, failing = found.gate, found.failing
         if not failing and confirm is not None and gate.status is not Status.FAIL:
             gate, failing = confirm(gate, plans, program)

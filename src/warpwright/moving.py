@@ -25,11 +25,10 @@ from warpwright.verifying import Verification, VerifyContext, verify
 
 @dataclass(frozen=True, slots=True)
 class Moved:
-    """A candidate with its study, and the verdict on its text."""
+    """A candidate with its study."""
 
     candidate: Candidate
     study: Study
-    verification: Verification | None = None
 
 
 def move_candidates(study: Study, limits: EditLimits) -> tuple[Candidate, ...]:
@@ -95,26 +94,31 @@ def _as_the_parent(kernel: KernelStudy, before: KernelStudy | None) -> KernelStu
     )
 
 
-def verified(
+def as_moved(
     candidate: Candidate,
     request: Request,
     parent: Study,
     bench: Workbench,
     limits: EditLimits,
-) -> Verification | str:
-    """The verdict on a candidate's text as moves left it; the reason where it is refused."""
-    context = VerifyContext(parent, bench, parent.problem, limits=limits)
+    accuracy: bool = False,
+) -> Moved | str:
+    """The candidate studied, if the verifier accepts its text; the reason where it does not.
+
+    Without `accuracy` nothing is interpreted: the draft that is made of it will be.
+    """
+    context = VerifyContext(parent, bench, parent.problem, accuracy=accuracy, limits=limits)
     found = verify(candidate, request, context)
     if found.gate.status is Status.FAIL:
         return f"refused: {'; '.join(str(v) for v in found.gate.violations[:2])}"
-    if candidate.claim is Claim.BIT_EQUAL and (differing := _not_equal(found)):
+    if differing := not_as_claimed(candidate, found):
         return f"refused: its moves claim bit-equal outputs, and {differing} differ"
-    return found
+    study = study_moved(candidate, parent, bench)
+    return study if isinstance(study, str) else Moved(candidate, study)
 
 
-def _not_equal(found: Verification) -> str | None:
-    """A case whose output is not the parent's bit by bit; None without any."""
-    for case in found.gate.accuracy_cases:
+def not_as_claimed(candidate: Candidate, found: Verification) -> str | None:
+    """A case whose output is not the parent's bit by bit although all moves claim so."""
+    for case in found.gate.accuracy_cases if candidate.claim is Claim.BIT_EQUAL else ():
         if case.bit_equal_to_parent is False:
             return f"those of {case.config} on {case.distribution} data"
     return None

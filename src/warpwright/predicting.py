@@ -8,7 +8,7 @@ from dataclasses import replace
 from warpwright.diagnosis.count_criterion import compare_counts
 from warpwright.diagnosis.launch_work import dtype_bytes
 from warpwright.launch_counts import program_counts
-from warpwright.moving import Moved, move_candidates, study_moved, verified
+from warpwright.moving import Moved, as_moved, move_candidates, study_moved
 from warpwright.proposers.rewrites.registry import PACK
 from warpwright.study import Workbench
 from warpwright.types.candidate import Candidate
@@ -43,12 +43,10 @@ def predicted_by_moves(
         told.append(counted)
     order = [place for place, counted in enumerate(told) if counted.accepted]
     for place in sorted(order, key=lambda place: _cost(told[place])):
-        candidate = candidates[place]
-        verdict = verified(candidate, request, study, bench, limits)
-        moved = verdict if isinstance(verdict, str) else study_moved(candidate, study, bench)
-        if isinstance(moved, Study) and not isinstance(verdict, str):
-            return Moved(candidate, moved, verdict), tuple(told)
-        told[place] = replace(told[place], accepted=False, reason=str(moved))
+        moved = as_moved(candidates[place], request, study, bench, limits, accuracy=True)
+        if isinstance(moved, Moved):
+            return moved, tuple(told)
+        told[place] = replace(told[place], accepted=False, reason=moved)
     return None, tuple(told)
 
 

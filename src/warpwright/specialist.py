@@ -18,7 +18,7 @@ from warpwright.drafting import Draft, draft
 from warpwright.errors import Place
 from warpwright.formats.nsight import check_profile_kernels, foreign_kernels, retired_metrics
 from warpwright.measure.minimum import minimum_of
-from warpwright.moving import Moved, move_candidates, study_moved, verified
+from warpwright.moving import Moved, as_moved, move_candidates
 from warpwright.predicting import predicted_by_moves
 from warpwright.proposing import chosen_by_time, propose
 from warpwright.report.change_line import what_changed
@@ -104,9 +104,7 @@ def _measured(
             return _kept(request, study, bench, plans, f"not measured: {table}", trial)
         moved: Moved | None = None
         try:
-            moved, trials = fastest_by_moves(request, study, bench, table, limits)
-            drafted, trial = _tried(request, study, bench, table, moved, limits)
-            trial = replace(trial, moves=trials)
+            moved, drafted, trial = _fastest(request, study, bench, table, limits)
         except ParentFailedError as error:
             trial = Trial(table.bench.gpu, setup.budget.name, failure=str(error))
             plans, _ = propose(request, study, bench)
@@ -114,23 +112,23 @@ def _measured(
     return _answer(request, study, bench, drafted, trial, moved)
 
 
-def fastest_by_moves(
+def _fastest(
     request: Request, study: Study, bench: Workbench, table: Table, limits: EditLimits
-) -> tuple[Moved | None, tuple[MovesTrial, ...]]:
-    """The fastest program by moves that the verifier accepts, None without any; and all trials.
-
-    Raises ParentFailedError.
-    """
+) -> tuple[Moved | None, Draft, Trial]:
+    """The fastest program by moves that the verifier accepts, with configs on top of it; by
+    configs alone where it accepts none. Raises ParentFailedError."""
     candidates = move_candidates(study, limits)
     trials = list(measure_moves(table, study, candidates))
     for place in by_gain(trials):
-        candidate = candidates[place]
-        verdict = verified(candidate, request, study, bench, limits)
-        moved = verdict if isinstance(verdict, str) else study_moved(candidate, study, bench)
-        if isinstance(moved, Study) and not isinstance(verdict, str):
-            return Moved(candidate, moved, verdict), tuple(trials)
-        trials[place] = replace(trials[place], failure=str(moved))
-    return None, tuple(trials)
+        moved = as_moved(candidates[place], request, study, bench, limits)
+        if isinstance(moved, Moved):
+            drafted, trial = _tried(request, study, bench, table, moved, limits)
+            if drafted.gate is not None or drafted.keep is None:
+                return moved, drafted, replace(trial, moves=tuple(trials))
+            moved = drafted.keep
+        trials[place] = replace(trials[place], failure=moved)
+    drafted, trial = _tried(request, study, bench, table, None, limits)
+    return None, drafted, replace(trial, moves=tuple(trials))
 
 
 def _tried(
