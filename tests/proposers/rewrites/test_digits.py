@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import reductions
@@ -246,3 +248,18 @@ def test_the_index_is_put_together_again_below_an_opaque_bound() -> None:
     text = digits.apply(source, reorder())
     assert "if (K // (R * S)) % TK == 0 and K % (R * S) == 0:" in text
     assert "w + m[None, :] * K + (c * (R * S) + r * S + s)[:, None]" in text
+
+
+def test_a_name_that_came_to_mean_another_digit_is_not_read_as_that() -> None:
+    """`at` is made of the first `j`; when it is read, `j` is another digit."""
+    old = "        b = tl.load(w + m[None, :] * (C * R * S) + i[:, None],"
+    new = (
+        "        j = c\n        at = m[None, :] * (C * R * S) + j[:, None] * (R * S)\n"
+        "        j = r\n        b = tl.load(w + at + r[:, None] * S + s[:, None],"
+    )
+    assert KERNEL.count(old) == 1
+    with pytest.raises(DoesNotApply, match="does not load from w"):
+        digits.apply(KERNEL.replace(old, new), pack())
+    again = new.replace("        j = r\n", "        j = c\n")
+    named_last = replace(pack(), arguments=(*reorder("j").arguments, *pack().arguments[2:]))
+    assert "w_packed_ptr + " in digits.apply(KERNEL.replace(old, again), named_last)

@@ -80,8 +80,10 @@ class _Linear:
         if isinstance(node, ast.Subscript):
             return self._subscript(node, depth)
         if isinstance(node, ast.Name):
-            value = self._reader.definitions.get(node.id)
-            if value is not None and self._matters(value, 0):
+            if self._matters(node, 0) and not self._is_parameter(node.id):
+                value = self._reader.definition(node.id)
+                if value is None:
+                    raise DoesNotApply(f"an address uses {node.id}, which is no plain sum here")
                 return self.terms(value, depth + 1)
         elif self._matters(node, 0):
             raise DoesNotApply(f"an address is no sum: {ast.unparse(node)}")
