@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import reductions
@@ -58,10 +60,9 @@ NEW = """\
             c = k0 % C + tl.arange(0, TK)
             s = k0 // C % S
             r = k0 // (S * C)
-            col = s * 2
-            a = tl.load(x + (m[:, None] * C + c[None, :]) * W + r * 8 + col)
+            a = tl.load(x + (r * 8 + s * 2) + m[:, None] * (C * W) + c[None, :] * W)
             b = tl.load(
-                w + m[None, :] * (C * R * S) + (c * (R * S) + r * S + s)[:, None],
+                w + (c * (R * S) + r * S + s)[:, None] + m[None, :] * (C * R * S),
                 mask=m < 9,
                 other=0.0,
             )
@@ -78,8 +79,7 @@ PACKED = """\
             s = k0 // C % S
             r = k0 // (S * C)
             k_packed = k0 + tl.arange(0, TK)
-            col = s * 2
-            a = tl.load(x + (m[:, None] * C + c[None, :]) * W + r * 8 + col)
+            a = tl.load(x + (r * 8 + s * 2) + m[:, None] * (C * W) + c[None, :] * W)
             b = tl.load(
                 w_packed_ptr + m[None, :] * (C * R * S) + k_packed[:, None],
                 mask=m < 9,
@@ -245,4 +245,19 @@ def test_the_index_is_put_together_again_below_an_opaque_bound() -> None:
     source = KERNEL.replace("W: tl", "K: tl.constexpr, W: tl").replace("C * R * S", "K")
     text = digits.apply(source, reorder())
     assert "if (K // (R * S)) % TK == 0 and K % (R * S) == 0:" in text
-    assert "w + m[None, :] * K + (c * (R * S) + r * S + s)[:, None]" in text
+    assert "w + (c * (R * S) + r * S + s)[:, None] + m[None, :] * K" in text
+
+
+def test_a_name_that_came_to_mean_another_digit_is_not_read_as_that() -> None:
+    """`at` is made of the first `j`; when it is read, `j` is another digit."""
+    old = "        b = tl.load(w + m[None, :] * (C * R * S) + i[:, None],"
+    new = (
+        "        j = c\n        at = m[None, :] * (C * R * S) + j[:, None] * (R * S)\n"
+        "        j = r\n        b = tl.load(w + at + r[:, None] * S + s[:, None],"
+    )
+    assert KERNEL.count(old) == 1
+    with pytest.raises(DoesNotApply, match="does not load from w"):
+        digits.apply(KERNEL.replace(old, new), pack())
+    again = new.replace("        j = r\n", "        j = c\n")
+    named_last = replace(pack(), arguments=(*reorder("j").arguments, *pack().arguments[2:]))
+    assert "w_packed_ptr + " in digits.apply(KERNEL.replace(old, again), named_last)

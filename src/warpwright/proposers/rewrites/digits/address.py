@@ -26,6 +26,7 @@ class Term:
     factor: Extent
     atom: Digits | str
     axis: Axis = None
+    negative: bool = False
 
     @property
     def text(self) -> str:
@@ -45,7 +46,11 @@ def read_address(reader: Reader, node: ast.expr) -> Address:
     """The address of a load. Raises DoesNotApply where it is no sum of that form."""
     terms = _Linear(reader).terms(node, 0)
     names = {parameter.arg for parameter in reader.kernel.parameters}
-    pointers = [t for t in terms if t.atom in names and t.factor == ONE and is_pointer(reader, t)]
+    pointers = [
+        t
+        for t in terms
+        if t.atom in names and t.factor == ONE and not t.negative and is_pointer(reader, t)
+    ]
     if len(pointers) != 1:
         raise DoesNotApply(f"no single pointer in {ast.unparse(node)}")
     rest = tuple(term for term in terms if term is not pointers[0])
@@ -75,13 +80,19 @@ class _Linear:
             return [Term(extent, "1")]
         if isinstance(node, ast.BinOp) and isinstance(node.op, ast.Add):
             return self.terms(node.left, depth) + self.terms(node.right, depth)
+        if isinstance(node, ast.BinOp) and isinstance(node.op, ast.Sub):
+            less = self.terms(node.right, depth)
+            less = [replace(term, negative=not term.negative) for term in less]
+            return self.terms(node.left, depth) + less
         if isinstance(node, ast.BinOp) and isinstance(node.op, ast.Mult):
             return self._product(node, depth)
         if isinstance(node, ast.Subscript):
             return self._subscript(node, depth)
         if isinstance(node, ast.Name):
-            value = self._reader.definitions.get(node.id)
-            if value is not None and self._matters(value, 0):
+            if self._matters(node, 0) and not self._is_parameter(node.id):
+                value = self._reader.definition(node.id)
+                if value is None:
+                    raise DoesNotApply(f"an address uses {node.id}, which is no plain sum here")
                 return self.terms(value, depth + 1)
         elif self._matters(node, 0):
             raise DoesNotApply(f"an address is no sum: {ast.unparse(node)}")

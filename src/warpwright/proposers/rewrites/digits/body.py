@@ -76,11 +76,11 @@ class BodyWriter:
         if known is not None:
             if name in self._outside([self._loop()]):
                 raise DoesNotApply(f"{name}, a part of the index, is read outside of the loop")
-            self.reader.names[name] = known
+            self.reader.learn(name, known)
             return []
         was_wide = self._was_wide(node.value)
         value = self._value(node.value)
-        self.reader.names.pop(name, None)
+        self.reader.learn(name, None)
         for names, holds in (
             (self.wide, was_wide),
             (self.spans, self._spans(value)),

@@ -114,10 +114,10 @@ class _Survey:
                 known = self._reader.known(statement.value)
                 if known is None:
                     self._expression(statement.value)
-                    self._reader.names.pop(target.id, None)
+                    self._reader.learn(target.id, None)
                     self.others.add(target.id)
                     return
-                self._reader.names[target.id] = known
+                self._reader.learn(target.id, known)
                 if isinstance(known, Digits):
                     self.names.append((target.id, known))
                 else:

@@ -11,7 +11,9 @@ from warpwright.proposers.rewrites.digits.body import BodyWriter
 from warpwright.proposers.rewrites.digits.loops import Reduction
 from warpwright.proposers.rewrites.digits.order import Order
 from warpwright.proposers.rewrites.digits.pack import Layout, packed_address, read_layout
+from warpwright.proposers.rewrites.digits.reading import names_in
 from warpwright.proposers.rewrites.digits.shapes import scalar_names
+from warpwright.proposers.rewrites.digits.split import split_address
 from warpwright.proposers.rewrites.digits.text import indented, statement_lines
 from warpwright.proposers.rewrites.kernel_text import stored_names
 from warpwright.proposers.rewrites.refusal import DoesNotApply
@@ -38,6 +40,10 @@ class NewLoop:
         self.order = order
         self.packing = packing
         self.layout: Layout | None = None
+        self.wide: set[str] = set()
+        outside = set(stored_names(reduction.header.loop.body))
+        kernel = reduction.kernel
+        self.scalars = scalar_names(kernel, kernel.node.body) - outside
         self.reader = reduction.reader()
 
     def lines(self) -> list[str]:
@@ -45,13 +51,13 @@ class NewLoop:
         reduction, header = self.reduction, self.reduction.header
         kernel = reduction.kernel
         outer = [digit.name for digit in self.order.outer]
-        scalars = scalar_names(kernel, kernel.node.body) - set(stored_names(header.loop.body))
         writer = BodyWriter(
             self.reader,
             self.order,
-            scalars | {header.name, *outer},
+            self.scalars | {header.name, *outer},
             self._readdress,
         )
+        self.wide = writer.wide
         if self.packing is not None:
             writer.spans.add(self.packing.index)
         body = writer.write(header.loop.body)
@@ -102,15 +108,20 @@ class NewLoop:
         return text
 
     def _readdress(self, node: ast.expr) -> ast.expr | None:
+        """A load's pointer: into the packed copy, or in parts for rows and columns."""
         packing = self.packing
-        if packing is None:
-            return None
         try:
             address = read_address(self.reader, node)
         except DoesNotApply:
             return None
-        if address.pointer != packing.operand:
-            return None
+        if any(
+            names_in(ast.parse(t.atom)) & self.wide
+            for t in address.terms
+            if isinstance(t.atom, str)
+        ):
+            return None  # what followed the index in another way than by its digits
+        if packing is None or address.pointer != packing.operand:
+            return split_address(self.reader, self.order, self.scalars, address)
         layout = read_layout(address, self.order)
         if self.layout is not None and self.layout != layout:
             raise DoesNotApply(f"{packing.operand} is read in two ways")

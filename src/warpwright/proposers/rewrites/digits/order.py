@@ -108,6 +108,9 @@ def find_digits(
         else:
             # The outermost digit has an end of its own: it has to be the loop's.
             conditions.append(f"{header.bound} == {chain[-1]}")
+    meanings: dict[str, set[tuple[Extent, Extent | None]]] = {}
+    for name, part in names:
+        meanings.setdefault(name, set()).add((part.low, part.high))
     digits: list[Digit] = []
     for low, high in pairwise(chain):
         exact = high.over(low)
@@ -115,7 +118,9 @@ def find_digits(
         called = [
             name
             for name, part in names
-            if part.low == low and (header.bound if part.high is None else part.high) == high
+            if part.low == low
+            and (chain[-1] if part.high is None else part.high) == high
+            and len(meanings[name]) == 1
         ]
         name = called[-1] if called else _fresh(f"digit_{len(digits)}", taken)
         digits.append(Digit(name, low, high, radix, exact))

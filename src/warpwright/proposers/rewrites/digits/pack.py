@@ -45,6 +45,8 @@ def read_layout(address: Address, order: Order) -> Layout:
         raise DoesNotApply(f"the address of {address.pointer} lacks {', '.join(missing)}")
     if len(axes) != 1:
         raise DoesNotApply(f"the index stands on two axes in the address of {address.pointer}")
+    if any(term.negative for term in address.terms):
+        raise DoesNotApply(f"the address of {address.pointer} counts downwards")
     if any(term.atom == "1" for term in others):
         raise DoesNotApply(f"the address of {address.pointer} has a constant offset")
     return Layout(strides, axes.pop(), tuple(others), _common_stride(others))

@@ -13,7 +13,7 @@ from dataclasses import dataclass, field, replace
 from enum import Enum
 
 from warpwright.proposers.rewrites.digits.extent import ONE, Extent
-from warpwright.proposers.rewrites.kernel_text import KernelText
+from warpwright.proposers.rewrites.kernel_text import KernelText, stored_names
 
 Axis = tuple[str, ...] | None
 """How a vector was given more axes: (":", "None") for `[:, None]`; None for none."""
@@ -71,6 +71,41 @@ class Reader:
     names: dict[str, Known] = field(default_factory=dict)
     assumed: list[str] = field(default_factory=list)
     """Conditions on sizes that a value relied on, as source."""
+    stale: set[str] = field(default_factory=set)
+    """Names whose definition reads otherwise by now: a name in it stands for another part."""
+    passed: set[str] = field(default_factory=set)
+    """Names that the loop has assigned so far, other than parts of the index."""
+
+    def learn(self, name: str, known: Known | None) -> None:
+        """An assignment of the loop: the name stands for this part of the index, or for none."""
+        before = self.names.pop(name, None)
+        if known is not None:
+            self.names[name] = known
+        if before is not None and before != known:
+            self.stale |= self._dependents(name)
+        if known is None:
+            self.passed.add(name)
+
+    def _dependents(self, name: str) -> set[str]:
+        found: set[str] = set()
+        changed = {name}
+        while changed:
+            changed = {
+                other
+                for other in self.passed - found
+                if other in self.definitions and changed & names_in(self.definitions[other])
+            }
+            found |= changed
+        return found
+
+    def definition(self, name: str) -> ast.expr | None:
+        """What may be put in a name's place here: all in it still is what it was."""
+        value = self.definitions.get(name)
+        if value is None or name in self.stale:
+            return None
+        assigned = set(stored_names(self.kernel.node.body))
+        settled = self.definitions.keys() | self.names.keys()
+        return value if names_in(value) & assigned <= settled else None
 
     def extent(self, node: ast.expr | None, depth: int = 0) -> Extent | None:
         """A product of compile-time sizes, local names resolved; None for anything else."""
@@ -275,3 +310,7 @@ def block_count(
 
 def _is_zero(node: ast.expr) -> bool:
     return isinstance(node, ast.Constant) and node.value == 0 and type(node.value) is int
+
+
+def names_in(node: ast.AST) -> set[str]:
+    return {inner.id for inner in ast.walk(node) if isinstance(inner, ast.Name)}

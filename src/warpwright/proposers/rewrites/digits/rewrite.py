@@ -210,12 +210,7 @@ def _layouts(reduction: Reduction, order: Order) -> dict[str, Layout]:
 def _note(reader: Reader, statement: ast.stmt) -> None:
     """What an assignment of the loop tells of the index."""
     if isinstance(statement, ast.Assign) and isinstance(statement.targets[0], ast.Name):
-        name = statement.targets[0].id
-        known = reader.known(statement.value)
-        if known is None:
-            reader.names.pop(name, None)
-        else:
-            reader.names[name] = known
+        reader.learn(statement.targets[0].id, reader.known(statement.value))
 
 
 def _packing(reduction: Reduction, order: Order, move: Move) -> Packing:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 from collections.abc import Sequence
+from itertools import zip_longest
 
 MAX_COLUMNS = 100
 
@@ -18,7 +19,9 @@ def statement_lines(statement: ast.stmt, indent: str) -> list[str]:
     if isinstance(value, ast.Call):
         parts = [ast.unparse(argument) for argument in value.args]
         parts += [f"{k.arg}={ast.unparse(k.value)}" for k in value.keywords]
-        inner = [f"{indent}    {part}," for part in parts]
+        inner = []
+        for node, part in zip_longest(value.args, parts):
+            inner += _argument_lines(node, part, indent + "    ")
         return [f"{head}{ast.unparse(value.func)}(", *inner, f"{indent})"]
     if isinstance(value, ast.BinOp):
         sign = "&" if isinstance(value.op, ast.BitAnd) else "+"
@@ -28,6 +31,15 @@ def statement_lines(statement: ast.stmt, indent: str) -> list[str]:
             inner = [f"{indent}    {sign} {term}" for term in rest]
             return [f"{head}(", f"{indent}    {first}", *inner, f"{indent})"]
     return [whole]
+
+
+def _argument_lines(node: ast.expr | None, text: str, indent: str) -> list[str]:
+    """An argument as lines: a long sum has a term a line."""
+    if len(indent) + len(text) < MAX_COLUMNS or not isinstance(node, ast.BinOp):
+        return [f"{indent}{text},"]
+    terms = [_term(term, node.op) for term in chain_of(node, ast.Add)]
+    lines = [f"{indent}{terms[0]}", *(f"{indent}+ {term}" for term in terms[1:])]
+    return [*lines[:-1], lines[-1] + ","]
 
 
 def chain_of(node: ast.expr, operator: type[ast.operator]) -> list[ast.expr]:
