@@ -7,6 +7,7 @@ from functools import cache
 import pytest
 
 from warpwright.data.gpus import find_gpu
+from warpwright.diagnosis.count_criterion import compare_counts
 from warpwright.launch_counts import config_counts, program_counts, with_counts
 from warpwright.resources.gpus import resolve_gpu
 from warpwright.sandbox.cache import ResultCache
@@ -319,3 +320,19 @@ def test_a_study_carries_the_counts_of_what_can_be_launched() -> None:
     assert program.occupancy_pct["kernel"]
     assert program.spill_bytes == {"kernel": 0}
     assert program.host_operations.get("empty_like") == 1
+
+
+def test_a_size_made_constant_is_accepted_by_its_counts_and_the_way_back_is_not() -> None:
+    """A quotient by a number that is known is a product and a shift."""
+    host = "y = torch.empty(24, 512, device=a.device)\nkernel[(48,)](a, y, 24, 512)\nreturn y"
+    given, constant = (
+        program_counts(study("RTX 4090", f"x, y, {sizes}", DIGITS, host, ((512, 24), "float32")))
+        for sizes in ("width, rows", "width: tl.constexpr, rows: tl.constexpr")
+    )
+    verdict = compare_counts(given, constant)
+    assert verdict.accepted, verdict
+    assert verdict.unknown == ()
+    assert given.counts.sectors == constant.counts.sectors
+    back = compare_counts(constant, given)
+    assert not back.accepted
+    assert "more executed instructions" in back.reasons[0]

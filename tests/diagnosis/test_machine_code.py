@@ -161,6 +161,36 @@ def test_spilled_words_come_back() -> None:
     assert count(code, arguments(9)).instructions == 2 * (5 + 3 * 9 + 1)
 
 
+SHARED = """
+S2R R0, SR_TID.X
+IMAD.SHL.U32 R1, R0, 0x80, RZ
+STS [R0.X4+0x10], R1
+{between}
+BAR.SYNC.DEFER_BLOCKING 0x0
+LOP3.LUT R2, R0, 0x1, RZ, 0x3c, !PT
+LDS R4, [R2.X4+0x10]
+MOV R5, 0x1
+LDG.E R6, [R4.64]
+EXIT
+"""
+
+
+def test_addresses_that_pass_through_shared_memory_are_known() -> None:
+    """Lanes change places in pairs; each then touches a sector of its own."""
+    found = count(SHARED.format(between="NOP"))
+    assert found.unknown == ()
+    assert found.sectors == 64
+
+
+def test_data_in_shared_memory_is_unknown() -> None:
+    """One warp's places are written over with data."""
+    over = "@P3 LDG.E R9, [R8.64]\nLDG.E R9, [R8.64]\nSTS [R0.X4+0x10], R9"
+    found = count(SHARED.format(between=over))
+    assert found.sectors is None
+    assert found.unknown == ("an address that depends on data",)
+    assert found.instructions is not None
+
+
 @pytest.mark.parametrize("guard", ["", "@P0 "])
 def test_an_instruction_that_is_not_known_leaves_its_result_unknown(guard: str) -> None:
     code = """

@@ -150,4 +150,4 @@ def _surroundings(binary: KernelBinary, form: LaunchForm, blocks: Sequence[int])
             return form.words.get(offset - binary.parameter_base)
         return fixed.get(offset)
 
-    return Surroundings(special, constant, lanes)
+    return Surroundings(special, constant, lanes, threads)

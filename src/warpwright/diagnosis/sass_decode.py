@@ -6,6 +6,10 @@ import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
+import numpy as np
+import numpy.typing as npt
+
+from warpwright.diagnosis.sass_shared import SharedMemory
 from warpwright.diagnosis.sass_values import (
     Truth,
     Value,
@@ -20,8 +24,10 @@ from warpwright.types.machine_code import MachineInstruction, MachineOperand, Op
 Registers = dict[str, object]
 Getter = Callable[[], Value]
 Test = Callable[[], Truth]
+SharedUse = Callable[[SharedMemory, npt.NDArray[np.bool_]], tuple[object, ...]]
 Constants = Callable[[int, int], int | None]
 LOCAL = "local memory"
+SHARED = "shared memory"
 _REGISTERS = (OperandKind.REGISTER, OperandKind.UNIFORM)
 _PREDICATES = (OperandKind.PREDICATE, OperandKind.UNIFORM_PREDICATE)
 _TRUE = ("PT", "UPT", "!PT", "!UPT")
@@ -37,6 +43,7 @@ class Surroundings:
     special: Mapping[str, Word]
     constants: Constants
     lanes: int
+    threads: int = 32  # in a block
 
 
 @dataclass(slots=True)
@@ -52,7 +59,9 @@ class Step:
     reads: tuple[str, ...]
     guard: Test | None
     guard_reads: tuple[str, ...] = ()
-    address: Getter | None = None  # of an access to memory
+    address: Getter | None = None  # of an access to global memory
+    shared: SharedUse | None = None
+    """What it does with shared memory, given the lanes that take part."""
 
 
 @dataclass(slots=True)
@@ -164,7 +173,7 @@ class Operands:
         for part in operand.parts:
             if part.text == ".U32":
                 readers.append(self._plain(part, 0))
-            elif part.kind in _REGISTERS:
+            elif part.kind in _REGISTERS and not part.text.startswith(".X"):
                 readers.append(self.pair(part))
             else:
                 readers.append(lambda: None)

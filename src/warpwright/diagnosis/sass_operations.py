@@ -6,10 +6,12 @@ import re
 from collections.abc import Callable
 
 import numpy as np
+import numpy.typing as npt
 
 from warpwright.diagnosis import sass_integers as integers
 from warpwright.diagnosis.sass_decode import (
     LOCAL,
+    SHARED,
     Operands,
     Registers,
     Step,
@@ -18,6 +20,7 @@ from warpwright.diagnosis.sass_decode import (
     written_words,
 )
 from warpwright.diagnosis.sass_integers import Run, known
+from warpwright.diagnosis.sass_shared import SharedMemory
 from warpwright.diagnosis.sass_values import (
     MASK32,
     Truth,
@@ -36,6 +39,8 @@ from warpwright.types.machine_code import MachineInstruction, OperandKind
 
 WARP = 32
 GLOBAL = frozenset(("LDG", "STG", "LD", "ST", "ATOMG", "ATOM", "RED", "REDG", "LDGSTS"))
+
+INTO_SHARED = frozenset(("STS", "STSM", "LDGSTS", "ATOMS"))
 
 
 def _special(operands: Operands) -> Run:
@@ -275,18 +280,46 @@ def _words(instruction: MachineInstruction) -> int:
 def _local_address(operands: Operands, memory: object) -> Callable[[], Value]:
     parts = getattr(memory, "parts", ())
     offset = getattr(memory, "value", 0)
-    readers = [operands._plain(part, 0) for part in parts]
+    readers = [(operands._plain(part, 0), int(part.text[2:] or 1)) for part in parts
+               if part.text.startswith(".X")]  # fmt: skip
+    readers += [(operands._plain(p, 0), 1) for p in parts if not p.text.startswith(".X")]
 
     def read() -> Value:
-        total: Word = offset
-        for reader in readers:
+        total: Word = offset & MASK32
+        for reader, times in readers:
             value = reader()
             if value is None:
                 return None
-            total = total + value
+            total = total + value * times
         return total & MASK32
 
     return read
+
+
+def _use_shared(step: Step, operands: Operands) -> None:
+    """Note what an access to shared memory does: words go in and come out, others are unknown."""
+    instruction = step.instruction
+    places = [o for o in instruction.operands if o.kind is OperandKind.MEMORY]
+    if not places:
+        return
+    operands.reads += [SHARED]
+    address = _local_address(operands, places[0])
+    name, words = instruction.name, _words(instruction)
+    if name == "LDS":
+        step.shared = lambda memory, lanes: memory.load(address(), words, lanes)
+    else:
+        values: list[Callable[[], Value]] = [lambda: None] * 4
+        if name == "STS" and not any(m in _BYTES and _BYTES[m] < 4 for m in instruction.modifiers):
+            source = instruction.operands[-1]
+            values = [operands._plain(source, i) for i in range(words)]
+
+        def store(memory: SharedMemory, lanes: npt.NDArray[np.bool_]) -> tuple[object, ...]:
+            memory.store(address(), [value() for value in values], lanes)
+            return ()
+
+        step.shared = store
+        step.writes = (*step.writes, SHARED)
+    step.reads = (*step.reads, *operands.reads)
 
 
 def _nothing(operands: Operands) -> Run:
@@ -367,6 +400,9 @@ def decode(instruction: MachineInstruction, registers: Registers, around: Surrou
     operands.reads.clear()
     guard = None if instruction.guard is None else operands.test_of(instruction.guard)
     step = Step(instruction, run, tuple(operands.writes), reads, guard, tuple(operands.reads))
+    if instruction.name in INTO_SHARED or instruction.name == "LDS":
+        operands.reads.clear()
+        _use_shared(step, operands)
     if instruction.name in GLOBAL:
         _add_access(step, registers, around)
     return step

@@ -23,6 +23,7 @@ from warpwright.diagnosis.sass_flow import (
     target_label,
 )
 from warpwright.diagnosis.sass_operations import GLOBAL, WARP, access_bytes, decode
+from warpwright.diagnosis.sass_shared import SharedMemory
 from warpwright.diagnosis.sass_turns import Mask, Moved, Turns
 from warpwright.diagnosis.sass_values import Truth, both
 from warpwright.types.machine_code import MachineFunction
@@ -73,7 +74,8 @@ class Machine:
         }
         self._weights = weights
         self._all = float(weights.sum())
-        self._lanes = around.lanes
+        self._lanes, self._threads = around.lanes, around.threads
+        self._shared: SharedMemory | None = None  # where what is loaded from it matters
         self._headers = frozenset(
             target
             for number, block in enumerate(self.blocks)
@@ -100,6 +102,8 @@ class Machine:
         Raises UnknownCourseError where a loop depends on data, or is too long.
         """
         self.registers.clear()
+        loads = any(self.steps[i].instruction.name == "LDS" for block in needed for i in block)
+        self._shared = SharedMemory(self._lanes, self._threads) if loads else None
         turns = Turns(self._headers, self.registers, lengths, self._live(lengths))
         again: set[int] = set()
         done = Followed([0.0] * len(self.blocks), [0] * len(self.blocks))
@@ -153,7 +157,11 @@ class Machine:
         if guard is False or not step.writes:
             return
         registers = self.registers
-        values = step.run()
+        if step.shared is not None and self._shared is not None:
+            together = both(guard, True if mask is None else mask)
+            values = step.shared(self._shared, _all_or(together, self._lanes))
+        else:
+            values = step.run()
         if guard is True and mask is None:
             for name, value in zip(step.writes, values, strict=False):
                 registers[name] = value
@@ -245,6 +253,13 @@ class Machine:
         distinct = (table[:, 1:] != table[:, :-1]).sum(1) + 1 - (table[:, -1] == NOWHERE)
         done.moved.sectors += float((distinct * self._weights).sum()) * max(1, size // 32)
         done.moved.bytes += float((active.sum(1) * self._weights).sum()) * size
+
+
+def _all_or(lanes: Truth, count: int) -> npt.NDArray[np.bool_]:
+    """Lanes as an array; where it is unknown whether they take part, all."""
+    if isinstance(lanes, np.ndarray):
+        return lanes
+    return np.full(count, lanes is not False)
 
 
 _NONE = np.zeros(0, bool)  # stands for "no lane"

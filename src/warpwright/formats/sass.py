@@ -143,7 +143,7 @@ def _memory(inner: str, text: str) -> MachineOperand:
             return MachineOperand(OperandKind.OTHER, text=text)
         if register[2] == "Z":
             continue
-        scaled = register[3] not in ("", ".64", ".U32")
+        scaled = register[3] not in ("", ".64", ".U32", ".X4", ".X8", ".X16")
         kind = OperandKind.OTHER if scaled else _KINDS[register[1]]
         parts.append(MachineOperand(kind, index=int(register[2]), text=register[3]))
     return MachineOperand(OperandKind.MEMORY, value=offset, parts=tuple(parts), text=text)

@@ -24,7 +24,8 @@ class OperandKind(StrEnum):
 class MachineOperand:
     """One operand. `index` numbers a register; `value` is a number, or an offset in bytes.
 
-    `bank` is a constant bank. An address in memory is the sum of `parts`, registers, and `value`.
+    `bank` is a constant bank. An address in memory is the sum of `parts`, registers, and `value`;
+    the `text` of a part says how it is taken (`.64`, `.U32`, `.X4`: four times).
     `inverted`: every bit of it, or a predicate, is turned round.
     """
 
