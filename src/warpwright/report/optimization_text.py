@@ -6,7 +6,7 @@ from warpwright.report.conv2d_text import describe, label
 from warpwright.report.explanation import gate_section, kernel_section
 from warpwright.report.gpu_text import gpu_notes
 from warpwright.report.optimization_record import place_of
-from warpwright.report.roofline_text import flops, size
+from warpwright.report.roofline_text import floor_claim, flops, size
 from warpwright.report.trial_text import measured_on
 from warpwright.types.bench import BenchResult
 from warpwright.types.evidence import Origin
