@@ -131,8 +131,8 @@ def test_a_convolution_does_not_need_its_padding() -> None:
 
 
 def test_integer_products_have_no_rate_on_the_sheets() -> None:
-    found = cost("return torch._int_mm(a[0], a[1])",
-                 "*[torch.randint(-9, 9, (64, 64), dtype=torch.int8) for _ in range(2)]")  # fmt: skip
+    eighths = "*[torch.randint(-9, 9, (64, 64), dtype=torch.int8) for _ in range(2)]"
+    found = cost("return torch._int_mm(a[0], a[1])", eighths)
     assert found.needed[0] == 0
 
 
