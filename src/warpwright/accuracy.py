@@ -185,8 +185,11 @@ def _on_set(
 def _joined(run: AccuracyRun, other: AccuracyRun) -> AccuracyRun:
     """Both verdicts in one. A set that proves nothing, or on which the parent itself leaves its
     tensors, takes nothing from the others."""
+    run = replace(run, ways=run.ways | other.ways)
     if other.relies_on_sizes or other.result.status is Status.NOT_VERIFIED:
         notes = [f"not judged on further sizes: {note}" for note in other.result.notes[:1]]
+        if run.result.status is not Status.PASS:  # what holds there was said of the first sizes
+            return run
         return replace(run, result=replace(run.result, notes=(*run.result.notes, *notes)))
     more = [note for note in other.result.notes if not note.startswith(PARENT_BREAKS)]
     status = other.result.status if other.result.status is Status.FAIL else run.result.status
@@ -204,7 +207,6 @@ def _joined(run: AccuracyRun, other: AccuracyRun) -> AccuracyRun:
         result=result,
         cases=(*run.cases, *other.cases),
         failing=failing,
-        ways=run.ways | other.ways,
     )
 
 

@@ -36,7 +36,7 @@ from warpwright.types.request import Request
 from warpwright.types.shapes import Problem
 from warpwright.types.stage import StageId
 from warpwright.types.study import Finding, Study
-from warpwright.types.trial import MovesTrial, Trial
+from warpwright.types.trial import Trial
 from warpwright.types.verdict import EditLimits
 from warpwright.verifying import GPU_SECTION as GPU_SECTION
 from warpwright.verifying import VerifyContext, verify

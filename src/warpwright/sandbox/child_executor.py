@@ -26,7 +26,7 @@ from triton.tools.tensor_descriptor import TensorDescriptor
 from warpwright.sandbox import child_shortcuts
 from warpwright.sandbox.child_coverage import Coverage
 from warpwright.sandbox.child_device import CudaOnCpu
-from warpwright.sandbox.child_memory import Memory, spoiled_bits
+from warpwright.sandbox.child_memory import Addresses, Memory, spoiled_bits
 from warpwright.source.branch_sites import observed
 
 LAUNCH_OPTIONS = {
@@ -51,15 +51,16 @@ class Session:
     """
 
     def __init__(self) -> None:
-        self.memory = Memory()
-        self.device = CudaOnCpu()
+        self.addresses = Addresses()
+        self.memory = Memory(self.addresses)
+        self.device = CudaOnCpu(self.addresses.of)
         self.coverage = Coverage()
         self.pins: Mapping[str, Mapping[str, Any]] = {}
         self.launches: dict[str, int] = {}
         self.block_from_s: float | None = None
 
     def begin(self, pins: Mapping[str, Mapping[str, Any]], spoil_undefined: bool = True) -> None:
-        self.memory = Memory()
+        self.memory = Memory(self.addresses)
         self.coverage.seen.clear()
         self.memory.spoil_undefined = spoil_undefined
         self.pins = pins
@@ -81,6 +82,7 @@ def install() -> None:
     for name, function in session.coverage.names().items():
         setattr(interpreter, name, function)  # the rewriter hands its globals to kernels
     InterpretedFunction.__call__ = _call_device_function
+    interpreter._implicit_cvt = _at_seen_addresses(interpreter._implicit_cvt)
     Autotuner.run = _run_pinned
     child_shortcuts.install()
     for module in (tl, tl.core):
@@ -211,6 +213,20 @@ def _tensors(value: Any) -> list[torch.Tensor]:
     return [value] if isinstance(value, torch.Tensor) else []
 
 
+def _at_seen_addresses(original: Callable[..., Any]) -> Callable[..., Any]:
+    """Pointers to tensors as kernels see them, also those inside tuples and descriptors."""
+
+    def convert(argument: Any) -> Any:
+        result = original(argument)
+        if hasattr(argument, "data_ptr"):
+            tensor = getattr(argument, "base", argument)
+            tensor = tensor if isinstance(tensor, torch.Tensor) else argument
+            result.handle.data = np.array([session.addresses.of(tensor)], dtype=np.uint64)
+        return result
+
+    return convert
+
+
 def _convert(value: Any) -> Any:
     """A launch argument as a kernel sees it: floats are fp32, bools one bit."""
     if isinstance(value, bool):
@@ -324,12 +340,12 @@ def _masked_load(
         fill = session.memory.undefined_lanes(ptrs.data.shape, lanes, dtype, bits)
     else:
         fill = other.data
-    allowed = session.memory.allowed(ptrs.data, lanes, dtype.itemsize, "read")
+    real, allowed = session.memory.reach(ptrs.data, lanes, dtype.itemsize, "read")
     if allowed is not None:
         bad = np.broadcast_to(lanes, ptrs.data.shape) & ~allowed
         fill = np.where(bad, np.array(bits).astype(dtype), fill)
         lanes = allowed
-    return TensorHandle(interpreter._interpreter.load(ptrs.data, lanes, fill, dtype), element)
+    return TensorHandle(interpreter._interpreter.load(real, lanes, fill, dtype), element)
 
 
 def _masked_store(
@@ -337,9 +353,9 @@ def _masked_store(
 ) -> Any:
     lanes = getattr(mask, "data", mask)
     itemsize = interpreter._get_np_dtype(ptrs.get_element_ty()).itemsize
-    allowed = session.memory.allowed(ptrs.data, lanes, itemsize, "write")
+    real, allowed = session.memory.reach(ptrs.data, lanes, itemsize, "write")
     lanes = lanes if allowed is None else allowed
-    return interpreter._interpreter.store(ptrs.data, value.data, lanes)
+    return interpreter._interpreter.store(real, value.data, lanes)
 
 
 def _checked_atomic(original: Callable[..., Any], mask_at: int | None) -> Callable[..., Any]:
@@ -349,9 +365,11 @@ def _checked_atomic(original: Callable[..., Any], mask_at: int | None) -> Callab
         ptrs = args[0] if mask_at is None else args[1]
         lanes = np.ones(ptrs.data.shape, dtype=bool) if mask_at is None else args[mask_at].data
         itemsize = interpreter._get_np_dtype(ptrs.get_element_ty()).itemsize
-        if session.memory.allowed(ptrs.data, lanes, itemsize, "write") is not None:
+        real, missed = session.memory.reach(ptrs.data, lanes, itemsize, "write")
+        if missed is not None:
             raise MemoryAccessError("an atomic operation outside of its tensor")
-        return original(self, *args)
+        place = 0 if mask_at is None else 1
+        return original(self, *args[:place], TensorHandle(real, ptrs.dtype), *args[place + 1 :])
 
     return operation
 

@@ -220,6 +220,10 @@ def _failure(error: BaseException, job_dir: Path) -> dict[str, Any]:
     ours = isinstance(error, NotImplementedError) or is_of_a_tool(error, job_dir)
     if any(frame.name == child_executor.run_grid.__name__ for frame in frames):
         ours = ours or not _kernel_is_to_blame(error, frames)
+    # An assignment makes a tensor of a compile-time number here; what has to be one is the
+    # compiler's to say.
+    innermost = Path(frames[-1].filename) if frames else Path()
+    ours = ours or ("constexpr" in message and innermost.name != "program.py")
     outcome = "unsupported" if ours else "failed"
     if isinstance(error, SystemExit):
         reason = "the program called exit"

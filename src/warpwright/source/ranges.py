@@ -227,7 +227,10 @@ class _Follower:
         if step.low <= 0:
             return None, None
         trips = max(0, -(-int(stop.high - start.low) // int(step.low)))
-        return Range(start.low, max(start.low, stop.high - 1)), trips
+        last = stop.high - 1
+        if start.single and step.single:
+            last = start.low + (trips - 1) * step.low
+        return Range(start.low, max(start.low, last)), trips
 
     def value(self, node: ast.expr) -> Value:
         """The range of an expression; every choice inside it is noted."""
