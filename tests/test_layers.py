@@ -24,7 +24,7 @@ ROWS = (
     ("sandbox", "gate", "diagnosis", "journal", "ledger", "measure", "report"),
     ("proposers", "calls", "machine", "local_gpu"),
     ("lowered_launches",),
-    ("launch_floors", "wide_offsets", "launch_counts"),
+    ("launch_counts", "launch_floors", "problem_floor", "wide_offsets"),
     ("study", "profiling"),
     ("accuracy", "judging", "measuring", "benching", "runnable"),
     ("rule_refusals",),

@@ -14,6 +14,7 @@ from mutation.host_operators import HOST_OPERATORS
 from mutation.kernel_operators import KERNEL_OPERATORS
 from mutation.syntax import Function, text_of
 from warpwright.source.parameter_types import ParameterKind, parameter_kinds
+from warpwright.source.program import parse_program
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,9 +83,10 @@ def _sites(source: str) -> tuple[cst.Module, list[_Site]]:
     wrapper = MetadataWrapper(cst.parse_module(source), unsafe_skip_copy=False)
     lines = wrapper.resolve(PositionProvider)
     plain = ast.parse(source)
+    kernels = frozenset(parse_program(source).kernel_names)
     sites = []
     for function, node in _functions(wrapper.module):
-        where = _described(node, function, plain)
+        where = _described(function, kernels, plain)
         table = KERNEL_OPERATORS if where.is_kernel else HOST_OPERATORS
         for inner in _nodes(node.body):
             for name, operator in table.items():
@@ -105,8 +107,8 @@ def _functions(module: cst.Module) -> Iterator[tuple[str, cst.FunctionDef]]:
                     yield f"{statement.name.value}.{item.name.value}", item
 
 
-def _described(node: cst.FunctionDef, name: str, tree: ast.Module) -> Function:
-    if not any(_is_jit(decorator.decorator) for decorator in node.decorators):
+def _described(name: str, kernels: frozenset[str], tree: ast.Module) -> Function:
+    if name not in kernels:
         return Function(name, is_kernel=False)
     kinds = parameter_kinds(tree, name)
     integers = [n for n, kind in kinds.items() if kind is ParameterKind.INTEGER]
@@ -117,11 +119,6 @@ def _described(node: cst.FunctionDef, name: str, tree: ast.Module) -> Function:
         strides=tuple(n for n in integers if "stride" in n),
         sizes=tuple(n for n in integers if "stride" not in n),
     )
-
-
-def _is_jit(decorator: cst.BaseExpression) -> bool:
-    target = decorator.func if isinstance(decorator, cst.Call) else decorator
-    return text_of(target).split(".")[-1] == "jit"
 
 
 def _nodes(node: cst.CSTNode) -> Iterator[cst.CSTNode]:

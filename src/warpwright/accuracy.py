@@ -15,7 +15,7 @@ from functools import partial
 from pathlib import Path
 
 from warpwright.gate.accuracy import CHECK, NO_SHAPES, conclude, judge_outputs
-from warpwright.gate.against import WRONG_L2
+from warpwright.gate.against import PARENT_BREAKS, WRONG_L2
 from warpwright.gate.branches import unrun_branches
 from warpwright.gate.undefined import depends_on_undefined, inherited, undefined_notes
 from warpwright.sandbox.compile_pool import usable_workers
@@ -188,12 +188,13 @@ def _joined(run: AccuracyRun, other: AccuracyRun) -> AccuracyRun:
     if other.relies_on_sizes or other.result.status is Status.NOT_VERIFIED:
         notes = [f"not judged on further sizes: {note}" for note in other.result.notes[:1]]
         return replace(run, result=replace(run.result, notes=(*run.result.notes, *notes)))
+    more = [note for note in other.result.notes if not note.startswith(PARENT_BREAKS)]
     status = other.result.status if other.result.status is Status.FAIL else run.result.status
     result = replace(
         run.result,
         status=status,
         violations=(*run.result.violations, *other.result.violations),
-        notes=tuple(dict.fromkeys((*run.result.notes, *other.result.notes))),
+        notes=tuple(dict.fromkeys((*run.result.notes, *more))),
     )
     failing = {kernel: set(configs) for kernel, configs in run.failing.items()}
     for kernel, configs in other.failing.items():
@@ -290,6 +291,7 @@ def _on_inputs(
             init=init,
             evaluation_mode=parent.trace.evaluation_mode,
             distributions=DISTRIBUTIONS if further is None else FURTHER_KINDS,
+            gpu=parent.gpu.sheet,
             cache=bench.cache,
         )
         if isinstance(reference, Unavailable):

@@ -34,8 +34,8 @@ def find_calls(
         configs = source_configs(view, kernel)
         if configs is None:
             unknown.append(
-                f"{kernel.name}: its config list is built by code; without shapes the program "
-                "is not run, so the list is not known"
+                f"{kernel.name}: its configs are built by code; without shapes the program "
+                "is not run, so they are not known"
             )
             continue
         classes = specialization_classes(view, kernel.name, (known or {}).get(kernel.name))
@@ -94,11 +94,16 @@ def _traced_calls(view: ProgramView, trace: Trace) -> tuple[KernelCalls, ...]:
 
 
 def source_configs(view: ProgramView, kernel: Kernel) -> tuple[Config, ...] | None:
-    """A kernel's distinct configs as written; for one without autotune, those of its launches."""
+    """A kernel's distinct configs as written; for one without autotune, those of its launches.
+
+    None where code builds the list, or a mapping that cannot be read holds the options.
+    """
     if kernel.autotune is not None:
         written = kernel.autotune.configs
         return None if written is None else tuple(dict.fromkeys(written))
     sites = [site for site in view.launches if site.kernel == kernel.name]
+    if any("**" in site.keywords for site in sites):
+        return None  # it may hold any option
     return tuple(dict.fromkeys(map(_launched_config, sites))) or (Config(),)
 
 

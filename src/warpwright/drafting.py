@@ -9,8 +9,9 @@ from warpwright.moving import Moved
 from warpwright.proposers.asked import without_new
 from warpwright.proposers.emit import emit_plans
 from warpwright.proposing import rules_of
+from warpwright.source.strict_order import in_strict_order
 from warpwright.study import Workbench
-from warpwright.types.answer import ConfigPlan
+from warpwright.types.answer import ConfigPlan, Fate
 from warpwright.types.candidate import Candidate, Move
 from warpwright.types.config import Config
 from warpwright.types.request import Request
@@ -66,6 +67,7 @@ def draft(
                 rejected, plans = own, _without_all(plans, own)
                 continue
             return Draft(plans, keep=refused or _nothing(plans))
+        program = in_strict_order(program)
         moves = () if moved is None else moved.candidate.moves
         found = _verdict(request, program, replace(context, wrong=rejected), moves)
         if found.accuracy.differing:
@@ -134,7 +136,7 @@ def _without_all(
 
 def _without(plan: ConfigPlan, rejected: set[Config]) -> ConfigPlan:
     choices = tuple(
-        replace(choice, kept=False, reason=WRONG_OUTPUT)
+        replace(choice, kept=False, reason=WRONG_OUTPUT, fate=Fate.WRONG)
         if choice.config in rejected and choice.kept
         else choice
         for choice in plan.choices

@@ -140,7 +140,7 @@ def _reason_against(entry: Screened) -> str | None:
         return "none of its kernels was compiled"
     for view in entry.views:
         if not isinstance(view.result, Compiled):
-            return f"does not compile: {view.result.reason}"
+            return view.result.told
         if view.unlaunchable:
             return f"cannot be launched: {view.unlaunchable[0]}"
         if view.result.spill_bytes:

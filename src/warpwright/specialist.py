@@ -14,13 +14,14 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from warpwright.diagnosis.profile_check import toolchain_finding
-from warpwright.drafting import WRONG_OUTPUT, Draft, draft
+from warpwright.drafting import Draft, draft
 from warpwright.errors import Place
 from warpwright.formats.nsight import check_profile_kernels, foreign_kernels, retired_metrics
 from warpwright.measure.minimum import minimum_of
 from warpwright.moving import Moved, move_candidates, study_moved, verified
 from warpwright.predicting import predicted_by_moves
 from warpwright.proposing import chosen_by_time, propose
+from warpwright.report.change_line import what_changed
 from warpwright.resources.gpus import resolve_gpu
 from warpwright.study import Subject, Workbench, read_view, study_program
 from warpwright.trials.measured import decide_draft, measure_configs, with_apart
@@ -28,7 +29,6 @@ from warpwright.trials.moves import by_gain, measure_moves
 from warpwright.trials.screening import ParentFailedError
 from warpwright.trials.setup import Table, TrialSetup, open_table
 from warpwright.types.answer import Answer, ConfigPlan, Decision
-from warpwright.types.calls import KernelCalls
 from warpwright.types.candidate import Candidate
 from warpwright.types.evidence import Origin
 from warpwright.types.gpu import ResolvedGpu
@@ -170,7 +170,7 @@ def _answer(
     if drafted.keep is not None or drafted.gate is None:
         reason = drafted.keep or "nothing better can be shown"
         return _kept(request, study, bench, drafted.plans, reason, trial)
-    changed = _what_changed(drafted.plans, study.calls if moved is None else moved.study.calls)
+    changed = what_changed(drafted.plans, study.calls if moved is None else moved.study.calls)
     if moved is not None:
         names = dict.fromkeys(move.name for move in moved.candidate.moves)
         changed = f"moves: {', '.join(names)}; {changed}"
@@ -278,22 +278,3 @@ def _kept(
         conflicts=tuple(c for plan in plans for c in plan.conflicts),
         trial=trial,
     )
-
-
-def _what_changed(plans: Sequence[ConfigPlan], calls: Sequence[KernelCalls]) -> str:
-    """One line: how many configs went and came, and why."""
-    parts = []
-    for plan, call in zip(plans, calls, strict=True):
-        if plan.left_alone or not plan.choices:
-            continue
-        lost = [c.reason for c in plan.choices if not c.proposed and not c.kept]
-        new = sum(c.kept for c in plan.choices if c.proposed)
-        wrong = lost.count(WRONG_OUTPUT)
-        gone = [f"{wrong} wrong gone"] if wrong else []
-        if len(lost) > wrong or not wrong:
-            gone.append(f"{len(lost) - wrong} redundant or impossible gone")
-        parts.append(
-            f"{call.name}: {len(call.configs)} → {len(plan.kept)} configs "
-            f"({', '.join(gone)}, {new} new)"
-        )
-    return "; ".join(parts)

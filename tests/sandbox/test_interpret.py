@@ -244,7 +244,7 @@ class TestHonestPrograms:
         assert all(case.bit_equal_to_parent for case in cases)
 
     def test_its_two_configs_are_really_two(self, matmul, matmul_parent):
-        first, second = (matmul_parent[0], matmul_parent[5])
+        first, second = (matmul_parent[0], matmul_parent[6])
         assert first.run.label != second.run.label
         assert first.outputs[0].data.tobytes() != second.outputs[0].data.tobytes()
 

@@ -5,15 +5,17 @@ All are one model, `ModelNew(channels, filters)`, and keep its weights' names an
 
 from __future__ import annotations
 
-HEAD = '''
+HEAD = """
 import torch
 import torch.nn as nn
 import triton
 import triton.language as tl
 
-'''
+"""
 
-PLANE = HEAD + '''
+PLANE = (
+    HEAD
+    + """
 @triton.jit
 def plane(src, ker, dst, batch, C, H, W, F, R, S, OH, OW, pad,
           TM: tl.constexpr, TF: tl.constexpr, TK: tl.constexpr):
@@ -58,9 +60,12 @@ class ModelNew(nn.Module):
         grid = (triton.cdiv(N * OH * OW, 16), triton.cdiv(F, 16))
         plane[grid](x, weight, out, N, C, H, W, F, R, S, OH, OW, 1, TM=16, TF=16, TK=16)
         return out
-'''
+"""
+)
 
-LINE = HEAD + '''
+LINE = (
+    HEAD
+    + """
 @triton.jit
 def line(signal_ptr, taps_ptr, out_ptr, B, CH, LEN, FIL, TAPS, OUT,
          sb, sc, tf, tc, tt,
@@ -112,9 +117,12 @@ class ModelNew(nn.Module):
 
     def forward(self, x):
         return convolve(x, self.taps)
-'''
+"""
+)
 
-SOLID = HEAD + '''
+SOLID = (
+    HEAD
+    + '''
 @triton.autotune(
     configs=[triton.Config({"BM": 16, "BN": 16, "BK": 16}, num_warps=4, num_stages=2)],
     key=["P"],
@@ -173,6 +181,7 @@ class ModelNew(nn.Module):
                     CIN * KD * KH * KW)
         return y
 '''
+)
 
 SHAPES = {"plane": (7, 6), "line": (41,), "solid": (4, 5, 6)}
 PROGRAMS = {"plane": PLANE, "line": LINE, "solid": SOLID}

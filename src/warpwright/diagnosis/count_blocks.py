@@ -12,7 +12,7 @@ import numpy as np
 
 from warpwright.diagnosis.sass_decode import Surroundings
 from warpwright.diagnosis.sass_operations import GLOBAL, WARP
-from warpwright.diagnosis.sass_run import TOO_LONG, Followed, Machine, UnknownCourseError
+from warpwright.diagnosis.sass_run import Followed, Machine, UnknownCourseError
 from warpwright.diagnosis.sass_values import Word
 from warpwright.types.counts import LaunchCounts
 from warpwright.types.machine_code import KernelBinary
@@ -20,7 +20,8 @@ from warpwright.types.machine_code import KernelBinary
 SAMPLED_LANES = 2048
 LEAST_BLOCKS = 4
 MOST_BLOCKS = 16
-MEMORY_STEPS = 400_000  # beyond it addresses are not followed through every turn of every loop
+MEMORY_STEPS = 50_000  # beyond it addresses are not worked out in every turn of every loop
+MOST_MEMORY_STEPS = 300_000
 STACK_POINTER = 0xFFFD00
 NEWER_BASE = 0x380  # from compute capability 10.0 on bank 0 is laid out anew
 UNFOLLOWED = ("UTMALDG", "UTMASTG", "UTMAREDG", "UBLKCP", "UBLKRED", "UTMACMDFLUSH")
@@ -78,8 +79,8 @@ def count_launch(binary: KernelBinary, form: LaunchForm) -> LaunchCounts:
         lacks, sectors, moved = (*course.lacks, traffic), None, None
     else:
         lacks = (*course.lacks, *(traffic.lacks - course.lacks))
-        sectors = sum(t.sectors for t in traffic.traffic.values()) if not lacks else None
-        moved = sum(t.bytes for t in traffic.traffic.values()) if not lacks else None
+        sectors = traffic.moved.sectors if not lacks else None
+        moved = traffic.moved.bytes if not lacks else None
     instructions = None if course.lacks else sum(kinds.values())
     return LaunchCounts(instructions, sectors, moved, kinds, tuple(sorted(lacks)), sampled)
 
@@ -98,10 +99,9 @@ def _traffic(machine: Machine, course: Followed) -> Followed | str:
         return Followed([])
     needed = machine.needed(memory=True)
     work = sum(runs * len(steps) for runs, steps in zip(course.runs, needed, strict=True))
-    if work > MEMORY_STEPS:
-        return TOO_LONG
+    lengths = course.lengths if work > MEMORY_STEPS else None
     try:
-        return machine.follow(needed, memory=True)
+        return machine.follow(needed, memory=True, limit=MOST_MEMORY_STEPS, lengths=lengths)
     except UnknownCourseError as unknown:
         return str(unknown)
 

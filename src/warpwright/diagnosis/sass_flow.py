@@ -83,8 +83,9 @@ def needed_steps(
     blocks: Sequence[Block],
     steps: Sequence[Step],
     wanted: Callable[[Step], bool],
-) -> tuple[tuple[int, ...], ...]:
-    """For each block the steps that those wanted depend on, and those themselves.
+) -> tuple[tuple[tuple[int, ...], ...], tuple[frozenset[str], ...]]:
+    """For each block the steps that those wanted depend on, and those themselves; and the
+    registers that these may read before they write them.
 
     Backwards through the code until nothing changes: a step is needed where a register that it
     writes may still be read by a needed one.
@@ -104,12 +105,13 @@ def needed_steps(
         if live != entering[number]:
             entering[number] = live
             waiting += before[number]
-    return tuple(
+    needed = tuple(
         _backwards(
             block, steps, frozenset().union(*(entering[j] for j in follows[number])), wanted
         )[1]
         for number, block in enumerate(blocks)
     )
+    return needed, tuple(entering)
 
 
 def _backwards(

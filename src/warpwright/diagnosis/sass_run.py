@@ -19,14 +19,15 @@ from warpwright.diagnosis.sass_flow import (
     decides_course,
     needed_steps,
     reaches_memory,
+    successors,
     target_label,
 )
 from warpwright.diagnosis.sass_operations import GLOBAL, WARP, access_bytes, decode
+from warpwright.diagnosis.sass_turns import Mask, Moved, Turns
 from warpwright.diagnosis.sass_values import Truth, both
 from warpwright.types.machine_code import MachineFunction
 
-Mask = npt.NDArray[np.bool_] | None  # None: all
-MAX_VISITS = 600_000
+MAX_STEPS = 600_000
 SECTOR_SHIFT = np.uint64(5)
 NOWHERE = np.uint64(0xFFFFFFFFFFFFFFFF)
 DATA_LOOP = "how often a loop runs that depends on data"
@@ -42,24 +43,17 @@ class UnknownCourseError(Exception):
 
 
 @dataclass(slots=True)
-class Traffic:
-    """Accesses to global memory by one instruction: weighted sums over warps."""
-
-    sectors: float = 0.0
-    bytes: float = 0.0
-
-
-@dataclass(slots=True)
 class Followed:
     """What running the code showed.
 
     `visits`: by block of code, warps that ran it, weighted; `runs`: how often it was run for some.
-    `traffic`: by instruction.
+    `moved`: what accesses to global memory come to; `lengths`: turns of innermost loops.
     """
 
     visits: list[float]
     runs: list[int] = field(default_factory=list)
-    traffic: dict[int, Traffic] = field(default_factory=dict)
+    moved: Moved = field(default_factory=Moved)
+    lengths: Mapping[int, Sequence[int]] = field(default_factory=dict)
     lacks: set[str] = field(default_factory=set)
     steps: int = 0
 
@@ -80,20 +74,34 @@ class Machine:
         self._weights = weights
         self._all = float(weights.sum())
         self._lanes = around.lanes
+        self._headers = frozenset(
+            target
+            for number, block in enumerate(self.blocks)
+            if function.instructions[block.last].name == "BRA"
+            for target in successors(function, self.blocks, number, self._places)
+            if target <= number
+        )
 
     def needed(self, memory: bool) -> tuple[tuple[int, ...], ...]:
         """The steps of each block that decide the course, and with `memory` the addresses."""
         wanted = reaches_memory if memory else decides_course
-        return needed_steps(self.function, self.blocks, self.steps, wanted)
+        return needed_steps(self.function, self.blocks, self.steps, wanted)[0]
 
     def follow(
-        self, needed: Sequence[tuple[int, ...]], memory: bool, limit: int = MAX_VISITS
+        self,
+        needed: Sequence[tuple[int, ...]],
+        memory: bool,
+        limit: int = MAX_STEPS,
+        lengths: Mapping[int, Sequence[int]] | None = None,
     ) -> Followed:
         """Run the needed steps from the entry to the exits of all lanes.
 
+        With `lengths`, of an earlier run, turns of long loops are left out where they can be.
         Raises UnknownCourseError where a loop depends on data, or is too long.
         """
         self.registers.clear()
+        turns = Turns(self._headers, self.registers, lengths, self._live(lengths))
+        again: set[int] = set()
         done = Followed([0.0] * len(self.blocks), [0] * len(self.blocks))
         waiting: dict[int, Mask] = {0: None}
         while waiting:
@@ -102,11 +110,23 @@ class Machine:
             done.steps += 1 + len(needed[number])
             if done.steps > limit:
                 raise UnknownCourseError(TOO_LONG)
+            turns.arrive(number, mask, number in again, done.moved)
+            again.discard(number)
             done.visits[number] += self._weight(mask)
             done.runs[number] += 1
             for target, lanes in self._block(number, needed[number], mask, memory, done):
                 _join(waiting, target, lanes)
+                if target <= number:
+                    again.add(target)
+        done.lengths = turns.lengths
         return done
+
+    def _live(self, lengths: object) -> dict[int, tuple[str, ...]]:
+        """Registers that each loop's first block, or what follows it, reads before writing."""
+        if lengths is None:
+            return {}
+        live = needed_steps(self.function, self.blocks, self.steps, reaches_memory)[1]
+        return {header: tuple(sorted(live[header])) for header in self._headers}
 
     def _weight(self, mask: Mask) -> float:
         if mask is None:
@@ -123,7 +143,7 @@ class Machine:
             if index == last and decides_course(step):
                 return self._jump(number, step, mask, done)
             if memory and step.instruction.name in GLOBAL:
-                self._access(index, step, mask, done)
+                self._access(step, mask, done)
             self._carry_out(step, mask)
         return [(number + 1, mask)] if number + 1 < len(self.blocks) else []
 
@@ -208,7 +228,7 @@ class Machine:
 
     # memory
 
-    def _access(self, index: int, step: Step, mask: Mask, done: Followed) -> None:
+    def _access(self, step: Step, mask: Mask, done: Followed) -> None:
         guard: Truth = True if step.guard is None else step.guard()
         if guard is False or step.address is None:
             return
@@ -223,9 +243,8 @@ class Machine:
         table = np.broadcast_to(sectors, (self._lanes,)).reshape(-1, WARP)
         table = np.sort(np.where(active, table, NOWHERE), axis=1)
         distinct = (table[:, 1:] != table[:, :-1]).sum(1) + 1 - (table[:, -1] == NOWHERE)
-        traffic = done.traffic.setdefault(index, Traffic())
-        traffic.sectors += float((distinct * self._weights).sum()) * max(1, size // 32)
-        traffic.bytes += float((active.sum(1) * self._weights).sum()) * size
+        done.moved.sectors += float((distinct * self._weights).sum()) * max(1, size // 32)
+        done.moved.bytes += float((active.sum(1) * self._weights).sum()) * size
 
 
 _NONE = np.zeros(0, bool)  # stands for "no lane"

@@ -18,6 +18,7 @@ _LINE = re.compile(
     r"^\s+/\*(?P<address>[0-9a-f]{4,})\*/\s+(?:\{\s*)?(?:@(?P<guard>!?U?P(?:\d+|T))\s+)?"
     r"(?P<name>[A-Z][\w.]*)\s*(?P<rest>[^;]*?)\s*;"
 )
+_ADDRESS = re.compile(r"^\s+/\*[0-9a-f]{4,}\*/")
 _REGISTER = re.compile(
     r"(?P<sign>[-~!|]*)(?P<kind>UR|R|UP|P)(?P<index>\d+|Z|T)(?P<rest>[.\w]*)\|?(?P<tail>[.\w]*)"
 )
@@ -30,7 +31,10 @@ _HALF_FLOAT = re.compile(r"-?\d*\.?\d+(?:e[-+]?\d+)?")
 
 
 def read_machine_code(text: str) -> MachineFunction | None:
-    """The first function of a disassembly (a cubin of Triton's has one); None without any."""
+    """The first function of a disassembly (a cubin of Triton's has one).
+
+    None where there is none, or where an instruction in it cannot be read.
+    """
     name: str | None = None
     labels: dict[str, int] = {}
     waiting: list[str] = []
@@ -48,6 +52,8 @@ def read_machine_code(text: str) -> MachineFunction | None:
             waiting.append(label["label"])
             continue
         instruction = read_instruction(line)
+        if instruction is None and name is not None and _ADDRESS.match(line):
+            return None  # a count that leaves an instruction out is none
         if instruction is None or name is None:
             continue
         labels.update(dict.fromkeys(waiting, instruction.address))

@@ -26,9 +26,9 @@ class UnrunBranch:
     open: bool
 
     def __str__(self) -> str:
-        told = (
-            "accuracy is not verified there" if self.open else "no sizes that were tried lead to it"
-        )
+        told = "accuracy is not verified there"
+        if not self.open:
+            told = "no sizes that were tried lead to it"
         return f"line {self.line}: {self.what} ran in no check; {told}"
 
 

@@ -13,12 +13,14 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from warpwright.gate.context import KernelPair, RuleContext
-from warpwright.gate.reading import host_nodes, program_of
+from warpwright.gate.reading import host_digest, host_nodes, program_of
 from warpwright.syntax import syntax_tree
 from warpwright.types.config import Config, MetaValue
 from warpwright.types.program import Kernel, LaunchSite, ProgramView
 
 LAUNCH_OPTIONS = ("num_warps", "num_stages", "num_ctas", "maxnreg")
+UNREAD = "unread_"
+"""Starts the text of a value that comes from a mapping or tuple which reading does not follow."""
 _TILE = re.compile(r"(BLOCK|TILE|GROUP_(SIZE_)?[MNK]$)", re.IGNORECASE)
 
 
@@ -277,6 +279,7 @@ def _launch_values(
             break  # positions after an unpacked argument are unknown
         texts[parameter.name] = text
     texts.update(site.keywords)
+    texts = {**_maybe_passed(view, kernel, site), **texts}
     constants = local_constants(view, site.function)
     values: dict[str, MetaValue | ast.expr] = {}
     for name, text in texts.items():
@@ -287,6 +290,19 @@ def _launch_values(
                 value = found
         values[name] = value
     return values
+
+
+def _maybe_passed(view: ProgramView, kernel: Kernel, site: LaunchSite) -> dict[str, str]:
+    """What `*args` and `**options` that cannot be read may pass, as text over them.
+
+    The texts of two programs are equal only where all of their host code is.
+    """
+    is_mapping = "**" in site.keywords
+    if not is_mapping and not any(text.startswith("*") for text in site.arguments):
+        return {}
+    names = [parameter.name for parameter in kernel.parameters if parameter.is_constexpr]
+    names += LAUNCH_OPTIONS[:3] if is_mapping else ()
+    return {name: f"{UNREAD}{host_digest(view.source)}[{name!r}]" for name in names}
 
 
 def local_constants(view: ProgramView, function: str) -> dict[str, MetaValue | ast.expr]:

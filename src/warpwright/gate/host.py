@@ -129,7 +129,10 @@ def assignments(function: FunctionNode) -> dict[str, list[ast.expr]]:
 
 
 def call_arguments(function: FunctionNode) -> set[str]:
-    """Names that are handed to some call, or that a method is called on, or stored into."""
+    """Names that are handed to some call, or that a method is called on, or stored into.
+
+    What stands in a tuple or mapping that is handed on (`kernel[grid](*args)`) is too.
+    """
     found: set[str] = set()
     for node in own_nodes(function):
         if isinstance(node, ast.Call):
@@ -143,4 +146,12 @@ def call_arguments(function: FunctionNode) -> set[str]:
             for target in targets:
                 if isinstance(target, ast.Subscript) or isinstance(node, ast.AugAssign):
                     found |= {i.id for i in ast.walk(target) if isinstance(i, ast.Name)}
+    values = assignments(function)
+    todo = list(found)
+    while todo:
+        for value in values.get(todo.pop(), ()):
+            if isinstance(value, (ast.Tuple, ast.List, ast.Dict)):
+                inside = {i.id for i in ast.walk(value) if isinstance(i, ast.Name)} - found
+                found |= inside
+                todo += inside
     return found

@@ -6,6 +6,7 @@ import ast
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import lru_cache
+from hashlib import sha256
 
 from warpwright.errors import InputError
 from warpwright.source.program import ParsedProgram, parse_program
@@ -34,6 +35,23 @@ def program_of(source: str) -> ParsedProgram | None:
         return parse_program(source)
     except (InputError, RecursionError):
         return None
+
+
+@lru_cache(maxsize=64)
+def host_digest(source: str) -> str:
+    """A short text that is equal where the host code is, whatever kernels and imports are."""
+    program = program_of(source)
+    statements = [] if program is None else program.tree.body
+    host = [
+        ast.unparse(statement)
+        for statement in statements
+        if program is None
+        or (
+            not (program.is_kernel(statement) or program.makes_kernel(statement))
+            and not isinstance(statement, (ast.Import, ast.ImportFrom))
+        )
+    ]
+    return sha256("\n".join(host).encode()).hexdigest()[:8]
 
 
 def parse(source: str) -> ast.Module | None:

@@ -133,7 +133,8 @@ def _row(
     }
     if not isinstance(view.result, Compiled):
         reason = view.result.reason.splitlines()[0] if view.result.reason else "no reason given"
-        return Row(cells, place, f"does not compile: {_cut(reason, 60)}", repeats)
+        told = "does not compile" if view.result.refused else "not verified, not compiled here"
+        return Row(cells, place, f"{told}: {_cut(reason, 60)}", repeats)
     used = view.result.resources
     if config.counts is not None and first:
         cells["instr."] = _amount(config.counts.instructions)

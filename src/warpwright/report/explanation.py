@@ -7,7 +7,13 @@ from collections.abc import Iterable
 
 from warpwright.report.cause_text import details, headline
 from warpwright.report.gpu_text import gpu_notes
-from warpwright.report.roofline_text import PROBLEM, floor_lines, flops, size, time_text
+from warpwright.report.roofline_text import (
+    PROBLEM,
+    floor_claim,
+    floor_lines,
+    flops,
+    size,
+)
 from warpwright.report.trial_text import gain_text, trial_section
 from warpwright.types.answer import Answer, ConfigChoice, ConfigPlan, Decision
 from warpwright.types.compiled import Compiled
@@ -56,15 +62,15 @@ def _program_section(study: Study) -> str:
     lines = []
     if study.cost is not None:
         lines.append(
-            f"- One forward pass at full size is {flops(study.cost.flops)} and moves at least "
+            f"- One forward pass at full size is {flops(study.cost.flops)} and has "
             f"{size(study.cost.read_bytes)} in and {size(study.cost.written_bytes)} out (counted "
             "on the problem's own Model)."
         )
     if study.floor_us is not None:
-        bound = f", bound by {study.floor_bound}" if study.floor_bound else ""
+        lines.append(f"- {floor_claim(study.floor_us, study.floor_bound)}")
+    if study.floor_withdrawn is not None:
         lines.append(
-            f"- No program can be faster than {time_text(study.floor_us)} on this card by its "
-            f"sheet{bound} (predicted from the sheet's rates)."
+            f"- No floor is claimed for the rest of the counted work: {study.floor_withdrawn}."
         )
     lines += [
         f"- `{line.subject}` as it is launched: {line.work}; {line.floor} (predicted)."
@@ -117,7 +123,7 @@ def _config_row(study: ConfigStudy, index: int) -> str:
         label += f" ({view.result.specialization})"
     head = f"| {label} | {mark.get(study.activity, 'no')} | {grid} "
     if not isinstance(view.result, Compiled):
-        return f"{head}| does not compile: {view.result.reason} | | | | |"
+        return f"{head}| {view.result.told} | | | | |"
     resources = view.result.resources
     if view.unlaunchable:
         occupancy = f"never launches: {view.unlaunchable[0]}"

@@ -24,8 +24,8 @@ INSTEAD_OF_A_GPU = (
     "torch/accelerator/",
 )
 INSTEAD_OF_A_GPU_MODULES = (
-    "warpwright", "triton.runtime", "triton.backends", "torch.cuda", "torch.accelerator",
-    "torch._C",
+    "warpwright", "triton.runtime.interpreter", "triton.runtime.driver", "triton.backends",
+    "torch.cuda", "torch.accelerator", "torch._C",
 )  # fmt: skip
 NO_GPU_WORDS = (
     "'meta' backend", "meta tensor", "not compiled with CUDA", "NVIDIA driver", "active drivers",
@@ -59,10 +59,19 @@ def _chain(error: BaseException) -> Iterator[BaseException]:
         current = current.__cause__ or current.__context__
 
 
-def _is_of_a_tool(error: BaseException, job_dir: Path) -> bool:
+def names_a_tool(error: BaseException) -> bool:
+    """Whether an error, or one that led to it, says by itself that a tool of ours is behind it."""
+    return any(_names_a_tool(each) for each in _chain(error))
+
+
+def _names_a_tool(error: BaseException) -> bool:
     if type(error).__name__ in OURS_BY_NAME or any(w in str(error) for w in NO_GPU_WORDS):
         return True
-    if isinstance(error, AttributeError) and _stands_in(getattr(error, "obj", None)):
+    return isinstance(error, AttributeError) and _stands_in(getattr(error, "obj", None))
+
+
+def _is_of_a_tool(error: BaseException, job_dir: Path) -> bool:
+    if _names_a_tool(error):
         return True
     if isinstance(error, SyntaxError):
         return Path(error.filename or "").parent != job_dir

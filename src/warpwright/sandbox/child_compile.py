@@ -24,7 +24,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from warpwright.sandbox import assembly, child_guard
+from warpwright.sandbox import assembly, child_blame, child_guard
 
 if TYPE_CHECKING:
     from warpwright.sandbox import child_triton
@@ -113,7 +113,8 @@ def compile_item(
         sys.stderr.flush()
         words = child_triton.explain(error, payload["program"])
         said = compiler_says(_tail(sys.stderr.fileno()))
-        return _failed("error", f"{words}\n{said}" if said and said not in words else words)
+        kind = "tool" if child_blame.names_a_tool(error) else "error"
+        return _failed(kind, f"{words}\n{said}" if said and said not in words else words)
 
 
 def describe(

@@ -82,7 +82,7 @@ def load_observed(source: str, name: str, job_dir: Path, coverage: Coverage) -> 
     sys.modules[name] = module
     module.__dict__.update(coverage.names())
     tree = ast.parse(source)
-    code = compile(observed(tree), str(path), "exec", dont_inherit=True)  # type: ignore[arg-type]
+    code = compile(observed(tree), str(path), "exec", dont_inherit=True)
     with child_guard.foreign_code():
         exec(code, module.__dict__)
     return module

@@ -191,8 +191,8 @@ class _KernelTransformer(interpreter.ASTTransformer):  # type: ignore[misc]
 def _transform_observed(self: Any, src: str) -> ast.AST:
     """As Triton's own, with the kernel's branches observed under their lines in the file."""
     tree = ast.increment_lineno(ast.parse(src), self.def_file_lineno - 1)
-    tree = self.ast_transformer.visit(observed(tree))
-    return ast.fix_missing_locations(tree)
+    changed: ast.AST = self.ast_transformer.visit(observed(tree))
+    return ast.fix_missing_locations(changed)
 
 
 interpreter._warpwright_range = _kernel_range  # the rewriter hands its globals to kernels

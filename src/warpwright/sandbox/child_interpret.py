@@ -40,7 +40,8 @@ class DeadlineError(BaseException):
 
 def perform(payload: dict[str, Any], job_dir: Path) -> dict[str, Any]:
     """Payload: `source`, `init`, `seed`, `cases`, `states`, `runs`, `deadline_s`, `budget_s`,
-    `facts`, `compute_capability`, `evaluation_mode`, `spoil_undefined`. Result: `runs`, one outcome each, in order."""
+    `facts`, `compute_capability`, `evaluation_mode`, `spoil_undefined`. Result: `runs`, one
+    outcome each, in order, and `ways`, which the branches took at import."""
     if not triton.knobs.runtime.interpret:
         raise RuntimeError("Triton is not in interpreter mode")
     torch.set_num_threads(1)

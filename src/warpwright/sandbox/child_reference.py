@@ -24,6 +24,7 @@ from warpwright.sandbox import (
 from warpwright.sandbox.child_construct import constructed
 from warpwright.sandbox.child_device import WithoutCuda
 from warpwright.sandbox.child_policy import EagerGpuPolicy
+from warpwright.sandbox.child_target import problem_on_target
 from warpwright.sandbox.child_trace_problem import constructor_arguments
 
 OWN = "problem"
@@ -37,12 +38,12 @@ State = dict[str, torch.Tensor]
 
 def perform(payload: dict[str, Any], job_dir: Path) -> dict[str, Any]:
     """Payload: `problem` (source or None), `inputs` (shape, dtype), `init` (text of
-    (args, kwargs), or None), `distributions`, `evaluation_mode`, `seed`."""
+    (args, kwargs), or None), `distributions`, `evaluation_mode`, `seed`, `facts` of the GPU."""
     torch.set_num_threads(1)
     out = job_dir / "out"
     if payload["problem"] is None:
         return _without_problem(payload, out)
-    with WithoutCuda():
+    with problem_on_target(payload["facts"]), WithoutCuda():
         return _Reference(payload, job_dir).make()
 
 

@@ -18,10 +18,12 @@ from warpwright.sandbox.child_trace_torch import StandIns, hardware, stand_in_cu
 from warpwright.sandbox.shrink_search import Item, Sizes
 from warpwright.sandbox.sizes_search import (
     LEAST_TILE,
+    MOST_TILES,
     Look,
     SetLimits,
     SetSearch,
     constants_of,
+    counts_of,
     relation,
     values_to_try,
 )
@@ -31,6 +33,7 @@ from warpwright.source.ranges import Reading, read_ranges
 LARGEST_TILE = 8192
 TILES = 6  # of which sizes are derived, smallest first
 CONSTANTS = 12
+OTHERS = 6  # configs beside the usual one that are looked at, spread over the list
 
 Meta = tuple[str, tuple[tuple[str, Any], ...]]
 """A kernel and the meta-parameters of one of its configs."""
@@ -49,6 +52,7 @@ class Seen:
     undecided: set[Outcome] = field(default_factory=set)
     more: set[Item] = field(default_factory=set)
     tiles: set[int] = field(default_factory=set)
+    counts: set[int] = field(default_factory=set)
     steps: int = 0
     elements: int = 0
 
@@ -96,7 +100,10 @@ class Observed:
         variants = launch["configs"]
         metas = [tuple(sorted(variant["meta"].items())) for variant in variants]
         first = metas.index(usual) if usual in metas else 0
+        every = -(-len(variants) // OTHERS)
         for index, variant in enumerate(variants):
+            if index != first and index % every:
+                continue
             values = _values(launch, variant)
             reading = self._read(kernel, values, variant["grid"])
             if index == first:
@@ -125,9 +132,11 @@ class Observed:
         if blocks > self._processors:
             seen.more.add(("waves", kernel))
         numbers = {n: v for n, v in values.items() if type(v) is int and v > 1}
+        constants = _constant_names(variant, kernel, self)
         tiles = {n: v for n, v in numbers.items() if LEAST_TILE <= v <= LARGEST_TILE
-                 and v & (v - 1) == 0 and n in _constant_names(variant, kernel, self)}  # fmt: skip
+                 and v & (v - 1) == 0 and n in constants}  # fmt: skip
         seen.tiles |= set(tiles.values())
+        seen.counts |= {v for n, v in numbers.items() if v <= MOST_TILES and n in variant["meta"]}
         for name, size in numbers.items():
             seen.more |= {
                 ("relation", kernel, name, tile, relation(size, value))
@@ -176,6 +185,7 @@ def perform(payload: Mapping[str, Any], job_dir: Path) -> dict[str, Any]:
         if hasattr(facts, "multi_processor_count"):
             facts.multi_processor_count = payload["few"]
         few = _Pair(payload, problem, recorder, job_dir)
+        few.note_full()
         few.take_notes_of(pair)
         return few.search(base, covered, variables)
 
@@ -187,12 +197,13 @@ class _Pair:
         self, payload: Mapping[str, Any], problem: LoadedProblem, recorder: Recorder, job_dir: Path
     ) -> None:
         self.payload = payload
-        self.ends = time.monotonic() + payload["search_s"]
+        self.ends = time.process_time() + payload["search_s"]
         self.problem = problem
         self.candidate = Observed(payload["source"], "program", problem, recorder, payload, job_dir)
         self.parent = self.candidate
         if payload["parent"] is not None:
             self.parent = Observed(payload["parent"], "parent", problem, recorder, payload, job_dir)
+            self.candidate.trial.compares = False  # the parent is held to the reference
         self.with_init = True
         self.reached: set[Outcome] = set()
         self.at_full: set[Outcome] = set()
@@ -202,18 +213,19 @@ class _Pair:
     def take_notes_of(self, other: _Pair) -> None:
         self.with_init = other.with_init
         self.reached |= other.reached
-        self.at_full |= other.at_full
+        self.at_full = other.at_full
         self.undecided |= other.undecided
-        self.candidate.trial._parameter_sizes = other.candidate.trial._parameter_sizes
 
     def note_full(self) -> None:
+        """What the problem's own sizes lead to; the trials learn from it which sizes are fixed."""
+        if self.parent is not self.candidate:
+            self.parent.look({}, False)
         seen = self.candidate.look({}, False)
         if seen is not None:
             self.at_full = {*seen.ways, *seen.others}
-            self.tiles = set(seen.tiles)
 
     def variables(self) -> list[int]:
-        trial = self.candidate.trial
+        trial = self.parent.trial
         return sorted({*trial.input_sizes(), *trial.init_sizes()})
 
     def base_items(self, base: Sizes) -> frozenset[Item]:
@@ -249,19 +261,21 @@ class _Pair:
         look = self.look(base)
         tiles = set() if look is None else self._last[tuple(sorted(base.items()))][1].tiles
         full = self.candidate.look({}, False)
-        tiles |= set() if full is None else full.tiles
+        if full is not None:
+            tiles |= full.tiles
         constants = constants_of(self.candidate.tree) | constants_of(self.parent.tree)
         ranked = sorted(constants - tiles)[:CONSTANTS]
+        counts = counts_of(self.candidate.tree) | (set() if full is None else full.counts)
         values = {
-            size: values_to_try(size, base.get(size, size), sorted(tiles)[:TILES], ranked)
+            size: values_to_try(size, base.get(size, size), sorted(tiles)[:TILES], ranked, counts)
             for size in variables
         }
         search = SetSearch(
             self.look,
             values,
-            self.candidate.trial.fixed_sizes(variables),
+            self.parent.trial.fixed_sizes(variables),
             SetLimits(**self.payload["limits"]),
-            lambda: time.monotonic() > self.ends,
+            lambda: time.process_time() > self.ends,
         )
         done = set(covered)
         sets = []

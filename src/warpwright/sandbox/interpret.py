@@ -175,7 +175,6 @@ def _encode_pins(pins: Mapping[str, Config]) -> dict[str, dict[str, Any]]:
             "meta": config.meta_dict,
             "num_warps": config.num_warps,
             "num_stages": config.num_stages,
-            "place": config.place,
         }
         for kernel, config in pins.items()
     }
@@ -224,8 +223,9 @@ def _decode_all(
     entries = value.get("runs")
     if not isinstance(entries, list) or len(entries) != len(runs):
         raise SandboxError("the interpreting child's result does not list its runs")
+    at_import = value.get("ways", ())
     return tuple(
-        _decode(run, entry, directory, source, value.get("ways", ()))
+        _decode(run, entry, directory, source, at_import)
         for run, entry in zip(runs, entries, strict=True)
     )
 

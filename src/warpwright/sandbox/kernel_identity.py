@@ -11,11 +11,10 @@ import ast
 import copy
 from collections.abc import Iterable, Iterator
 
+from warpwright.source.kernel_forms import KernelNode
+from warpwright.source.program import Place, parse_program, place_of
 from warpwright.syntax import syntax_tree
 
-# Decorators that choose among configs and values; what they chose reaches the compiler as the
-# config and the specialisation, which are keys of their own.
-CHOOSING_DECORATORS = frozenset({"autotune", "heuristics"})
 _SCOPES = (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef, ast.Lambda)
 
 
@@ -23,62 +22,58 @@ def kernel_code(program: str, kernel: str) -> str:
     """The normalised code that `kernel` depends on, as text to hash.
 
     It holds the kernel's function without its autotune and heuristics decorators, every
-    module-level statement that binds a name it can reach (helpers, constants, imports), and
-    those that act on something other than a name. Comments, layout and docstrings are left
+    module-level statement that binds a name it can reach (helpers, constants, imports) or makes
+    the kernel in a call, and those that act on something other than a name. Comments, layout and docstrings are left
     out. A kernel that is not defined at module level depends on the whole program.
 
-    Raises SyntaxError (or ValueError, for null bytes) when the program does not parse.
+    Raises SyntaxError (or ValueError, for null bytes) when the program does not parse, and
+    `InputError` where it is too long or too deep to read.
     """
     module = syntax_tree(program)
     statements = module.body
+    kernels = parse_program(program).kernels
     bound = [frozenset(_bound_names(statement)) for statement in statements]
     roots = [i for i, statement in enumerate(statements) if _defines(statement, kernel)]
     if not roots:
         return "\n".join(_dump(statement) for statement in statements)
-    aliases = _choosing_names(statements)
+    choosing = _choosing(kernels)
+    makers = [one.lineno for k in kernels if k.node.name == kernel for one in k.makers]
     reached = set(roots) | {i for i, statement in enumerate(statements) if _acts(statement)}
+    reached |= {i for i, s in enumerate(statements) if any(_holds(s, line) for line in makers)}
     pending = list(reached)
     while pending:
-        names = frozenset(_loaded_names(_without_choices(statements[pending.pop()], aliases)))
+        names = frozenset(_loaded_names(_without_choices(statements[pending.pop()], choosing)))
         for i, names_bound in enumerate(bound):
             if i not in reached and names & names_bound:
                 reached.add(i)
                 pending.append(i)
-    return "\n".join(_dump(_without_choices(statements[i], aliases)) for i in sorted(reached))
+    return "\n".join(_dump(_without_choices(statements[i], choosing)) for i in sorted(reached))
 
 
 def _defines(statement: ast.stmt, name: str) -> bool:
     return isinstance(statement, ast.FunctionDef) and statement.name == name
 
 
-def _choosing_names(statements: Iterable[ast.stmt]) -> frozenset[str]:
-    """`autotune`, `heuristics` and the names they were imported as."""
-    names = set(CHOOSING_DECORATORS)
-    for statement in statements:
-        if isinstance(statement, ast.ImportFrom) and (statement.module or "").startswith("triton"):
-            names |= {
-                alias.asname
-                for alias in statement.names
-                if alias.name in CHOOSING_DECORATORS and alias.asname
-            }
-    return frozenset(names)
+def _holds(statement: ast.stmt, line: int) -> bool:
+    is_plain = not isinstance(statement, _SCOPES)
+    return is_plain and statement.lineno <= line <= (statement.end_lineno or statement.lineno)
 
 
-def _without_choices(statement: ast.stmt, choosing: frozenset[str]) -> ast.stmt:
+def _choosing(kernels: Iterable[KernelNode]) -> frozenset[Place]:
+    """Where tuners and heuristics stand: what they choose among configs and values reaches the
+    compiler as the config and the specialisation, which are keys of their own."""
+    calls = (call for kernel in kernels for call in (*kernel.tuners, *kernel.heuristics))
+    return frozenset(place_of(call) for call in calls)
+
+
+def _without_choices(statement: ast.stmt, choosing: frozenset[Place]) -> ast.stmt:
     if not isinstance(statement, ast.FunctionDef):
         return statement
     plain = copy.copy(statement)
     plain.decorator_list = [
-        node for node in statement.decorator_list if _last_name(node) not in choosing
+        node for node in statement.decorator_list if place_of(node) not in choosing
     ]
     return plain
-
-
-def _last_name(decorator: ast.expr) -> str | None:
-    node = decorator.func if isinstance(decorator, ast.Call) else decorator
-    if isinstance(node, ast.Attribute):
-        return node.attr
-    return node.id if isinstance(node, ast.Name) else None
 
 
 def _own_nodes(statement: ast.stmt) -> Iterator[ast.AST]:

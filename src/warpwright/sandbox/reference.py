@@ -10,6 +10,8 @@ from typing import Any
 from warpwright.sandbox.arrays import Array, read_array
 from warpwright.sandbox.cache import ResultCache, run_cached
 from warpwright.sandbox.run import Job
+from warpwright.sandbox.trace import device_facts
+from warpwright.types.gpu import GpuSheet
 from warpwright.types.sandbox import JobLimits
 from warpwright.types.shapes import Problem, TensorSpec
 
@@ -73,6 +75,7 @@ def make_reference(
     seed: int,
     init: tuple[Sequence[Any], Mapping[str, Any]] | None = None,
     evaluation_mode: bool = False,
+    gpu: GpuSheet | None = None,
     distributions: Sequence[str] = DISTRIBUTIONS,
     cache: ResultCache | None = None,
     limits: JobLimits = LIMITS,
@@ -80,8 +83,9 @@ def make_reference(
     """Compute the reference of `problem` on inputs of `shapes` (one per input tensor, in order).
 
     `init` replaces the problem's constructor arguments where the shapes ask for it;
-    `evaluation_mode` computes it as after `eval()`. Files go to `directory`. A problem without a
-    source has inputs only: its cases have no outputs.
+    `evaluation_mode` computes it as after `eval()`; `gpu` answers a problem that asks for the
+    card. Files go to `directory`. A problem without a source has inputs only: its cases have no
+    outputs.
     """
     if not shapes:
         return Unavailable("no input shapes")
@@ -95,6 +99,7 @@ def make_reference(
         "distributions": list(distributions),
         "evaluation_mode": evaluation_mode,
         "seed": seed,
+        "facts": device_facts(gpu),
     }
     result = run_cached(Job("reference", payload, limits, keep_output=directory), cache)
     if result.value is None:

@@ -21,7 +21,8 @@ from warpwright.types.sandbox import JobLimits
 from warpwright.types.shapes import Problem, TensorSpec
 from warpwright.types.trace import Trace
 
-SEARCH_S = 6.0
+SEARCH_S = 4.0  # of processor time
+WALL_FACTOR = 6.0  # by which the clock may run ahead on a busy machine
 FEW = 3
 """Multiprocessors of the card that further sets run on, so that few blocks are more than it has."""
 
@@ -83,7 +84,7 @@ def plan_further_sets(
         "search_s": SEARCH_S,
         "limits": asdict(limits or SetLimits()),
     }
-    job = Job("sizes", payload, JobLimits(deadline_s=START_UP_S + 3 * SEARCH_S))
+    job = Job("sizes", payload, JobLimits(deadline_s=START_UP_S + WALL_FACTOR * SEARCH_S))
     result = run_cached(job, cache)
     if result.value is None:
         return FurtherSets(failed=result.reason or str(result.outcome))

@@ -9,13 +9,15 @@ from __future__ import annotations
 
 import ast
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from warpwright.sandbox.shrink_search import Item, Sizes
+from warpwright.source.branch_sites import site_of
 
-SMALL = (3, 5, 7, 12, 17, 33, 67)
+SMALL = (2, 3, 5, 7, 12, 17, 33, 67)
 LEAST_TILE = 8  # below that every odd size is beyond a tile
 LARGEST = 1 << 17
+MOST_TILES = 64
 WORTH = {"way": 20.0, "compare": 6.0, "trips": 6.0, "grid": 6.0, "waves": 10.0, "relation": 1.0}
 STEP_COST = 0.02  # of a step in the interpreter, in the unit of `WORTH`
 LEAST_WORTH = 3.0  # for which a set is run
@@ -36,7 +38,8 @@ class Look:
 
 @dataclass(frozen=True, slots=True)
 class SetLimits:
-    """What one set may cost, and how many there are."""
+    """What one set may cost, and how many there are. One that costs no more than the first set
+    is affordable in any case."""
 
     sets: int = 4
     steps: int = 1200
@@ -57,6 +60,9 @@ class SetSearch:
     def run(self, base: Sizes, covered: frozenset[Item]) -> list[tuple[Sizes, Look]]:
         """Sets beside `base`, which does what `covered` says."""
         chosen: list[tuple[Sizes, Look]] = []
+        first = self.look(base)
+        if first is not None:
+            self.limits = replace(self.limits, steps=max(self.limits.steps, first.steps))
         while len(chosen) < self.limits.sets and not self.out_of_time():
             found = self._climb(base, covered)
             if found is None or worth(found[1].items - covered) < LEAST_WORTH:
@@ -94,12 +100,17 @@ def worth(items: Iterable[Item]) -> float:
 
 
 def values_to_try(
-    full: int, base: int, tiles: Iterable[int], constants: Iterable[int]
+    full: int, base: int, tiles: Iterable[int], constants: Iterable[int], counts: Iterable[int]
 ) -> list[int]:
-    """Sizes below, at and above each tile and constant, several tiles, and some small ones."""
+    """Sizes below, at and above each tile and constant, several tiles, and some small ones.
+
+    `counts`: numbers of tiles that the program compares with (a group of blocks).
+    """
+    counts = tuple(counts)
     found = {base, *(size for size in SMALL if size < full)}
     for tile in tiles:
         found |= {tile - 1, tile, tile + 1, 2 * tile, 3 * tile, 2 * tile + tile // 2 + 1}
+        found |= {count * tile + 1 for count in counts}
     for constant in constants:
         found |= {constant - 1, constant, constant + 1, constant + 37, 2 * constant}
     return sorted(size for size in found if 2 <= size <= LARGEST)
@@ -112,6 +123,19 @@ def relation(size: int, tile: int) -> str:
     if size % tile == 0:
         return "multiple"
     return "above" if size < 2 * tile else "several"
+
+
+def counts_of(tree: ast.Module) -> set[int]:
+    """Small whole numbers that a program tests against, or takes the least or largest of."""
+    sites = (node for node in ast.walk(tree) if site_of(node) is not None)
+    tested = (getattr(node, "test", node) for node in sites if not isinstance(node, ast.For))
+    numbers = {
+        node.value
+        for test in tested
+        for node in ast.walk(test)
+        if isinstance(node, ast.Constant) and type(node.value) is int
+    }
+    return {number for number in numbers if 2 <= number <= MOST_TILES}
 
 
 def constants_of(tree: ast.Module) -> set[int]:

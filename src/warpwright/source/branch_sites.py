@@ -11,6 +11,7 @@ from __future__ import annotations
 import ast
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import cache
 from typing import Any
 
 TEST = "_warpwright_test"
@@ -65,6 +66,7 @@ def _sites(node: ast.AST, function: str | None) -> Iterator[Site]:
         yield from _sites(child, getattr(child, "name", function) if named else function)
 
 
+@cache
 def site_of(node: ast.AST, function: str | None = None) -> Site | None:
     """The site that a node is, or None."""
     if isinstance(node, ast.If):
@@ -102,12 +104,11 @@ def _only_raises(body: list[ast.stmt]) -> bool:
     )
 
 
-def observed(tree: ast.AST) -> ast.AST:
+def observed(tree: ast.Module) -> ast.Module:
     """The tree, changed in place, with `TEST(site, value)` around each test and
     `CHOICE(site, function, first, second)` instead of each choice."""
-    changed = _Observer().visit(tree)
-    ast.fix_missing_locations(changed)
-    return changed  # type: ignore[no-any-return]
+    _Observer().visit(tree)
+    return ast.fix_missing_locations(tree)
 
 
 class _Observer(ast.NodeTransformer):
@@ -147,5 +148,6 @@ class _Observer(ast.NodeTransformer):
 
 
 def _call(name: str, site: Site, arguments: list[ast.expr]) -> ast.Call:
-    key = ast.Constant((site.line, site.kind, site.text))
+    parts = [ast.Constant(part) for part in (site.line, site.kind, site.text)]
+    key = ast.Tuple(list(parts), ast.Load())
     return ast.Call(ast.Name(name, ast.Load()), [key, *arguments], [])

@@ -34,14 +34,13 @@ class LaunchForm:
     def bound(self) -> tuple[dict[str, ast.expr], dict[str, ast.expr]]:
         """(arguments by parameter, launch options by name)."""
         names = [parameter.name for parameter in self.kernel.parameters]
-        call = self.node.call
         arguments: dict[str, ast.expr] = {}
-        for index, argument in enumerate(call.args):
+        for index, argument in enumerate(self.node.arguments):
             starred = isinstance(argument, ast.Starred)
             name = names[index] if index < len(names) and not starred else f"*{index}"
             arguments[name] = argument
         options: dict[str, ast.expr] = {}
-        for keyword in call.keywords:
+        for keyword in self.node.keywords:
             name = keyword.arg or "**"
             if name == "grid" and name not in names:
                 continue

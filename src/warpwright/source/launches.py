@@ -9,6 +9,7 @@ from warpwright.source.evaluate import outside_functions
 from warpwright.source.kernel_forms import sole_return
 from warpwright.source.parsing import text_of
 from warpwright.source.program import HostFunction, ParsedProgram
+from warpwright.source.splats import Splats
 from warpwright.types.program import LaunchSite
 
 MODULE = "<module>"
@@ -16,13 +17,18 @@ MODULE = "<module>"
 
 @dataclass(frozen=True, slots=True)
 class LaunchNode:
-    """A launch as found in the tree; `definitions` are the nodes that define its grid."""
+    """A launch as found in the tree; `definitions` are the nodes that define its grid.
+
+    `arguments` and `keywords` are the call's, with `*` and `**` written out where they can be.
+    """
 
     kernel: str
     function: HostFunction | None
     call: ast.Call
     grid: ast.expr | None
     definitions: tuple[ast.stmt, ...]  # the statements, where the grid is a local name
+    arguments: tuple[ast.expr, ...] = ()
+    keywords: tuple[ast.keyword, ...] = ()
 
 
 def find_launches(program: ParsedProgram) -> tuple[LaunchNode, ...]:
@@ -56,8 +62,8 @@ def _site(launch: LaunchNode) -> LaunchSite:
         line=call.lineno,
         grid=" or ".join(dict.fromkeys(texts)),
         grid_rank=ranks.pop() if len(ranks) == 1 else None,
-        arguments=tuple(text_of(argument) for argument in call.args),
-        keywords={k.arg or "**": text_of(k.value) for k in call.keywords if k.arg != "grid"},
+        arguments=tuple(text_of(argument) for argument in launch.arguments),
+        keywords={k.arg or "**": text_of(k.value) for k in launch.keywords if k.arg != "grid"},
     )
 
 
@@ -116,14 +122,18 @@ def _launches_of(
         definitions = local.definitions(grid.id, call.lineno)
         if not definitions:
             definitions = module.definitions(grid.id, None)
-    return [LaunchNode(kernel, function, call, grid, definitions) for kernel in kernels]
+    if not kernels:
+        return []
+    splats = Splats(local.program, function)
+    passed = splats.arguments(call), splats.keywords(call)
+    return [LaunchNode(k, function, call, grid, definitions, *passed) for k in kernels]
 
 
 class _Bindings:
     """What names mean in one host function (and the functions around it)."""
 
     def __init__(self, program: ParsedProgram, function: HostFunction | None) -> None:
-        self._program = program
+        self.program = self._program = program
         self._kernel_names = frozenset(program.kernel_names)
         nodes = [] if function is None else [*function.outer, function.node]
         self._bodies = [node.body for node in reversed(nodes)] or [program.tree.body]

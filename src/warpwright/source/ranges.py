@@ -10,6 +10,7 @@ from __future__ import annotations
 import ast
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cache
 
 from warpwright.source.branch_sites import Outcome, Site, site_of
 
@@ -207,9 +208,8 @@ class _Follower:
     def _forget_assigned(self, body: Sequence[ast.stmt]) -> None:
         """What a loop changes may have any value in its next step."""
         for statement in body:
-            for inner in ast.walk(statement):
-                if isinstance(inner, ast.Name) and isinstance(inner.ctx, ast.Store):
-                    self._known[inner.id] = None
+            for name in _assigned(statement):
+                self._known[name] = None
 
     def _iterated(self, node: ast.expr) -> tuple[Value, int | None]:
         """Range of a loop's index, and the most trips of any block."""
@@ -287,7 +287,7 @@ class _Follower:
         ]
         result = _all_of(parts)
         for way in _ways(result):
-            self._reading.comparisons.add((node.lineno, "compare", ast.unparse(node), way))
+            self._reading.comparisons.add((node.lineno, "compare", _text(node), way))
         return result
 
     def _call(self, node: ast.Call) -> Value:
@@ -343,6 +343,20 @@ class _Follower:
         )
         inner.block(function.body, 1)
         return inner._returned[0] if len(inner._returned) == 1 else None
+
+
+@cache
+def _assigned(statement: ast.stmt) -> frozenset[str]:
+    return frozenset(
+        node.id
+        for node in ast.walk(statement)
+        if isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store)
+    )
+
+
+@cache
+def _text(node: ast.expr) -> str:
+    return ast.unparse(node)
 
 
 def _name(function: ast.expr) -> str:

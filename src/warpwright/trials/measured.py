@@ -223,8 +223,8 @@ def _with_light(found: MeasuredConfigs, final: Final) -> tuple[Trial, Light]:
     cost = found.study.cost
     floor = light_floor(
         None,  # a convolution's or a product's operations can be spared by another algorithm
-        None if cost is None else cost.read_bytes,
-        None if cost is None else cost.written_bytes,
+        None if cost is None else cost.needed[1],
+        None if cost is None else cost.needed[2],
         found.study.gpu.sheet,
     )
     fastest = [t.time_us for t in found.trial.configs if t.time_us is not None and t.proposed]

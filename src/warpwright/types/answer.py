@@ -19,6 +19,17 @@ class Decision(StrEnum):
     KEPT = "kept the parent"
 
 
+class Fate(StrEnum):
+    """Why an original is not in the list any more. Each says only what was shown."""
+
+    WRONG = "its output is wrong"
+    EQUAL = "the same binary as another that stays"
+    IMPOSSIBLE = "it cannot run on the target"
+    PRUNED = "the program's own pruning never tries it on this problem"
+    SLOWER = "measured to be slower than what took its place"
+    LIMIT = "left out by the request's limit alone"
+
+
 @dataclass(frozen=True, slots=True)
 class ConfigChoice:
     """One config that was considered for a kernel, and what became of it."""
@@ -29,6 +40,7 @@ class ConfigChoice:
     reason: str
     study: ConfigStudy | None = None
     cause: str | None = None  # the id of the cause that led to a proposed config
+    fate: Fate | None = None  # of an original that is not kept
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,6 +51,7 @@ class ConfigPlan:
     choices: tuple[ConfigChoice, ...]
     conflicts: tuple[str, ...] = ()
     left_alone: str | None = None  # why this kernel's configs were not touched
+    limit: int | None = None  # most configs that the request allows
 
     @property
     def kept(self) -> tuple[Config, ...]:

@@ -82,6 +82,13 @@ class CompileFailed:
         """Whether the compiler refused the config; else nothing is known of it."""
         return self.kind == "error"
 
+    @property
+    def told(self) -> str:
+        """What became of it, in the words that its kind allows."""
+        if self.refused:
+            return f"does not compile: {self.reason}"
+        return f"not verified, Warpwright could not compile it here: {self.reason}"
+
 
 CompileResult = Compiled | CompileFailed
 

@@ -216,7 +216,8 @@ class ProblemCost:
     """Work of one forward pass at full size, counted on the problem's own `Model`.
 
     `flops` counts multiply and add as two; bytes are inputs and parameters read once and
-    outputs written once: the least that any program must move.
+    outputs written once. `needed_*` is the part that every program must do for sure: what a mask,
+    a triangle, zeros, a look-up or another order of products may spare is left out of it.
     """
 
     flops: int
@@ -224,6 +225,18 @@ class ProblemCost:
     written_bytes: int
     compute_class: str  # "tf32", "fp32", "fp16", "bf16": the rate that the policy allows
     counted: tuple[str, ...] = ()  # operators whose work was counted
+    needed_flops: int | None = None  # None: as `flops`, and so on
+    needed_read_bytes: int | None = None
+    needed_written_bytes: int | None = None
+    spared: tuple[str, ...] = ()  # why a program may do with less than was counted
+
+    @property
+    def needed(self) -> tuple[int, int, int]:
+        """Operations, bytes read and bytes written that no program can do without."""
+        known = (self.needed_flops, self.needed_read_bytes, self.needed_written_bytes)
+        counted = (self.flops, self.read_bytes, self.written_bytes)
+        least = [c if n is None else n for n, c in zip(known, counted, strict=True)]
+        return least[0], least[1], least[2]
 
 
 @dataclass(frozen=True, slots=True)
@@ -241,6 +254,7 @@ class Study:
     cost: ProblemCost | None = None
     floor_us: float | None = None
     floor_bound: str | None = None
+    floor_withdrawn: str | None = None  # why the problem has no floor, or a lower one
     toolchain: Toolchain | None = None
     findings: tuple[Finding, ...] = ()
     unknown: tuple[str, ...] = ()

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from textwrap import dedent
-
 import numpy as np
 import pytest
 import reductions
@@ -16,24 +14,6 @@ from warpwright.source.view import read_program
 from warpwright.types.candidate import Claim, Move
 
 HEAD = "import triton\nimport triton.language as tl\n\n\n"
-BEFORE = HEAD + dedent(
-    """\
-    @triton.jit
-    def k(x, w, y, C: tl.constexpr, R: tl.constexpr, S: tl.constexpr, W: tl.constexpr,
-          TM: tl.constexpr, TK: tl.constexpr):
-        m = tl.program_id(0) * TM + tl.arange(0, TM)
-        acc = tl.zeros((TM, TM), dtype=tl.float32)
-        # the sum
-        for k0 in range(0, C * R * S, TK):  # in steps
-            i = k0 + tl.arange(0, TK)
-            ok = i < C * R * S  # the last step
-
-            c, = i // (R * S),
-            a = tl.load(x + m[:, None] + c[None, :])
-            acc += a
-        tl.store(y + m, acc)
-    """
-)
 LOOP = """\
     # the sum
     for k0 in range(0, C * R * S, TK):  # in steps
@@ -46,7 +26,8 @@ LOOP = """\
         col = s[None, :] * 2
         a = tl.load(x + (m[:, None] * C + c[None, :]) * W + r[None, :] * 8 + col,
                     mask=ok[None, :], other=0.0)
-        b = tl.load(w + m[None, :] * (C * R * S) + i[:, None], mask=ok[:, None] & (m < 9), other=0.0)
+        b = tl.load(w + m[None, :] * (C * R * S) + i[:, None],
+                    mask=ok[:, None] & (m < 9), other=0.0)
         acc += tl.dot(a, b)
 """
 KERNEL = (
@@ -132,7 +113,7 @@ def pack(operand: str = "w", permutation: tuple[int, ...] = (0, 2, 3, 1)) -> Mov
 
 
 def old_loop_below(new: str) -> str:
-    first, *rest = LOOP.splitlines(keepends=True)
+    _, *rest = LOOP.splitlines(keepends=True)
     old = [line if line == "\n" else "    " + line for line in rest]
     return new + "".join(old)
 
@@ -166,7 +147,11 @@ def test_another_digit_can_fill_the_lanes() -> None:
         ("range(0, C * R * S, TK)", "range(0, C * R * S, 1)", "steps of a constant block"),
         ("        acc += tl", "        i += 1\n        acc += tl", "is changed in the loop"),
         ("        acc += tl", "        k0 = 3\n        acc += tl", "assigns its own variable"),
-        ("        acc += tl", "        if c == 1:\n            pass\n        acc += tl", "more than"),
+        (
+            "        acc += tl",
+            "        if c == 1:\n            pass\n        acc += tl",
+            "more than",
+        ),
         ("    tl.store(y + m", "    tl.store(y + r + m", "read outside"),
         ("+ c[None, :]) * W", ") * W", "no longer spans"),
         ("        acc +=", "        acc += tl.sum(r)\n        acc +=", "no longer spans"),
@@ -186,8 +171,8 @@ def test_it_refuses(old: str, new: str, reason: str) -> None:
     ("old", "new", "reason"),
     [
         ("m[None, :] * (C * R * S) + i[:, None]", "m[None, :] * i[:, None]", "does not load"),
-        ("+ i[:, None], mask", "+ i[:, None] + 1, mask", "constant offset"),
-        ("+ i[:, None], mask", "+ c[:, None], mask", "lacks"),
+        ("+ i[:, None],", "+ i[:, None] + 1,", "constant offset"),
+        ("+ i[:, None],", "+ c[:, None],", "lacks"),
         ("k[(1,)](x, weight,", "k[(1,)](x, weight.view(-1, 1, r, s),", "by a name"),
         ("k[(1,)](x, weight, y, c,", "k[(1,)](*[x, weight, y, c],", "splatted"),
     ],

@@ -2,9 +2,9 @@
 
     acc += tl.dot(a, b)    →    acc = tl.dot(a, b, acc=acc)
 
-Applies to a name that the kernel starts as `tl.zeros(…, dtype=tl.float32)` and adds dots to. Refuses
-a dot that has an accumulator or another output type, and a name that starts otherwise. Claim: the
-same sum in another order (the compiler mostly fuses both forms to the same instructions).
+Applies to a name that the kernel starts as `tl.zeros(…, dtype=tl.float32)` and adds dots to.
+Refuses a dot that has an accumulator or another output type, and a name that starts otherwise.
+Claim: the same sum in another order (mostly the compiler makes the same instructions of both).
 """
 
 from __future__ import annotations

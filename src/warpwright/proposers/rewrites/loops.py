@@ -79,7 +79,7 @@ def apply_count(source: str, move: Move) -> str:
     changed = False
     while True:
         # One at a time: an inner loop's lines move with the outer one's.
-        edit = next(filter(None, map(lambda b: _counted(kernel, b), _blocks(kernel.node))), None)
+        edit = next(filter(None, (_counted(kernel, b) for b in _blocks(kernel.node))), None)
         if edit is None:
             break
         source, changed = spliced(source, edit), True
@@ -111,7 +111,7 @@ def apply_unroll(source: str, move: Move) -> str:
     for number in numbers:
         loop = _numbered(kernel, number)
         call = loop.iter
-        if not isinstance(call, ast.Call) or not _is_plain_range(kernel, call):
+        if not isinstance(call, ast.Call) or not _is_plain_range(call):
             raise DoesNotApply("the loop is no plain range")
         if not all(_is_constant(kernel, argument) for argument in call.args):
             raise DoesNotApply("the loop's bounds are no compile-time constants (specialise first)")
@@ -209,7 +209,7 @@ def _short_loops(kernel: KernelText, sizes: Mapping[str, int]) -> tuple[int, ...
         constant = all(_is_constant(kernel, argument) for argument in loop.iter.args)
         # A loop of tensor-core products is pipelined as a loop only.
         constant = constant and not any(kernel.called(n) == "dot" for n in _own_statements(loop))
-        if short and constant and _is_plain_range(kernel, loop.iter):
+        if short and constant and _is_plain_range(loop.iter):
             chosen.append(number)
         elif kernel.called(loop.iter) != "static_range":
             copies[loop] = MOST_COPIES + 1
@@ -220,7 +220,7 @@ def _holds(outer: ast.For, inner: ast.For) -> bool:
     return any(node is inner for node in ast.walk(outer))
 
 
-def _is_plain_range(kernel: KernelText, call: ast.Call) -> bool:
+def _is_plain_range(call: ast.Call) -> bool:
     return isinstance(call.func, ast.Name) and call.func.id == "range" and not call.keywords
 
 
@@ -295,9 +295,10 @@ def _as_for(kernel: KernelText, before: Sequence[ast.stmt], loop: ast.While) -> 
         or not _only_here(kernel, name, loop, start)
     ):
         return None
-    header = f"for {name} in range({ast.unparse(start.value)}, {ast.unparse(bound)}, {ast.unparse(step)}):"
+    bounds = ", ".join(map(ast.unparse, (start.value, bound, step)))
+    header = f"for {name} in range({bounds})"
     first = loop.body[0]
-    line = Splice((loop.lineno, loop.col_offset), end_of(test), header[:-1])
+    line = Splice((loop.lineno, loop.col_offset), end_of(test), header)
     if first.lineno == loop.lineno:
         return None
     return [whole_lines(start, start, ""), line, whole_lines(last, last, "")]

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from importlib import resources
 
-from warpwright.syntax import syntax_tree
+from warpwright.source.program import parse_program
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,13 +60,14 @@ def read_library(package: str) -> Library:
 
 def _functions(source: str) -> Iterator[Function]:
     lines = source.splitlines()
-    for node in syntax_tree(source).body:
+    program = parse_program(source)
+    for node in program.written.body:
         if not isinstance(node, ast.FunctionDef):
             continue
         first = min([node.lineno, *(decorator.lineno for decorator in node.decorator_list)])
         yield Function(
             node.name,
             "\n".join(lines[first - 1 : node.end_lineno]),
-            any(ast.unparse(decorator) == "triton.jit" for decorator in node.decorator_list),
+            program.is_kernel(node),
             frozenset(inner.id for inner in ast.walk(node) if isinstance(inner, ast.Name)),
         )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 
 from warpwright.proposers.rewrites.digits.extent import ONE, Extent
 from warpwright.proposers.rewrites.digits.reading import Digits, Header, subscripted
@@ -94,7 +95,7 @@ def find_digits(
         if part.high is not None:
             edges.add(part.high)
     chain = sorted(edges, key=lambda edge: (len(edge.names), edge.number))
-    for smaller, larger in zip(chain, chain[1:], strict=False):
+    for smaller, larger in pairwise(chain):
         if larger.over(smaller) is None:
             raise DoesNotApply(f"{larger} is no multiple of {smaller} for all sizes")
     conditions: list[str] = []
@@ -108,7 +109,7 @@ def find_digits(
             # The outermost digit has an end of its own: it has to be the loop's.
             conditions.append(f"{header.bound} == {chain[-1]}")
     digits: list[Digit] = []
-    for low, high in zip(chain, chain[1:], strict=False):
+    for low, high in pairwise(chain):
         exact = high.over(low)
         radix = f"({high} // {low.bracketed})" if exact is None else exact.bracketed
         called = [
@@ -116,7 +117,7 @@ def find_digits(
             for name, part in names
             if part.low == low and (header.bound if part.high is None else part.high) == high
         ]
-        name = called[0] if called else _fresh(f"digit_{len(digits)}", taken)
+        name = called[-1] if called else _fresh(f"digit_{len(digits)}", taken)
         digits.append(Digit(name, low, high, radix, exact))
     return tuple(reversed(digits)), tuple(conditions)
 
