@@ -68,6 +68,8 @@ def draft(
         if run.differing:
             return Draft(plans, keep=own_outputs_differ(run.differing))
         failing = dict(run.failing)
+        if (copied := _wrong_in_the_copy_alone(request, study, bench, failing)) is not None:
+            return Draft(plans, keep=copied)
         if not failing and confirm is not None and gate.status is not Status.FAIL:
             gate, failing = confirm(gate, plans, program)
         if not failing and gate.status is Status.FAIL and refused is None:
@@ -174,6 +176,25 @@ def _wrong_originals(request: Request, study: Study, bench: Workbench) -> Failin
     kernels = {kernel.kernel: kernel for kernel in study.kernels}
     gate = judge_candidate(request, study, study.view, kernels)
     return dict(with_accuracy(gate, study, study.view, kernels, bench)[1].failing)
+
+
+def _wrong_in_the_copy_alone(
+    request: Request, study: Study, bench: Workbench, failing: Failing
+) -> str | None:
+    """An original that is wrong in the program as emitted and not in the program as it came: then
+    the edit is at fault, and nothing is said of the parent. None where there is no such config."""
+    own = {kernel.kernel: {c.config for c in kernel.configs} for kernel in study.kernels}
+    suspects = {kernel: configs & own.get(kernel, set()) for kernel, configs in failing.items()}
+    if not any(suspects.values()):
+        return None
+    wrong = _wrong_originals(request, study, bench)
+    for kernel, configs in suspects.items():
+        for config in sorted(configs - wrong.get(kernel, set()), key=str):
+            return (
+                f"the list as it was written anew gives a wrong output with {config} of {kernel}, "
+                "and the program as it came does not: the fault is of this edit"
+            )
+    return None
 
 
 def _without_all(
