@@ -104,7 +104,9 @@ def test_a_list_that_code_builds_is_written_out_with_hooks_and_other_arguments(b
 
 
 def test_a_hook_that_reads_a_name_of_the_comprehension_is_not_read_as_text() -> None:
-    built = "[triton.Config({'B': b}, pre_hook=lambda a: a[n].zero_()) for b in (1, 2) for n in 'o']"
+    built = (
+        "[triton.Config({'B': b}, pre_hook=lambda a: a[n].zero_()) for b in (1, 2) for n in 'o']"
+    )
     kernel = read_program(program(built)).kernel("total")
     assert kernel is not None
     assert kernel.autotune is not None
