@@ -76,6 +76,8 @@ def draft(
             told = f"its moves claim bit-equal outputs, and {differing} differ"
             return Draft(plans, keep=f"the candidate was refused: {told}")
         gate, failing = found.gate, found.failing
+        if (copied := _wrong_in_the_copy_alone(request, context, failing)) is not None:
+            return Draft(plans, keep=copied)
         if not failing and confirm is not None and gate.status is not Status.FAIL:
             gate, failing = confirm(gate, plans, program)
         if not failing and gate.status is Status.FAIL and refused is None:
@@ -129,6 +131,26 @@ def _nothing(plans: Sequence[ConfigPlan]) -> str:
 def _refusal(gate: GateReport) -> str:
     broken = "; ".join(str(violation) for violation in gate.violations[:3])
     return f"the candidate was refused: {broken}"
+
+
+def _wrong_in_the_copy_alone(
+    request: Request, context: VerifyContext, failing: Failing
+) -> str | None:
+    """An original that is wrong in the program as emitted and not in the program as it came: then
+    the edit is at fault, and nothing is said of the parent. None where there is no such config."""
+    kernels = context.parent.kernels
+    own = {kernel.kernel: {c.config for c in kernel.configs} for kernel in kernels}
+    suspects = {kernel: configs & own.get(kernel, set()) for kernel, configs in failing.items()}
+    if not any(suspects.values()):
+        return None
+    wrong = _verdict(request, request.program, context).failing
+    for kernel, configs in suspects.items():
+        for config in sorted(configs - wrong.get(kernel, set()), key=str):
+            return (
+                f"the program as it was written anew gives a wrong output with {config} of "
+                f"{kernel}, and the program as it came does not: the fault is of this edit"
+            )
+    return None
 
 
 def _without_all(

@@ -22,7 +22,7 @@ def emit_plans(source: str, plans: Sequence[tuple[ConfigPlan, KernelCalls]]) -> 
 
 
 def moves_of(plans: Sequence[tuple[ConfigPlan, KernelCalls]]) -> tuple[Move, ...]:
-    """The plans as moves, which can be replayed on the parent; none where a plan changes nothing."""
+    """The plans as moves, to be replayed on the parent; none where a plan changes nothing."""
     return tuple(
         configs_move(
             calls.name, plan.kept, () if calls.source.autotune is not None else tuning_key(calls)

@@ -57,7 +57,8 @@ def _plain(config: Config, style: ConfigStyle, indent: int) -> str:
 
 
 def _value(value: object, quote: str) -> str:
-    return f"{quote}{value}{quote}" if isinstance(value, str) else repr(value)
+    plain = isinstance(value, str) and value.isprintable() and not {"\\", quote} & {*value}
+    return f"{quote}{value}{quote}" if plain else repr(value)
 
 
 def _like(template: cst.Call, config: Config) -> str | None:

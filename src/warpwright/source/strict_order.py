@@ -120,24 +120,21 @@ def _sorted(
 ) -> list[int]:
     """By section, then as they stood; what is needed at import before what needs it. A constant
     goes with the definition that it stands before."""
-    ranks: dict[int, int] = {}
+    ranks = {at: rank for at in segment if (rank := parts[at].rank) is not None}
+    _lower(ranks, needs, segment)
     following = max(_RANK.values())
     for index in reversed(segment):
-        rank = parts[index].rank
-        following = following if rank is None else rank
-        ranks[index] = following
-    placed: dict[int, None] = {}
+        following = ranks.setdefault(index, following)
+    _lower(ranks, needs, segment)
+    return sorted(segment, key=lambda at: (ranks[at], at))
 
-    def place(index: int) -> None:
-        for other in sorted(needs[index] & ranks.keys()):
-            if other not in placed:
-                place(other)  # ends: a statement needs earlier ones only
-        placed[index] = None
 
-    for index in sorted(segment, key=lambda at: (ranks[at], at)):
-        if index not in placed:
-            place(index)
-    return list(placed)
+def _lower(ranks: dict[int, int], needs: Mapping[int, set[int]], segment: Sequence[int]) -> None:
+    """What is needed comes no later than what needs it."""
+    for index in reversed(segment):
+        for other in needs[index] & ranks.keys():
+            if index in ranks:
+                ranks[other] = min(ranks[other], ranks[index])
 
 
 def _all_met(order: Sequence[int], needs: Mapping[int, set[int]]) -> bool:

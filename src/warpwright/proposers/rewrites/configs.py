@@ -81,7 +81,10 @@ def _read(text: str) -> Config:
         node = syntax_tree(text, "eval").body
         config = Evaluator(aliases, {}, config_reader(aliases)).value(node)
     except (SyntaxError, Unreadable) as error:
-        raise DoesNotApply(f"no config that can be written: {text} ({error})") from error
+        raise DoesNotApply(
+            f"{text} cannot be written anew: its hook has no name at module level, or a value no "
+            "text (expected hooks and values that a literal list can hold)"
+        ) from error
     if not isinstance(config, Config) or not isinstance(node, ast.Call):
         raise DoesNotApply(f"no config: {text}")
     return config
