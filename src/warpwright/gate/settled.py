@@ -67,11 +67,13 @@ def _with_values(
         if all(name not in c.unknown and name in dict(c.tile) for c in others)
     }
     known = written | (_unread(config) & values.keys())
-    options = {name: values[name] for name in known if name in _OPTIONS}
+    numbers = {name: value for name in known if isinstance(value := values[name], int)}
     return replace(
         config,
         tile=tuple((name, values[name] if name in known else value) for name, value in config.tile),
         unknown=config.unknown - known,
         open_options=tuple(pair for pair in config.open_options if pair[0] not in known),
-        **{name: value for name, value in options.items() if isinstance(value, int)},
+        num_warps=numbers.get("num_warps", config.num_warps),
+        num_stages=numbers.get("num_stages", config.num_stages),
+        num_ctas=numbers.get("num_ctas", config.num_ctas),
     )
