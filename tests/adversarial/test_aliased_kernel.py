@@ -42,7 +42,9 @@ def test_a_kernel_made_by_a_call_is_read_like_any_other(lab: ModuleType) -> None
 
 def test_a_load_behind_an_alias_loses_its_mask_in_plain_sight(lab: ModuleType) -> None:
     parent = lab.replaced(lab.SCALE, "tl.load(", "read(")
-    parent = lab.replaced(parent, "@triton.jit", "from triton.language import load as read\n\n\n@triton.jit")
+    parent = lab.replaced(
+        parent, "@triton.jit", "from triton.language import load as read\n\n\n@triton.jit"
+    )
     child = lab.replaced(parent, "read(x_ptr + offsets, mask=mask)", "read(x_ptr + offsets)")
     assert lab.refusals(lab.SCALE, parent) == []
     assert any("mask dropped" in reason for reason in lab.refusals(lab.SCALE, child))

@@ -57,7 +57,8 @@ WRITTEN = {"BLOCK": "128", "num_warps": "8"}
         "opts = dict(BLOCK=128, num_warps=8)\ncopy_kernel[(4,)](x, y, n, **opts)",
         "base = dict(BLOCK=128)\ncopy_kernel[(4,)](x, y, n, **dict(base, num_warps=8))",
         "base = dict(BLOCK=128)\ncopy_kernel[(4,)](x, y, n, **{**base, 'num_warps': 8})",
-        "base = dict(BLOCK=64)\ncopy_kernel[(4,)](x, y, n, **(base | dict(BLOCK=128, num_warps=8)))",
+        "base = dict(BLOCK=64)\nfull = base | dict(BLOCK=128, num_warps=8)\n"
+        "copy_kernel[(4,)](x, y, n, **full)",
         "opts = {'BLOCK': 128, 'num_warps': 8}\ngrid = (triton.cdiv(n, opts['BLOCK']),)\n"
         "copy_kernel[grid](x, y, n, **opts)",
     ],
@@ -78,7 +79,9 @@ def test_a_mapping_that_reading_settles_is_written_out(body: str) -> None:
         ("(dict(BLOCK=16) if n < 9 else dict(BLOCK=32))", {"BLOCK": "16 if n < 9 else 32"}),
     ],
 )
-def test_tables_functions_and_attributes_are_followed(mapping: str, written: dict[str, str]) -> None:
+def test_tables_functions_and_attributes_are_followed(
+    mapping: str, written: dict[str, str]
+) -> None:
     found = passed(f"copy_kernel[(4,)](x, y, n, **{mapping})")
     assert found.items() >= written.items()
     assert "**" not in found

@@ -46,8 +46,10 @@ def host_digest(source: str) -> str:
         ast.unparse(statement)
         for statement in statements
         if program is None
-        or not (program.is_kernel(statement) or program.makes_kernel(statement))
-        and not isinstance(statement, (ast.Import, ast.ImportFrom))
+        or (
+            not (program.is_kernel(statement) or program.makes_kernel(statement))
+            and not isinstance(statement, (ast.Import, ast.ImportFrom))
+        )
     ]
     return sha256("\n".join(host).encode()).hexdigest()[:8]
 

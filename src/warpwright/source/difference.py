@@ -15,12 +15,12 @@ from warpwright.source.kernel_difference import (
     operation_edits,
     signature_edits,
 )
+from warpwright.source.kernel_forms import KernelNode
 from warpwright.source.kernels import read_kernel
 from warpwright.source.launch_form import launches_of
 from warpwright.source.launches import find_launches
 from warpwright.source.normal import renamed_lines
 from warpwright.source.parsing import too_deep
-from warpwright.source.kernel_forms import KernelNode
 from warpwright.source.program import ParsedProgram, parse_program
 from warpwright.source.resolve import read_imports
 from warpwright.types.edit import Edit, EditKind

@@ -8,10 +8,10 @@ from collections.abc import Iterator
 from difflib import SequenceMatcher
 
 from warpwright.source.access import removed_masks
+from warpwright.source.kernel_forms import KernelNode
 from warpwright.source.kernels import is_constexpr
 from warpwright.source.normal import Definitions, Line, body_lines, renamed_lines
 from warpwright.source.parsing import text_of
-from warpwright.source.kernel_forms import KernelNode
 from warpwright.source.program import ParsedProgram
 from warpwright.types.config import Config
 from warpwright.types.edit import Edit, EditKind

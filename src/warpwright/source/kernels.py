@@ -6,8 +6,8 @@ import ast
 from collections.abc import Mapping
 
 from warpwright.source.configs import read_autotune, read_heuristics
-from warpwright.source.parsing import segment_of, text_of
 from warpwright.source.kernel_forms import KernelNode
+from warpwright.source.parsing import segment_of, text_of
 from warpwright.source.program import ParsedProgram
 from warpwright.source.resolve import Aliases
 from warpwright.types.program import Autotune, Kernel, KernelParameter, Loop, Operation

@@ -55,7 +55,9 @@ class ParsedProgram:
 
     def makes_kernel(self, node: ast.AST) -> bool:
         """Whether a module-level statement only makes a kernel, or names what wraps one."""
-        return isinstance(node, (ast.Assign, ast.AnnAssign)) and place_of(node) in self.making_places
+        return (
+            isinstance(node, (ast.Assign, ast.AnnAssign)) and place_of(node) in self.making_places
+        )
 
     def names_around(self, outer: tuple[FunctionNode, ...]) -> dict[str, ast.expr]:
         """Names with one defining expression: module level, then each function around."""

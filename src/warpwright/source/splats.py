@@ -84,9 +84,7 @@ class Splats:
             return self._attribute(node, depth)
         return self._called(node, depth) if isinstance(node, ast.Call) else None
 
-    def _joined(
-        self, pairs: list[tuple[ast.expr | None, ast.expr]], depth: int
-    ) -> Options | None:
+    def _joined(self, pairs: list[tuple[ast.expr | None, ast.expr]], depth: int) -> Options | None:
         """Names with values, and mappings (under no name) that are put in; the later wins."""
         found: Options = {}
         for key, value in pairs:
@@ -106,7 +104,9 @@ class Splats:
         if isinstance(node.func, ast.Attribute):
             copies = node.func.attr == "copy" and not node.args
             return self._options(node.func.value, depth + 1) if copies else None
-        if not isinstance(node.func, ast.Name) or any(isinstance(a, ast.Starred) for a in node.args):
+        if not isinstance(node.func, ast.Name) or any(
+            isinstance(a, ast.Starred) for a in node.args
+        ):
             return None
         if node.func.id == "dict" and len(node.args) <= 1:
             pairs: list[tuple[ast.expr | None, ast.expr]] = [(None, a) for a in node.args]
@@ -158,7 +158,9 @@ class Splats:
         if len(stored) != 1 or not all(self._only_read(o) for o in same if o is not stored[0]):
             return None
         statement = self._parent(stored[0])
-        if not isinstance(statement, ast.Assign) or not isinstance(statement.value, (ast.Dict, ast.Call)):
+        if not isinstance(statement, ast.Assign) or not isinstance(
+            statement.value, (ast.Dict, ast.Call)
+        ):
             return None
         options = self._options(statement.value, depth + 1)
         constants = self._program.constants
@@ -201,7 +203,9 @@ class Splats:
             call = self._parent(parent)
             return parent.arg is None or (isinstance(call, ast.Call) and _is_harmless(call))
         if isinstance(parent, ast.Dict):
-            return any(k is None and v is node for k, v in zip(parent.keys, parent.values, strict=True))
+            return any(
+                k is None and v is node for k, v in zip(parent.keys, parent.values, strict=True)
+            )
         if isinstance(parent, ast.Attribute):
             return parent.attr in _READING
         if isinstance(parent, ast.Starred):
@@ -210,7 +214,7 @@ class Splats:
             return parent.func is not node and _is_harmless(parent)
         if isinstance(parent, ast.Subscript):  # as an index
             return True
-        return isinstance(parent, _PASSING) or isinstance(parent, ast.IfExp)
+        return isinstance(parent, (*_PASSING, ast.IfExp))
 
     def _parent(self, node: ast.AST) -> ast.AST | None:
         if self._parents is None:
@@ -244,10 +248,10 @@ def _entries(table: ast.expr) -> Mapping[str, ast.expr]:
     """The entries of a table that is written out, by the text of their key or position."""
     if isinstance(table, ast.Dict) and all(isinstance(k, ast.Constant) for k in table.keys):
         return {text_of(k): v for k, v in zip(table.keys, table.values, strict=True)}
-    if isinstance(table, (ast.Tuple, ast.List)):
-        if not any(isinstance(item, ast.Starred) for item in table.elts):
-            return {str(index): item for index, item in enumerate(table.elts)}
-    return {}
+    items = table.elts if isinstance(table, (ast.Tuple, ast.List)) else []
+    if any(isinstance(item, ast.Starred) for item in items):
+        return {}
+    return {str(index): item for index, item in enumerate(items)}
 
 
 def _column(node: ast.Subscript, table: ast.expr, values: list[ast.expr]) -> ast.expr:

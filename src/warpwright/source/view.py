@@ -43,7 +43,5 @@ def view_of(program: ParsedProgram) -> ProgramView:
         functions=tuple(
             function.name for function in program.host_functions if function.class_name is None
         ),
-        undefined=undefined_names(
-            program.written, program.written_aliases, program.is_kernel
-        ),
+        undefined=undefined_names(program.written, program.written_aliases, program.is_kernel),
     )
