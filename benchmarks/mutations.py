@@ -29,7 +29,7 @@ from recorded import cases, problem_of, processor_s
 
 from warpwright.accuracy import AccuracyRun, verify_accuracy
 from warpwright.calls import find_calls
-from warpwright.checking import bare_study, check_reply
+from warpwright.checking import check_reply
 from warpwright.errors import InputError
 from warpwright.formats.reply import parse_reply
 from warpwright.formats.request import parse_request
@@ -44,6 +44,7 @@ from warpwright.types.shapes import Problem
 from warpwright.types.study import ConfigStudy, KernelStudy, Study
 from warpwright.types.trace import Trace
 from warpwright.types.verdict import Status
+from warpwright.verifying import bare_study
 
 SEED = 3
 MUTANTS_EACH = 4

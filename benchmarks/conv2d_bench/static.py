@@ -9,10 +9,11 @@ from statistics import median
 from conv2d_bench.layers import NamedLayer, problem_file, task_of
 from conv2d_bench.rows import Row, append_row, latest, read_rows
 from warpwright.optimizing import by_prediction, screen
+from warpwright.problem_floor import problem_floor
 from warpwright.proposers.schedules import candidates, emit
 from warpwright.report.conv2d_text import label
 from warpwright.sandbox.cache import ResultCache
-from warpwright.study import Subject, Workbench, roofline_floor, study_program
+from warpwright.study import Subject, Workbench, study_program
 from warpwright.types.compiled import Compiled
 from warpwright.types.gpu import ResolvedGpu
 from warpwright.types.shapes import Problem
@@ -49,7 +50,7 @@ def _row(named: NamedLayer, gpu: ResolvedGpu, tries: int, configs: int) -> Row:
     chosen = [c for c in order if c.schedule == order[0].schedule][:configs]
     program = emit(task_of(named.layer), chosen, gpu.sheet)
     study = study_program(Subject(program), gpu, bench, problem=problem)
-    roof = None if study.cost is None else roofline_floor(study.cost, gpu.sheet)
+    roof = None if study.cost is None else problem_floor(study.cost, (), gpu.sheet)
     return {
         **row,
         "schedule": chosen[0].schedule,

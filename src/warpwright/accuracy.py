@@ -11,19 +11,25 @@ import tempfile
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
+from functools import partial
 from pathlib import Path
 
 from warpwright.gate.accuracy import CHECK, NO_SHAPES, conclude, judge_outputs
-from warpwright.gate.against import WRONG_L2
+from warpwright.gate.against import PARENT_BREAKS, WRONG_L2
+from warpwright.gate.branches import unrun_branches
+from warpwright.gate.undefined import depends_on_undefined, inherited, undefined_notes
 from warpwright.sandbox.compile_pool import usable_workers
 from warpwright.sandbox.interpret import Interpretation, InterpretRun, interpret
-from warpwright.sandbox.reference import Reference, Unavailable, make_reference
-from warpwright.sandbox.shrink import ShrunkenInputs, plan_shrunken_inputs
+from warpwright.sandbox.reference import DISTRIBUTIONS, Reference, Unavailable, make_reference
+from warpwright.sandbox.shrink import Init, ShrunkenInputs, plan_shrunken_inputs
+from warpwright.sandbox.sizes import FEW, FurtherSets, InputSet, plan_further_sets
 from warpwright.sandbox.trace import device_facts
+from warpwright.source.branch_sites import Outcome
 from warpwright.study import Workbench
 from warpwright.types.config import Config
 from warpwright.types.gpu import GpuSheet
 from warpwright.types.program import ProgramView
+from warpwright.types.shapes import TensorSpec
 from warpwright.types.study import KernelStudy, Study
 from warpwright.types.trace import ConstantArgument, Trace
 from warpwright.types.verdict import AccuracyCase, CheckResult, Status
@@ -32,6 +38,7 @@ from warpwright.types.verdict import AccuracyCase, CheckResult, Status
 SEED = 20_231
 LARGEST_TILE = 4096
 PROBLEM = "problem"
+FURTHER_KINDS = ("problem", "normal")  # of data, on further sets of sizes
 
 
 Task = tuple[str, Sequence["PinnedRun"], Sequence[str]]
@@ -48,6 +55,8 @@ class AccuracyRun:
     differing: tuple[str, ...] = ()  # which of the parent's own configs give another output
     relies_on_sizes: bool = False
     """On these sizes the parent (or the program alone) leaves its tensors, and that matters."""
+    first: ShrunkenInputs | None = None
+    ways: frozenset[Outcome] = frozenset()  # which the candidate's branches took
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,13 +75,20 @@ def not_verified(reason: str) -> CheckResult:
 
 
 def verify_accuracy(
-    parent: Study, child: ProgramView, kernels: Mapping[str, KernelStudy], bench: Workbench
+    parent: Study,
+    child: ProgramView,
+    kernels: Mapping[str, KernelStudy],
+    bench: Workbench,
+    *,
+    beside: bool = False,
 ) -> AccuracyRun:
     """Run every config that `child` lists on small inputs and judge the outputs.
 
     `kernels` holds the configs of each kernel of the child. Without a problem: not verified.
+    `beside`: run the parent too under each config that both have, so that each output is compared
+    with the parent's own under that config; else with its usual one.
     """
-    return _verified(parent, child, kernels, bench, alone=False)
+    return _verified(parent, child, kernels, bench, alone=False, beside=beside)
 
 
 def verify_alone(study: Study, bench: Workbench) -> AccuracyRun:
@@ -88,16 +104,127 @@ def _verified(
     bench: Workbench,
     *,
     alone: bool,
+    beside: bool = False,
 ) -> AccuracyRun:
     if parent.problem is None or parent.trace is None:
         return AccuracyRun(not_verified(NO_SHAPES))
-    run = _on_small_inputs(parent, child, kernels, bench, alone=alone, aligned=1)
+    how = partial(_on_small_inputs, parent, child, kernels, bench, alone=alone, beside=beside)
+    run = how(aligned=1)
     tile = largest_tile(parent.trace)
-    if not run.relies_on_sizes or tile == 1:
+    if run.relies_on_sizes and tile > 1:
+        # A program without masks relies on sizes that its tiles divide.
+        again = how(aligned=tile)
+        return again if again.cases else run
+    if run.first is None or not run.cases or run.result.status is Status.FAIL:
         return run
-    # A program without masks relies on sizes that its tiles divide.
-    again = _on_small_inputs(parent, child, kernels, bench, alone=alone, aligned=tile)
-    return again if again.cases else run
+    return _on_further_sets(parent, child, kernels, bench, run, alone=alone, beside=beside)
+
+
+def _on_further_sets(
+    parent: Study,
+    child: ProgramView,
+    kernels: Mapping[str, KernelStudy],
+    bench: Workbench,
+    run: AccuracyRun,
+    *,
+    alone: bool,
+    beside: bool,
+) -> AccuracyRun:
+    """The verdict of `run`, and of sets of sizes on which other ways are taken than on its own.
+
+    They run on a card of few multiprocessors, so that a few blocks are more than it has.
+    """
+    assert parent.problem is not None and parent.trace is not None and run.first is not None
+    base = {kernel.kernel: kernel.usual for kernel in parent.kernels}
+    bench.listener("accuracy", "choosing further sizes, for the branches that these do not take")
+    plan = plan_further_sets(
+        child.source,
+        None if alone else parent.view.source,
+        parent.problem,
+        parent.trace,
+        run.first,
+        pinned_runs(child, kernels, base)[0].pins,
+        gpu=parent.gpu.sheet,
+        cache=bench.cache,
+    )
+    sheet = replace(parent.gpu.sheet, sm_count=FEW)
+    on_few = replace(parent, gpu=replace(parent.gpu, sheet=sheet))
+    for number, inputs in enumerate(plan.sets, 1):
+        bench.listener("accuracy", f"further sizes {number} of {len(plan.sets)}: {inputs}")
+        run = _joined(
+            run, _on_set(on_few, child, kernels, bench, inputs, alone=alone, beside=beside)
+        )
+        if run.result.status is Status.FAIL:
+            return run
+    return _with_unrun_told(run, child, "" if alone else parent.view.source, plan)
+
+
+def _on_set(
+    parent: Study,
+    child: ProgramView,
+    kernels: Mapping[str, KernelStudy],
+    bench: Workbench,
+    inputs: InputSet,
+    *,
+    alone: bool,
+    beside: bool,
+) -> AccuracyRun:
+    return _on_inputs(
+        parent,
+        child,
+        kernels,
+        bench,
+        inputs.inputs,
+        inputs.init,
+        alone=alone,
+        beside=beside,
+        further=inputs,
+    )
+
+
+def _joined(run: AccuracyRun, other: AccuracyRun) -> AccuracyRun:
+    """Both verdicts in one. A set that proves nothing, or on which the parent itself leaves its
+    tensors, takes nothing from the others."""
+    run = replace(run, ways=run.ways | other.ways)
+    if other.relies_on_sizes or other.result.status is Status.NOT_VERIFIED:
+        notes = [f"not judged on further sizes: {note}" for note in other.result.notes[:1]]
+        if run.result.status is not Status.PASS:  # what holds there was said of the first sizes
+            return run
+        return replace(run, result=replace(run.result, notes=(*run.result.notes, *notes)))
+    more = [note for note in other.result.notes if not note.startswith(PARENT_BREAKS)]
+    status = other.result.status if other.result.status is Status.FAIL else run.result.status
+    result = replace(
+        run.result,
+        status=status,
+        violations=(*run.result.violations, *other.result.violations),
+        notes=tuple(dict.fromkeys((*run.result.notes, *more))),
+    )
+    failing = {kernel: set(configs) for kernel, configs in run.failing.items()}
+    for kernel, configs in other.failing.items():
+        failing.setdefault(kernel, set()).update(configs)
+    return replace(
+        run,
+        result=result,
+        cases=(*run.cases, *other.cases),
+        failing=failing,
+    )
+
+
+def _with_unrun_told(
+    run: AccuracyRun, child: ProgramView, parent: str, plan: FurtherSets
+) -> AccuracyRun:
+    """A branch of the candidate's own that ran in no check leaves it not verified."""
+    if plan.failed is not None:
+        note = f"no further sizes: {plan.failed}"
+        return replace(run, result=replace(run.result, notes=(*run.result.notes, note)))
+    unrun = unrun_branches(
+        child.source, parent, run.ways, reached=plan.reached, reached_at_full=plan.reached_at_full
+    )
+    status = run.result.status
+    if status is Status.PASS and any(branch.open for branch in unrun):
+        status = Status.NOT_VERIFIED
+    notes = (*run.result.notes, *map(str, unrun))
+    return replace(run, result=replace(run.result, status=status, notes=notes))
 
 
 def largest_tile(trace: Trace) -> int:
@@ -121,6 +248,7 @@ def _on_small_inputs(
     bench: Workbench,
     *,
     alone: bool,
+    beside: bool,
     aligned: int,
 ) -> AccuracyRun:
     assert parent.problem is not None and parent.trace is not None
@@ -135,20 +263,44 @@ def _on_small_inputs(
     )
     if not isinstance(plan, ShrunkenInputs):
         return AccuracyRun(not_verified(f"no small inputs: {plan.reason}"))
+    run = _on_inputs(
+        parent, child, kernels, bench, plan.inputs, plan.init, alone=alone, beside=beside
+    )
+    return replace(run, first=plan)
+
+
+def _on_inputs(
+    parent: Study,
+    child: ProgramView,
+    kernels: Mapping[str, KernelStudy],
+    bench: Workbench,
+    inputs: Sequence[TensorSpec],
+    init: Init | None,
+    *,
+    alone: bool,
+    beside: bool,
+    further: InputSet | None = None,
+) -> AccuracyRun:
+    """`further`: the set that these inputs are, where they are not the first."""
+    assert parent.problem is not None and parent.trace is not None
     with tempfile.TemporaryDirectory(prefix="warpwright-") as name:
         bench.listener("accuracy", "computing the fp64 reference")
         reference = make_reference(
             parent.problem,
-            plan.inputs,
+            inputs,
             Path(name),
             seed=SEED,
-            init=plan.init,
+            init=init,
             evaluation_mode=parent.trace.evaluation_mode,
+            distributions=DISTRIBUTIONS if further is None else FURTHER_KINDS,
+            gpu=parent.gpu.sheet,
             cache=bench.cache,
         )
         if isinstance(reference, Unavailable):
             return AccuracyRun(not_verified(reference.reason))
-        return _judge(parent, child, kernels, reference, bench, alone=alone)
+        return _judge(
+            parent, child, kernels, reference, bench, alone=alone, beside=beside, further=further
+        )
 
 
 def _judge(
@@ -159,9 +311,13 @@ def _judge(
     bench: Workbench,
     *,
     alone: bool,
+    beside: bool,
+    further: InputSet | None = None,
 ) -> AccuracyRun:
     base = {kernel.kernel: kernel.usual for kernel in parent.kernels}
     pinned = pinned_runs(child, kernels, base)
+    if further is not None:
+        pinned = [pinned[0], *(run for run in pinned[1:] if _is_of(run, further))]
     cases = [case.name for case in reference.cases]
     bench.listener(
         "accuracy", f"running {len(pinned)} distinct configs in the interpreter, "
@@ -174,14 +330,30 @@ def _judge(
         (child.source, pinned[:1], cases),
         (child.source, pinned[1:], cases[:1]),
     ]
+    if beside:
+        shared = [run for run in pinned if _is_original(run, parent, beside=base)]
+        tasks.append((parent.view.source, [run for run in shared if run is pinned[0]], cases))
+        tasks.append((parent.view.source, [r for r in shared if r is not pinned[0]], cases[:1]))
 
-    def perform(task: Task) -> tuple[Interpretation, ...]:
+    def perform(task: Task, spoil_undefined: bool = True) -> tuple[Interpretation, ...]:
         source, runs, kinds = task
-        return _interpret(source, runs, kinds, reference, parent.gpu.sheet, bench)
+        sheet = parent.gpu.sheet
+        return _interpret(source, runs, kinds, reference, sheet, bench, spoil_undefined)
 
-    with ThreadPoolExecutor(max_workers=usable_workers()) as pool:
-        theirs, *ours_by_task = pool.map(perform, tasks)
-    ours = [run for runs in ours_by_task for run in runs]
+    def perform_all(spoil_undefined: bool) -> list[tuple[Interpretation, ...]]:
+        with ThreadPoolExecutor(max_workers=usable_workers()) as pool:
+            return list(pool.map(lambda task: perform(task, spoil_undefined), tasks))
+
+    theirs, *done = perform_all(True)
+    spoiled = True
+    if any(run.undefined_lines for run in theirs):
+        # A parent that uses what its loads leave undefined hands that on: both get zeros.
+        source, runs, _ = tasks[0]
+        spoiled = not depends_on_undefined(theirs, perform((source, runs, cases[:1]), False))
+        if not spoiled:
+            theirs, *done = perform_all(False)
+    ours = [run for runs in done[:2] for run in runs]
+    theirs = (*theirs, *(run for runs in done[2:] for run in runs))
     required = () if parent.trace is None else parent.trace.kernels
 
     def verdicts(of_parent: Sequence[Interpretation]) -> tuple[AccuracyCase, ...]:
@@ -198,11 +370,28 @@ def _judge(
     originals = [run for run in suspects if not alone and _is_original(run, parent)]
     if originals:
         # An original may be wrong in the parent already: run the parent with the same pins.
-        judged = verdicts((*theirs, *perform((parent.view.source, originals, cases))))
+        again = perform((parent.view.source, originals, cases), spoiled)
+        judged = verdicts((*theirs, *again))
     concluded = _concluded(judged, pinned, originals, _label(base))
     outside = {event.access for run in theirs or ours for event in run.memory_events}
     unclear = bool(outside) and concluded.result.status is not Status.PASS
-    return replace(concluded, relies_on_sizes="write" in outside or unclear)
+    told = undefined_notes(concluded.result, ours) if spoiled else (inherited(theirs),)
+    result = replace(concluded.result, notes=(*concluded.result.notes, *told))
+    return replace(
+        concluded,
+        result=result,
+        relies_on_sizes="write" in outside or unclear,
+        ways=frozenset().union(*(run.ways for run in ours)),
+    )
+
+
+def _is_of(run: PinnedRun, further: InputSet) -> bool:
+    """Whether a run pins one of the configs that do something of their own on these inputs."""
+    return any(
+        kernel == run.kernel and dict(meta) == member.meta_dict
+        for kernel, meta in further.metas
+        for member in run.members
+    )
 
 
 def _concluded(
@@ -244,7 +433,14 @@ def _wrong_as_the_parent(cases: Sequence[AccuracyCase]) -> set[str]:
     }
 
 
-def _is_original(run: PinnedRun, parent: Study) -> bool:
+def _is_original(
+    run: PinnedRun, parent: Study, *, beside: Mapping[str, Config] | None = None
+) -> bool:
+    """Whether the parent lists one of these configs; `beside`: and not as its usual one."""
+    if beside is not None and run.kernel is not None:
+        usual = beside.get(run.kernel)
+        if usual is not None and usual.meta in {member.meta for member in run.members}:
+            return False
     study = None if run.kernel is None else parent.kernel(run.kernel)
     metas = set() if study is None else {config.config.meta for config in study.configs}
     return any(member.meta in metas for member in run.members)
@@ -253,16 +449,16 @@ def _is_original(run: PinnedRun, parent: Study) -> bool:
 def pinned_runs(
     child: ProgramView, kernels: Mapping[str, KernelStudy], base: Mapping[str, Config]
 ) -> list[PinnedRun]:
-    """One run for each distinct set of meta-parameters of each kernel, the usual one first."""
+    """One run for each distinct set of meta-parameters and hook of each kernel, the usual first."""
     listed = {kernel.name: _listed(kernel.name, child, kernels) for kernel in child.kernels}
     usual = {name: _closest(base.get(name), configs) for name, configs in listed.items() if configs}
     runs = [PinnedRun(_label(usual), usual)]
     for name, configs in listed.items():
         by_meta: dict[object, list[Config]] = {}
         for config in configs:
-            by_meta.setdefault(config.meta, []).append(config)
-        for meta, members in by_meta.items():
-            if meta == usual[name].meta:
+            by_meta.setdefault((config.meta, config.pre_hook), []).append(config)
+        for key, members in by_meta.items():
+            if key == (usual[name].meta, usual[name].pre_hook):
                 if len(listed) == 1:
                     runs[0] = replace(runs[0], kernel=name, members=tuple(members))
                 continue
@@ -291,7 +487,8 @@ def _closest(wanted: Config | None, configs: Sequence[Config]) -> Config:
     if wanted is None:
         return configs[0]
     same = [config for config in configs if config.meta == wanted.meta]
-    return (same or list(configs))[0]
+    alike = [config for config in same if config.pre_hook == wanted.pre_hook]
+    return (alike or same or list(configs))[0]
 
 
 def _label(pins: Mapping[str, Config]) -> str:
@@ -307,6 +504,7 @@ def _interpret(
     reference: Reference,
     sheet: GpuSheet,
     bench: Workbench,
+    spoil_undefined: bool,
 ) -> tuple[Interpretation, ...]:
     """Run a program with each set of pins on each kind of data, as on the target card."""
     major, minor = sheet.compute_capability
@@ -317,4 +515,5 @@ def _interpret(
         compute_capability=10 * major + minor,
         facts=device_facts(sheet),
         cache=bench.cache,
+        spoil_undefined=spoil_undefined,
     )

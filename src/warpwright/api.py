@@ -27,6 +27,7 @@ from warpwright.formats.nsight import check_profile_kernels, parse_metrics
 from warpwright.formats.reply import parse_reply
 from warpwright.formats.request import looks_like_request, parse_request, render_request
 from warpwright.journal import Journal, RecordedRun, RunEntry, Step, default_state_dir
+from warpwright.launch_counts import with_counts
 from warpwright.local_gpu import HERE, local_gpu
 from warpwright.machine import MachineReport, examine_machine
 from warpwright.measurable import Measuring as Measuring
@@ -39,7 +40,7 @@ from warpwright.report.optimization_record import optimization_record
 from warpwright.report.record import answer_record, bench_record, check_record
 from warpwright.report.verify_script import verify_script
 from warpwright.resources.gpus import resolve_gpu, stated_gpu
-from warpwright.sandbox.cache import ResultCache
+from warpwright.sandbox.cache import PassingCache, ResultCache
 from warpwright.source.view import read_program
 from warpwright.specialist import answer_request, study_request
 from warpwright.study import Subject, Workbench, read_view, study_program
@@ -54,6 +55,7 @@ from warpwright.types.request import Profile, Request
 from warpwright.types.shapes import Problem
 from warpwright.types.stage import ProgramKind, Stage
 from warpwright.types.study import Study
+from warpwright.types.verdict import EditLimits as EditLimits
 from warpwright.types.verdict import GateReport
 
 
@@ -87,15 +89,24 @@ def answer(
     problem: Problem | None = None,
     gpu: str | None = None,
     measuring: Measuring | None = None,
+    limits: EditLimits | None = None,
     use_cache: bool = True,
 ) -> Answer:
     """Answer a request document: the best program that obeys its stage's rules.
 
     `problem` (see `formats.kernelbench.read_problem`) gives shapes and the reference for
     accuracy; without it, and without a [PROBLEM] section, accuracy is "not verified". `gpu`
-    answers for another card than the request's, `here` for this machine's own.
+    answers for another card than the request's, `here` for this machine's own. `limits`: on edits
+    that the rules neither ask for nor forbid.
     """
-    run = answer_run(request, problem=problem, gpu=gpu, measuring=measuring, use_cache=use_cache)
+    run = answer_run(
+        request,
+        problem=problem,
+        gpu=gpu,
+        measuring=measuring,
+        limits=limits,
+        use_cache=use_cache,
+    )
     return run.answer
 
 
@@ -105,6 +116,7 @@ def answer_run(
     problem: Problem | None = None,
     gpu: str | None = None,
     measuring: Measuring | None = None,
+    limits: EditLimits | None = None,
     document: str | None = None,
     use_cache: bool = True,
     listener: Listener = silent,
@@ -117,7 +129,8 @@ def answer_run(
         parsed = _retargeted(parsed, target)
     with RecordedRun("answer", document, listener) as run:
         setup = trial_setup(parsed, problem, target, measuring or Measuring(), run)
-        result = answer_request(parsed, _bench(use_cache, run), problem, gpu=target, setup=setup)
+        bench = _bench(use_cache, run)
+        result = answer_request(parsed, bench, problem, gpu=target, setup=setup, limits=limits)
         record = answer_record(result, run.id).model_dump(mode="json")
         run.finish(f"{result.decision}: {result.reason}", record)
         if setup is not None:
@@ -143,10 +156,18 @@ def verify(answer: Answer, *, title: str = "") -> str | None:
 
 
 def check(
-    request: str, reply: str, *, problem: Problem | None = None, use_cache: bool = True
+    request: str,
+    reply: str,
+    *,
+    problem: Problem | None = None,
+    limits: EditLimits | None = None,
+    use_cache: bool = True,
 ) -> GateReport:
-    """Check a reply (a program, or a model's text around one) against a request document."""
-    return check_run(request, reply, problem=problem, use_cache=use_cache).gate
+    """Check a reply (a program, or a model's text around one) against a request document.
+
+    `limits`: on edits that the rules neither ask for nor forbid.
+    """
+    return check_run(request, reply, problem=problem, limits=limits, use_cache=use_cache).gate
 
 
 def check_run(
@@ -156,6 +177,7 @@ def check_run(
     problem: Problem | None = None,
     document: str | None = None,
     reply_document: str | None = None,
+    limits: EditLimits | None = None,
     use_cache: bool = True,
     listener: Listener = silent,
 ) -> CheckRun:
@@ -163,7 +185,7 @@ def check_run(
     parsed = parse_request(request, document=document)
     found = parse_reply(reply, document=reply_document)
     with RecordedRun("check", document, listener) as run:
-        gate = check_reply(parsed, found, _bench(use_cache, run), problem)
+        gate = check_reply(parsed, found, _bench(use_cache, run), problem, limits=limits)
         run.finish(str(gate.status), check_record(gate, run.id).model_dump(mode="json"))
     return CheckRun(gate, run.id)
 
@@ -231,7 +253,7 @@ def inspect(
         if gpu is not None:
             target = target_gpu(gpu)
             request = _retargeted(request, target)
-        return study_request(request, bench, problem, target)[0]
+        return _counted(study_request(request, bench, problem, target)[0], bench)
     if gpu is None:
         raise InputError(
             "no target GPU",
@@ -239,7 +261,13 @@ def inspect(
             expected="--gpu NAME with a program (a request document names its own)",
             hint="`warpwright gpus` lists the names",
         )
-    return study_program(Subject(subject, document), target_gpu(gpu), bench, problem=problem)
+    study = study_program(Subject(subject, document), target_gpu(gpu), bench, problem=problem)
+    return _counted(study, bench)
+
+
+def _counted(study: Study, bench: Workbench) -> Study:
+    bench.listener("counts", "counting instructions and sectors in the machine code")
+    return with_counts(study, bench.cache)
 
 
 def target_gpu(name: str) -> ResolvedGpu:
@@ -428,4 +456,4 @@ def doctor() -> MachineReport:
 
 
 def _bench(use_cache: bool, listener: Listener) -> Workbench:
-    return Workbench(cache=ResultCache() if use_cache else None, listener=listener)
+    return Workbench(cache=ResultCache() if use_cache else PassingCache(), listener=listener)

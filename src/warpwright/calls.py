@@ -6,10 +6,10 @@ each class of arguments that could be passed.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
-from warpwright.sandbox.specialize import specialization
+from warpwright.sandbox.specialize import same_launch, specialization
 from warpwright.sandbox.specialize_source import missing_constants, specialization_classes
 from warpwright.types.calls import KernelCalls
 from warpwright.types.compiled import Specialization
@@ -28,7 +28,7 @@ def find_calls(
     `known`: kernel → arguments whose values are certain although the shapes are not.
     """
     if trace is not None:
-        return _traced_calls(view, trace), ()
+        return _traced_calls(view, as_written(view, trace)), ()
     calls, unknown = [], ["input shapes: none were given (--problem, --input or [PROBLEM])"]
     for kernel in view.launched_kernels:
         configs = source_configs(view, kernel)
@@ -48,6 +48,37 @@ def find_calls(
             continue
         calls.append(KernelCalls(kernel, configs, classes=classes))
     return tuple(calls), tuple(unknown)
+
+
+def as_written(view: ProgramView, trace: Trace) -> Trace:
+    """The trace with each config as the source writes it, where reading shows the list.
+
+    The running program shows of a hook only a function; its source shows the expression.
+    """
+    lists = {
+        kernel.name: kernel.autotune.configs
+        for kernel in view.kernels
+        if kernel.autotune is not None and kernel.autotune.configs is not None
+    }
+    launches = tuple(
+        replace(
+            launch,
+            configs=tuple(
+                replace(traced, config=_written(traced, lists.get(launch.kernel, ())))
+                for traced in launch.configs
+            ),
+        )
+        for launch in trace.launches
+    )
+    return replace(trace, launches=launches)
+
+
+def _written(traced: TracedConfig, written: Sequence[Config]) -> Config:
+    """The config of the list that the traced one is, by its place; itself where none is."""
+    if traced.place is None or traced.place >= len(written):
+        return traced.config
+    config = written[traced.place]
+    return config if same_launch(config, traced.config) else traced.config
 
 
 def _traced_calls(view: ProgramView, trace: Trace) -> tuple[KernelCalls, ...]:
@@ -122,8 +153,9 @@ def specializations_of(calls: KernelCalls, config: Config) -> tuple[Specializati
 
 def _nearest(launch: Launch, config: Config) -> TracedConfig | None:
     same = [traced for traced in launch.configs if traced.config.meta == config.meta]
-    exact = [traced for traced in same if traced.config == config]
-    return next(iter(exact or same), None)
+    alike = [traced for traced in same if traced.config.pre_hook == config.pre_hook]
+    exact = [traced for traced in alike if traced.config == config]
+    return next(iter(exact or alike or same), None)
 
 
 def _same(one: Specialization, other: Specialization) -> bool:

@@ -1,24 +1,23 @@
-"""From chosen configs to a program that passed the gate: emitted, judged, interpreted."""
+"""From chosen configs to a program that passed the gate: emitted, and held to its verdict."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
-from warpwright.accuracy import AccuracyRun, not_verified, verify_accuracy
-from warpwright.judging import judge_candidate
+from warpwright.moving import Moved, not_as_claimed
 from warpwright.proposers.asked import without_new
 from warpwright.proposers.emit import emit_plans
-from warpwright.proposers.tuning_rules import TuningRules
 from warpwright.proposing import rules_of
-from warpwright.source.view import read_program
+from warpwright.source.strict_order import in_strict_order
 from warpwright.study import Workbench
-from warpwright.types.answer import ConfigPlan
+from warpwright.types.answer import ConfigPlan, Fate
+from warpwright.types.candidate import Candidate, Move
 from warpwright.types.config import Config
-from warpwright.types.program import ProgramView
 from warpwright.types.request import Request
-from warpwright.types.study import KernelStudy, Study
-from warpwright.types.verdict import GateReport, Status
+from warpwright.types.study import Study
+from warpwright.types.verdict import EditLimits, GateReport, Status
+from warpwright.verifying import Verification, VerifyContext, verify
 
 ATTEMPTS = 4
 WRONG_OUTPUT = "refused: its output is wrong (see accuracy)"
@@ -43,29 +42,42 @@ def draft(
     study: Study,
     bench: Workbench,
     plans: tuple[ConfigPlan, ...],
-    candidates: Mapping[str, KernelStudy],
     confirm: Confirm | None = None,
     wrong: Mapping[str, set[Config]] | None = None,
+    limits: EditLimits | None = None,
+    moved: Moved | None = None,
 ) -> Draft:
     """Emit the plans and put the program before the gate, again without configs that fail.
 
     `confirm` checks what passed in the interpreter where it really runs. `wrong`: kernel → configs
-    that were shown to be wrong already.
+    that were shown to be wrong already. `limits`: on what edits may change beside the stage's own.
+    `moved`: a program that moves made of the request's; the plans are then for its configs.
     """
+    context = VerifyContext(study, bench, study.problem, limits=limits or EditLimits())
     rejected: Failing = {kernel: set(configs) for kernel, configs in (wrong or {}).items()}
     plans = _without_all(plans, rejected)
     refused: str | None = None
+    base = study if moved is None else moved.study
     for _ in range(ATTEMPTS):
-        program = emit_plans(request.program, list(zip(plans, study.calls, strict=True)))
+        program = emit_plans(base.view.source, list(zip(plans, base.calls, strict=True)))
         if program == request.program:
-            if not (rejected or refused) and (own := _wrong_originals(request, study, bench)):
+            if not (rejected or refused) and (
+                own := _verdict(request, request.program, context).failing
+            ):
                 rejected, plans = own, _without_all(plans, own)
                 continue
             return Draft(plans, keep=refused or _nothing(plans))
-        gate, run = _judged(request, study, bench, plans, candidates, program, rejected)
-        if run.differing:
-            return Draft(plans, keep=own_outputs_differ(run.differing))
-        failing = dict(run.failing)
+        program = in_strict_order(program)
+        moves = () if moved is None else moved.candidate.moves
+        found = _verdict(request, program, replace(context, wrong=rejected), moves)
+        if found.accuracy.differing:
+            return Draft(plans, keep=own_outputs_differ(found.accuracy.differing))
+        if moved is not None and (differing := not_as_claimed(moved.candidate, found)):
+            told = f"its moves claim bit-equal outputs, and {differing} differ"
+            return Draft(plans, keep=f"the candidate was refused: {told}")
+        gate, failing = found.gate, found.failing
+        if (copied := _wrong_in_the_copy_alone(request, context, failing)) is not None:
+            return Draft(plans, keep=copied)
         if not failing and confirm is not None and gate.status is not Status.FAIL:
             gate, failing = confirm(gate, plans, program)
         if not failing and gate.status is Status.FAIL and refused is None:
@@ -87,20 +99,10 @@ def draft(
     return Draft(plans, program, gate)
 
 
-def _judged(
-    request: Request,
-    study: Study,
-    bench: Workbench,
-    plans: tuple[ConfigPlan, ...],
-    candidates: Mapping[str, KernelStudy],
-    program: str,
-    rejected: Failing,
-) -> tuple[GateReport, AccuracyRun]:
-    """An emitted program before the gate and in the interpreter."""
-    child = read_program(program)
-    kernels = _candidate_kernels(study, candidates)
-    gate = judge_candidate(request, study, child, kernels, exhausted(request, plans), rejected)
-    return with_accuracy(gate, study, child, kernels, bench)
+def _verdict(
+    request: Request, program: str, context: VerifyContext, moves: tuple[Move, ...] = ()
+) -> Verification:
+    return verify(Candidate(request.program, program, moves), request, context)
 
 
 def own_outputs_differ(which: Sequence[str]) -> str:
@@ -131,47 +133,24 @@ def _refusal(gate: GateReport) -> str:
     return f"the candidate was refused: {broken}"
 
 
-def exhausted(request: Request, plans: Sequence[ConfigPlan]) -> frozenset[str]:
-    """Kernels that cannot have as many distinct configs as the request asks for.
-
-    All that the rules allow were compiled, and the plan keeps every distinct one.
-    """
-    least = TuningRules.of(request.stage.rules).count_min or 0
-    return frozenset(p.kernel for p in plans if not p.left_alone and len(p.kept) < least)
-
-
-def _candidate_kernels(study: Study, studied: Mapping[str, KernelStudy]) -> dict[str, KernelStudy]:
-    """Every kernel with its originals and candidates, as the candidate program may have them."""
-    return {
-        kernel.kernel: replace(kernel, configs=(*kernel.configs, *studied[kernel.kernel].configs))
-        if kernel.kernel in studied
-        else kernel
-        for kernel in study.kernels
-    }
-
-
-def with_accuracy(
-    gate: GateReport,
-    study: Study,
-    child: ProgramView,
-    kernels: Mapping[str, KernelStudy],
-    bench: Workbench,
-) -> tuple[GateReport, AccuracyRun]:
-    """The gate's report with accuracy added, and what that came to.
-
-    A candidate that reading alone refuses is not run.
-    """
-    if gate.status is Status.FAIL:
-        return gate, AccuracyRun(not_verified("it was refused before it was run"))
-    run = verify_accuracy(study, child, kernels, bench)
-    return replace(gate, results=(*gate.results, run.result), accuracy_cases=run.cases), run
-
-
-def _wrong_originals(request: Request, study: Study, bench: Workbench) -> Failing:
-    """Configs of the program as it came whose output is wrong."""
-    kernels = {kernel.kernel: kernel for kernel in study.kernels}
-    gate = judge_candidate(request, study, study.view, kernels)
-    return dict(with_accuracy(gate, study, study.view, kernels, bench)[1].failing)
+def _wrong_in_the_copy_alone(
+    request: Request, context: VerifyContext, failing: Failing
+) -> str | None:
+    """An original that is wrong in the program as emitted and not in the program as it came: then
+    the edit is at fault, and nothing is said of the parent. None where there is no such config."""
+    kernels = context.parent.kernels
+    own = {kernel.kernel: {c.config for c in kernel.configs} for kernel in kernels}
+    suspects = {kernel: configs & own.get(kernel, set()) for kernel, configs in failing.items()}
+    if not any(suspects.values()):
+        return None
+    wrong = _verdict(request, request.program, context).failing
+    for kernel, configs in suspects.items():
+        for config in sorted(configs - wrong.get(kernel, set()), key=str):
+            return (
+                f"the program as it was written anew gives a wrong output with {config} of "
+                f"{kernel}, and the program as it came does not: the fault is of this edit"
+            )
+    return None
 
 
 def _without_all(
@@ -182,7 +161,7 @@ def _without_all(
 
 def _without(plan: ConfigPlan, rejected: set[Config]) -> ConfigPlan:
     choices = tuple(
-        replace(choice, kept=False, reason=WRONG_OUTPUT)
+        replace(choice, kept=False, reason=WRONG_OUTPUT, fate=Fate.WRONG)
         if choice.config in rejected and choice.kept
         else choice
         for choice in plan.choices

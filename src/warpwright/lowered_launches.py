@@ -10,6 +10,7 @@ from warpwright.formats.ttir import read_function
 from warpwright.sandbox.cache import ResultCache
 from warpwright.sandbox.lower import Lowered, LowerRequest, lower_kernels
 from warpwright.sandbox.specialize import specialization
+from warpwright.sandbox.trace import device_facts
 from warpwright.types.calls import KernelCalls
 from warpwright.types.config import Config
 from warpwright.types.gpu import GpuSheet
@@ -59,7 +60,11 @@ def lowered_launches(
         zip(
             map(repr, distinct),
             lower_kernels(
-                program, distinct, compute_capability=sheet.compute_capability, cache=cache
+                program,
+                distinct,
+                compute_capability=sheet.compute_capability,
+                facts=device_facts(sheet),
+                cache=cache,
             ),
             strict=True,
         )

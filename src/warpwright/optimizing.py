@@ -12,30 +12,25 @@ from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from dataclasses import replace
 
-from warpwright.accuracy import not_verified, verify_alone
 from warpwright.errors import InputError, Place
-from warpwright.gate.format import check_format
-from warpwright.gate.integrity import check_integrity
-from warpwright.gate.names import check_names
 from warpwright.proposers import schedules
 from warpwright.report.conv2d_text import describe, label
-from warpwright.runnable import configs_run
 from warpwright.sandbox.compile_pool import usable_workers
 from warpwright.sandbox.recognize import recognize_conv2d
 from warpwright.sandbox.toolchain import toolchain
-from warpwright.source.view import read_program
 from warpwright.study import Subject, Workbench, study_program
 from warpwright.types.bench import BenchResult
+from warpwright.types.candidate import Candidate
 from warpwright.types.compiled import Compiled
 from warpwright.types.config import Config
 from warpwright.types.conv2d import Conv2dTask, ScheduleCandidate
 from warpwright.types.evidence import Origin
 from warpwright.types.gpu import GpuSheet, ResolvedGpu
 from warpwright.types.optimization import Optimization, Ranking, Screened
-from warpwright.types.program import ProgramView
 from warpwright.types.shapes import Problem
 from warpwright.types.study import Study
-from warpwright.types.verdict import CheckResult, GateReport, Status
+from warpwright.types.verdict import GateReport, Status
+from warpwright.verifying import VerifyContext, no_parent, verify
 
 Ranker = Callable[[Problem, Sequence[Screened]], Ranking]
 """Orders usable candidates, the best first. One that measures runs them on a GPU."""
@@ -47,7 +42,6 @@ Emitter = Callable[[Conv2dTask, Sequence[ScheduleCandidate], GpuSheet], str]
 CONFIGS = 4  # the program's tuner tries so many
 TRIES = 24  # candidates that are compiled, the best predicted first
 ATTEMPTS = 3
-NO_PARENT = read_program("")
 
 
 def optimize_problem(
@@ -146,7 +140,7 @@ def _reason_against(entry: Screened) -> str | None:
         return "none of its kernels was compiled"
     for view in entry.views:
         if not isinstance(view.result, Compiled):
-            return f"does not compile: {view.result.reason}"
+            return view.result.told
         if view.unlaunchable:
             return f"cannot be launched: {view.unlaunchable[0]}"
         if view.result.spill_bytes:
@@ -205,24 +199,9 @@ def judged(
     program: str, problem: Problem, gpu: ResolvedGpu, bench: Workbench
 ) -> tuple[Study | None, GateReport, tuple[Config, ...]]:
     """The study of a program, every check on it that needs no parent, and configs found wrong."""
-    view = read_program(program)
-    read = (check_format(NO_PARENT, view), check_names(NO_PARENT, view))
-    try:
-        study = study_program(Subject(program), gpu, bench, problem=problem)
-    except InputError as error:
-        reason = not_verified(f"the program does not run: {error.what}")
-        failed = replace(reason, check="resources", status=Status.FAIL)
-        return None, GateReport((*read, failed)), ()
-    checks = (*read, check_integrity(NO_PARENT, view, None, study.trace), _runs(view, study))
-    gate = GateReport(checks)
-    if gate.status is Status.FAIL:
-        return study, gate, ()
-    run = verify_alone(study, bench)
-    gate = replace(gate, results=(*checks, run.result), accuracy_cases=run.cases)
-    return study, gate, tuple(c for configs in run.failing.values() for c in configs)
-
-
-def _runs(view: ProgramView, study: Study) -> CheckResult:
-    parent = Study(gpu=study.gpu, view=NO_PARENT, kernels=())
-    kernels = {kernel.kernel: kernel for kernel in study.kernels}
-    return configs_run(view, kernels, parent, study.trace)
+    context = VerifyContext(no_parent(gpu), bench, problem)
+    found = verify(Candidate("", program), None, context)
+    wrong = tuple(config for configs in found.failing.values() for config in configs)
+    if found.trace is None:
+        return None, found.gate, wrong
+    return study_program(Subject(program), gpu, bench, problem=problem), found.gate, wrong

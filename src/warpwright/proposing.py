@@ -13,6 +13,7 @@ from warpwright.proposers.tuning_rules import TuningRules, asked_for
 from warpwright.rule_refusals import refused_by_rules, with_refused
 from warpwright.study import Subject, Workbench, study_kernel
 from warpwright.types.answer import ConfigChoice, ConfigPlan
+from warpwright.types.calls import KernelCalls
 from warpwright.types.config import Config
 from warpwright.types.request import Request
 from warpwright.types.study import KernelStudy, Study
@@ -49,9 +50,18 @@ def propose(
         refused = refused_by_rules(request, study, call, new)
         allowed = [config for config in new.configs if config.config not in refused]
         active_pct = _active(request, kernel)
-        plan = choose(kernel, allowed, rules, measured_warps_active_pct=active_pct)
+        plan = choose(
+            kernel, allowed, rules, measured_warps_active_pct=active_pct, pruned=pruned_by(call)
+        )
         plans.append(with_refused(plan, new, refused))
     return tuple(plans), studied
+
+
+def pruned_by(call: KernelCalls) -> tuple[Config, ...]:
+    """Configs of a list that can be read that the program's own pruning leaves out here."""
+    autotune = call.source.autotune
+    listed = () if autotune is None else autotune.configs or ()
+    return tuple(config for config in dict.fromkeys(listed) if config not in call.configs)
 
 
 def rules_of(request: Request) -> TuningRules:
@@ -92,12 +102,12 @@ def chosen_by_time(
     `proposed`: the plans that were measured, a kernel each.
     """
     plans = []
-    for kernel, before in zip(study.kernels, proposed, strict=True):
+    for kernel, call, before in zip(study.kernels, study.calls, proposed, strict=True):
         if before.left_alone is not None:
             plans.append(before)
             continue
         new, found = candidates[kernel.kernel], timed.get(kernel.kernel, Timed())
-        plan = _filled(request, kernel, new, found)
+        plan = _filled(request, kernel, new, found, pruned_by(call))
         named = {choice.config for choice in plan.choices}
         rest = [
             ConfigChoice(config.config, True, False, NOT_FASTER, config)
@@ -111,7 +121,13 @@ def chosen_by_time(
     return tuple(plans)
 
 
-def _filled(request: Request, kernel: KernelStudy, new: KernelStudy, timed: Timed) -> ConfigPlan:
+def _filled(
+    request: Request,
+    kernel: KernelStudy,
+    new: KernelStudy,
+    timed: Timed,
+    pruned: tuple[Config, ...],
+) -> ConfigPlan:
     """The faster configs, those that the request asks for by name, and others only as far as it
     asks for more configs than that."""
     rules = rules_of(request)
@@ -122,7 +138,14 @@ def _filled(request: Request, kernel: KernelStudy, new: KernelStudy, timed: Time
     def chosen(configs: Sequence[Config]) -> ConfigPlan:
         studies = [study for config in configs if (study := new.config(config)) is not None]
         active_pct = _active(request, kernel)
-        return choose(kernel, studies, rules, measured_warps_active_pct=active_pct, dropped=dropped)
+        return choose(
+            kernel,
+            studies,
+            rules,
+            measured_warps_active_pct=active_pct,
+            dropped=dropped,
+            pruned=pruned,
+        )
 
     wanted = [*timed.faster, *asked]
     plan = chosen(wanted)

@@ -46,7 +46,7 @@ class End(Enum):
 def host_code_failed(failed: TraceFailed) -> CheckResult:
     """The verdict on host code of which no trace could be made."""
     if not failed.is_of_the_program:
-        note = f"the launches cannot be traced: {failed.reason}"
+        note = f"not verified: Warpwright cannot trace the launches: {failed.reason}"
         return CheckResult(CHECK, Status.NOT_VERIFIED, notes=(note,))
     expected = "host code that runs on the problem's inputs"
     violation = Violation(HOST_CODE, failed.line, expected, failed.reason)
@@ -176,8 +176,8 @@ def _reason(view: CompiledView) -> Reason:
     if not isinstance(view.result, CompileFailed):
         return Reason(str(view.unlaunchable[0]))
     said = _LINE.fullmatch(view.result.reason)
-    if said is None:
-        return Reason(f"does not compile: {view.result.reason}")
+    if said is None or not view.result.refused:
+        return Reason(view.result.told)
     return Reason(f"does not compile: {said['words']}", int(said["line"]))
 
 

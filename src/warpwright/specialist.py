@@ -10,32 +10,36 @@ timings show that it is faster.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 
 from warpwright.diagnosis.profile_check import toolchain_finding
-from warpwright.drafting import WRONG_OUTPUT, Draft, draft, with_accuracy
+from warpwright.drafting import Draft, draft
 from warpwright.errors import Place
 from warpwright.formats.nsight import check_profile_kernels, foreign_kernels, retired_metrics
-from warpwright.judging import judge_candidate
 from warpwright.measure.minimum import minimum_of
+from warpwright.moving import Moved, as_moved, move_candidates
+from warpwright.predicting import predicted_by_moves
 from warpwright.proposing import chosen_by_time, propose
+from warpwright.report.change_line import what_changed
 from warpwright.resources.gpus import resolve_gpu
 from warpwright.study import Subject, Workbench, read_view, study_program
 from warpwright.trials.measured import decide_draft, measure_configs, with_apart
+from warpwright.trials.moves import by_gain, measure_moves
 from warpwright.trials.screening import ParentFailedError
 from warpwright.trials.setup import Table, TrialSetup, open_table
 from warpwright.types.answer import Answer, ConfigPlan, Decision
-from warpwright.types.calls import KernelCalls
+from warpwright.types.candidate import Candidate
 from warpwright.types.evidence import Origin
 from warpwright.types.gpu import ResolvedGpu
 from warpwright.types.request import Request
 from warpwright.types.shapes import Problem
 from warpwright.types.stage import StageId
-from warpwright.types.study import Finding, KernelStudy, Study
+from warpwright.types.study import Finding, Study
 from warpwright.types.trial import Trial
-
-GPU_SECTION = "# Target GPU"
+from warpwright.types.verdict import EditLimits
+from warpwright.verifying import GPU_SECTION as GPU_SECTION
+from warpwright.verifying import VerifyContext, verify
 
 
 def answer_request(
@@ -45,43 +49,86 @@ def answer_request(
     *,
     gpu: ResolvedGpu | None = None,
     setup: TrialSetup | None = None,
+    limits: EditLimits | None = None,
 ) -> Answer:
     """Answer a request within its stage's rules.
 
     `problem` gives shapes and the reference; without one, a `[PROBLEM]` section of the request
     is used, and without that accuracy stays unverified. `gpu` stands in for the request's own.
     With `setup` the GPU of this machine, which must be the request's, measures and decides.
+    `limits`: on what edits may change beside the stage's own (`--strict`, `--bit-equal`).
     Raises InputError and MissingToolError.
     """
+    limits = limits or EditLimits()
     study, problem = study_request(request, bench, problem, gpu)
     if request.stage.id is not StageId.TUNING:
         stage = request.stage.id or "the request's stage"
         reason = f"no proposer of ours makes candidates for {stage} yet"
         return _kept(request, study, bench, (), reason)
     if setup is not None and study.problem is not None and study.trace is not None:
-        return _measured(request, study, bench, setup)
+        return _measured(request, study, bench, setup, limits)
     if setup is not None:
         bench.listener("measure", "nothing is measured: the program's launches are not known")
-    plans, candidates = propose(request, study, bench)
-    if (unable := _unable(study, plans)) is not None:
-        return _kept(request, study, bench, plans, unable)
-    return _answer(request, study, bench, draft(request, study, bench, plans, candidates))
+    return _predicted(request, study, bench, limits)
 
 
-def _measured(request: Request, study: Study, bench: Workbench, setup: TrialSetup) -> Answer:
+def _predicted(request: Request, study: Study, bench: Workbench, limits: EditLimits) -> Answer:
+    """The answer without a GPU: moves by their counts, configs by what they compile to."""
+    moved, counted = predicted_by_moves(request, study, bench, limits)
+    base = study if moved is None else moved.study
+    plans, _ = propose(request, base, bench)
+    if (unable := _unable(base, plans)) is not None:
+        return replace(_kept(request, study, bench, plans, unable), counted=counted)
+    drafted = draft(request, study, bench, plans, limits=limits, moved=moved)
+    if drafted.keep is not None and moved is not None:
+        # What the moves made was accepted by itself; with other configs it was not.
+        moved = None
+        plans, _ = propose(request, study, bench)
+        drafted = draft(request, study, bench, plans, limits=limits)
+    return replace(_answer(request, study, bench, drafted, moved=moved), counted=counted)
+
+
+def _measured(
+    request: Request,
+    study: Study,
+    bench: Workbench,
+    setup: TrialSetup,
+    limits: EditLimits,
+) -> Answer:
     """The answer by measuring; the parent stays where nothing can be measured."""
-    plans, candidates = propose(request, study, bench, setup.budget.candidates)
-    question = {"request": repr(request), "gpu": repr(study.gpu)}
+    question = {"request": repr(request), "gpu": repr(study.gpu), "limits": repr(limits)}
     with open_table(setup, study, question, bench.listener) as table:
         if isinstance(table, str):
             trial = Trial(None, setup.budget.name, failure=table)
+            plans, _ = propose(request, study, bench)
             return _kept(request, study, bench, plans, f"not measured: {table}", trial)
+        moved: Moved | None = None
         try:
-            drafted, trial = _tried(request, study, bench, table, plans, candidates)
+            moved, drafted, trial = _fastest(request, study, bench, table, limits)
         except ParentFailedError as error:
             trial = Trial(table.bench.gpu, setup.budget.name, failure=str(error))
+            plans, _ = propose(request, study, bench)
             drafted = Draft(plans, keep=f"the parent stopped running while measured: {error}")
-    return _answer(request, study, bench, drafted, trial)
+    return _answer(request, study, bench, drafted, trial, moved)
+
+
+def _fastest(
+    request: Request, study: Study, bench: Workbench, table: Table, limits: EditLimits
+) -> tuple[Moved | None, Draft, Trial]:
+    """The fastest program by moves that the verifier accepts, with configs on top of it; by
+    configs alone where it accepts none. Raises ParentFailedError."""
+    candidates = move_candidates(study, limits)
+    trials = list(measure_moves(table, study, candidates))
+    for place in by_gain(trials):
+        moved = as_moved(candidates[place], request, study, bench, limits)
+        if isinstance(moved, Moved):
+            drafted, trial = _tried(request, study, bench, table, moved, limits)
+            if drafted.gate is not None or drafted.keep is None:
+                return moved, drafted, replace(trial, moves=tuple(trials))
+            moved = drafted.keep
+        trials[place] = replace(trials[place], failure=moved)
+    drafted, trial = _tried(request, study, bench, table, None, limits)
+    return None, drafted, replace(trial, moves=tuple(trials))
 
 
 def _tried(
@@ -89,16 +136,19 @@ def _tried(
     study: Study,
     bench: Workbench,
     table: Table,
-    plans: tuple[ConfigPlan, ...],
-    candidates: Mapping[str, KernelStudy],
+    moved: Moved | None,
+    limits: EditLimits,
 ) -> tuple[Draft, Trial]:
     """Measure the configs, draft from the fastest, decide on fresh timings."""
-    found = measure_configs(table, study, plans)
-    plans = chosen_by_time(request, study, plans, candidates, found.timed)
+    base = study if moved is None else moved.study
+    plans, candidates = propose(request, base, bench, table.budget.candidates)
+    found = measure_configs(table, base, plans, moved is not None)
+    plans = chosen_by_time(request, base, plans, candidates, found.timed)
     if (keep := found.keep) is not None:
         drafted = Draft(plans, keep=keep)
     else:
-        drafted = draft(request, study, bench, plans, candidates, found.confirm, found.wrong)
+        confirm, wrong = found.confirm, found.wrong
+        drafted = draft(request, study, bench, plans, confirm, wrong, limits, moved)
     trial = found.trial
     if drafted.keep is None:
         trial, keep = decide_draft(table, found, drafted.program, minimum_of(request.stage))
@@ -108,12 +158,20 @@ def _tried(
 
 
 def _answer(
-    request: Request, study: Study, bench: Workbench, drafted: Draft, trial: Trial | None = None
+    request: Request,
+    study: Study,
+    bench: Workbench,
+    drafted: Draft,
+    trial: Trial | None = None,
+    moved: Moved | None = None,
 ) -> Answer:
     if drafted.keep is not None or drafted.gate is None:
         reason = drafted.keep or "nothing better can be shown"
         return _kept(request, study, bench, drafted.plans, reason, trial)
-    changed = _what_changed(drafted.plans, study.calls)
+    changed = what_changed(drafted.plans, study.calls if moved is None else moved.study.calls)
+    if moved is not None:
+        names = dict.fromkeys(move.name for move in moved.candidate.moves)
+        changed = f"moves: {', '.join(names)}; {changed}"
     return Answer(
         request=request,
         program=drafted.program,
@@ -126,6 +184,7 @@ def _answer(
         gate=drafted.gate,
         conflicts=tuple(c for plan in drafted.plans for c in plan.conflicts),
         trial=trial,
+        moves=() if moved is None else moved.candidate.moves,
     )
 
 
@@ -203,10 +262,9 @@ def _kept(
     reason: str,
     trial: Trial | None = None,
 ) -> Answer:
-    """The parent as the answer, with the gate's view of it."""
-    kernels = {kernel.kernel: kernel for kernel in study.kernels}
-    gate = judge_candidate(request, study, study.view, kernels)
-    gate, _ = with_accuracy(gate, study, study.view, kernels, bench)
+    """The parent as the answer, with what `check` says of it."""
+    context = VerifyContext(study, bench, study.problem)
+    gate = verify(Candidate(request.program, request.program), request, context).gate
     return Answer(
         request=request,
         program=request.program,
@@ -218,22 +276,3 @@ def _kept(
         conflicts=tuple(c for plan in plans for c in plan.conflicts),
         trial=trial,
     )
-
-
-def _what_changed(plans: Sequence[ConfigPlan], calls: Sequence[KernelCalls]) -> str:
-    """One line: how many configs went and came, and why."""
-    parts = []
-    for plan, call in zip(plans, calls, strict=True):
-        if plan.left_alone or not plan.choices:
-            continue
-        lost = [c.reason for c in plan.choices if not c.proposed and not c.kept]
-        new = sum(c.kept for c in plan.choices if c.proposed)
-        wrong = lost.count(WRONG_OUTPUT)
-        gone = [f"{wrong} wrong gone"] if wrong else []
-        if len(lost) > wrong or not wrong:
-            gone.append(f"{len(lost) - wrong} redundant or impossible gone")
-        parts.append(
-            f"{call.name}: {len(call.configs)} → {len(plan.kept)} configs "
-            f"({', '.join(gone)}, {new} new)"
-        )
-    return "; ".join(parts)

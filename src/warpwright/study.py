@@ -19,16 +19,16 @@ from warpwright.diagnosis.profile_check import resource_disagreements
 from warpwright.errors import BrokenProgramError, InputError, Place
 from warpwright.launch_floors import with_floors
 from warpwright.lowered_launches import LoweredLaunch, lowered_launches
+from warpwright.problem_floor import problem_floor
 from warpwright.resources.launchability import unlaunchable
 from warpwright.resources.occupancy import occupancy
-from warpwright.resources.roofline import RateClass, RooflineFloor, floor
 from warpwright.sandbox.cache import ResultCache
 from warpwright.sandbox.compile import CompileRequest, compile_configs
 from warpwright.sandbox.cost import problem_cost
 from warpwright.sandbox.importing import import_program
 from warpwright.sandbox.symbolic import SymbolicLaunch, SymbolicTrace, trace_symbolic
 from warpwright.sandbox.toolchain import toolchain
-from warpwright.sandbox.trace import TraceFailed, trace_program
+from warpwright.sandbox.trace import TraceFailed, device_facts, trace_program
 from warpwright.source.view import read_program
 from warpwright.types.calls import KernelCalls
 from warpwright.types.compiled import Compiled, CompileResult, Toolchain
@@ -42,11 +42,27 @@ from warpwright.types.study import (
     CompiledView,
     ConfigStudy,
     KernelStudy,
-    ProblemCost,
     Study,
 )
 from warpwright.types.trace import Trace
 from warpwright.wide_offsets import with_wrapped_offsets
+
+# What helps where a trace, not the program, is at its end; by the kind of the failure.
+NOT_TRACED = {
+    "": (
+        "this shows nothing wrong with the program: Warpwright follows its host code on stand-ins "
+        "without a GPU; leave the problem out, and the kernels are studied without shapes"
+    ),
+    "DataDependentError": (
+        "this shows nothing wrong with the program: stand-in tensors have no values; take what the "
+        "host code needs from a shape or a Python number, or leave the problem out, and the "
+        "kernels are studied without shapes"
+    ),
+    "UnknownHardwareError": (
+        "this shows nothing wrong with the program: no sheet of the GPU has this fact; take a "
+        "number instead, or leave the problem out, and the kernels are studied without shapes"
+    ),
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,8 +120,8 @@ def study_program(
         for study, call in zip(compiled, calls, strict=True)
     )
     kernels = with_wrapped_offsets(kernels, lowered)
-    cost = None if problem is None else problem_cost(problem, bench.cache)
-    roof = None if cost is None else roofline_floor(cost, gpu.sheet)
+    cost = None if problem is None else problem_cost(problem, bench.cache, gpu.sheet)
+    roof = None if cost is None else problem_floor(cost, kernels, gpu.sheet)
     return Study(
         gpu=gpu,
         view=view,
@@ -115,6 +131,7 @@ def study_program(
         cost=cost,
         floor_us=None if roof is None else roof.floor_us,
         floor_bound=None if roof is None else roof.bound,
+        floor_withdrawn=None if roof is None else roof.withdrawn,
         toolchain=tools,
         unknown=unknown,
         calls=calls,
@@ -128,7 +145,7 @@ def without_shapes(subject: Subject, sheet: GpuSheet, bench: Workbench) -> Symbo
     Raises InputError for a program that cannot be imported.
     """
     bench.listener("trace", "no input shapes: finding out what does not depend on them")
-    imported = import_program(subject.source, bench.cache)
+    imported = import_program(subject.source, sheet, bench.cache)
     if not imported.ok:
         raise InputError(
             f"the program fails when it is imported: {imported.reason}",
@@ -229,13 +246,18 @@ def trace_error(failed: TraceFailed, subject: Subject, problem: Problem) -> Inpu
             hint = "install the module where Warpwright runs, or give shapes by --input instead"
         return InputError(f"the problem file fails: {failed.reason}", place=place, hint=hint)
     line = None if failed.line is None else subject.first_line + failed.line - 1
+    if not failed.is_of_the_program:
+        return InputError(
+            f"Warpwright cannot trace the program's launches: {failed.reason}",
+            place=Place(subject.document, line=line),
+            hint=NOT_TRACED.get(failed.kind, NOT_TRACED[""]),
+        )
     what = (
         "the program's host code fails"
         if failed.stage != "import"
         else ("the program fails when it is imported")
     )
-    kind = BrokenProgramError if failed.is_of_the_program else InputError
-    return kind(
+    return BrokenProgramError(
         f"{what}: {failed.reason}",
         place=Place(subject.document, line=line),
         hint="its launches cannot be traced; correct the program or the problem's inputs",
@@ -270,6 +292,7 @@ def study_kernel(
             subject.source,
             requests,
             compute_capability=sheet.compute_capability,
+            facts=device_facts(sheet),
             cache=bench.cache,
             workers=bench.workers,
             progress=tell,
@@ -342,9 +365,3 @@ def _completed(
     helpers = tuple(kernel for kernel in view.kernels if kernel.is_helper)
     causes = kernel_causes(CauseCase(calls.source, study, sheet, metrics, helpers))
     return replace(study, findings=by_weight((*findings, *disagreements)), causes=causes)
-
-
-def roofline_floor(cost: ProblemCost, sheet: GpuSheet) -> RooflineFloor:
-    """The least time that the problem can take on the card, by its sheet (predicted)."""
-    operations = {RateClass(cost.compute_class): float(cost.flops)}
-    return floor(operations, cost.read_bytes + cost.written_bytes, sheet)

@@ -239,12 +239,12 @@ class TestHonestPrograms:
         cases = judge_outputs(
             matmul_parent, matmul_parent, matmul.cases, required_kernels=["product"]
         )
-        assert len(cases) == 2 * 5
+        assert len(cases) == 2 * 6
         assert conclude(cases).status is Status.PASS, conclude(cases)
         assert all(case.bit_equal_to_parent for case in cases)
 
     def test_its_two_configs_are_really_two(self, matmul, matmul_parent):
-        first, second = (matmul_parent[0], matmul_parent[5])
+        first, second = (matmul_parent[0], matmul_parent[6])
         assert first.run.label != second.run.label
         assert first.outputs[0].data.tobytes() != second.outputs[0].data.tobytes()
 

@@ -38,6 +38,8 @@ def command(
     ] = None,
     measure: options.MeasureOption = None,
     budget: options.BudgetOption = "default",
+    strict: options.StrictOption = False,
+    bit_equal: options.BitEqualOption = False,
     out: Annotated[
         Path | None,
         typer.Option(
@@ -85,6 +87,7 @@ def command(
             problem=given,
             gpu=gpu,
             measuring=api.Measuring(measure, budget),
+            limits=api.EditLimits(strict, bit_equal),
             document=request,
             use_cache=not no_cache,
             listener=progress,

@@ -24,11 +24,16 @@ def command(
     problem: options.ProblemOption = None,
     inputs: options.InputOption = None,
     init: options.InitOption = None,
+    strict: options.StrictOption = False,
+    bit_equal: options.BitEqualOption = False,
     json_output: options.JsonOption = False,
     quiet: options.QuietOption = False,
     no_cache: options.NoCacheOption = False,
 ) -> None:
     """Check a reply against the request: format, names, rules, integrity, accuracy.
+
+    Edits beyond the stage, which no rule asks for or forbids, pass where the outputs stay equal
+    bit for bit or are no less exact than the parent's on all data; they are listed apart.
 
     Exit code 0: nothing is broken (what could not be verified is listed, never passed over);
     1: violations, each with rule, line, what was expected and what was found.
@@ -45,6 +50,7 @@ def command(
             problem=given,
             document=request,
             reply_document=reply,
+            limits=api.EditLimits(strict, bit_equal),
             use_cache=not no_cache,
             listener=progress,
         )

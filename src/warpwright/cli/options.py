@@ -49,6 +49,19 @@ MeasureOption = Annotated[
 BudgetOption = Annotated[
     str, typer.Option("--budget", help="How much is timed: quick, default or thorough.")
 ]
+StrictOption = Annotated[
+    bool,
+    typer.Option(
+        "--strict",
+        help="No edits that the rules neither ask for nor forbid (sizes at compile time, index "
+        "arithmetic, the order of a sum); without it they may stay where they are shown to be "
+        "no less exact.",
+    ),
+]
+BitEqualOption = Annotated[
+    bool,
+    typer.Option("--bit-equal", help="Of such edits only those that change no bit of the outputs."),
+]
 JsonOption = Annotated[
     bool, typer.Option("--json", help="Write one JSON document with a schema version to stdout.")
 ]

@@ -39,6 +39,7 @@ class LaunchConfig:
     num_ctas: int = 1
     maxnreg: int | None = None
     pre_hook: str | None = None
+    others: tuple[tuple[str, str], ...] = ()
     unknown: frozenset[str] = frozenset()
     open_options: tuple[tuple[str, str], ...] = ()  # launch options as text, where unknown
     written: Config | None = field(default=None, compare=False)
@@ -194,6 +195,7 @@ def _listed(
         config.num_ctas,
         config.maxnreg,
         config.pre_hook,
+        config.others,
         unknown,
         written=config,
         line=config.line,

@@ -6,6 +6,7 @@ import ast
 from dataclasses import dataclass
 
 from warpwright.gate.reading import dotted, parse
+from warpwright.source.strict_order import has_strict_order
 from warpwright.types.program import ProgramView, TopLevel
 from warpwright.types.request import OutputRules
 from warpwright.types.verdict import CheckResult, Status, Violation
@@ -71,7 +72,10 @@ def _findings(view: ProgramView, rules: OutputRules) -> list[_Finding]:
 
 
 def _order(view: ProgramView) -> list[_Finding]:
-    """Each section after the ones that come before it. Constants may stand anywhere early."""
+    """Each section after the ones that come before it. Constants may stand anywhere early, and what
+    a kernel needs while the module is imported (a hook of its decorator) before it."""
+    if has_strict_order(view.source):
+        return []
     found = []
     highest: TopLevel | None = None
     for item in view.top_level:

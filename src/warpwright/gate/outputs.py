@@ -133,6 +133,7 @@ class JudgedOutput:
     bound: ErrorMeasure
     parent_error: ErrorMeasure | None
     failure: str | None
+    less_exact: str | None = None  # than the parent's, in numbers; None without one, too
 
     @property
     def strain(self) -> float:
@@ -195,7 +196,17 @@ def judge_errors(
     failure = nonfinite
     if failure is None and not precision.within(error, bound):
         failure = _too_large(name, error, bound)
-    return JudgedOutput(error, policy_error, policy_bound, bound, excused, failure)
+    less = None
+    if excused is not None and not precision.no_less_exact(error, excused, policy_error, floor):
+        less = _less_exact(name, error, excused)
+    return JudgedOutput(error, policy_error, policy_bound, bound, excused, failure, less)
+
+
+def _less_exact(name: str, error: ErrorMeasure, parent: ErrorMeasure) -> str:
+    return (
+        f"{name}: relative error {error.relative_l2:.3g} (L2), {error.relative_max:.3g} (largest); "
+        f"the parent's is {parent.relative_l2:.3g}, {parent.relative_max:.3g}"
+    )
 
 
 def _finite_error(error: ErrorMeasure) -> ErrorMeasure | None:

@@ -125,6 +125,22 @@ def with_parent(bound: ErrorMeasure, parent_error: ErrorMeasure | None) -> Error
     )
 
 
+def no_less_exact(
+    error: ErrorMeasure, parent: ErrorMeasure, eager: ErrorMeasure, floor: ErrorMeasure
+) -> bool:
+    """Whether an output is as exact as its parent's, as an edit beyond the stage has to keep it.
+
+    Within 1.05 × (largest error: 1.5 ×) the parent's, or both within eager's own error and the
+    floor of rounding: errors of a few ulp are not compared by ratio.
+    """
+    if within(error, with_parent(ErrorMeasure(0.0, 0.0), parent)):
+        return True
+    usual = ErrorMeasure(
+        eager.relative_l2 + floor.relative_l2, eager.relative_max + floor.relative_max
+    )
+    return within(error, usual) and within(parent, usual)
+
+
 def within(error: ErrorMeasure, bound: ErrorMeasure) -> bool:
     """Whether both measures keep their bound; NaN keeps none."""
     return error.relative_l2 <= bound.relative_l2 and error.relative_max <= bound.relative_max

@@ -5,7 +5,8 @@ from __future__ import annotations
 import ast
 from collections.abc import Iterator
 
-from warpwright.gate.host import HostCode, HostFunction, assignments, own_nodes
+from warpwright.gate.derived import kept_from_parameters
+from warpwright.gate.host import HostCode, HostFunction, assignments, is_allocation, own_nodes
 from warpwright.gate.reading import dotted, resolve
 
 _IDENTITY_METHODS = frozenset({"data_ptr", "_version", "untyped_storage", "storage"})
@@ -17,8 +18,9 @@ _MUTATORS = frozenset(
 def kept_between_calls(host: HostCode) -> Iterator[tuple[str, str, int]]:
     """State that outlives a call, as (function, what, line).
 
-    Attributes set outside `__init__`, globals, caches, mutable defaults, and identities of
-    tensors, which only a cache needs.
+    Attributes set outside `__init__` (of the model, of a tensor, of a function), globals, caches,
+    mutable defaults, identities of tensors, which only a cache needs, and what `__init__` makes
+    from a parameter's values.
     """
     containers = {
         target.id
@@ -31,6 +33,9 @@ def kept_between_calls(host: HostCode) -> Iterator[tuple[str, str, int]]:
         in_init = function.node.name in ("__init__", "reset_parameters", "_init_weights")
         for what, line in _state_of(function, containers, in_init, host):
             yield function.name, what, line
+        if in_init:
+            for what, line in kept_from_parameters(function, host.known):
+                yield function.name, what, line
 
 
 def _state_of(
@@ -42,7 +47,8 @@ def _state_of(
         if resolve(name, host.known).split(".")[-1] in ("lru_cache", "cache", "cached_property"):
             yield f"@{name}", decorator.lineno
     for default in [*function.node.args.defaults, *function.node.args.kw_defaults]:
-        if isinstance(default, (ast.Dict, ast.List, ast.Set)):
+        empty = isinstance(default, ast.Call) and dotted(default.func) in ("dict", "list", "set")
+        if default is not None and (empty or isinstance(default, (ast.Dict, ast.List, ast.Set))):
             yield f"default argument {ast.unparse(default)}", default.lineno
     for node in own_nodes(function.node):
         if isinstance(node, (ast.Global, ast.Nonlocal)):
@@ -50,29 +56,41 @@ def _state_of(
         elif isinstance(node, (ast.Assign, ast.AugAssign, ast.AnnAssign)) and not in_init:
             targets = node.targets if isinstance(node, ast.Assign) else [node.target]
             for target in targets:
-                yield from _stored(target, containers - local, function)
+                yield from _stored(target, containers - local, function, host)
         elif isinstance(node, ast.Call):
             yield from _identity_or_mutation(node, containers - local, in_init)
 
 
 def _stored(
-    target: ast.expr, containers: set[str], function: HostFunction
+    target: ast.expr, containers: set[str], function: HostFunction, host: HostCode
 ) -> Iterator[tuple[str, int]]:
     if isinstance(target, (ast.Tuple, ast.List)):
         for item in target.elts:
-            yield from _stored(item, containers, function)
+            yield from _stored(item, containers, function, host)
         return
     base = target.value if isinstance(target, ast.Subscript) else target
     name = dotted(base)
     if name is None:
+        if isinstance(base, ast.Attribute):  # type(self).kept, self.layers[0].kept
+            yield f"assignment to {ast.unparse(base)[:60]}", target.lineno
         return
     root = name.split(".")[0]
     if root == "self" and "." in name:
         yield f"assignment to {name}", target.lineno
     elif isinstance(target, ast.Subscript) and root in containers:
         yield f"assignment to {name}[...]", target.lineno
-    elif isinstance(target, ast.Attribute) and root[:1].isupper():
+    elif isinstance(target, ast.Attribute) and _outlives(root, target.attr, function, host):
         yield f"assignment to {name}", target.lineno
+
+
+def _outlives(root: str, attribute: str, function: HostFunction, host: HostCode) -> bool:
+    """Whether an attribute of `root` is there in the next call: not where the call made it."""
+    if root == "ctx" or attribute in ("requires_grad", "grad"):
+        return False  # autograd's own place for one call
+    if root in host.known:
+        return False  # a setting of a library, which the names check judges
+    made = assignments(function.node).get(root, [])
+    return not made or not all(is_allocation(value, host.known) for value in made)
 
 
 def _identity_or_mutation(
@@ -80,6 +98,8 @@ def _identity_or_mutation(
 ) -> Iterator[tuple[str, int]]:
     if isinstance(call.func, ast.Name) and call.func.id in ("id", "hash"):
         yield f"{call.func.id}() of an object", call.lineno
+    if (dotted(call.func) or "").split(".")[-1] in ("setattr", "__setattr__") and not in_init:
+        yield f"{ast.unparse(call)[:60]}", call.lineno
     if not isinstance(call.func, ast.Attribute):
         return
     name = dotted(call.func) or ""

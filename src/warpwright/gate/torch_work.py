@@ -8,6 +8,7 @@ from collections import Counter
 from warpwright.gate.reading import aliases, dotted, parse, resolve
 from warpwright.gate.untaken import untaken
 from warpwright.source.integrity import HostCall, host_calls
+from warpwright.source.torch_calls import CallKind
 from warpwright.syntax import syntax_tree
 from warpwright.types.program import ProgramView
 from warpwright.types.trace import Trace
@@ -69,7 +70,27 @@ def torch_work(
             continue
         expected = "the work done by the program's own kernels"
         violations.append(Violation("integrity.torch_work", call.line, expected, _told(call)))
-    return violations, notes
+    return violations, [*notes, *_copies(parent, child)]
+
+
+_COPIES = frozenset({CallKind.COPY, CallKind.PADDING})
+
+
+def _copies(parent: ProgramView, child: ProgramView) -> list[str]:
+    """Copies that the candidate makes in each call and the parent does not: no work of a kernel,
+    but time and bytes all the same."""
+
+    def made(view: ProgramView) -> list[HostCall]:
+        return [c for c in host_calls(view.source) if c.kind in _COPIES and c.reachable]
+
+    before = Counter(_operator(call) for call in made(parent))
+    notes = []
+    for call in made(child):
+        if before[_operator(call)] > 0:
+            before[_operator(call)] -= 1
+        else:
+            notes.append(f"{call.text[:80]}: a copy in each call; its time and bytes count")
+    return notes
 
 
 def _contained(

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from warpwright.proposers.tuning_rules import TuningRules, asked_for
-from warpwright.types.answer import ConfigChoice, ConfigPlan
+from warpwright.types.answer import ConfigChoice, ConfigPlan, Fate
 from warpwright.types.config import Config
 from warpwright.types.study import ConfigStudy
 
@@ -34,7 +34,14 @@ def in_its_twins_place(choices: Sequence[ConfigChoice], asked: ConfigStudy) -> l
         asked.config: f"asked for by the request, and the same binary as {twin}: takes its place",
     }
     return [
-        replace(c, kept=c.config == asked.config, reason=told[c.config]) if c.config in told else c
+        replace(
+            c,
+            kept=c.config == asked.config,
+            reason=told[c.config],
+            fate=None if c.config == asked.config else Fate.EQUAL,
+        )
+        if c.config in told
+        else c
         for c in choices
     ]
 
@@ -60,8 +67,8 @@ def making_room(
 def without_new(plan: ConfigPlan, rules: TuningRules) -> ConfigPlan:
     """The plan with no new configs but those that the rules ask for by name.
 
-    What is left only drops configs that are redundant or impossible; where it drops none, the
-    list is that of the parent.
+    What is left only drops configs that are equal binaries, cannot run, or have no place; where
+    it drops none, the list is that of the parent.
     """
     left = [
         replace(choice, kept=False, reason=REFUSED_TOGETHER)

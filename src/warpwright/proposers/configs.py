@@ -20,9 +20,10 @@ from warpwright.proposers.candidates import (
     never_runs,
     refusal,
 )
+from warpwright.proposers.spread import spread
 from warpwright.proposers.steps import steps_around
 from warpwright.proposers.tuning_rules import TuningRules, asked_for
-from warpwright.types.answer import ConfigChoice, ConfigPlan
+from warpwright.types.answer import ConfigChoice, ConfigPlan, Fate
 from warpwright.types.compiled import CompileFailed
 from warpwright.types.config import Config
 from warpwright.types.study import Activity, ConfigStudy, KernelStudy
@@ -96,14 +97,16 @@ def choose(
     *,
     measured_warps_active_pct: float | None = None,
     dropped: Mapping[Config, str] | None = None,
+    pruned: Sequence[Config] = (),
 ) -> ConfigPlan:
     """Choose the config list: distinct launchable originals, then the best candidates.
 
     `measured_warps_active_pct` is the profile's warps active (0..100), None if not taken.
-    `dropped`: originals that do not stay, each with the reason.
+    `dropped`: originals that were measured and do not stay, each with the reason. `pruned`: those
+    that the program's own pruning never lets its tuner try on this problem.
     """
     originals = [
-        replace(choice, kept=False, reason=(dropped or {})[choice.config])
+        replace(choice, kept=False, reason=(dropped or {})[choice.config], fate=Fate.SLOWER)
         if choice.kept and choice.config in (dropped or {})
         else choice
         for choice in _judge_originals(kernel, rules)
@@ -126,13 +129,31 @@ def choose(
     choices = [*originals, *proposed]
     if twin is not None and any(c.kept == c.proposed for c in choices if c.study is not twin):
         choices = in_its_twins_place(choices, twin)
-    plan = ConfigPlan(kernel.kernel, tuple(choices), tuple(conflicts))
+    choices += _pruned(choices, pruned, rules)
+    plan = ConfigPlan(kernel.kernel, tuple(choices), tuple(conflicts), limit=rules.count_max)
     if rules.count_min is not None and len(plan.kept) < rules.count_min:
         conflicts.append(
             f"the request asks for at least {rules.count_min} configs; only {len(plan.kept)} "
             "distinct ones exist within its other rules"
         )
     return replace(plan, conflicts=tuple(conflicts))
+
+
+def _pruned(
+    choices: Sequence[ConfigChoice], pruned: Sequence[Config], rules: TuningRules
+) -> list[ConfigChoice]:
+    """What becomes of originals that the program's own pruning leaves out: they cost no time, so
+    they stay where the list is not written anew, or where there is room for all of them."""
+    kept = sum(choice.kept for choice in choices)
+    untouched = all(choice.kept is not choice.proposed for choice in choices)
+    if untouched or rules.count_max is None or kept + len(pruned) <= rules.count_max:
+        reason = "original, never tried on this problem (the program's own pruning): stays"
+        return [ConfigChoice(config, False, True, reason) for config in pruned]
+    reason = (
+        "the program's own pruning never tries it on this problem, and the request allows "
+        f"{rules.count_max} configs"
+    )
+    return [ConfigChoice(config, False, False, reason, fate=Fate.PRUNED) for config in pruned]
 
 
 def _judge_originals(kernel: KernelStudy, rules: TuningRules) -> list[ConfigChoice]:
@@ -142,7 +163,7 @@ def _judge_originals(kernel: KernelStudy, rules: TuningRules) -> list[ConfigChoi
     for study in kernel.configs:
         active = study.activity is Activity.ACTIVE
         if study.ruled_out and not active:
-            choices.append(ConfigChoice(study.config, False, False, never_runs(study), study))
+            choices.append(_gone(study, never_runs(study), Fate.IMPOSSIBLE))
         elif not study.launchable and not active:
             choices.append(ConfigChoice(study.config, False, True, _not_known(study), study))
         elif id(study) in keepers:
@@ -158,8 +179,12 @@ def _judge_originals(kernel: KernelStudy, rules: TuningRules) -> list[ConfigChoi
                 if other.identity == study.identity
             )
             reason = f"the same binary as {twin}: trying both costs time and changes nothing"
-            choices.append(ConfigChoice(study.config, False, False, reason, study))
+            choices.append(_gone(study, reason, Fate.EQUAL))
     return choices
+
+
+def _gone(study: ConfigStudy, reason: str, fate: Fate) -> ConfigChoice:
+    return ConfigChoice(study.config, False, False, reason, study, fate=fate)
 
 
 def _not_known(study: ConfigStudy) -> str:
@@ -230,22 +255,37 @@ def _fit(
         return choices, []
     others = [choice for choice in kept if choice not in own]
     room = rules.count_max - len(own) - reserved
-    stays = {id(choice) for choice in (*own, *others[:room])}
+    stays = {id(choice) for choice in (*own, *_spread_out(own, others, room))}
+    reason = (
+        f"left out by the request's limit of {rules.count_max} configs: it is a binary of its own "
+        "and nothing shows it to be slower; those that stay lie far apart in tiles, warps and "
+        "stages"
+    )
     fitted = [
         choice
         if not choice.kept or id(choice) in stays
-        else replace(
-            choice,
-            kept=False,
-            reason=f"distinct, but the request allows {rules.count_max} configs and others "
-            "were more likely the active one",
-        )
+        else replace(choice, kept=False, reason=reason, fate=Fate.LIMIT)
         for choice in choices
     ]
     keeping = "ask to keep the originals and " if rules.originals_stay else ""
+    active = any(c.study is not None and c.study.activity is Activity.ACTIVE for c in kept)
     conflict = (
         f"{kernel.kernel}: the rules {keeping}allow {rules.count_max} "
-        f"configs, and the program has {len(kept)} distinct ones that can run; the active one "
-        "stays, and as many others as fit"
+        f"configs, and the program has {len(kept)} distinct ones that can run; "
+        + ("the active one stays, and of the others " if active else "of those ")
+        + "as many as fit, far apart in tiles, warps and stages"
     )
     return fitted, [conflict]
+
+
+def _spread_out(
+    own: Sequence[ConfigChoice], others: Sequence[ConfigChoice], room: int
+) -> list[ConfigChoice]:
+    """As many as there is room for: what is more likely the active one first, and where only a part
+    of the equally likely fits, those that lie far apart."""
+    chosen: list[ConfigChoice] = []
+    for rank in sorted({activity_rank(choice.study) for choice in others}):
+        alike = {c.config: c for c in others if activity_rank(c.study) == rank}
+        present = [choice.config for choice in (*own, *chosen)]
+        chosen += [alike[c] for c in spread(list(alike), room - len(chosen), present)]
+    return chosen

@@ -4,30 +4,39 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from warpwright.errors import InputError
 from warpwright.gate.rules.autotune import changed_by_running, is_tuned
-from warpwright.source.edit import add_autotune, set_configs
+from warpwright.proposers.rewrites.configs import apply_configs, configs_move
+from warpwright.proposers.rewrites.refusal import DoesNotApply
 from warpwright.types.answer import ConfigPlan
 from warpwright.types.calls import KernelCalls
+from warpwright.types.candidate import Move
 from warpwright.types.program import Kernel, ProgramView
 from warpwright.types.trace import ScalarArgument
 
 
 def emit_plans(source: str, plans: Sequence[tuple[ConfigPlan, KernelCalls]]) -> str:
     """The program with the config list of each plan; unchanged where a plan changes nothing."""
-    for plan, calls in plans:
-        if plan.left_alone or _changes_nothing(plan, calls):
-            continue
-        if calls.source.autotune is not None:
-            source = set_configs(source, calls.name, plan.kept)
-        else:
-            source = add_autotune(source, calls.name, plan.kept, tuning_key(calls))
+    for move in moves_of(plans):
+        source = apply_configs(source, move)
     return source
+
+
+def moves_of(plans: Sequence[tuple[ConfigPlan, KernelCalls]]) -> tuple[Move, ...]:
+    """The plans as moves, to be replayed on the parent; none where a plan changes nothing."""
+    return tuple(
+        configs_move(
+            calls.name, plan.kept, () if calls.source.autotune is not None else tuning_key(calls)
+        )
+        for plan, calls in plans
+        if not plan.left_alone and not _changes_nothing(plan, calls)
+    )
 
 
 def _changes_nothing(plan: ConfigPlan, calls: KernelCalls) -> bool:
     # A list of which nothing is left cannot be written; the gate's report tells what is wrong.
-    return plan.kept == calls.configs or not plan.kept
+    autotune = calls.source.autotune
+    listed = calls.configs if autotune is None or autotune.configs is None else autotune.configs
+    return set(plan.kept) == set(listed) or not plan.kept
 
 
 def tuning_key(calls: KernelCalls) -> tuple[str, ...]:
@@ -71,15 +80,22 @@ def _not_editable(view: ProgramView, calls: KernelCalls) -> str | None:
     """Why no list can be written where the kernel stands: the edit itself is tried."""
     if not calls.configs:
         return None
+    autotune = calls.source.autotune
+    own = {parameter.name for parameter in calls.source.parameters}
+    for config in (autotune.configs or ()) if autotune is not None else ():
+        if strange := sorted(config.meta_dict.keys() - own):
+            return (
+                f"its configs set {', '.join(strange)}, which is no parameter of it: what that "
+                "does is not known here"
+            )
+    tuned = calls.source.autotune is not None
+    if not tuned and not any(site.kernel == calls.name for site in view.launches):
+        return "no launch of it is found by reading, so what its launches pass is not known"
+    key = () if tuned else tuning_key(calls)
     try:
-        if calls.source.autotune is not None:
-            set_configs(view.source, calls.name, calls.configs)
-        elif any(site.kernel == calls.name for site in view.launches):
-            add_autotune(view.source, calls.name, calls.configs, tuning_key(calls))
-        else:
-            return "no launch of it is found by reading, so what its launches pass is not known"
-    except InputError as error:
-        return f"{error.what} (expected {error.expected})"
+        apply_configs(view.source, configs_move(calls.name, calls.configs, key))
+    except DoesNotApply as refused:
+        return refused.reason
     return None
 
 

@@ -16,7 +16,8 @@ from warpwright.types.study import Activity, CompiledView, ConfigStudy, KernelSt
 MARKS = {Activity.ACTIVE: "●", Activity.POSSIBLE: "◐", Activity.UNKNOWN: "?"}
 MEANINGS = {"●": "active", "◐": "may be the active one", "?": "unknown"}
 SHORT_LIMITS = {"shared memory": "shared", "registers": "regs"}
-DROPPED_FIRST = ("grid", "occup.", "waves", "launches")
+DROPPED_FIRST = ("grid", "occup.", "waves", "launches", "sectors", "instr.")
+COUNTED = ("instr.", "sectors")
 SPANNED = ("blocks/SM", "occup.", "waves", "capped by", "launches")
 LEFT_ALIGNED = ("", "tile", "args", "capped by", "launches", "binary")
 
@@ -47,7 +48,10 @@ def config_table(kernel: KernelStudy, sm_count: int, width: int) -> ConfigTable:
     """Lay a kernel's configs out for a terminal of `width` columns."""
     rows = _rows(kernel, sm_count)
     columns = ["", "tile", "args", "warps", "stages", "grid", "regs", "spill B", "shared B",
-               "blocks/SM", "occup.", "waves", "capped by", "launches", "binary"]  # fmt: skip
+               "blocks/SM", "occup.", "waves", "capped by", "launches"]  # fmt: skip
+    columns += [*COUNTED, "binary"]
+    if all(config.counts is None for config in kernel.configs):
+        columns = [name for name in columns if name not in COUNTED]
     if all(len(config.compiled) < 2 for config in kernel.configs):
         columns.remove("args")
     dropped: list[str] = []
@@ -129,8 +133,12 @@ def _row(
     }
     if not isinstance(view.result, Compiled):
         reason = view.result.reason.splitlines()[0] if view.result.reason else "no reason given"
-        return Row(cells, place, f"does not compile: {_cut(reason, 60)}", repeats)
+        told = "does not compile" if view.result.refused else "not verified, not compiled here"
+        return Row(cells, place, f"{told}: {_cut(reason, 60)}", repeats)
     used = view.result.resources
+    if config.counts is not None and first:
+        cells["instr."] = _amount(config.counts.instructions)
+        cells["sectors"] = _amount(config.counts.sectors)
     cells |= {
         "regs": str(used.registers_per_thread),
         "spill B": "–" if view.spill_bytes is None else str(view.spill_bytes),
@@ -157,6 +165,16 @@ def _fit(config: ConfigStudy, view: CompiledView, sm_count: int) -> dict[str, st
         "capped by": ", ".join(limiters),
         "launches": "yes",
     }
+
+
+def _amount(count: float | None) -> str:
+    """`8.40 G`: three digits and thousands, millions or milliards."""
+    if count is None:
+        return "?"
+    for unit, size in (("T", 1e12), ("G", 1e9), ("M", 1e6), ("k", 1e3)):
+        if count >= size:
+            return f"{count / size:.3g} {unit}"
+    return f"{count:.0f}"
 
 
 def _cut(text: str, most: int) -> str:
@@ -221,6 +239,15 @@ def _notes(kernel: KernelStudy, rows: Sequence[Row], dropped: Sequence[str]) -> 
         notes.append(",  ".join(f"{mark} {MEANINGS[mark]}" for mark in marks))
     if any(row.repeats for row in rows):
         notes.append("Configs between two rules are one and the same binary.")
+    counted = [config.counts for config in kernel.configs if config.counts is not None]
+    if counted and "instr." not in dropped:
+        notes.append(
+            "instr., sectors: executed and touched (32 bytes each) by warps in a forward pass; "
+            "predicted from the machine code."
+        )
+    lacks = dict.fromkeys(lack for counts in counted for lack in counts.unknown)
+    if lacks:
+        notes.append(f"Not known to the counts: {'; '.join(lacks)}.")
     classes = kernel.specializations
     if len(classes) > 1:
         notes += [f"args {chr(ord('A') + i % 26)}: {name}" for i, name in enumerate(classes)]

@@ -2,11 +2,18 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable
 
 from warpwright.report.cause_text import details, headline
 from warpwright.report.gpu_text import gpu_notes
-from warpwright.report.roofline_text import PROBLEM, floor_lines, flops, size, time_text
+from warpwright.report.roofline_text import (
+    PROBLEM,
+    floor_claim,
+    floor_lines,
+    flops,
+    size,
+)
 from warpwright.report.trial_text import gain_text, trial_section
 from warpwright.types.answer import Answer, ConfigChoice, ConfigPlan, Decision
 from warpwright.types.compiled import Compiled
@@ -55,15 +62,15 @@ def _program_section(study: Study) -> str:
     lines = []
     if study.cost is not None:
         lines.append(
-            f"- One forward pass at full size is {flops(study.cost.flops)} and moves at least "
+            f"- One forward pass at full size is {flops(study.cost.flops)} and has "
             f"{size(study.cost.read_bytes)} in and {size(study.cost.written_bytes)} out (counted "
             "on the problem's own Model)."
         )
     if study.floor_us is not None:
-        bound = f", bound by {study.floor_bound}" if study.floor_bound else ""
+        lines.append(f"- {floor_claim(study.floor_us, study.floor_bound)}")
+    if study.floor_withdrawn is not None:
         lines.append(
-            f"- No program can be faster than {time_text(study.floor_us)} on this card by its "
-            f"sheet{bound} (predicted from the sheet's rates)."
+            f"- No floor is claimed for the rest of the counted work: {study.floor_withdrawn}."
         )
     lines += [
         f"- `{line.subject}` as it is launched: {line.work}; {line.floor} (predicted)."
@@ -116,7 +123,7 @@ def _config_row(study: ConfigStudy, index: int) -> str:
         label += f" ({view.result.specialization})"
     head = f"| {label} | {mark.get(study.activity, 'no')} | {grid} "
     if not isinstance(view.result, Compiled):
-        return f"{head}| does not compile: {view.result.reason} | | | | |"
+        return f"{head}| {view.result.told} | | | | |"
     resources = view.result.resources
     if view.unlaunchable:
         occupancy = f"never launches: {view.unlaunchable[0]}"
@@ -163,9 +170,18 @@ def gate_section(gate: GateReport) -> str:
     if gate.accuracy_cases:
         lines += ["", *_accuracy_table(gate.accuracy_cases)]
     if gate.beyond_stage:
-        lines += ["", "Edits that the stage neither asks for nor forbids:"]
-        lines += [f"- {edit.kind} in {edit.subject}" for edit in gate.beyond_stage]
+        lines += ["", *_beyond_stage(gate)]
     return "\n".join(lines)
+
+
+def _beyond_stage(gate: GateReport) -> list[str]:
+    """The edits beyond the stage, listed apart, each kind once a place."""
+    asked = {"--strict": gate.limits.strict, "--bit-equal": gate.limits.bit_equal}
+    named = ", ".join(option for option, given in asked.items() if given)
+    lines = ["Edits beyond the stage, which its rules neither ask for nor forbid:", ""]
+    counted = Counter(f"{edit.kind} in {edit.subject}" for edit in gate.beyond_stage)
+    lines += [f"- {what}" + (f" ({n} times)" if n > 1 else "") for what, n in counted.items()]
+    return [*lines, *(["", f"Asked of them: {named}."] if named else [])]
 
 
 def _unchecked(results: Iterable[CheckResult]) -> list[str]:

@@ -6,7 +6,7 @@ from warpwright.report.conv2d_text import describe, label
 from warpwright.report.explanation import gate_section, kernel_section
 from warpwright.report.gpu_text import gpu_notes
 from warpwright.report.optimization_record import place_of
-from warpwright.report.roofline_text import flops, size, time_text
+from warpwright.report.roofline_text import floor_claim, flops, size
 from warpwright.report.trial_text import measured_on
 from warpwright.types.bench import BenchResult
 from warpwright.types.evidence import Origin
@@ -97,10 +97,7 @@ def _recognized(result: Optimization) -> str:
         lines.append(f"- Precision: {result.task.precision} (as the problem file leaves it).")
     study = result.study
     if study is not None and study.floor_us is not None:
-        lines.append(
-            f"- No program can be faster than {time_text(study.floor_us)} on this card by its "
-            "sheet (predicted from the sheet's rates)."
-        )
+        lines.append(f"- {floor_claim(study.floor_us, study.floor_bound)}")
     lines += [f"- {note}" for note in gpu_notes(result.gpu)]
     return "\n".join(lines)
 

@@ -11,6 +11,7 @@ from warpwright.report.schema import (
     CompiledRecord,
     ConfigStudyRecord,
     CostRecord,
+    CountsRecord,
     DisagreementRecord,
     FindingRecord,
     GateRecord,
@@ -85,6 +86,7 @@ def _config_study(study: ConfigStudy) -> ConfigStudyRecord:
         grid=None if study.grid is None else list(study.grid),
         floor_us=study.floor_us,
         floors=[LaunchFloorRecord.model_validate(floor) for floor in study.floors],
+        counts=None if study.counts is None else CountsRecord.model_validate(study.counts),
         compiled=[_compiled(view) for view in study.compiled],
     )
 

@@ -31,7 +31,7 @@ def floor_lines(study: Study) -> tuple[FloorLine, ...]:
     if study.cost is not None:
         moved = study.cost.read_bytes + study.cost.written_bytes
         work = f"{operations_text({study.cost.compute_class: study.cost.flops})}, {size(moved)}"
-        lines.append(FloorLine(PROBLEM, work, _floor(study.floor_us, study.floor_bound)))
+        lines.append(FloorLine(PROBLEM, work, _problem_floor(study)))
     floors = [_kernel_line(kernel, study.floor_us) for kernel in study.kernels]
     lines += [line for line in floors if line is not None]
     times = [kernel.floor_us for kernel in study.kernels]
@@ -43,6 +43,29 @@ def floor_lines(study: Study) -> tuple[FloorLine, ...]:
             )
         )
     return tuple(lines)
+
+
+def floor_claim(floor_us: float, bound: str | None) -> str:
+    """What the problem's floor says of every program, with all that it takes for granted."""
+    limit = f", bound by {bound}" if bound else ""
+    spare = (
+        "; an algorithm that spares products, as Winograd's and Strassen's do, is not held by it"
+        if bound == "compute"
+        else ""
+    )
+    return (
+        f"No program can be faster than {time_text(floor_us)} on this card by its sheet{limit}, "
+        f"from a cold cache{spare} (predicted from the sheet's rates)."
+    )
+
+
+def _problem_floor(study: Study) -> str:
+    if study.floor_withdrawn is None:
+        return _floor(study.floor_us, study.floor_bound)
+    if study.floor_us is None:
+        return f"no floor is sure ({study.floor_withdrawn})"
+    sure = _floor(study.floor_us, study.floor_bound)
+    return f"{sure}, by what every program must do ({study.floor_withdrawn})"
 
 
 def _kernel_line(kernel: KernelStudy, problem_us: float | None) -> FloorLine | None:

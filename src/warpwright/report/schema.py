@@ -20,6 +20,7 @@ from warpwright.report.schema_parts import (
     CheckRecord,
     ConfigRecord,
     ErrorRecord,
+    LimitsRecord,
     RecordBase,
     Text,
     ViolationRecord,
@@ -74,6 +75,17 @@ class LaunchFloorRecord(RecordBase):
     lacks: list[str]
 
 
+class CountsRecord(RecordBase):
+    """What the launches of a forward pass execute and touch, predicted; null: see `unknown`."""
+
+    instructions: float | None
+    sectors: float | None
+    requested_bytes: float | None
+    by_kind: dict[str, float]
+    unknown: list[str]
+    sampled: bool
+
+
 class ConfigStudyRecord(RecordBase):
     """`floor_us`: the least time of all its launches in a forward pass (predicted)."""
 
@@ -84,6 +96,7 @@ class ConfigStudyRecord(RecordBase):
     grid: list[int] | None
     floor_us: float | None
     floors: list[LaunchFloorRecord]
+    counts: CountsRecord | None = None
     compiled: list[CompiledRecord]
 
 
@@ -163,6 +176,7 @@ class GateRecord(RecordBase):
     edits: list[EditRecord]
     beyond_stage: list[EditRecord]
     accuracy_cases: list[AccuracyRecord]
+    limits: LimitsRecord = LimitsRecord()
 
 
 class DisagreementRecord(RecordBase):

@@ -37,6 +37,13 @@ class CheckRecord(RecordBase):
     unchecked: list[str]
 
 
+class LimitsRecord(RecordBase):
+    """What was asked of edits beyond the stage, besides being accurate."""
+
+    strict: bool = False
+    bit_equal: bool = False
+
+
 class ErrorRecord(RecordBase):
     relative_l2: float
     relative_max: float
@@ -54,3 +61,4 @@ class AccuracyRecord(RecordBase):
     bit_equal_to_parent: bool | None
     launched: list[str]
     reason: str | None
+    less_exact: str | None = None

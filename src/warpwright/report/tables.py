@@ -135,3 +135,7 @@ def gate_lines(gate: GateReport) -> Iterator[str]:
         yield from (f"    {violation}" for violation in result.violations)
         yield from (f"    note: {note}" for note in result.notes)
         yield from (f"    not checked by a machine: {text}" for text in result.unchecked)
+    if gate.beyond_stage:
+        yield "  edits that the rules neither ask for nor forbid:"
+        listed = dict.fromkeys(f"{edit.kind} in {edit.subject}" for edit in gate.beyond_stage)
+        yield from (f"    {what}" for what in listed)

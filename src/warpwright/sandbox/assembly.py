@@ -115,7 +115,7 @@ EXECUTABLE_SECTIONS = (b".text.", b".nv.constant", b".nv.shared", b".nv.info", b
 
 def code_bytes(cubin: bytes) -> int:
     """Bytes of machine code: the `.text.*` sections of a 64-bit little-endian ELF file."""
-    return sum(size for name, _, size in _sections(cubin) if name.startswith(b".text."))
+    return sum(size for name, _, size in sections(cubin) if name.startswith(b".text."))
 
 
 def executable_digest(cubin: bytes) -> str:
@@ -125,14 +125,14 @@ def executable_digest(cubin: bytes) -> str:
     into other sections; the same code at another place of a file has the same digest.
     """
     digest = hashlib.sha256()
-    for name, offset, size in sorted(_sections(cubin)):
+    for name, offset, size in sorted(sections(cubin)):
         if name.startswith(EXECUTABLE_SECTIONS):
             kept = b"" if name.startswith(b".nv.shared") else cubin[offset : offset + size]
             digest.update(struct.pack("<QQ", len(name), size) + name + kept)
     return digest.hexdigest()
 
 
-def _sections(cubin: bytes) -> list[tuple[bytes, int, int]]:
+def sections(cubin: bytes) -> list[tuple[bytes, int, int]]:
     """Name, offset and size of each section. Raises ValueError for what is no ELF file."""
     if cubin[:6] != b"\x7fELF\x02\x01" or len(cubin) < 64:
         raise ValueError("not a 64-bit ELF file")

@@ -1,9 +1,9 @@
 """Inside the interpreting child: operations of Triton's interpreter as a GPU does them.
 
 The interpreter computes with numpy. It differs from the compiled kernel where this matters for
-results: it does not round `tl.dot` operands to TF32, it takes bfloat16 bits for integers, it
-truncates float32 to bfloat16, and it refuses libdevice. `install` puts this right; the names
-patched here exist in Triton 3.6 to 3.9.
+results: it does not round `tl.dot` operands to TF32, it takes bfloat16 bits for integers (in
+reductions and atomics too), it truncates float32 to bfloat16, it has no bfloat16 constants, and
+it refuses libdevice. `install` puts this right; the names patched here exist in Triton 3.6 to 3.9.
 """
 
 from __future__ import annotations
@@ -20,45 +20,15 @@ from triton._C.libtriton import ir
 from triton.runtime import interpreter
 from triton.runtime.interpreter import InterpreterBuilder, TensorHandle
 
-from warpwright.sandbox import child_tf32
-from warpwright.sandbox.arrays import decode
+from warpwright.sandbox import child_reductions, child_tf32
+from warpwright.sandbox.child_numbers import (
+    BIT_FLOATS,
+    UnsupportedInInterpreterError,
+    to_bits,
+    to_numbers,
+)
 
 Values = npt.NDArray[Any]
-
-BIT_FLOATS = {"bf16": "bfloat16", "fp8e4nv": "float8_e4m3fn", "fp8e5": "float8_e5m2"}
-FLOAT8_LIMITS = {"fp8e4nv": 448.0, "fp8e5": 57344.0}
-
-
-class UnsupportedInInterpreterError(Exception):
-    """The kernel uses something that only a GPU can do."""
-
-
-def to_numbers(handle: TensorHandle) -> Values:
-    """The handle's values as numbers; types that numpy lacks become float32."""
-    name = BIT_FLOATS.get(handle.dtype.scalar.name)
-    return handle.data if name is None else decode(handle.data, name)
-
-
-def to_bits(values: Values, dtype: tl.dtype) -> Values:
-    """Numbers as the interpreter stores a type: rounded to nearest even."""
-    name = dtype.scalar.name
-    if name not in BIT_FLOATS:
-        return values.astype(interpreter._get_np_dtype(dtype.scalar))
-    single = values.astype(np.float32)
-    if name == "bf16":
-        return _to_bfloat16(single)
-    limit = FLOAT8_LIMITS[name]
-    clipped = torch.from_numpy(np.ascontiguousarray(np.clip(single, -limit, limit)))
-    kind = getattr(torch, BIT_FLOATS[name])
-    bits: Values = clipped.to(kind).view(torch.uint8).numpy()
-    return bits
-
-
-def _to_bfloat16(values: npt.NDArray[np.float32]) -> Values:
-    bits = np.ascontiguousarray(values).view(np.uint32)
-    rounded = (bits + np.uint32(0x7FFF) + ((bits >> 16) & 1)) >> 16
-    rounded = np.where(np.isnan(values), 0x7FC0, rounded)
-    return rounded.astype(np.uint16).reshape(values.shape)
 
 
 def _is_bits(handle: TensorHandle) -> bool:
@@ -145,6 +115,40 @@ def _wrap_numeric(original: Callable[..., Any], operands: int) -> Callable[..., 
     return operation
 
 
+def _constant(_: InterpreterBuilder, value: float) -> TensorHandle:
+    """A bfloat16 constant, as the compiler's builder has it (`tl.full`, `x * 2.5`)."""
+    return TensorHandle(to_bits(np.array([value], dtype=np.float32), tl.bfloat16), tl.bfloat16)
+
+
+def _wrap_atomic(original: Callable[..., Any]) -> Callable[..., Any]:
+    """Atomic addition of bfloat16: lane after lane, rounded each time, as the memory does it."""
+
+    def atomic_rmw(
+        self: InterpreterBuilder,
+        operation: Any,
+        ptr: TensorHandle,
+        val: TensorHandle,
+        mask: TensorHandle,
+        *rest: Any,
+    ) -> TensorHandle:
+        if not _is_bits(val) or operation == ir.ATOMIC_OP.XCHG:
+            return original(self, operation, ptr, val, mask, *rest)
+        if operation != ir.ATOMIC_OP.FADD:
+            raise UnsupportedInInterpreterError(f"an atomic {operation} of {val.dtype.scalar}")
+        old = np.zeros_like(val.data)
+        added = to_numbers(val)
+        lanes = np.broadcast_to(mask.data, val.data.shape)
+        for lane in zip(*np.nonzero(lanes), strict=True):
+            address, every = ptr.data[lane].reshape(1), np.ones(1, dtype=bool)
+            here = interpreter._interpreter.load(address, every, old[lane].reshape(1), old.dtype)
+            total = to_numbers(TensorHandle(here, val.dtype.scalar)) + added[lane]
+            interpreter._interpreter.store(address, to_bits(total, val.dtype), every)
+            old[lane] = here[0]
+        return TensorHandle(old, val.dtype.scalar)
+
+    return atomic_rmw
+
+
 def _fma(_: InterpreterBuilder, x: TensorHandle, y: TensorHandle, z: TensorHandle) -> TensorHandle:
     """x·y + z rounded once, for float32; as numpy does it for the other types."""
     if z.data.dtype == np.float32:
@@ -223,6 +227,10 @@ def install(compute_capability: int) -> None:
         "create_fp_to_fp": _wrap_fp_to_fp(builder.create_fp_to_fp),
         "binary_op": _wrap_numeric(builder.binary_op, 2),
         "unary_op": _wrap_numeric(builder.unary_op, 1),
+        "create_clampf": _wrap_numeric(builder.create_clampf, 3),
+        "create_rsqrt": _wrap_numeric(builder.create_rsqrt, 1),
+        "create_atomic_rmw": _wrap_atomic(builder.create_atomic_rmw),
+        "get_bf16": _constant,
         "create_fma": _fma,
         "create_erf": _erf,
         "create_extern_elementwise": _extern,
@@ -233,6 +241,7 @@ def install(compute_capability: int) -> None:
     }
     for name, function in changes.items():
         setattr(builder, name, function)
+    child_reductions.install()
     # Checks for integer overflow are a debugging aid: on a GPU integers wrap.
     interpreter.interpreter_builder.options = replace(
         interpreter.interpreter_builder.options, sanitize_overflow=False

@@ -11,6 +11,7 @@ only itself. Files in the exchange directory:
 
 from __future__ import annotations
 
+import base64
 import contextlib
 import json
 import os
@@ -18,11 +19,12 @@ import resource
 import signal
 import subprocess
 import sys
+import zlib
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from warpwright.sandbox import assembly, child_guard, child_program
+from warpwright.sandbox import assembly, child_blame, child_guard
 
 if TYPE_CHECKING:
     from warpwright.sandbox import child_triton
@@ -38,10 +40,12 @@ def perform(payload: Mapping[str, Any], job_dir: Path) -> dict[str, Any]:
     resource.setrlimit(resource.RLIMIT_FSIZE, (FILE_BYTES, FILE_BYTES))
     import torch  # noqa: F401  (before the program runs: outside its guard and its deadline)
 
-    from warpwright.sandbox import child_triton
+    from warpwright.sandbox import child_target, child_triton
 
     with _deadline(payload["import_deadline_s"]):
-        module = child_program.load_module(payload["program"], "program", job_dir)
+        module = child_target.load_on_target(
+            payload["program"], "program", job_dir, payload["facts"]
+        )
     compiler = child_triton.Compiler(module, tuple(payload["compute_capability"]))
     exchange = Path(payload["exchange"])
     done = 0
@@ -109,7 +113,8 @@ def compile_item(
         sys.stderr.flush()
         words = child_triton.explain(error, payload["program"])
         said = compiler_says(_tail(sys.stderr.fileno()))
-        return _failed("error", f"{words}\n{said}" if said and said not in words else words)
+        kind = "tool" if child_blame.names_a_tool(error) else "error"
+        return _failed(kind, f"{words}\n{said}" if said and said not in words else words)
 
 
 def describe(
@@ -130,6 +135,8 @@ def describe(
     static = usage.static_shared_bytes(target)
     return {
         "cubin_sha256": assembly.executable_digest(binary.cubin),
+        "code": base64.b64encode(zlib.compress(binary.cubin)).decode(),
+        "parameters": list(binary.parameters),
         "resources": {
             "registers_per_thread": usage.registers,
             "stack_bytes": usage.stack_bytes,

@@ -43,12 +43,13 @@ class CudaOnCpu(TorchFunctionMode):  # type: ignore[misc]
     """Answers for CPU tensors as for CUDA tensors; keeps data on the CPU.
 
     `addressed` holds every tensor whose address the host code took: kernels may follow such
-    pointers from memory.
+    pointers from memory. `address` gives the addresses that kernels see, where these are others.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, address: Callable[[torch.Tensor], int] | None = None) -> None:
         super().__init__()
         self.device = torch.device("cpu")
+        self._address = address
         self.addressed: list[torch.Tensor] = []
 
     def __torch_function__(
@@ -63,6 +64,8 @@ class CudaOnCpu(TorchFunctionMode):  # type: ignore[misc]
             return answer(*args)
         if func is torch.Tensor.data_ptr:
             self.addressed.append(args[0])
+            if self._address is not None:
+                return self._address(args[0])
         named = dict(kwargs or {})
         if func in MOVES:
             return _moved(args, named)

@@ -116,3 +116,20 @@ def perturb_constants(state: dict[str, torch.Tensor], seed: int) -> dict[str, to
             step = torch.rand(tensor.shape, generator=generator, dtype=torch.float64)
             changed[name] = (tensor.double() + 0.25 * step.to(tensor.device)).to(tensor.dtype)
     return changed if any(changed[name] is not state[name] for name in state) else None
+
+
+def change_values(
+    state: dict[str, torch.Tensor], names: set[str], seed: int
+) -> dict[str, torch.Tensor]:
+    """The state with all floating-point tensors of these names changed by up to a half, and zeros
+    given values: what a step of training does, only larger."""
+    generator = torch.Generator().manual_seed(seed)
+    changed = dict(state)
+    for name, tensor in state.items():
+        if name not in names or not tensor.is_floating_point():
+            continue
+        step = torch.rand(tensor.shape, generator=generator, dtype=torch.float64)
+        values = tensor.double().cpu()
+        moved = torch.where(values == 0, 0.25 * step, values * (1 + 0.5 * step))
+        changed[name] = moved.to(tensor)
+    return changed

@@ -24,8 +24,10 @@ from triton.runtime.interpreter import InterpretedFunction, TensorHandle
 from triton.tools.tensor_descriptor import TensorDescriptor
 
 from warpwright.sandbox import child_shortcuts
+from warpwright.sandbox.child_coverage import Coverage
 from warpwright.sandbox.child_device import CudaOnCpu
-from warpwright.sandbox.child_memory import Memory, spoiled
+from warpwright.sandbox.child_memory import Addresses, Memory, spoiled_bits
+from warpwright.source.branch_sites import observed
 
 LAUNCH_OPTIONS = {
     "num_warps", "num_stages", "num_ctas", "maxnreg", "debug", "enable_fp_fusion", "extern_libs",
@@ -49,14 +51,18 @@ class Session:
     """
 
     def __init__(self) -> None:
-        self.memory = Memory()
-        self.device = CudaOnCpu()
+        self.addresses = Addresses()
+        self.memory = Memory(self.addresses)
+        self.device = CudaOnCpu(self.addresses.of)
+        self.coverage = Coverage()
         self.pins: Mapping[str, Mapping[str, Any]] = {}
         self.launches: dict[str, int] = {}
         self.block_from_s: float | None = None
 
-    def begin(self, pins: Mapping[str, Mapping[str, Any]]) -> None:
-        self.memory = Memory()
+    def begin(self, pins: Mapping[str, Mapping[str, Any]], spoil_undefined: bool = True) -> None:
+        self.memory = Memory(self.addresses)
+        self.coverage.seen.clear()
+        self.memory.spoil_undefined = spoil_undefined
         self.pins = pins
         self.launches = {}
         self.block_from_s = None
@@ -72,9 +78,15 @@ def install() -> None:
     interpreter._patch_lang = lambda _: _NoScope()
     interpreter.GridExecutor.__call__ = _launch
     interpreter.FunctionRewriter.ast_transformer = _KernelTransformer()
+    interpreter.FunctionRewriter._transform_ast = _transform_observed
+    for name, function in session.coverage.names().items():
+        setattr(interpreter, name, function)  # the rewriter hands its globals to kernels
     InterpretedFunction.__call__ = _call_device_function
+    interpreter._implicit_cvt = _at_seen_addresses(interpreter._implicit_cvt)
     Autotuner.run = _run_pinned
     child_shortcuts.install()
+    for module in (tl, tl.core):
+        module.load = _with_other_told(module.load)
     builder = interpreter.InterpreterBuilder
     builder.create_masked_load = _masked_load
     builder.create_masked_store = _masked_store
@@ -178,6 +190,13 @@ class _KernelTransformer(interpreter.ASTTransformer):  # type: ignore[misc]
         return node
 
 
+def _transform_observed(self: Any, src: str) -> ast.AST:
+    """As Triton's own, with the kernel's branches observed under their lines in the file."""
+    tree = ast.increment_lineno(ast.parse(src), self.def_file_lineno - 1)
+    changed: ast.AST = self.ast_transformer.visit(observed(tree))
+    return ast.fix_missing_locations(changed)
+
+
 interpreter._warpwright_range = _kernel_range  # the rewriter hands its globals to kernels
 
 
@@ -192,6 +211,20 @@ def _tensors(value: Any) -> list[torch.Tensor]:
         return [value.base]
     value = getattr(value, "base", value) if not isinstance(value, torch.Tensor) else value
     return [value] if isinstance(value, torch.Tensor) else []
+
+
+def _at_seen_addresses(original: Callable[..., Any]) -> Callable[..., Any]:
+    """Pointers to tensors as kernels see them, also those inside tuples and descriptors."""
+
+    def convert(argument: Any) -> Any:
+        result = original(argument)
+        if hasattr(argument, "data_ptr"):
+            tensor = getattr(argument, "base", argument)
+            tensor = tensor if isinstance(tensor, torch.Tensor) else argument
+            result.handle.data = np.array([session.addresses.of(tensor)], dtype=np.uint64)
+        return result
+
+    return convert
 
 
 def _convert(value: Any) -> Any:
@@ -231,7 +264,7 @@ def _launch(self: Any, *args: Any, **kwargs: Any) -> None:
             key: value if key in constants else _convert(value) for key, value in bound.items()
         }
         session.launches[name] = session.launches.get(name, 0) + 1
-        _run_grid(self.fn, arguments, extents)
+        run_grid(self.fn, arguments, extents)
 
 
 def _constants(fn: Any) -> set[str]:
@@ -239,7 +272,7 @@ def _constants(fn: Any) -> set[str]:
     return {name for name, kind in fn.__annotations__.items() if "constexpr" in str(kind)}
 
 
-def _run_grid(fn: Any, arguments: dict[str, Any], extents: list[int]) -> None:
+def run_grid(fn: Any, arguments: dict[str, Any], extents: list[int]) -> None:
     builder = interpreter.interpreter_builder
     builder.set_grid_dim(*extents)
     with np.errstate(all="ignore"):
@@ -268,38 +301,61 @@ def _run_pinned(self: Autotuner, *args: Any, **kwargs: Any) -> Any:
 def _pinned(tuner: Autotuner, pin: Mapping[str, Any] | None) -> triton.Config:
     if pin is None:
         return tuner.configs[0]
-    for config in tuner.configs:
-        meta = {name: value for name, value in config.kwargs.items() if name not in ALWAYS_SET}
-        same = (meta, config.num_warps, config.num_stages)
-        if same == (pin["meta"], pin["num_warps"], pin["num_stages"]):
-            return config
+    found = [config for config in tuner.configs if _is_pinned(config, pin)]
+    place = pin.get("place")
+    if place is not None and place < len(tuner.configs) and tuner.configs[place] in found:
+        found = [tuner.configs[place]]  # several may differ in their hooks alone
+    if found:
+        return found[0]
     raise ConfigError(f"{tuner.base_fn.__name__} has no config {dict(pin)}")
 
 
+def _is_pinned(config: triton.Config, pin: Mapping[str, Any]) -> bool:
+    meta = {name: value for name, value in config.kwargs.items() if name not in ALWAYS_SET}
+    same = (meta, config.num_warps, config.num_stages)
+    return bool(same == (pin["meta"], pin["num_warps"], pin["num_stages"]))
+
+
+def _with_other_told(original: Callable[..., Any]) -> Callable[..., Any]:
+    """A scalar `other` of zero is false, so that the interpreter takes it for none."""
+
+    def load(pointer: Any, mask: Any = None, other: Any = None, *args: Any, **kwargs: Any) -> Any:
+        session.memory.other_is_zero = other is not None
+        try:
+            return original(pointer, mask, other, *args, **kwargs)
+        finally:
+            session.memory.other_is_zero = False
+
+    return load
+
+
 def _masked_load(
-    _: Any, ptrs: TensorHandle, mask: TensorHandle, other: Any, *_rest: Any
+    _: Any, ptrs: TensorHandle, mask: TensorHandle, other: Any, *_rest: Any, **_hints: Any
 ) -> TensorHandle:
     element = ptrs.get_element_ty()
     dtype = interpreter._get_np_dtype(element)
     lanes = getattr(mask, "data", mask)
-    fill = np.zeros(ptrs.data.shape, dtype=dtype) if other is None else other.data
-    allowed = session.memory.allowed(ptrs.data, lanes, dtype.itemsize, "read")
+    bits = spoiled_bits(dtype, element.name)
+    if other is None:
+        fill = session.memory.undefined_lanes(ptrs.data.shape, lanes, dtype, bits)
+    else:
+        fill = other.data
+    real, allowed = session.memory.reach(ptrs.data, lanes, dtype.itemsize, "read")
     if allowed is not None:
         bad = np.broadcast_to(lanes, ptrs.data.shape) & ~allowed
-        bits = np.uint16(0x7FC0) if element.name == "bf16" else spoiled(dtype)
         fill = np.where(bad, np.array(bits).astype(dtype), fill)
         lanes = allowed
-    return TensorHandle(interpreter._interpreter.load(ptrs.data, lanes, fill, dtype), element)
+    return TensorHandle(interpreter._interpreter.load(real, lanes, fill, dtype), element)
 
 
 def _masked_store(
-    _: Any, ptrs: TensorHandle, value: TensorHandle, mask: TensorHandle, *_rest: Any
+    _: Any, ptrs: TensorHandle, value: TensorHandle, mask: TensorHandle, *_rest: Any, **_hints: Any
 ) -> Any:
     lanes = getattr(mask, "data", mask)
     itemsize = interpreter._get_np_dtype(ptrs.get_element_ty()).itemsize
-    allowed = session.memory.allowed(ptrs.data, lanes, itemsize, "write")
+    real, allowed = session.memory.reach(ptrs.data, lanes, itemsize, "write")
     lanes = lanes if allowed is None else allowed
-    return interpreter._interpreter.store(ptrs.data, value.data, lanes)
+    return interpreter._interpreter.store(real, value.data, lanes)
 
 
 def _checked_atomic(original: Callable[..., Any], mask_at: int | None) -> Callable[..., Any]:
@@ -309,9 +365,11 @@ def _checked_atomic(original: Callable[..., Any], mask_at: int | None) -> Callab
         ptrs = args[0] if mask_at is None else args[1]
         lanes = np.ones(ptrs.data.shape, dtype=bool) if mask_at is None else args[mask_at].data
         itemsize = interpreter._get_np_dtype(ptrs.get_element_ty()).itemsize
-        if session.memory.allowed(ptrs.data, lanes, itemsize, "write") is not None:
+        real, missed = session.memory.reach(ptrs.data, lanes, itemsize, "write")
+        if missed is not None:
             raise MemoryAccessError("an atomic operation outside of its tensor")
-        return original(self, *args)
+        place = 0 if mask_at is None else 1
+        return original(self, *args[:place], TensorHandle(real, ptrs.dtype), *args[place + 1 :])
 
     return operation
 

@@ -9,10 +9,10 @@ from typing import Any
 import torch  # noqa: F401
 import triton  # noqa: F401
 
-from warpwright.sandbox.child_program import load_module
+from warpwright.sandbox.child_target import load_on_target
 
 
 def perform(payload: Mapping[str, Any], job_dir: Path) -> dict[str, Any]:
-    """Load `payload["source"]`; whatever it raises is the job's failure."""
-    load_module(payload["source"], "program", job_dir)
+    """Load `payload["source"]`; what it raises is the job's failure."""
+    load_on_target(payload["source"], "program", job_dir, payload["facts"])
     return {}

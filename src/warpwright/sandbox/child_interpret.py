@@ -21,15 +21,16 @@ import torch
 import triton
 
 from warpwright.sandbox import child_builder, child_executor, child_guard, child_tensors
-from warpwright.sandbox.child_builder import UnsupportedInInterpreterError
+from warpwright.sandbox.child_blame import is_of_a_tool
 from warpwright.sandbox.child_construct import constructed
-from warpwright.sandbox.child_executor import session
-from warpwright.sandbox.child_program import load_module
+from warpwright.sandbox.child_coverage import load_observed
+from warpwright.sandbox.child_executor import MemoryAccessError, session
 from warpwright.sandbox.child_state import Given, copy_state, same_bits
 from warpwright.sandbox.child_trace_driver import use_stand_in_driver
 from warpwright.sandbox.child_trace_torch import hardware, stand_in_cuda
 
 MESSAGE_CHARACTERS = 500
+PROGRAM_FILE = "program.py"
 WALL_FACTOR = 3.0  # by which the clock may run ahead of processor time on a busy machine
 
 
@@ -39,7 +40,8 @@ class DeadlineError(BaseException):
 
 def perform(payload: dict[str, Any], job_dir: Path) -> dict[str, Any]:
     """Payload: `source`, `init`, `seed`, `cases`, `states`, `runs`, `deadline_s`, `budget_s`,
-    `facts`, `compute_capability`, `evaluation_mode`. Result: `runs`, one outcome each, in order."""
+    `facts`, `compute_capability`, `evaluation_mode`, `spoil_undefined`. Result: `runs`, one
+    outcome each, in order, and `ways`, which the branches took at import."""
     if not triton.knobs.runtime.interpret:
         raise RuntimeError("Triton is not in interpreter mode")
     torch.set_num_threads(1)
@@ -48,7 +50,8 @@ def perform(payload: dict[str, Any], job_dir: Path) -> dict[str, Any]:
     facts = hardware(payload["facts"])
     use_stand_in_driver(facts)
     with stand_in_cuda(session.device, facts):
-        module = load_module(payload["source"], "program", job_dir)
+        module = load_observed(payload["source"], "program", job_dir, session.coverage)
+    at_import = set(session.coverage.seen)
     child_executor.adopt(module)
     worker = _Worker(payload, job_dir, module, facts)
     started = time.process_time()
@@ -56,7 +59,7 @@ def perform(payload: dict[str, Any], job_dir: Path) -> dict[str, Any]:
     for index, run in enumerate(payload["runs"]):
         spent = time.process_time() - started > payload["budget_s"]
         results.append(_not_begun(payload["budget_s"]) if spent else worker.run(index, run))
-    return {"runs": results}
+    return {"runs": results, "ways": sorted(at_import)}
 
 
 def _not_begun(budget_s: float) -> dict[str, Any]:
@@ -76,6 +79,7 @@ class _Worker:
         self, payload: dict[str, Any], job_dir: Path, module: ModuleType, facts: Any
     ) -> None:
         self.payload = payload
+        self.job_dir = job_dir
         self.inputs_dir = job_dir / "in"
         self.out = job_dir / "out"
         self.module = module
@@ -85,7 +89,7 @@ class _Worker:
         """One (config, case): its outcome, and its outputs as files."""
         started, started_cpu_s = time.monotonic(), time.process_time()
         result: dict[str, Any] = {"outcome": "ok", "reason": None}
-        session.begin(run["pins"])
+        session.begin(run["pins"], self.payload["spoil_undefined"])
         try:
             with _deadline(self.payload["deadline_s"]):
                 self._run(index, run, result)
@@ -100,9 +104,11 @@ class _Worker:
         except (child_guard.ForbiddenActionError, MemoryError):
             raise
         except BaseException as error:
-            result |= _failure(error)
+            result |= _failure(error, self.job_dir)
         result["launches"] = dict(session.launches)
         result["memory_events"] = session.memory.events
+        result["ways"] = sorted(session.coverage.seen)
+        result["undefined_lines"] = sorted(session.memory.undefined)
         result["wall_s"] = time.monotonic() - started
         result["cpu_s"] = time.process_time() - started_cpu_s
         return result
@@ -110,18 +116,16 @@ class _Worker:
     def _run(self, index: int, run: dict[str, Any], result: dict[str, Any]) -> None:
         case = self.payload["cases"][run["case"]]
         state_name = case.get("state")
-        model, given = self._model(state_name)
+        model, given = self._model(case["first"]["state"] if "first" in case else state_name)
         result["state"] = {"note": given.note, "matched": given.matched}
-        if not given.placed and state_name == "perturbed":
+        if not given.placed and state_name in ("perturbed", "changed"):
             reason = "parameters are matched neither by name nor by shape: they cannot be changed"
             result |= {"outcome": "skipped", "reason": reason}
             return
-        tensors = [child_tensors.load(self.inputs_dir, entry) for entry in case["inputs"]]
-        before = [tensor.clone() for tensor in tensors]
-        arguments = child_tensors.from_structure({"list": case["arguments"]}, tensors)
-        torch.manual_seed(self.payload["seed"])
-        with self._foreign(), torch.no_grad():
-            output = model(*arguments)
+        if "first" in case:
+            self._call(model, case["first"])
+            copy_state(model, self._state(state_name))
+        tensors, before, output = self._call(model, case)
         outputs = child_tensors.flatten(output, "output")
         result["changed_inputs"] = [
             i for i, (a, b) in enumerate(zip(before, tensors, strict=True)) if not same_bits(a, b)
@@ -130,6 +134,17 @@ class _Worker:
             child_tensors.save(tensor, self.out, f"run{index}.out{i}.npy", name)
             for i, (name, tensor) in enumerate(outputs)
         ]
+
+    def _call(
+        self, model: Any, case: dict[str, Any]
+    ) -> tuple[list[torch.Tensor], list[torch.Tensor], Any]:
+        """One forward pass: its input tensors, their values before it, and the output."""
+        tensors = [child_tensors.load(self.inputs_dir, entry) for entry in case["inputs"]]
+        before = [tensor.clone() for tensor in tensors]
+        arguments = child_tensors.from_structure({"list": case["arguments"]}, tensors)
+        torch.manual_seed(self.payload["seed"])
+        with self._foreign(), torch.no_grad():
+            return tensors, before, model(*arguments)
 
     @contextmanager
     def _foreign(self) -> Iterator[None]:
@@ -145,11 +160,13 @@ class _Worker:
                 model.eval()
         if state_name is None:
             return model, Given()
-        wanted = {
+        return model, copy_state(model, self._state(state_name))
+
+    def _state(self, name: str) -> dict[str, torch.Tensor]:
+        return {
             entry["name"]: child_tensors.load(self.inputs_dir, entry)
-            for entry in self.payload["states"][state_name]
+            for entry in self.payload["states"][name]
         }
-        return model, copy_state(model, wanted)
 
 
 @contextmanager
@@ -174,21 +191,40 @@ def _deadline(seconds: float) -> Iterator[None]:
             signal.signal(number, handler)
 
 
-def _failure(error: BaseException) -> dict[str, Any]:
+# What a kernel raises on purpose: `tl.device_assert`, an access outside of all tensors.
+OF_A_KERNEL = (AssertionError, MemoryAccessError)
+BAD_CALL = "argument"  # in the words of a TypeError: a call that does not fit its function
+
+
+def _kernel_is_to_blame(error: BaseException, frames: list[traceback.FrameSummary]) -> bool:
+    """Whether an exception inside a kernel shows that the kernel is wrong.
+
+    None raises on a GPU. What the compiler refuses it says itself; what it takes and the
+    interpreter does not is the interpreter's affair, unless the kernel's own line names something
+    that does not exist or calls something as it cannot be called.
+    """
+    if isinstance(error, OF_A_KERNEL):
+        return True
+    own = Path(frames[-1].filename).name == PROGRAM_FILE
+    misused = isinstance(error, TypeError) and BAD_CALL in str(error)
+    return own and (isinstance(error, NameError) or misused)
+
+
+def _failure(error: BaseException, job_dir: Path) -> dict[str, Any]:
     """What the exception says of the program, and whether the interpreter is to blame."""
     frames = traceback.extract_tb(error.__traceback__)
-    place = [frame for frame in frames if Path(frame.filename).name == "program.py"]
+    place = [frame for frame in frames if Path(frame.filename).name == PROGRAM_FILE]
     line = place[-1].lineno if place else None
     message = f"{type(error).__name__}: {error}"[:MESSAGE_CHARACTERS]
     reason = f"line {line}: {message}" if line is not None else message
+    ours = isinstance(error, NotImplementedError) or is_of_a_tool(error, job_dir)
+    if any(frame.name == child_executor.run_grid.__name__ for frame in frames):
+        ours = ours or not _kernel_is_to_blame(error, frames)
+    # An assignment makes a tensor of a compile-time number here; what has to be one is the
+    # compiler's to say.
     innermost = Path(frames[-1].filename) if frames else Path()
-    unsupported = isinstance(error, (UnsupportedInInterpreterError, NotImplementedError))
-    # Errors of types come from the language's own checks; what breaks inside the interpreter's
-    # arithmetic says nothing of the program.
-    ours = innermost.name in ("interpreter.py", "child_builder.py") and not isinstance(
-        error, (KeyError, ValueError)
-    )
-    outcome = "unsupported" if unsupported or ours else "failed"
+    ours = ours or ("constexpr" in message and innermost.name != "program.py")
+    outcome = "unsupported" if ours else "failed"
     if isinstance(error, SystemExit):
         reason = "the program called exit"
     print(traceback.format_exc()[-MESSAGE_CHARACTERS * 4 :], file=sys.stderr)

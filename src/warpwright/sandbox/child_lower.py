@@ -15,14 +15,14 @@ from triton.backends.compiler import GPUTarget
 from triton.compiler import ASTSource
 from triton.compiler.compiler import make_backend
 
-from warpwright.sandbox import child_guard, child_program, child_triton
+from warpwright.sandbox import child_guard, child_target, child_triton
 
 MAX_TEXT = 8 * 1024**2
 
 
 def perform(payload: Mapping[str, Any], job_dir: Path) -> dict[str, Any]:
     """`{"lowered": [{"text": …, "names": […]} | {"failed": …}, …]}`, in the items' order."""
-    module = child_program.load_module(payload["program"], "program", job_dir)
+    module = child_target.load_on_target(payload["program"], "program", job_dir, payload["facts"])
     major, minor = payload["compute_capability"]
     target = GPUTarget("cuda", 10 * major + minor, child_triton.WARP_THREADS)
     lowered = []

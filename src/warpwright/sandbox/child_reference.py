@@ -24,10 +24,12 @@ from warpwright.sandbox import (
 from warpwright.sandbox.child_construct import constructed
 from warpwright.sandbox.child_device import WithoutCuda
 from warpwright.sandbox.child_policy import EagerGpuPolicy
+from warpwright.sandbox.child_target import problem_on_target
 from warpwright.sandbox.child_trace_problem import constructor_arguments
 
 OWN = "problem"
 PERTURBED = "perturbed state"
+SECOND = "second call"
 UNIT_ROUNDOFF = 2.0**-24  # float32
 
 Tensors = list[torch.Tensor]
@@ -36,12 +38,12 @@ State = dict[str, torch.Tensor]
 
 def perform(payload: dict[str, Any], job_dir: Path) -> dict[str, Any]:
     """Payload: `problem` (source or None), `inputs` (shape, dtype), `init` (text of
-    (args, kwargs), or None), `distributions`, `evaluation_mode`, `seed`."""
+    (args, kwargs), or None), `distributions`, `evaluation_mode`, `seed`, `facts` of the GPU."""
     torch.set_num_threads(1)
     out = job_dir / "out"
     if payload["problem"] is None:
         return _without_problem(payload, out)
-    with WithoutCuda():
+    with problem_on_target(payload["facts"]), WithoutCuda():
         return _Reference(payload, job_dir).make()
 
 
@@ -90,12 +92,34 @@ class _Reference:
         self.structure = child_tensors.to_structure(arguments, tensors)["list"]
         state = {name: value.detach().clone() for name, value in self.model.state_dict().items()}
         states = {"own": self._save_state(state, "own")}
-        cases = [self._case(name, tensors, state) for name in self.payload["distributions"]]
+        kinds = [name for name in self.payload["distributions"] if name != SECOND]
+        cases = [self._case(name, tensors, state) for name in kinds]
         perturbed = child_distributions.perturb_constants(state, self.seed + 2)
         if perturbed is not None and self.payload.get("perturb", True):
             states["perturbed"] = self._save_state(perturbed, "perturbed")
             cases.append(self._case(PERTURBED, tensors, perturbed))
+        wanted = SECOND in self.payload["distributions"] and cases and cases[0]["name"] == OWN
+        if wanted and "skipped" not in cases[0]:
+            changed, second = self._second_call(state, cases[0])
+            states["changed"] = self._save_state(changed, "changed")
+            cases.append(second)
         return {"init": init_text, "made_by": made_by, "states": states, "cases": cases}
+
+    def _second_call(self, state: State, first: dict[str, Any]) -> tuple[State, dict[str, Any]]:
+        """The problem's inputs drawn again, and other parameters: what a model has to give after
+        it was called as in `first`, and its parameters were changed."""
+        names = {name for name, _ in self.model.named_parameters()}
+        changed = child_distributions.change_values(state, names, self.seed + 4)
+        arguments, _ = child_inputs.small_inputs(
+            self.module.get_inputs, self.payload["inputs"], self.seed + 5
+        )
+        tensors: Tensors = []
+        child_tensors.to_structure(arguments, tensors)
+        case = self._computed(SECOND, tensors, changed)
+        if "skipped" not in case:
+            case["state"] = "changed"
+            case["first"] = {name: first[name] for name in ("arguments", "inputs", "state")}
+        return changed, case
 
     def _init_text(self) -> str:
         with child_guard.foreign_code():

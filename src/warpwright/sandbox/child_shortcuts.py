@@ -238,7 +238,7 @@ def _load(original: Any) -> Any:
 
 
 def _load_case(pointer: Any, mask: Any, other: Any) -> tuple[Any, Any] | None:
-    """Lanes and values for the lanes left out, or None when it is no simple case."""
+    """Lanes and values for the lanes left out (None: undefined), or None: no simple case."""
     if type(pointer) is not tl.tensor or not pointer.type.is_block() or not pointer.dtype.is_ptr():
         return None
     dtype = PLAIN.get(pointer.dtype.element_ty.name)
@@ -258,9 +258,10 @@ def _load_case(pointer: Any, mask: Any, other: Any) -> tuple[Any, Any] | None:
         lanes = np.broadcast_to(mask.handle.data, shape)
     else:
         return None
-    fill = np.full(shape, 0 if other is None else other, dtype=dtype)
     element = pointer.dtype.element_ty
-    return TensorHandle(lanes, tl.int1), TensorHandle(fill, element)
+    if other is None:
+        return TensorHandle(lanes, tl.int1), None
+    return TensorHandle(lanes, tl.int1), TensorHandle(np.full(shape, other, dtype=dtype), element)
 
 
 def _where(original: Any) -> Any:

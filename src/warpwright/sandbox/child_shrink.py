@@ -104,7 +104,10 @@ class Trial:
         self._full = problem.make_inputs()
         tree = ast.parse(payload["source"])
         self._kernels = {n.name: n for n in ast.walk(tree) if isinstance(n, ast.FunctionDef)}
+        self.functions: Mapping[str, ast.FunctionDef] = self._kernels
         self.last_error: str | None = None
+        self.compares = True
+        """Whether the outputs' shapes are held against the reference's."""
         self.evaluations = 0
         self._parameter_sizes: set[int] = set()
         self._reference: Any = getattr(problem.module, "Model", None)
@@ -165,7 +168,7 @@ class Trial:
             if self._evaluation:
                 model.eval()
             output = model(*self.inputs(sizes))
-        expected = self._expected(sizes, args, kwargs)
+        expected = self._expected(sizes, args, kwargs) if self.compares else None
         if expected is not None:
             ours = [tuple(tensor.shape) for tensor in tensors_in(output)]
             theirs = [tuple(tensor.shape) for tensor in tensors_in(expected)]

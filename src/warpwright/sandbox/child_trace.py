@@ -9,6 +9,7 @@ from typing import Any
 import torch
 
 from warpwright.sandbox import child_guard
+from warpwright.sandbox.child_blame import is_of_a_tool
 from warpwright.sandbox.child_main import describe
 from warpwright.sandbox.child_program import load_module
 from warpwright.sandbox.child_trace_arguments import encode_tensor
@@ -66,6 +67,7 @@ def failure(error: BaseException, stage: Stage, job_dir: Path) -> dict[str, Any]
         "file": place.get("file"),
         "line": place.get("line"),
         "detail": described["traceback"],
+        "of_a_tool": is_of_a_tool(error, job_dir),
     }
 
 

@@ -2,19 +2,43 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import torch
 
-from warpwright.sandbox.child_trace_torch import CUDA, HardwareFacts
+from warpwright.sandbox.child_trace_cuda import CUDA, HardwareFacts, unknown_fact
+
+TRITON_NAMES = {
+    "max_shared_mem": "shared_memory_per_block_optin",
+    "max_num_regs": "regs_per_multiprocessor",
+    "multiprocessor_count": "multi_processor_count",
+    "warpSize": "warp_size",
+}
+
+
+class DriverProperties(dict[str, Any]):
+    """The dict of Triton's own driver; a fact that no sheet gives is not the program's mistake."""
+
+    def __missing__(self, name: str) -> Any:
+        raise unknown_fact(name)
 
 
 class StandInDriver:
-    """What `triton.runtime.driver.active` is while a program is traced."""
+    """What `triton.runtime.driver.active` is in every child that has no GPU to run on."""
 
     def __init__(self, facts: HardwareFacts) -> None:
         self._facts = facts
         self.utils = self
+
+    def __getattr__(self, name: str) -> Any:
+        if name.startswith("__"):
+            raise AttributeError(name)
+        raise unknown_fact(f"{name} of Triton's driver")
+
+    @staticmethod
+    def is_active() -> bool:
+        return True
 
     def get_current_device(self) -> int:
         return 0
@@ -39,16 +63,17 @@ class StandInDriver:
 
         return GPUTarget("cuda", self._facts.major * 10 + self._facts.minor, 32)
 
+    def get_benchmarker(self) -> Callable[..., Any]:
+        from triton.testing import do_bench
+
+        benchmarker: Callable[..., Any] = do_bench
+        return benchmarker
+
     def get_device_properties(self, _: int = 0) -> dict[str, Any]:
         """The dict of Triton's own driver, as far as it is known."""
-        names = {
-            "max_shared_mem": "shared_memory_per_block_optin",
-            "max_num_regs": "regs_per_multiprocessor",
-            "multiprocessor_count": "multi_processor_count",
-            "warpSize": "warp_size",
-        }
         known = vars(self._facts)
-        return {name: known[fact] for name, fact in names.items() if fact in known}
+        found = {name: known[fact] for name, fact in TRITON_NAMES.items() if fact in known}
+        return DriverProperties(found)
 
 
 def use_stand_in_driver(facts: HardwareFacts) -> None:

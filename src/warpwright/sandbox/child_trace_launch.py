@@ -25,6 +25,8 @@ from warpwright.sandbox.child_trace_arguments import (
 from warpwright.sandbox.child_trace_torch import StandIns
 
 CONFIG_OPTIONS = ("num_warps", "num_stages", "num_ctas", "maxnreg")
+OTHER_OPTIONS = ("ir_override",)
+"""Of a config's own options, those that are no number: told as text."""
 MAX_LAUNCHES = 20000
 
 
@@ -48,6 +50,7 @@ class Recorder:
         self.mode = mode
         self.launches: list[dict[str, Any]] = []
         self.notes: list[str] = []
+        self.hooks: list[Any] = []
 
     def install(self) -> None:
         """Replace the launch of all three of Triton's launchable classes."""
@@ -72,6 +75,13 @@ class Recorder:
         for value in call.given.values():
             if isinstance(value, torch.Tensor):
                 self.mode.values.forget(value)  # a kernel may write into it
+
+    def nameless(self, hook: Any) -> str:
+        """A text for a function without a name of its own: equal for one function only."""
+        if not any(known is hook for known in self.hooks):
+            self.hooks.append(hook)
+        number = next(i for i, known in enumerate(self.hooks) if known is hook)
+        return f"<hook {number + 1}: {getattr(hook, '__qualname__', type(hook).__name__)}>"
 
     def note(self, text: str) -> None:
         if text not in self.notes:
@@ -180,7 +190,11 @@ class _Call:
         bound, options = self._bind(values)
         launch_options = {name: options.pop(name, None) for name in CONFIG_OPTIONS}
         own = {n: v for n, v in from_config.items() if n in self.names}
+        others = {name: options.pop(name) for name in OTHER_OPTIONS if name in from_config}
         return {
+            "place": self._place(config),
+            "hook": None if config is None else self._hook_text(config.pre_hook),
+            "others": {name: repr(value) for name, value in others.items()},
             "meta": {name: encode_constant(value)["value"] for name, value in own.items()},
             "launch_options": {n: v for n, v in launch_options.items() if v is not None},
             "grid": self._grid(grid, bound),
@@ -194,6 +208,25 @@ class _Call:
             },
             "options": {n: encode_constant(v)["value"] for n, v in options.items()},
         }
+
+    def _place(self, config: Any) -> int | None:
+        """The config's index in the whole list of its tuner."""
+        for layer in self.layers:
+            if is_autotuner(layer):
+                return next((i for i, c in enumerate(layer.configs) if c is config), None)
+        return None
+
+    def _hook_text(self, hook: Any) -> str | None:
+        """A name by which the program's module knows the hook; `<...>` where it has none."""
+        if hook is None:
+            return None
+        known = self.kernel.fn.__globals__
+        own = getattr(hook, "__name__", None)
+        names = [own, *known] if isinstance(own, str) else list(known)
+        for name in names:
+            if known.get(name) is hook and name.isidentifier():
+                return str(name)
+        return self.recorder.nameless(hook)
 
     def _bind(self, values: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
         bound: dict[str, Any] = {}

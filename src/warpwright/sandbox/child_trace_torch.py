@@ -12,30 +12,15 @@ import sys
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 
 import torch
 from torch.overrides import TorchFunctionMode, resolve_name
 
 from warpwright.sandbox.child_trace_checks import CHECKS
+from warpwright.sandbox.child_trace_cuda import CUDA as CUDA
+from warpwright.sandbox.child_trace_cuda import HardwareFacts, cuda_answers
 from warpwright.sandbox.child_trace_values import READERS, DataDependentError, KnownValues
-
-CUDA = torch.device("cuda", 0)
-TIMED = "the host code times its launches: this follows a run in which all take equally long"
-
-
-class UnknownHardwareError(Exception):
-    """The host code asks for a fact about the GPU that no sheet gave."""
-
-
-class HardwareFacts(SimpleNamespace):
-    """`torch.cuda.get_device_properties`: what the sheet says, an error for what it does not."""
-
-    def __getattr__(self, name: str) -> Any:
-        if name.startswith("__"):
-            raise AttributeError(name)
-        raise UnknownHardwareError(f"the host code asks the GPU for {name}, which is not known")
 
 
 def hardware(facts: Mapping[str, Any]) -> HardwareFacts:
@@ -174,91 +159,6 @@ ANSWERS: dict[Any, Callable[..., Any]] = {
 }
 
 
-class _Idle:
-    """A stream, an event, a context: anything may be asked of it, nothing happens."""
-
-    cuda_stream = 0
-    device = CUDA
-    device_index = 0
-
-    def __init__(self, *_: Any, **__: Any) -> None:
-        pass
-
-    def __enter__(self) -> _Idle:
-        return self
-
-    def __exit__(self, *_: Any) -> None:
-        return None
-
-    def __getattr__(self, name: str) -> Any:
-        if name.startswith("__"):
-            raise AttributeError(name)
-        return lambda *_, **__: None
-
-    def query(self) -> bool:
-        return True
-
-    def elapsed_time(self, *_: Any) -> float:
-        self.note(TIMED)
-        return 1.0
-
-    def note(self, text: str) -> None:
-        """Told when what the host code does next depends on what an answer here made up."""
-
-
-def _refuse_graph(*_: Any, **__: Any) -> Any:
-    raise DataDependentError("the host code records a CUDA graph, which a trace cannot follow")
-
-
-def cuda_functions(facts: HardwareFacts, note: Callable[[str], None]) -> dict[str, Any]:
-    """What stands in `torch.cuda` while a program is traced.
-
-    Each entry is an object of its own: torch keeps rules for these functions by identity.
-    """
-    nothing = lambda *_, **__: None  # noqa: E731
-    shared: dict[str, Any] = {
-        "is_available": lambda: True,
-        "is_initialized": lambda: True,
-        "init": nothing,
-        "_lazy_init": nothing,
-        "device_count": lambda: 1,
-        "current_device": lambda: 0,
-        "set_device": nothing,
-        "synchronize": nothing,
-        "empty_cache": nothing,
-        "get_device_properties": lambda *_: facts,
-        "get_device_capability": lambda *_: (facts.major, facts.minor),
-        "get_device_name": lambda *_: facts.name,
-        "mem_get_info": lambda *_: (facts.total_memory, facts.total_memory),
-        "is_bf16_supported": lambda *_, **__: facts.major >= 8,
-        "current_stream": _Idle,
-        "default_stream": _Idle,
-        "stream": _Idle,
-        "device": _Idle,
-        "device_of": _Idle,
-        "Stream": _Idle,
-        "Event": _Idle,
-        "CUDAGraph": _refuse_graph,
-        "graph": _refuse_graph,
-        "make_graphed_callables": _refuse_graph,
-        "reset_peak_memory_stats": nothing,
-        "memory_allocated": lambda *_: 0,
-        "max_memory_allocated": lambda *_: 0,
-        "manual_seed": nothing,
-        "manual_seed_all": nothing,
-    }
-    return {
-        name: type(name, (_Idle,), {"note": staticmethod(note)})
-        if isinstance(entry, type)
-        else _copy(entry)
-        for name, entry in shared.items()
-    }
-
-
-def _copy(function: Callable[..., Any]) -> Callable[..., Any]:
-    return lambda *args, **kwargs: function(*args, **kwargs)
-
-
 @contextmanager
 def stand_in_cuda(
     mode: StandIns, facts: HardwareFacts, note: Callable[[str], None] = lambda _: None
@@ -267,22 +167,17 @@ def stand_in_cuda(
 
     `note` is told what of the answers the code may act on although nothing decides it here.
     """
-    functions = cuda_functions(facts, note)
-    before = {name: getattr(torch.cuda, name) for name in functions if hasattr(torch.cuda, name)}
     compile_before = torch.compile
-    for name in before:
-        setattr(torch.cuda, name, functions[name])
     torch.compile = _compile_nothing
     try:
         with contextlib.ExitStack() as stack:
+            stack.enter_context(cuda_answers(facts, note))
             if mode.device.type == "meta":
                 stack.enter_context(mode.device)
             stack.enter_context(mode)
             yield
     finally:
         torch.compile = compile_before
-        for name, function in before.items():
-            setattr(torch.cuda, name, function)
 
 
 def _compile_nothing(model: Any = None, **_: Any) -> Any:

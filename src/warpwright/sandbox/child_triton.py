@@ -47,6 +47,7 @@ class Binary:
     shared_bytes: int
     num_warps: int  # in all: warp specialisation adds some to the config's
     ptxas_log: str
+    parameters: tuple[str, ...] = ()  # those passed at run time, in order
 
 
 class _GuardedSource(ASTSource):  # type: ignore[misc]
@@ -76,7 +77,8 @@ class Compiler:
     ) -> Binary:
         """Compile one config; whatever Triton or the kernel raises propagates."""
         kernel = find_kernel(self._module, specialization["kernel"])
-        source = _GuardedSource(kernel, *arguments(self._module, kernel, specialization, meta))
+        signature, constants, attributes = arguments(self._module, kernel, specialization, meta)
+        source = _GuardedSource(kernel, signature, constants, attributes)
         wanted = {name: value for name, value in options.items() if value is not None}
         if getattr(kernel, "debug", None):
             wanted["debug"] = True
@@ -94,6 +96,7 @@ class Compiler:
             shared_bytes=compiled.metadata.shared,
             num_warps=compiled.metadata.num_warps,
             ptxas_log=self._log,
+            parameters=tuple(name for name, kind in signature.items() if kind != "constexpr"),
         )
 
     def _forget_hashes(self) -> None:

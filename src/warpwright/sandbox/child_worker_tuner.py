@@ -37,19 +37,16 @@ def tuners(module: ModuleType) -> dict[str, Autotuner]:
 
 
 def pin(module: ModuleType, pins: Mapping[str, Mapping[str, Any]]) -> None:
-    """Leave each named kernel one config. Its own hooks stay, where it has that config."""
+    """Leave each named kernel one config. It has the hook of the nearest that the tuner has."""
     known = tuners(module)
     for name, wanted in pins.items():
         if name not in known:
             raise PinError(f"the program has no autotuned kernel {name!r}")
         tuner = known[name]
         options = {key: wanted[key] for key in OPTIONS if wanted.get(key) is not None}
-        hooks = [
-            config.pre_hook
-            for config in tuner.configs
-            if config.kwargs == wanted["meta"] and config.pre_hook is not None
-        ]
-        hook = {"pre_hook": hooks[0]} if hooks else {}
+        alike = [config for config in tuner.configs if config.kwargs == wanted["meta"]]
+        exact = [c for c in alike if all(getattr(c, key) == v for key, v in options.items())]
+        hook = {"pre_hook": (exact or alike)[0].pre_hook} if alike else {}
         tuner.configs = [triton.Config(dict(wanted["meta"]), **options, **hook)]
         tuner.cache.clear()
 

@@ -7,6 +7,7 @@ content: see `kernel_identity` for what counts as the kernel's content.
 
 from __future__ import annotations
 
+import base64
 import hashlib
 import json
 import math
@@ -21,6 +22,7 @@ from warpwright.sandbox.cache import ResultCache
 from warpwright.sandbox.compile_pool import CompilePool, PoolLimits
 from warpwright.sandbox.kernel_identity import kernel_code
 from warpwright.sandbox.toolchain import find_triton, toolchain
+from warpwright.sandbox.trace import target_facts
 from warpwright.types.compiled import (
     Compiled,
     CompileFailed,
@@ -32,11 +34,14 @@ from warpwright.types.compiled import (
 from warpwright.types.config import Config, MetaValue
 
 COMPILE_VERSION = 2  # raise it when results of older versions are no longer right
-KINDS = ("error", "timeout", "crash", "out of memory")
+KINDS = ("error", "timeout", "crash", "out of memory", "tool")
 # What a child says where it cannot find a kernel, e.g. one that a function defines: the compiler
 # was never asked.
 NOT_FOUND = "KernelLookupError: the program has no kernel"
-OWN_MODULES = ("assembly.py", "child_compile.py", "child_triton.py")
+OWN_MODULES = ("assembly.py", "child_compile.py", "child_target.py", "child_triton.py")
+# A program without these words cannot have a kernel that depends on more of the card than its
+# architecture.
+CARD_WORDS = ("cuda", "driver", "accelerator", "device_module")
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,6 +58,7 @@ def compile_configs(
     requests: Sequence[CompileRequest],
     *,
     compute_capability: tuple[int, int],
+    facts: Mapping[str, Any] | None = None,
     cache: ResultCache | None = None,
     workers: int | None = None,
     limits: PoolLimits | None = None,
@@ -62,7 +68,8 @@ def compile_configs(
 
     Results come in the order of the requests; equal requests are compiled once. `workers`
     children run at a time (None: as many as there are usable cores); `limits` holds the
-    deadline of each config and a child's memory. `progress` is called with each result as it
+    deadline of each config and a child's memory. `facts` (`trace.device_facts`) answer a program
+    that asks for the card when it is imported. `progress` is called with each result as it
     comes, in the calling thread.
 
     Raises MissingToolError where Triton, torch or its tools are not installed.
@@ -77,7 +84,8 @@ def compile_configs(
             hint="install Triton's own Linux wheel (pip install --force-reinstall triton)",
         )
     limits = limits or PoolLimits()
-    work = _Work(program, compute_capability, versions, cache, limits.processor_s)
+    card = target_facts(compute_capability, facts)
+    work = _Work(program, compute_capability, versions, cache, limits.processor_s, card)
 
     def report(index: int, value: Mapping[str, Any]) -> None:
         if progress is not None:
@@ -91,6 +99,7 @@ def compile_configs(
         payload={
             "program": program,
             "compute_capability": list(compute_capability),
+            "facts": card,
             "cuobjdump": str(triton.cuobjdump),
         },
         items=work.items(),
@@ -140,6 +149,11 @@ def request_key(
     return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()
 
 
+def asks_for_card(program: str) -> bool:
+    """Whether the program may ask for facts of the card, which then may be in its kernels."""
+    return any(word in program for word in CARD_WORDS)
+
+
 def _typed(values: Mapping[str, Any]) -> dict[str, list[Any]]:
     # 1, 1.0 and True compile to different code but are equal as dict values.
     return {name: [type(value).__name__, value] for name, value in values.items()}
@@ -172,6 +186,7 @@ class _Work:
         versions: Toolchain,
         cache: ResultCache | None,
         processor_s: float,
+        facts: Mapping[str, Any],
     ) -> None:
         self._program = program
         self._program_digest = hashlib.sha256(program.encode("utf-8", "replace")).hexdigest()
@@ -179,6 +194,7 @@ class _Work:
         self._versions = versions
         self._cache = cache
         self._processor_s = processor_s
+        self._facts = facts
         self._requests: list[CompileRequest] = []
         self._codes: dict[str, str] = {}
         self._members: dict[str, list[int]] = {}  # key → indices of equal requests
@@ -189,6 +205,8 @@ class _Work:
         key = request_key(
             self._code(request.specialization.kernel), request, self._target, self._versions
         )
+        if asks_for_card(self._program):
+            key = hashlib.sha256(f"{key}{sorted(self._facts.items())}".encode()).hexdigest()
         self._requests.append(request)
         self._keys.append(key)
         self._members.setdefault(key, []).append(index)
@@ -310,6 +328,8 @@ def decode_result(
             cubin_sha256=str(compiled["cubin_sha256"]),
             toolchain=versions,
             facts=facts,
+            code=base64.b64decode(compiled["code"]),
+            parameters=tuple(map(str, compiled["parameters"])),
         )
     except (KeyError, TypeError, ValueError, AttributeError) as error:
         reason = f"the child's result cannot be read ({type(error).__name__})"

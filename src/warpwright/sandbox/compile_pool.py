@@ -21,6 +21,7 @@ from warpwright.types.sandbox import JobLimits, JobOutcome, JobResult
 POLL_S = 0.05
 CHILD_BYTES = 1024**3  # what a child usually needs at most; bounds how many run at a time
 START_S = 60.0  # for torch and Triton to load, before any deadline of the program's
+TOOL_ERROR = "ToolError"  # `child_blame`'s word for a failure that may be our own
 LOG_BYTES = 64 * 1024
 # Line information stays on, as it is for users: it can change the code that comes out.
 ENVIRONMENT = {"TRITON_DUMP_PTXAS_LOG": "1"}
@@ -142,6 +143,9 @@ class CompilePool:
         if _by_signal(result, "SIGALRM"):
             after = f"{self._limits.import_deadline_s:g} s"
             return _failed("timeout", f"the program was still being imported after {after}")
+        if TOOL_ERROR in (result.reason or ""):
+            said = (result.reason or "").replace(f"{TOOL_ERROR}: ", "")
+            return _failed("tool", f"Warpwright cannot import the program without its GPU: {said}")
         kind = _kind(result)
         reason = f"the program cannot be imported: {result.reason}"
         return _failed("error" if result.outcome is JobOutcome.FAILED else kind, reason)

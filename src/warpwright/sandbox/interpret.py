@@ -14,6 +14,7 @@ from warpwright.sandbox.arrays import Array, read_array
 from warpwright.sandbox.cache import ResultCache, run_cached
 from warpwright.sandbox.reference import Reference
 from warpwright.sandbox.run import Job
+from warpwright.source.branch_sites import Outcome, read_outcomes
 from warpwright.types.config import Config
 from warpwright.types.sandbox import JobLimits, JobOutcome
 
@@ -72,6 +73,8 @@ class Interpretation:
     program got its parameters, where not by name; `parameters_matched` is False when the
     reference's could not be given to it. `cpu_s`: processor time of the run, None where its child
     told none; `block_cpu_s`: that of the block in which it was stopped, None where it was in none.
+    `undefined_lines`: lines of loads that left lanes undefined (masked off, without `other`).
+    `ways`: the outcomes of the program's branches, at its import and in this run.
     """
 
     run: InterpretRun
@@ -86,6 +89,8 @@ class Interpretation:
     wall_s: float = 0.0
     cpu_s: float | None = None
     block_cpu_s: float | None = None
+    undefined_lines: tuple[int, ...] = ()
+    ways: frozenset[Outcome] = frozenset()
 
 
 def interpret(
@@ -98,6 +103,7 @@ def interpret(
     cache: ResultCache | None = None,
     deadline_s: float = RUN_DEADLINE_S,
     memory_bytes: int = MEMORY_BYTES,
+    spoil_undefined: bool = True,
 ) -> tuple[Interpretation, ...]:
     """Run a program's `ModelNew` on the reference's inputs; one result a run, in order.
 
@@ -105,10 +111,12 @@ def interpret(
     that one bad config costs no other its result. A child that has taken `BUDGET_S` begins no
     further run; the rest are timeouts. `compute_capability` as 89 for sm_89;
     `facts`: what the host code may ask of the GPU, by names of `cudaDeviceProp`.
+    `spoil_undefined`: lanes that a load leaves undefined hold NaN (or a large odd number), else 0.
     """
     if not runs:
         return ()
-    settings = _Settings(source, reference, compute_capability, facts or {}, deadline_s)
+    settings = _Settings(source, reference, compute_capability, facts or {}, deadline_s,
+                         spoil_undefined)  # fmt: skip
     budget = JobLimits(START_UP_S + WALL_FACTOR * deadline_s * len(runs), memory_bytes)
     results = _in_one_child(settings, runs, budget, cache)
     if results is not None:
@@ -124,16 +132,18 @@ class _Settings:
     compute_capability: int
     facts: Mapping[str, Any]
     deadline_s: float
+    spoil_undefined: bool
 
     def job(self, runs: Sequence[InterpretRun], limits: JobLimits, output: Path) -> Job:
         cases = {case.name: dict(case.entry) for case in self.reference.cases}
         wanted = {run.case: cases[run.case] for run in runs}
+        calls = [*wanted.values(), *(e["first"] for e in wanted.values() if "first" in e)]
         states = {
             entry["state"]: self.reference.states[entry["state"]]
-            for entry in wanted.values()
+            for entry in calls
             if "state" in entry
         }
-        entries = [item for entry in wanted.values() for item in entry["inputs"]]
+        entries = [item for entry in calls for item in entry["inputs"]]
         entries += [item for manifest in states.values() for item in manifest]
         payload = {
             "source": self.source,
@@ -147,6 +157,7 @@ class _Settings:
             "budget_s": BUDGET_S,
             "facts": dict(self.facts),
             "compute_capability": self.compute_capability,
+            "spoil_undefined": self.spoil_undefined,
         }
         return Job(
             "interpret",
@@ -212,8 +223,10 @@ def _decode_all(
     entries = value.get("runs")
     if not isinstance(entries, list) or len(entries) != len(runs):
         raise SandboxError("the interpreting child's result does not list its runs")
+    at_import = value.get("ways", ())
     return tuple(
-        _decode(run, entry, directory, source) for run, entry in zip(runs, entries, strict=True)
+        _decode(run, entry, directory, source, at_import)
+        for run, entry in zip(runs, entries, strict=True)
     )
 
 
@@ -225,7 +238,11 @@ def _event(event: Mapping[str, Any], source: str) -> MemoryEvent:
 
 
 def _decode(
-    run: InterpretRun, entry: Mapping[str, Any], directory: Path, source: str
+    run: InterpretRun,
+    entry: Mapping[str, Any],
+    directory: Path,
+    source: str,
+    at_import: Sequence[Any],
 ) -> Interpretation:
     try:
         outcome = RunOutcome(entry["outcome"])
@@ -248,4 +265,6 @@ def _decode(
         wall_s=entry["wall_s"],
         cpu_s=entry.get("cpu_s"),
         block_cpu_s=entry.get("block_cpu_s"),
+        undefined_lines=tuple(entry.get("undefined_lines", ())),
+        ways=read_outcomes([*entry.get("ways", ()), *at_import]),
     )

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 from warpwright.sandbox.cache import ResultCache, run_cached
 from warpwright.sandbox.run import Job
+from warpwright.sandbox.trace import target_facts
 from warpwright.types.compiled import Specialization
 from warpwright.types.config import Config, MetaValue
 from warpwright.types.sandbox import JobLimits
@@ -37,9 +39,12 @@ def lower_kernels(
     requests: Sequence[LowerRequest],
     *,
     compute_capability: tuple[int, int],
+    facts: Mapping[str, Any] | None = None,
     cache: ResultCache | None = None,
 ) -> tuple[Lowered, ...]:
     """Lower every request, in one child; the results come in the order of the requests.
+
+    `facts` (`trace.device_facts`) answer a program that asks for the card when it is imported.
 
     A kernel that cannot be lowered, or a child that fails, is a `Lowered` with its reason.
     """
@@ -48,6 +53,7 @@ def lower_kernels(
     payload = {
         "program": program,
         "compute_capability": list(compute_capability),
+        "facts": target_facts(compute_capability, facts),
         "items": [_item(request) for request in requests],
     }
     result = run_cached(Job("lower", payload, LIMITS), cache)

@@ -10,11 +10,13 @@ from typing import Any
 from warpwright.sandbox.arrays import Array, read_array
 from warpwright.sandbox.cache import ResultCache, run_cached
 from warpwright.sandbox.run import Job
+from warpwright.sandbox.trace import device_facts
+from warpwright.types.gpu import GpuSheet
 from warpwright.types.sandbox import JobLimits
 from warpwright.types.shapes import Problem, TensorSpec
 
 # The problem's own values first; it is the case that a program must pass.
-DISTRIBUTIONS = ("problem", "normal", "wide", "outliers", "nonfinite")
+DISTRIBUTIONS = ("problem", "normal", "wide", "outliers", "nonfinite", "second call")
 LIMITS = JobLimits(deadline_s=60.0)
 
 
@@ -73,6 +75,7 @@ def make_reference(
     seed: int,
     init: tuple[Sequence[Any], Mapping[str, Any]] | None = None,
     evaluation_mode: bool = False,
+    gpu: GpuSheet | None = None,
     distributions: Sequence[str] = DISTRIBUTIONS,
     cache: ResultCache | None = None,
     limits: JobLimits = LIMITS,
@@ -80,8 +83,9 @@ def make_reference(
     """Compute the reference of `problem` on inputs of `shapes` (one per input tensor, in order).
 
     `init` replaces the problem's constructor arguments where the shapes ask for it;
-    `evaluation_mode` computes it as after `eval()`. Files go to `directory`. A problem without a
-    source has inputs only: its cases have no outputs.
+    `evaluation_mode` computes it as after `eval()`; `gpu` answers a problem that asks for the
+    card. Files go to `directory`. A problem without a source has inputs only: its cases have no
+    outputs.
     """
     if not shapes:
         return Unavailable("no input shapes")
@@ -95,6 +99,7 @@ def make_reference(
         "distributions": list(distributions),
         "evaluation_mode": evaluation_mode,
         "seed": seed,
+        "facts": device_facts(gpu),
     }
     result = run_cached(Job("reference", payload, limits, keep_output=directory), cache)
     if result.value is None:
@@ -121,7 +126,9 @@ def _decode_case(case: Mapping[str, Any], directory: Path) -> ReferenceCase:
     bare = ReferenceCase(
         name=case["name"],
         inputs=tuple(TensorSpec(tuple(array.data.shape), array.dtype) for array in inputs),
-        entry={name: case[name] for name in ("arguments", "inputs", "state") if name in case},
+        entry={
+            name: case[name] for name in ("arguments", "inputs", "state", "first") if name in case
+        },
     )
     if "reference" not in case:
         return bare

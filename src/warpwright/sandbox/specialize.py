@@ -77,14 +77,17 @@ def _traced(launch: Launch, config: Config | None) -> TracedConfig:
         if len(launch.configs) != 1:
             raise ValueError(f"{launch.kernel} has {len(launch.configs)} configs: name one")
         return launch.configs[0]
-    for traced in launch.configs:
-        if same_launch(traced.config, config):
+    alike = [traced for traced in launch.configs if same_launch(traced.config, config)]
+    for traced in alike:
+        if traced.config == config:  # of its hook too, which may set a descriptor's block
             return traced
+    if alike:
+        return alike[0]
     raise ValueError(f"{launch.kernel} is not launched with {config}")
 
 
 def same_launch(one: Config, other: Config) -> bool:
-    """Whether two configs launch the same thing, however they are written."""
+    """Whether two configs are compiled alike, however they are written; hooks take no part."""
     return _essence(one) == _essence(other)
 
 

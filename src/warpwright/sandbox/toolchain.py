@@ -36,6 +36,7 @@ class TritonInstallation:
     ptxas: Path | None
     ptxas_blackwell: Path | None
     cuobjdump: Path | None
+    nvdisasm: Path | None = None
 
     @property
     def minor_version(self) -> tuple[int, int]:
@@ -80,6 +81,7 @@ def find_triton() -> TritonInstallation | None:
         ptxas=tool("ptxas"),
         ptxas_blackwell=tool("ptxas-blackwell"),
         cuobjdump=tool("cuobjdump"),
+        nvdisasm=tool("nvdisasm"),
     )
 
 

@@ -38,7 +38,8 @@ class TraceFailed:
 
     `stage`: "problem", "import", "constructor", "forward", or "process" where the child
     ended without a result. `line` is the program's line, or the problem file's if `stage`
-    is "problem". `kind` is the exception's type.
+    is "problem". `kind` is the exception's type. `of_a_tool`: what stands in for the GPU here
+    may have raised it, not the program.
     """
 
     outcome: JobOutcome
@@ -47,6 +48,7 @@ class TraceFailed:
     detail: str = ""
     stage: str = "process"
     kind: str = ""
+    of_a_tool: bool = False
 
     @property
     def is_of_the_program(self) -> bool:
@@ -57,7 +59,7 @@ class TraceFailed:
         """
         if self.stage == "process":
             return self.outcome is JobOutcome.EXITED or self.reason.startswith(FORBIDDEN)
-        if self.stage == "problem" or self.kind in LIMITS_OF_A_TRACE:
+        if self.of_a_tool or self.stage == "problem" or self.kind in LIMITS_OF_A_TRACE:
             return False
         return not any(words in self.reason for words in NO_GPU_HERE)
 
@@ -109,6 +111,7 @@ def _failed(failed: Mapping[str, Any]) -> TraceFailed:
         detail=str(failed.get("detail", "")),
         stage=str(failed.get("stage", "forward")),
         kind=kind,
+        of_a_tool=failed.get("of_a_tool") is True,
     )
 
 
@@ -133,6 +136,14 @@ def encode(value: Any) -> Any:
     if isinstance(value, dict):
         return {"dict": {str(name): encode(item) for name, item in value.items()}}
     return value
+
+
+def target_facts(
+    compute_capability: tuple[int, int], facts: Mapping[str, Any] | None = None
+) -> dict[str, Any]:
+    """What is known of a card of this compute capability, with `facts` about it if any."""
+    major, minor = compute_capability
+    return {**device_facts(None), "major": major, "minor": minor, **(facts or {})}
 
 
 def device_facts(gpu: GpuSheet | None) -> dict[str, Any]:

@@ -67,6 +67,9 @@ def _config(value: Mapping[str, Any]) -> TracedConfig:
         num_stages=int(options.get("num_stages", 3)),
         num_ctas=int(options.get("num_ctas", 1)),
         maxnreg=None if maxnreg is None else int(maxnreg),
+        pre_hook=None if value["hook"] is None else str(value["hook"]),
+        others=tuple((str(name), str(text)) for name, text in value["others"].items()),
+        place=_line(value["place"]),
     )
     return TracedConfig(
         config,
@@ -75,6 +78,7 @@ def _config(value: Mapping[str, Any]) -> TracedConfig:
             str(name): _constant(item) for name, item in value["heuristic_values"].items()
         },
         arguments=_arguments(value["arguments"]),
+        place=_line(value["place"]),
     )
 
 

@@ -48,6 +48,7 @@ def _plain(config: Config, style: ConfigStyle, indent: int) -> str:
         arguments.append(f"maxnreg={config.maxnreg}")
     if config.pre_hook is not None:
         arguments.append(f"pre_hook={config.pre_hook}")
+    arguments += [f"{name}={text}" for name, text in config.others]
     line = f"{style.function}({', '.join(arguments)})"
     if indent + len(line) < MAX_COLUMNS:
         return line
@@ -56,7 +57,8 @@ def _plain(config: Config, style: ConfigStyle, indent: int) -> str:
 
 
 def _value(value: object, quote: str) -> str:
-    return f"{quote}{value}{quote}" if isinstance(value, str) else repr(value)
+    plain = isinstance(value, str) and value.isprintable() and not {"\\", quote} & {*value}
+    return f"{quote}{value}{quote}" if plain else repr(value)
 
 
 def _like(template: cst.Call, config: Config) -> str | None:
@@ -71,6 +73,11 @@ def _like(template: cst.Call, config: Config) -> str | None:
             if mapping is None:
                 return None
             arguments.append(argument.with_changes(value=mapping))
+        elif name == "pre_hook":
+            seen.add(name)
+            if config.pre_hook is not None:
+                hook = cst.parse_expression(config.pre_hook)
+                arguments.append(argument.with_changes(value=hook))
         elif name in _DEFAULTS and getattr(config, name) is not None:
             seen.add(name)
             value = cst.parse_expression(repr(getattr(config, name)))
@@ -78,10 +85,13 @@ def _like(template: cst.Call, config: Config) -> str | None:
         else:
             return None
     unsaid = set(_DEFAULTS) - seen
-    if config.pre_hook is not None or any(getattr(config, n) != _DEFAULTS[n] for n in unsaid):
+    hook_unsaid = config.pre_hook is not None and "pre_hook" not in seen
+    if hook_unsaid or config.others or any(getattr(config, n) != _DEFAULTS[n] for n in unsaid):
         return None
     if not arguments and meta:
         return None
+    if arguments and len(arguments) < len(template.args):
+        arguments[-1] = arguments[-1].with_changes(comma=template.args[-1].comma)
     changed = template.with_changes(args=arguments).visit(_NoComments())
     assert isinstance(changed, cst.Call)
     return cst.Module([]).code_for_node(changed)

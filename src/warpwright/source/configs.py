@@ -4,14 +4,18 @@ from __future__ import annotations
 
 import ast
 from collections.abc import Mapping
+from dataclasses import replace
 
 from warpwright.source.evaluate import CallReader, Evaluator, Unreadable
+from warpwright.source.hook_text import written_out
 from warpwright.source.parsing import segment_of, text_of
 from warpwright.source.resolve import Aliases
 from warpwright.types.config import Config, MetaValue
 from warpwright.types.program import Autotune
 
-CONFIG_PARAMETERS = ("kwargs", "num_warps", "num_stages", "num_ctas", "maxnreg", "pre_hook")
+CONFIG_PARAMETERS = (
+    "kwargs", "num_warps", "num_stages", "num_ctas", "maxnreg", "pre_hook", "ir_override",
+)  # fmt: skip
 """Positional order of `triton.Config` (3.6 to 3.9)."""
 
 AUTOTUNE_PARAMETERS = (
@@ -38,6 +42,7 @@ def read_config(call: ast.Call, evaluator: Evaluator) -> Config:
     ):
         raise Unreadable("meta-parameters are not a plain mapping")
     hook = arguments.pop("pre_hook", None)
+    others = {name: arguments.pop(name) for name in list(arguments) if name not in _DEFAULTS}
     options = {name: _option(name, evaluator.value(node)) for name, node in arguments.items()}
     values: dict[str, int | None] = {**_DEFAULTS, **options}
     # Among the meta-parameters these have no effect: Triton puts the config's own over them.
@@ -53,13 +58,16 @@ def read_config(call: ast.Call, evaluator: Evaluator) -> Config:
         explicit=tuple(options),
         line=call.lineno,
         ignored=tuple(name for name in meta if name in _ALWAYS_SET),
-        pre_hook=None if hook is None or _is_none(hook) else text_of(hook),
+        pre_hook=None if hook is None else written_out(hook, evaluator),
+        others=tuple(
+            (name, text)
+            for name, node in others.items()
+            if (text := written_out(node, evaluator)) is not None
+        ),
     )
 
 
 def _option(name: str, value: object) -> int | None:
-    if name not in _DEFAULTS:
-        raise Unreadable(f"triton.Config has no option {name} that we know")
     if value is None and name == "maxnreg":
         return None
     if isinstance(value, bool) or not isinstance(value, int):
@@ -129,8 +137,10 @@ def _read_configs(node: ast.expr, evaluator: Evaluator) -> tuple[Config, ...] | 
         return None
     if not isinstance(value, (list, tuple)):
         return None
-    configs = tuple(item for item in value if isinstance(item, Config))
-    return configs if len(configs) == len(value) else None
+    configs = [item for item in value if isinstance(item, Config)]
+    if len(configs) != len(value):
+        return None
+    return tuple(replace(config, place=place) for place, config in enumerate(configs))
 
 
 def _strings(node: ast.expr, evaluator: Evaluator) -> tuple[str, ...] | None:
@@ -143,10 +153,6 @@ def _strings(node: ast.expr, evaluator: Evaluator) -> tuple[str, ...] | None:
     if isinstance(value, (list, tuple)) and all(isinstance(item, str) for item in value):
         return tuple(str(item) for item in value)
     return None
-
-
-def _is_none(node: ast.expr) -> bool:
-    return isinstance(node, ast.Constant) and node.value is None
 
 
 def read_heuristics(call: ast.Call, names: Mapping[str, ast.expr]) -> dict[str, str]:

@@ -61,6 +61,7 @@ def set_configs(
     program = parse_program(source)
     if not configs:
         raise InternalError(f"kernel {kernel}: an autotune needs at least one config")
+    _check_writable(kernel, configs)
     found = view_of(program).kernel(kernel)
     if found and found.autotune and found.autotune.configs == tuple(configs) and not comments:
         return source
@@ -172,7 +173,7 @@ class _ListEditor:
     def _items(self) -> list[ListItem]:
         if self._list is None:
             return []
-        names = self._program.names_around(self._kernel.outer)
+        names = self._program.values_around(self._kernel.outer)
         aliases = self._program.written_aliases
         evaluator = Evaluator(aliases, names, config_reader(aliases))
         configs: list[Config | None] = []
@@ -237,6 +238,28 @@ class _ListEditor:
         return base + 4, base
 
 
+def _check_writable(kernel: str, configs: Sequence[Config]) -> None:
+    """Raises InputError for a hook that has no text by which a new list could name it."""
+    for config in configs:
+        for text in (config.pre_hook, *(text for _, text in config.others)):
+            if text is not None and not _is_expression(text):
+                raise InputError(
+                    f"the configs of kernel {kernel} cannot be written anew",
+                    place=Place(None, SECTION),
+                    expected="hooks that the module knows by a name",
+                    got=f"{text} of {config}",
+                    hint="give the hook a name of its own at module level",
+                )
+
+
+def _is_expression(text: str) -> bool:
+    try:
+        syntax_tree(text, "eval")
+    except SyntaxError:
+        return False
+    return True
+
+
 def _with_comment(item: ListItem, comments: Mapping[Config, str]) -> ListItem:
     if item.config is None or item.config not in comments:
         return item
@@ -270,14 +293,16 @@ def _configs_node(
     return value, value
 
 
-def _assigned(statement: cst.BaseStatement | cst.BaseSmallStatement, name: str) -> cst.List | None:
+def _assigned(
+    statement: cst.BaseStatement | cst.BaseSmallStatement, name: str
+) -> cst.BaseExpression | None:
     for small in (
         getattr(statement, "body", ()) if isinstance(statement, cst.SimpleStatementLine) else ()
     ):
         if isinstance(small, cst.Assign) and len(small.targets) == 1:
             target = small.targets[0].target
             if isinstance(target, cst.Name) and target.value == name:
-                return small.value if isinstance(small.value, cst.List) else None
+                return small.value
     return None
 
 

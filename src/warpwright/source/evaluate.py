@@ -9,6 +9,7 @@ from __future__ import annotations
 import ast
 import operator
 from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
 from typing import Any, TypeVar
 
 from warpwright.source.resolve import Aliases
@@ -43,6 +44,13 @@ _BUILTINS: dict[str, Callable[..., object]] = {
 _Element = TypeVar("_Element")
 
 
+@dataclass(frozen=True, slots=True)
+class FunctionName:
+    """A function of the module, by its name: as a value it is itself and nothing else."""
+
+    name: str
+
+
 class Unreadable(Exception):  # noqa: N818
     """The value cannot be told without running the program."""
 
@@ -70,6 +78,11 @@ class Evaluator:
             return self._evaluate(node)
         except (TypeError, ValueError, ArithmeticError, LookupError, AttributeError) as error:
             raise Unreadable(str(error)) from None
+
+    @property
+    def local(self) -> Mapping[str, object]:
+        """Names that the comprehension around what is being read has bound, with their values."""
+        return self._local
 
     def _evaluate(self, node: ast.expr) -> object:
         self._steps += 1

@@ -36,7 +36,9 @@ def launch_edits(
 
 
 def _grid_edits(one: LaunchForm, other: LaunchForm) -> Iterator[Edit]:
-    before, after = one.grids(), other.grids()
+    # A size that became a compile-time parameter leaves the grid what it was.
+    both = one.constants & other.constants
+    before, after = one.grids(both), other.grids(both)
     if before != after:
         texts = (" or ".join(sorted(before)), " or ".join(sorted(after)))
         yield Edit(EditKind.GRID, other.kernel.name, *texts, other.line)

@@ -31,7 +31,7 @@ _LOOP_KINDS = {"static_range": "static_range", "range": "tl.range"}
 def read_kernel(program: ParsedProgram, kernel: KernelNode, launched: frozenset[str]) -> Kernel:
     """The kernel as its source shows it. `launched` names the kernels that host code launches."""
     node, aliases = kernel.node, program.aliases
-    names = program.names_around(kernel.outer)
+    names = program.values_around(kernel.outer)
     body = KernelBody(aliases, frozenset(program.kernel_names))
     body.visit_body(node)
     called_elsewhere = any(

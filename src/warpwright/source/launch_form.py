@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import ast
-from collections.abc import Mapping
+from collections.abc import Mapping, Set
 from dataclasses import dataclass
 
 from warpwright.source.launches import MODULE, LaunchNode, find_launches, grid_values
@@ -54,13 +54,19 @@ class LaunchForm:
     def resolved(self, node: ast.expr) -> str:
         return text_of(self.definitions.expand(node, self.place))
 
-    def grids(self) -> set[str]:
+    @property
+    def constants(self) -> set[str]:
+        """The kernel's compile-time parameters."""
+        return {p.name for p in self.kernel.parameters if p.is_constexpr}
+
+    def grids(self, constants: Set[str] | None = None) -> set[str]:
         """Each grid this launch can have, as one canonical tuple over `meta[...]`.
 
-        Local names are resolved, parameter names of lambdas do not count, and a local that
-        is passed as a compile-time parameter reads as `meta["THAT"]`.
+        Local names are resolved, parameter names of lambdas do not count, and a local that is
+        passed as one of the compile-time parameters (`constants`: those that count) reads as
+        `meta["THAT"]`.
         """
-        constants = {p.name for p in self.kernel.parameters if p.is_constexpr}
+        constants = self.constants if constants is None else constants
         fixed: dict[str, ast.expr] = {}
         for name, value in self.bound()[0].items():
             if name in constants and isinstance(value, ast.Name):

@@ -6,10 +6,15 @@ import ast
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 
-from warpwright.source.evaluate import single_assignments
-from warpwright.source.kernel_forms import KernelNode, Kernels, find_kernels, names_around
+from warpwright.source.evaluate import FunctionName, single_assignments
+from warpwright.source.kernel_forms import (
+    KernelNode,
+    Kernels,
+    find_kernels,
+    names_around,
+)
 from warpwright.source.parsing import parse
-from warpwright.source.plain import FunctionNode, rename_plainly, spell_plainly
+from warpwright.source.plain import FunctionNode, bound_in, rename_plainly, spell_plainly
 from warpwright.source.resolve import Aliases
 from warpwright.syntax import syntax_tree
 
@@ -62,6 +67,17 @@ class ParsedProgram:
     def names_around(self, outer: tuple[FunctionNode, ...]) -> dict[str, ast.expr]:
         """Names with one defining expression: module level, then each function around."""
         return names_around(self.constants, outer)
+
+    def values_around(self, outer: tuple[FunctionNode, ...]) -> dict[str, ast.expr]:
+        """The same, and functions of the module by their names, which stand for themselves."""
+        functions = [node for node in self.tree.body if isinstance(node, ast.FunctionDef)]
+        hidden = {name for function in outer for name in bound_in(function)}
+        named: dict[str, ast.expr] = {
+            node.name: ast.Constant(FunctionName(node.name))  # type: ignore[arg-type]
+            for node in functions
+            if node.name not in hidden
+        }
+        return {**named, **self.names_around(outer)}
 
 
 Place = tuple[int, int]

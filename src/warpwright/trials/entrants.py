@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from warpwright.proposers.emit import emit_plans
 from warpwright.types.answer import ConfigChoice, ConfigPlan
 from warpwright.types.calls import KernelCalls
+from warpwright.types.candidate import Move
 from warpwright.types.config import Config
 from warpwright.types.study import KernelStudy, Study
 
@@ -25,9 +26,12 @@ class Entrant:
     source: str
     pins: Mapping[str, Config]
     launches: tuple[str, ...] | None = None
+    moves: tuple[Move, ...] = ()  # where it is these that are tried, not the config
 
     @property
     def name(self) -> str:
+        if self.moves:
+            return " + ".join(map(str, self.moves))
         return f"{self.kernel}: {self.config}"
 
 
@@ -38,11 +42,7 @@ def entrants_of(
 
     `chosen`: what the parent's own tuners took; a kernel runs with it while another is measured.
     """
-    usual = {
-        kernel.kernel: _usual(kernel, chosen.get(kernel.kernel))
-        for kernel in study.kernels
-        if kernel.autotuned
-    }
+    usual = usual_pins(study, chosen)
     found = [
         _entrant(study, calls, choice, usual)
         for plan, calls in zip(plans, study.calls, strict=True)
@@ -50,6 +50,15 @@ def entrants_of(
         if choice.kept and not plan.left_alone
     ]
     return tuple(sorted(found, key=lambda entrant: entrant.proposed))
+
+
+def usual_pins(study: Study, chosen: Mapping[str, Config]) -> dict[str, Config]:
+    """The config that each tuned kernel is left with while something else is measured."""
+    return {
+        kernel.kernel: _usual(kernel, chosen.get(kernel.kernel))
+        for kernel in study.kernels
+        if kernel.autotuned
+    }
 
 
 def _usual(kernel: KernelStudy, chosen: Config | None) -> Config:

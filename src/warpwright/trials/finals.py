@@ -58,7 +58,8 @@ def check_in_full(table: Table, entrants: Sequence[Entrant]) -> dict[str, Accura
     for number, entrant in enumerate(entrants, 1):
         table.tell("accuracy", f"full size, {number} of {len(entrants)}: {entrant.name}")
         program = table.bench.program(entrant.source, entrant.pins)
-        found[entrant.name] = _check(table, f"check {entrant.name}", program, str(entrant.config))
+        item = f"check {entrant.name} in {digest(entrant.source)}"
+        found[entrant.name] = _check(table, item, program, str(entrant.config))
     return found
 
 

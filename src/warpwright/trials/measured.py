@@ -45,6 +45,7 @@ class MeasuredConfigs:
     entrants: Mapping[Key, Entrant]
     timed: Mapping[str, Timed] = field(default_factory=dict)
     chosen: Mapping[str, Config] = field(default_factory=dict)  # what the parent's tuners took
+    moved: bool = False  # of a program that moves made of the parent
 
     @property
     def wrong_originals(self) -> tuple[ConfigTrial, ...]:
@@ -75,7 +76,8 @@ class MeasuredConfigs:
             return None
         if self.wrong_originals:
             return self._own_outputs_differ()
-        return None if any(timed.faster for timed in self.timed.values()) else self._none_faster()
+        faster = self.moved or any(timed.faster for timed in self.timed.values())
+        return None if faster else self._none_faster()
 
     def _own_outputs_differ(self) -> str:
         told = [f"{trial.config}: {trial.failure}" for trial in self.wrong_originals]
@@ -121,8 +123,14 @@ class MeasuredConfigs:
         return replace(gate, results=(*gate.results, result)), {}
 
 
-def measure_configs(table: Table, study: Study, plans: Sequence[ConfigPlan]) -> MeasuredConfigs:
-    """Screen every config that the plans keep. Raises ParentFailedError."""
+def measure_configs(
+    table: Table, study: Study, plans: Sequence[ConfigPlan], moved: bool = False
+) -> MeasuredConfigs:
+    """Screen every config that the plans keep. Raises ParentFailedError.
+
+    `moved`: the study is of a program that moves made of the parent. It is worth handing out with
+    the configs that it has, and a new one is only if it is faster than those.
+    """
     with Screening(table) as screening:
         screening.start()
         chosen = settle_chosen(table, screening.chosen)
@@ -134,8 +142,8 @@ def measure_configs(table: Table, study: Study, plans: Sequence[ConfigPlan]) -> 
         trials = _screened(screening, entrants, [plan.kernel for plan in plans])
     trial = Trial(table.bench.gpu, table.budget.name, configs=trials, resumed=table.session.resumed)
     by_key = {(entrant.kernel, entrant.config): entrant for entrant in entrants}
-    timed = {plan.kernel: _timed(table, plan.kernel, trials) for plan in plans}
-    return MeasuredConfigs(table, study, trial, by_key, timed, chosen)
+    timed = {plan.kernel: _timed(table, plan.kernel, trials, moved) for plan in plans}
+    return MeasuredConfigs(table, study, trial, by_key, timed, chosen, moved)
 
 
 def settle_chosen(table: Table, chosen: Mapping[str, Config]) -> dict[str, Config]:
@@ -160,7 +168,7 @@ def _screened(
     return tuple(first.values())
 
 
-def _timed(table: Table, kernel: str, trials: Sequence[ConfigTrial]) -> Timed:
+def _timed(table: Table, kernel: str, trials: Sequence[ConfigTrial], moved: bool) -> Timed:
     """Which new configs of a kernel may be faster, as `choose_finalists` tells.
 
     All of them go into one program, whose tuner chooses, so the budget's number of finalists
@@ -170,6 +178,10 @@ def _timed(table: Table, kernel: str, trials: Sequence[ConfigTrial]) -> Timed:
     new = {str(t.config): t for t in own if t.proposed and t.failure is None}
     room = replace(table.budget, finalists=max(1, len(new)))
     names = choose_finalists({name: pairs_of(trial) for name, trial in new.items()}, room)
+    if moved:  # beside the parent all of them are faster; what counts is the program's own best
+        gains = [trial.gain_pct for trial in own if not trial.proposed]
+        best = max((gain for gain in gains if gain is not None), default=0.0)
+        names = [name for name in names if (new[name].gain_pct or 0.0) > best]
     others = sorted(set(new) - set(names), key=lambda name: -(new[name].gain_pct or 0.0))
     return Timed(
         tuple(new[name].config for name in names),
@@ -211,8 +223,8 @@ def _with_light(found: MeasuredConfigs, final: Final) -> tuple[Trial, Light]:
     cost = found.study.cost
     floor = light_floor(
         None,  # a convolution's or a product's operations can be spared by another algorithm
-        None if cost is None else cost.read_bytes,
-        None if cost is None else cost.written_bytes,
+        None if cost is None else cost.needed[1],
+        None if cost is None else cost.needed[2],
         found.study.gpu.sheet,
     )
     fastest = [t.time_us for t in found.trial.configs if t.time_us is not None and t.proposed]

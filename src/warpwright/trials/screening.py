@@ -18,7 +18,7 @@ from warpwright.measure.samples import burst_median_us
 from warpwright.measure.schedule import PARENT, pair_up, plan_screening
 from warpwright.sandbox.worker import Worker, chosen_configs
 from warpwright.trials.entrants import Entrant
-from warpwright.trials.setup import GIVEN_UP, TUNING_S, Table, why
+from warpwright.trials.setup import GIVEN_UP, TUNING_S, Table, digest, why
 from warpwright.types.config import Config
 from warpwright.types.measurement import Burst, BurstPair
 from warpwright.types.trial import ConfigTrial
@@ -212,7 +212,7 @@ def _wrong(result: CheckResult) -> str:
 
 
 def _item(entrant: Entrant) -> str:
-    return f"screen {entrant.name}"
+    return f"screen {entrant.name} in {digest(entrant.source)}"
 
 
 def _decoded(entrant: Entrant, result: Mapping[str, Any]) -> ConfigTrial:

@@ -5,7 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from enum import StrEnum
 
+from warpwright.types.candidate import Move
 from warpwright.types.config import Config
+from warpwright.types.counts import MovesCounted
 from warpwright.types.request import Request
 from warpwright.types.study import ConfigStudy, Study
 from warpwright.types.trial import Trial
@@ -15,6 +17,17 @@ from warpwright.types.verdict import GateReport
 class Decision(StrEnum):
     CHANGED = "changed"
     KEPT = "kept the parent"
+
+
+class Fate(StrEnum):
+    """Why an original is not in the list any more. Each says only what was shown."""
+
+    WRONG = "its output is wrong"
+    EQUAL = "the same binary as another that stays"
+    IMPOSSIBLE = "it cannot run on the target"
+    PRUNED = "the program's own pruning never tries it on this problem"
+    SLOWER = "measured to be slower than what took its place"
+    LIMIT = "left out by the request's limit alone"
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,6 +40,7 @@ class ConfigChoice:
     reason: str
     study: ConfigStudy | None = None
     cause: str | None = None  # the id of the cause that led to a proposed config
+    fate: Fate | None = None  # of an original that is not kept
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,6 +51,7 @@ class ConfigPlan:
     choices: tuple[ConfigChoice, ...]
     conflicts: tuple[str, ...] = ()
     left_alone: str | None = None  # why this kernel's configs were not touched
+    limit: int | None = None  # most configs that the request allows
 
     @property
     def kept(self) -> tuple[Config, ...]:
@@ -47,7 +62,9 @@ class ConfigPlan:
 class Answer:
     """The answer to a request. `program` is the parent where the decision is KEPT.
 
-    `trial`: what a GPU of this machine measured for it; None where nothing was measured.
+    `trial`: what a GPU of this machine measured for it; None where nothing was measured. `moves`:
+    what was done to the program besides choosing configs, in order. `counted`: each list of moves
+    that was judged by counts, where nothing was measured.
     """
 
     request: Request
@@ -59,3 +76,5 @@ class Answer:
     gate: GateReport
     conflicts: tuple[str, ...] = ()
     trial: Trial | None = None
+    moves: tuple[Move, ...] = ()
+    counted: tuple[MovesCounted, ...] = ()

@@ -56,6 +56,10 @@ class Compiled:
     toolchain: Toolchain
     facts: Mapping[str, int | float | str | bool] = field(default_factory=dict)
     """Counts read off the assembly: `mma`, `cp_async`, `ldmatrix`, `bar`, `code_bytes`."""
+    code: bytes = field(default=b"", repr=False, compare=False)
+    """The cubin, deflated (zlib)."""
+    parameters: tuple[str, ...] = field(default=(), repr=False)
+    """Names of what a launch passes at run time, in order."""
 
     @property
     def spill_bytes(self) -> int:
@@ -71,12 +75,19 @@ class CompileFailed:
     config: Config
     specialization: str
     reason: str
-    kind: str = "error"  # "error", "timeout", "crash", "out of memory", "lookup"
+    kind: str = "error"  # "error", "timeout", "crash", "out of memory", "lookup", "tool"
 
     @property
     def refused(self) -> bool:
         """Whether the compiler refused the config; else nothing is known of it."""
         return self.kind == "error"
+
+    @property
+    def told(self) -> str:
+        """What became of it, in the words that its kind allows."""
+        if self.refused:
+            return f"does not compile: {self.reason}"
+        return f"not verified, Warpwright could not compile it here: {self.reason}"
 
 
 CompileResult = Compiled | CompileFailed

@@ -13,7 +13,8 @@ class Config:
     """One `triton.Config`: meta-parameters, warps, stages.
 
     Triton's defaults (4 warps, 3 stages) are filled in where the source leaves them out, so
-    two configs are equal when they launch the same thing. `explicit`, `line` and `ignored` only
+    two configs are equal when they launch the same thing. The hook is a part of that: it may
+    clear an output or set a descriptor's block. `explicit`, `line`, `place` and `ignored` only
     say how and where it was written; `ignored` names launch options among the meta-parameters,
     where they have no effect.
     """
@@ -27,6 +28,9 @@ class Config:
     line: int | None = field(default=None, compare=False)
     ignored: tuple[str, ...] = field(default=(), compare=False)
     pre_hook: str | None = None  # source text of the hook that runs before each launch
+    others: tuple[tuple[str, str], ...] = ()
+    """Further arguments of `triton.Config` (`ir_override`), each with its source text."""
+    place: int | None = field(default=None, compare=False)  # in the list that it was read from
 
     @classmethod
     def of(
@@ -41,6 +45,7 @@ class Config:
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "meta", tuple(sorted(self.meta)))
+        object.__setattr__(self, "others", tuple(sorted(self.others)))
 
     def __str__(self) -> str:
         meta = " ".join(f"{name}={value}" for name, value in self.meta)
@@ -49,4 +54,5 @@ class Config:
             tail += f" ctas={self.num_ctas}"
         if self.maxnreg is not None:
             tail += f" maxnreg={self.maxnreg}"
+        tail += "".join(f" {name}={text}" for name, text in self.others)
         return f"{meta} {tail}".strip()

@@ -19,6 +19,7 @@ from warpwright.types.compiled import (
     Unlaunchable,
 )
 from warpwright.types.config import Config, MetaValue
+from warpwright.types.counts import LaunchCounts
 from warpwright.types.evidence import Origin
 from warpwright.types.gpu import ResolvedGpu
 from warpwright.types.program import ProgramView
@@ -70,12 +71,14 @@ class ConfigStudy:
 
     config: Config
     compiled: tuple[CompiledView, ...]
-    cubin_class: int | None = None  # equal numbers: equal binaries in every class
+    cubin_class: int | None = None  # equal numbers: equal binaries in every class, and hooks
     grid: tuple[int, ...] | None = None
     blocks: int | None = None
     activity: Activity = Activity.UNKNOWN
     floors: tuple[LaunchFloor, ...] = ()
     """One entry for each different launch of a forward pass; empty where shapes are unknown."""
+    counts: LaunchCounts | None = None
+    """What all its launches execute and touch; None where that was not counted."""
 
     @property
     def floor_us(self) -> float | None:
@@ -92,13 +95,24 @@ class ConfigStudy:
     @property
     def ruled_out(self) -> bool:
         """Shown to be unable to run in every specialisation class."""
-        return bool(self.compiled) and all(view.ruled_out for view in self.compiled)
+        return (
+            bool(self.compiled)
+            and all(view.ruled_out for view in self.compiled)
+            and not self.config.others
+        )
 
     @property
     def identity(self) -> tuple[str, ...] | None:
-        """The binaries over all classes, or None if one of them did not compile."""
+        """The binaries over all classes and the hook: what a launch with it does.
+
+        None if a class did not compile, or where the config has arguments that take no part in
+        what was compiled here.
+        """
         cubins = tuple(view.cubin for view in self.compiled if view.cubin is not None)
-        return cubins if cubins and len(cubins) == len(self.compiled) else None
+        if not cubins or len(cubins) != len(self.compiled) or self.config.others:
+            return None
+        hook = self.config.pre_hook
+        return cubins if hook is None else (*cubins, f"hook {hook}")
 
     @property
     def occupancy_pct(self) -> float | None:
@@ -202,7 +216,8 @@ class ProblemCost:
     """Work of one forward pass at full size, counted on the problem's own `Model`.
 
     `flops` counts multiply and add as two; bytes are inputs and parameters read once and
-    outputs written once: the least that any program must move.
+    outputs written once. `needed_*` is the part that every program must do for sure: what a mask,
+    a triangle, zeros, a look-up or another order of products may spare is left out of it.
     """
 
     flops: int
@@ -210,6 +225,18 @@ class ProblemCost:
     written_bytes: int
     compute_class: str  # "tf32", "fp32", "fp16", "bf16": the rate that the policy allows
     counted: tuple[str, ...] = ()  # operators whose work was counted
+    needed_flops: int | None = None  # None: as `flops`, and so on
+    needed_read_bytes: int | None = None
+    needed_written_bytes: int | None = None
+    spared: tuple[str, ...] = ()  # why a program may do with less than was counted
+
+    @property
+    def needed(self) -> tuple[int, int, int]:
+        """Operations, bytes read and bytes written that no program can do without."""
+        known = (self.needed_flops, self.needed_read_bytes, self.needed_written_bytes)
+        counted = (self.flops, self.read_bytes, self.written_bytes)
+        least = [c if n is None else n for n, c in zip(known, counted, strict=True)]
+        return least[0], least[1], least[2]
 
 
 @dataclass(frozen=True, slots=True)
@@ -227,6 +254,7 @@ class Study:
     cost: ProblemCost | None = None
     floor_us: float | None = None
     floor_bound: str | None = None
+    floor_withdrawn: str | None = None  # why the problem has no floor, or a lower one
     toolchain: Toolchain | None = None
     findings: tuple[Finding, ...] = ()
     unknown: tuple[str, ...] = ()

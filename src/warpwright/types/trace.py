@@ -69,6 +69,8 @@ class TracedConfig:
     heuristic_values: Mapping[str, int | float | bool | str | None] = field(default_factory=dict)
     arguments: Mapping[str, Argument] = field(default_factory=dict)
     """Arguments that this config's pre_hook changes (the block of a tensor descriptor)."""
+    place: int | None = None
+    """Its index in the tuner's whole list, before the program's own pruning; None: no tuner."""
 
     @property
     def blocks(self) -> int:

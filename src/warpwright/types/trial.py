@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
+from warpwright.types.candidate import Move
 from warpwright.types.config import Config
 from warpwright.types.measurement import Burst, Comparison, MeasuredGpu
 from warpwright.types.verdict import AccuracyCase, CheckResult
@@ -28,6 +29,19 @@ class ConfigTrial:
     gain_pct: float | None = None
     failure: str | None = None
     wrong: bool = False  # the failure is its output
+    bursts: tuple[Burst, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class MovesTrial:
+    """A list of moves, screened: the program that it gives beside the parent, with one config of
+    each kernel. Times and gain as in `ConfigTrial`."""
+
+    moves: tuple[Move, ...]
+    time_us: float | None = None
+    parent_us: float | None = None
+    gain_pct: float | None = None
+    failure: str | None = None
     bursts: tuple[Burst, ...] = ()
 
 
@@ -60,6 +74,7 @@ class Trial:
 
     gpu: MeasuredGpu | None
     budget: str
+    moves: tuple[MovesTrial, ...] = ()
     configs: tuple[ConfigTrial, ...] = ()
     comparison: Comparison | None = None
     bursts: tuple[Burst, ...] = ()

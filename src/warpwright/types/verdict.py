@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import StrEnum
 
 from warpwright.types.edit import Edit
@@ -14,6 +14,17 @@ class Status(StrEnum):
     PASS = "pass"
     FAIL = "fail"
     NOT_VERIFIED = "not verified"
+
+
+@dataclass(frozen=True, slots=True)
+class EditLimits:
+    """What is asked of edits that the rules neither ask for nor forbid, besides being accurate.
+
+    `strict`: that there are none. `bit_equal`: that they change no bit of the outputs.
+    """
+
+    strict: bool = False
+    bit_equal: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,16 +80,22 @@ class AccuracyCase:
     reason: str | None = None
     notes: tuple[str, ...] = ()  # e.g. that the parent breaks the precision policy
     gating: bool = True  # False: reported, but it decides nothing (an undefined operator)
+    less_exact: str | None = None  # how the outputs are less exact than the parent's, in numbers
 
 
 @dataclass(frozen=True, slots=True)
 class GateReport:
-    """All checks of one candidate against its parent, in order."""
+    """All checks of one candidate against its parent, in order.
+
+    `beyond_stage`: edits that the rules neither ask for nor forbid. `limits`: what was asked of
+    these besides being accurate.
+    """
 
     results: tuple[CheckResult, ...]
     edits: tuple[Edit, ...] = ()
     beyond_stage: tuple[Edit, ...] = ()
     accuracy_cases: tuple[AccuracyCase, ...] = ()
+    limits: EditLimits = field(default_factory=EditLimits)
 
     @property
     def violations(self) -> tuple[Violation, ...]:

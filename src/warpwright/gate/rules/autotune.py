@@ -9,11 +9,15 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
 from collections.abc import Set as AbstractSet
+from dataclasses import replace
 
 from warpwright.gate.configs import LAUNCH_OPTIONS
+from warpwright.gate.hooks import HookEffect, read_hook
 from warpwright.gate.kernels import read_body
-from warpwright.gate.rules.finding import Finding, Reading, merged, violated
+from warpwright.gate.rules.finding import Finding, Reading, merged, undecided, violated
 from warpwright.gate.rules.grid import sites_of
+from warpwright.gate.under_config import under_config
+from warpwright.types.config import Config
 from warpwright.types.program import Autotune, Kernel, LaunchSite, ProgramView
 from warpwright.types.trace import Launch, TensorArgument
 from warpwright.types.verdict import Violation
@@ -41,7 +45,8 @@ def check_autotune_safe(reading: Reading) -> Finding:
         known = inherited.get(old_names.get(kernel.name, ""), set())
         for pointer, why in changed_by_running(context.child, kernel):
             expected = (
-                f"reset_to_zero or restore_value for {pointer}, or no autotune on {kernel.name}"
+                f"reset_to_zero or restore_value for {pointer}, a pre_hook that overwrites it, or "
+                f"no autotune on {kernel.name}"
             )
             found = f"{why}: every config that autotune tries adds to the same data"
             if (pointer, why) in known:
@@ -50,7 +55,17 @@ def check_autotune_safe(reading: Reading) -> Finding:
             else:
                 line = kernel.autotune.line if kernel.autotune else kernel.line
                 findings.append(violated(SAFE_RULE, line, expected, found))
+        unread = set(_unread(context.parent, old_names.get(kernel.name, "")))
+        for pointer, why in dict.fromkeys(behind_unread_hooks(context.child, kernel)):
+            if (pointer, why) not in unread:
+                told = f"{kernel.name}: {why}, and its pre_hook, which may reset it, cannot be read"
+                findings.append(undecided(SAFE_RULE, told))
     return merged(findings)
+
+
+def _unread(view: ProgramView, name: str) -> Iterable[tuple[str, str]]:
+    kernel = view.kernel(name)
+    return () if kernel is None or not is_tuned(kernel) else behind_unread_hooks(view, kernel)
 
 
 def _tuned(view: ProgramView) -> Iterable[Kernel]:
@@ -74,10 +89,54 @@ def changed_by_running(
     that have different names in the source. Parts of a storage that do not overlap are not told
     apart there, so that only one who may err to the safe side passes them.
     """
-    body = read_body(view.source, kernel.name)
     restored, reset = _restored(kernel.autotune)
-    if _has_hook(kernel.autotune):
-        return  # a hook may restore them; the comparison of outputs decides
+    if not _has_hook(kernel.autotune):
+        yield from _changed(view, kernel, launches, restored, reset)
+        return
+    told: dict[tuple[str, str], None] = {}
+    for source, effect in _under_hooks(view, kernel):
+        if effect.readable:
+            seen = replace(view, source=source)
+            both = reset | effect.overwritten
+            told |= dict.fromkeys(_changed(seen, kernel, launches, restored, both))
+    yield from told
+
+
+def behind_unread_hooks(view: ProgramView, kernel: Kernel) -> Iterator[tuple[str, str]]:
+    """Pointers that a second run finds changed unless a hook that cannot be read restores them.
+
+    Each with why, and which hook that is.
+    """
+    restored, reset = _restored(kernel.autotune)
+    hooks = [] if not _has_hook(kernel.autotune) else list(_under_hooks(view, kernel))
+    for source, effect in hooks:
+        if not effect.readable:
+            seen = replace(view, source=source)
+            yield from _changed(seen, kernel, (), restored, reset | effect.overwritten)
+
+
+def _under_hooks(view: ProgramView, kernel: Kernel) -> Iterator[tuple[str, HookEffect]]:
+    """For each config the program under it, and what its hook and the tuner's own overwrite."""
+    autotune = kernel.autotune
+    assert autotune is not None
+    tuners = autotune.other_arguments.get("pre_hook")
+    for config in autotune.configs or (Config(),):
+        hooks = [hook for hook in (config.pre_hook, tuners) if hook not in (None, "None")]
+        effects = [read_hook(view.source, str(hook), config.meta_dict) for hook in hooks]
+        overwritten = frozenset().union(*(effect.overwritten for effect in effects))
+        source = under_config(view.source, kernel.name, config.meta)
+        yield source, HookEffect(overwritten, all(effect.readable for effect in effects))
+
+
+def _changed(
+    view: ProgramView,
+    kernel: Kernel,
+    launches: Sequence[Launch],
+    restored: AbstractSet[str],
+    reset: AbstractSet[str],
+) -> Iterator[tuple[str, str]]:
+    """Pointers that a second run finds changed, but for those that are put back or zeroed."""
+    body = read_body(view.source, kernel.name)
     for pointer in sorted(body.pointers("atomic") - reset):
         yield pointer, f"it uses atomics on {pointer}"
     if not reset and any(

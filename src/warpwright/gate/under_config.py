@@ -1,0 +1,41 @@
+"""A kernel's source under one config: branches that its constants do not take are left out."""
+
+from __future__ import annotations
+
+import ast
+from functools import lru_cache
+
+from warpwright.source.evaluate import Evaluator, Unreadable
+from warpwright.source.resolve import Aliases
+from warpwright.syntax import syntax_tree
+from warpwright.types.config import MetaValue
+
+
+@lru_cache(maxsize=128)
+def under_config(source: str, kernel: str, meta: tuple[tuple[str, MetaValue], ...]) -> str:
+    """The program with the branches of one kernel that `meta` settles decided.
+
+    if SPLIT == 1:                       with SPLIT = 1
+        tl.store(c, s)             →         tl.store(c, s)
+    else:
+        tl.atomic_add(c, s)
+    """
+    tree = syntax_tree(source)
+    names = {name: ast.Constant(value) for name, value in meta}
+    for node in ast.walk(tree):
+        if isinstance(node, ast.FunctionDef) and node.name == kernel:
+            _Deciding(Evaluator(Aliases(tree), names)).visit(node)
+    return ast.unparse(ast.fix_missing_locations(tree))
+
+
+class _Deciding(ast.NodeTransformer):
+    def __init__(self, evaluator: Evaluator) -> None:
+        self._evaluator = evaluator
+
+    def visit_If(self, node: ast.If) -> ast.AST | list[ast.stmt]:
+        self.generic_visit(node)
+        try:
+            taken = bool(self._evaluator.value(node.test))
+        except Unreadable:
+            return node
+        return (node.body if taken else node.orelse) or [ast.Pass()]

@@ -1,0 +1,124 @@
+"""Programs that moves make of a parent: which there are, and what is known of each.
+
+A candidate is studied as its parent was, so that configs can be proposed on top of it; what was
+known of the parent's configs (which was active, what work a launch must do) holds for the same
+configs of the candidate.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+from warpwright.calls import find_calls
+from warpwright.proposers.rewrites.registry import chains, replay
+from warpwright.sandbox.trace import TraceFailed, trace_program
+from warpwright.source.view import read_program
+from warpwright.study import Subject, Workbench, study_kernel
+from warpwright.types.candidate import Candidate, Claim
+from warpwright.types.config import Config
+from warpwright.types.request import Request
+from warpwright.types.study import KernelStudy, Study
+from warpwright.types.verdict import EditLimits, Status
+from warpwright.verifying import Verification, VerifyContext, verify
+
+
+@dataclass(frozen=True, slots=True)
+class Moved:
+    """A candidate with its study."""
+
+    candidate: Candidate
+    study: Study
+
+
+def move_candidates(study: Study, limits: EditLimits) -> tuple[Candidate, ...]:
+    """What the moves make of a studied program, each text once, short lists of moves first.
+
+    Moves need the launches of the problem; without a trace there are none. `limits` leaves out
+    those that it would have refused in the end.
+    """
+    if limits.strict or study.trace is None:
+        return ()
+    parent = study.view.source
+    candidates: dict[str, Candidate] = {}
+    for moves in chains(study.view, study.calls):
+        candidate = Candidate(parent, replay(parent, moves), moves)
+        if limits.bit_equal and candidate.claim is not Claim.BIT_EQUAL:
+            continue
+        if candidate.program != parent:
+            candidates.setdefault(candidate.program, candidate)
+    return tuple(candidates.values())
+
+
+def study_moved(
+    candidate: Candidate, parent: Study, bench: Workbench, only: Sequence[Config] | None = None
+) -> Study | str:
+    """The candidate's launches traced and its configs compiled; or why that cannot be done.
+
+    `only`: these configs alone, which is quicker than all.
+    """
+    assert parent.problem is not None
+    sheet = parent.gpu.sheet
+    trace = trace_program(candidate.program, parent.problem, gpu=sheet, cache=bench.cache)
+    if isinstance(trace, TraceFailed):
+        return f"its launches cannot be traced: {trace.reason}"
+    view = read_program(candidate.program)
+    calls, unknown = find_calls(view, trace, parent.known)
+    subject = Subject(candidate.program)
+    kernels = []
+    for call in calls:
+        wanted = [c for c in call.configs if only is None or not call.autotuned or c in only]
+        new = study_kernel(call, wanted or call.configs, subject, sheet, bench)
+        kernels.append(_as_the_parent(new, parent.kernel(call.name)))
+    return replace(
+        parent, view=view, kernels=tuple(kernels), trace=trace, calls=calls, unknown=unknown
+    )
+
+
+def _as_the_parent(kernel: KernelStudy, before: KernelStudy | None) -> KernelStudy:
+    """What is known of the parent's kernel said of the candidate's: activity, work, causes."""
+    if before is None:
+        return kernel
+    configs = []
+    for config in kernel.configs:
+        same = before.config(config.config)
+        if same is not None:
+            config = replace(config, activity=same.activity, floors=same.floors)
+        configs.append(config)
+    return replace(
+        kernel,
+        configs=tuple(configs),
+        active_reason=before.active_reason,
+        findings=before.findings,
+        causes=before.causes,
+    )
+
+
+def as_moved(
+    candidate: Candidate,
+    request: Request,
+    parent: Study,
+    bench: Workbench,
+    limits: EditLimits,
+    accuracy: bool = False,
+) -> Moved | str:
+    """The candidate studied, if the verifier accepts its text; the reason where it does not.
+
+    Without `accuracy` nothing is interpreted: the draft that is made of it will be.
+    """
+    context = VerifyContext(parent, bench, parent.problem, accuracy=accuracy, limits=limits)
+    found = verify(candidate, request, context)
+    if found.gate.status is Status.FAIL:
+        return f"refused: {'; '.join(str(v) for v in found.gate.violations[:2])}"
+    if differing := not_as_claimed(candidate, found):
+        return f"refused: its moves claim bit-equal outputs, and {differing} differ"
+    study = study_moved(candidate, parent, bench)
+    return study if isinstance(study, str) else Moved(candidate, study)
+
+
+def not_as_claimed(candidate: Candidate, found: Verification) -> str | None:
+    """A case whose output is not the parent's bit by bit although all moves claim so."""
+    for case in found.gate.accuracy_cases if candidate.claim is Claim.BIT_EQUAL else ():
+        if case.bit_equal_to_parent is False:
+            return f"those of {case.config} on {case.distribution} data"
+    return None

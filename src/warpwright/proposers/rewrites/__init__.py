@@ -1,0 +1,1 @@
+"""Rewrites: edits of a program's text that make its kernels faster. `registry` lists them."""
