@@ -4,11 +4,11 @@
         [--seconds 600] [--each 300]
 
 `JOBS.json` is a list of `{"name", "request", "problem"}`, or, in the place of `problem`, `inputs`
-and `init` as `warpwright answer --input … --init …` takes them; paths are relative to the file. Each
-job is one `warpwright answer --gpu here` in a process of its own, so what is measured is what a user
-gets. Several run at once: they take turns on the card (`warpwright.sandbox.card`). At the end the
-first call of parent and answer is timed in fresh processes with an empty Triton cache, compiling and
-tuning included; these run several at once, under equal conditions for both.
+and `init` as `warpwright answer --input … --init …` takes them; paths are relative to the file.
+Each job is one `warpwright answer --gpu here` in a process of its own, so what is measured is what
+a user gets. Several run at once: they take turns on the card (`warpwright.sandbox.card`). At the
+end the first call of parent and answer is timed in fresh processes with an empty Triton cache,
+compiling and tuning included; these run several at once, under equal conditions for both.
 
 A row a job goes to the output file as it ends: decision, gain with interval, times, moves, checks,
 and the whole trial with its raw samples. No job starts after `--seconds`; one that takes over
