@@ -3,12 +3,20 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import replace
 
 from warpwright.diagnosis.count_criterion import compare_counts
 from warpwright.diagnosis.launch_work import dtype_bytes
 from warpwright.launch_counts import program_counts
-from warpwright.moving import Moved, as_moved, move_candidates, study_moved
+from warpwright.moving import (
+    Moved,
+    as_moved,
+    move_candidates,
+    refined,
+    study_moved,
+    with_moves,
+)
 from warpwright.proposers.rewrites.registry import PACK
 from warpwright.study import Workbench
 from warpwright.types.candidate import Candidate
@@ -19,6 +27,7 @@ from warpwright.types.study import Study
 from warpwright.types.trace import TensorArgument
 from warpwright.types.verdict import EditLimits
 
+CLEARLY = math.log(1.02)  # of instructions times sectors: a refinement gains at least so much
 OUT_OF_TIME = "the time was over before it was looked at"
 
 
@@ -30,17 +39,40 @@ def predicted_by_moves(
 
     Counts are those of the config that may be the active one, in each kernel.
     """
-    candidates = move_candidates(study, limits)
-    if not candidates or study.toolchain is None:
+    candidates: list[Candidate] = list(move_candidates(study, limits))
+    if study.toolchain is None or study.trace is None or limits.strict:
         return None, ()
     chosen = {kernel.kernel: kernel.usual for kernel in study.kernels}
     bench.listener("moves", f"counting what {len(candidates)} programs by moves execute and touch")
     before = program_counts(study, chosen, cache=bench.cache)
-    told = []
-    for number, candidate in enumerate(candidates, 1):
-        counted = _counted(candidate, study, bench, chosen, before)
-        bench.listener("moves", f"{number} of {len(candidates)}: {counted.names}: {counted.reason}")
-        told.append(counted)
+    told: list[MovesCounted] = []
+
+    def count(more: Sequence[Candidate]) -> list[MovesCounted]:
+        found = []
+        for number, candidate in enumerate(more, 1):
+            counted = _counted(candidate, study, bench, chosen, before)
+            where = f"{number} of {len(more)}"
+            bench.listener("moves", f"{where}: {counted.names}: {counted.reason}")
+            found.append(counted)
+        return found
+
+    told += count(candidates)
+    # The cheapest is refined, also where one count alone speaks against it: that may go.
+    top, least = Candidate(study.view.source, study.view.source), _cost_of(before)
+    for candidate, counted in zip(candidates, told, strict=True):
+        if _cost(counted) < least:
+            top, least = candidate, _cost(counted)
+    singles = refined(top, study, limits)
+    counts = count(singles)
+    candidates, told = [*candidates, *singles], [*told, *counts]
+    helpful = [
+        single.moves[-1]
+        for single, counted in zip(singles, counts, strict=True)
+        if _cost(counted) < least - CLEARLY
+    ]
+    if len(helpful) > 1:
+        together = [with_moves(top, helpful)]
+        candidates, told = [*candidates, *together], [*told, *count(together)]
     order = [place for place, counted in enumerate(told) if counted.accepted]
     for place in sorted(order, key=lambda place: _cost(told[place])):
         moved = as_moved(candidates[place], request, study, bench, limits, accuracy=True)
@@ -97,8 +129,12 @@ def _copied_bytes(candidate: Candidate, study: Study) -> float | None:
 
 
 def _cost(counted: MovesCounted) -> float:
+    return math.inf if counted.after is None else _cost_of(counted.after)
+
+
+def _cost_of(program: ProgramCounts) -> float:
     """What is to be small: instructions and sectors, one as important as the other."""
-    after = counted.after
-    if after is None or after.counts.instructions is None or after.counts.sectors is None:
+    counts = program.counts
+    if counts.instructions is None or counts.sectors is None:
         return math.inf
-    return math.log1p(after.counts.instructions) + math.log1p(after.counts.sectors)
+    return math.log1p(counts.instructions) + math.log1p(counts.sectors)
