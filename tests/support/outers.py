@@ -41,8 +41,7 @@ class ModelNew(nn.Module):
 SWAPPED = PRODUCT.replace("acc += a[:, None] * b[None, :]", "acc = b[None, :] * a[:, None] + acc")
 """The row first, and the sum behind the product."""
 
-NO_NAMES = PRODUCT.replace("        a = tl.load(a_ptr", "        w = 1.0\n        a = tl.load(a_ptr")
-NO_NAMES = NO_NAMES.replace("        w = 1.0\n", "").replace(
+NO_NAMES = PRODUCT.replace(
     "acc += a[:, None] * b[None, :]", "acc += (a * 0.5)[:, None] * b[None, :].to(tl.float32)"
 )
 """Operands that are worked out where they stand."""

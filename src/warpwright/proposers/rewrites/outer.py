@@ -44,6 +44,7 @@ from warpwright.proposers.rewrites.kernel_text import (
     KernelText,
     argument_values,
     kernel_text,
+    loaded_names,
     stored_names,
 )
 from warpwright.proposers.rewrites.liveness import live_after
@@ -169,20 +170,29 @@ def _large_tile(kernel: KernelText, nest: Nest, known: Mapping[str, frozenset[in
 
 
 def _zeros(kernel: KernelText, nest: Nest) -> list[ast.expr]:
-    """What the accumulator is assigned outside the nest, before it or in a loop around it."""
-    inside = set(ast.walk(nest.statement))
+    """What the accumulator is assigned outside the nest, before it or in a loop around it.
+
+    Sums in other loops are left out: a loop carries a name in one type alone.
+    """
     last = nest.statement.end_lineno or 0
-    around = {
-        child
-        for node in ast.walk(kernel.node)
-        if isinstance(node, ast.For | ast.While) and nest.statement in set(ast.walk(node))
-        for child in ast.walk(node)
-    }
+    around: set[ast.AST] = set()
+    apart = set(ast.walk(nest.statement))
+    summed: set[ast.AST] = set()
+    for node in ast.walk(kernel.node):
+        if isinstance(node, ast.For | ast.While) and node is not nest.statement:
+            inside = set(ast.walk(node))
+            if nest.statement in inside:
+                around |= inside
+            elif not isinstance(node, ast.For) or kernel.called(node.iter) == "range":
+                summed |= inside
     found: list[ast.expr] = []
     for node in ast.walk(kernel.node):
-        if not isinstance(node, ast.Assign | ast.AugAssign | ast.AnnAssign) or node in inside:
+        if not isinstance(node, ast.Assign | ast.AugAssign | ast.AnnAssign) or node in apart:
             continue
-        if nest.accumulator in stored_names([node]) and (node.lineno < last or node in around):
+        if nest.accumulator not in stored_names([node]):
+            continue
+        sums = node in summed and nest.accumulator in loaded_names([node])
+        if not sums and (node.lineno < last or node in around):
             found.append(node.value or ast.Constant(None))
     return found
 
