@@ -11,7 +11,7 @@ from warpwright.launch_counts import program_counts
 from warpwright.moving import Moved, as_moved, move_candidates, study_moved
 from warpwright.proposers.rewrites.registry import PACK
 from warpwright.study import Workbench
-from warpwright.types.candidate import Candidate
+from warpwright.types.candidate import Candidate, moves_label
 from warpwright.types.config import Config
 from warpwright.types.counts import MovesCounted, ProgramCounts
 from warpwright.types.request import Request
@@ -39,7 +39,8 @@ def predicted_by_moves(
     told = []
     for number, candidate in enumerate(candidates, 1):
         counted = _counted(candidate, study, bench, chosen, before)
-        bench.listener("moves", f"{number} of {len(candidates)}: {counted.names}: {counted.reason}")
+        named = moves_label(candidate.moves)
+        bench.listener("moves", f"{number} of {len(candidates)}: {named}: {counted.reason}")
         told.append(counted)
     order = [place for place, counted in enumerate(told) if counted.accepted]
     for place in sorted(order, key=lambda place: _cost(told[place])):

@@ -13,9 +13,6 @@ from warpwright.types.config import Config
 from warpwright.types.study import Study
 from warpwright.types.trial import ConfigTrial, MovesTrial
 
-LEAST_GAIN_PCT = 1.0
-"""Less than this is not worth edits beyond the configs: screening cannot tell it from nothing."""
-
 
 def measure_moves(
     table: Table, study: Study, candidates: Sequence[Candidate]
@@ -37,14 +34,13 @@ def measure_moves(
 
 
 def by_gain(trials: Sequence[MovesTrial]) -> list[int]:
-    """The places of those that are faster than the parent, the fastest first."""
+    """The places of those that are worth following, the fastest first."""
     gains = {
-        place: trial.gain_pct
+        place: trial.gain_pct or 0.0
         for place, trial in enumerate(trials)
-        if trial.failure is None and trial.gain_pct is not None
+        if trial.is_worth_following
     }
-    worth = [place for place, gain in gains.items() if gain >= LEAST_GAIN_PCT]
-    return sorted(worth, key=lambda place: -gains[place])
+    return sorted(gains, key=lambda place: -gains[place])
 
 
 def _entrant(study: Study, candidate: Candidate, chosen: Mapping[str, Config]) -> Entrant:
