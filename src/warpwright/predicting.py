@@ -34,7 +34,9 @@ def predicted_by_moves(
     if not candidates or study.toolchain is None:
         return None, ()
     chosen = {kernel.kernel: kernel.usual for kernel in study.kernels}
-    bench.listener("moves", f"counting what {len(candidates)} programs by moves execute and touch")
+    many = f"{len(candidates)} programs by moves execute and touch"
+    one = "1 program by moves executes and touches"
+    bench.listener("moves", f"counting what {one if len(candidates) == 1 else many}")
     before = program_counts(study, chosen, cache=bench.cache)
     told = []
     for number, candidate in enumerate(candidates, 1):

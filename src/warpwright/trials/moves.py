@@ -26,7 +26,8 @@ def measure_moves(
     with Screening(table) as screening:
         screening.start()
         chosen = settle_chosen(table, screening.chosen)
-        told = f"measuring {len(candidates)} programs by moves beside the parent on "
+        programs = "1 program" if len(candidates) == 1 else f"{len(candidates)} programs"
+        told = f"measuring {programs} by moves beside the parent on "
         table.tell("screen", told + card(table.bench.gpu))
         entrants = [_entrant(study, candidate, chosen) for candidate in candidates]
         trials = screening.run(entrants)
