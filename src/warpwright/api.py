@@ -97,7 +97,8 @@ def answer(
     `problem` (see `formats.kernelbench.read_problem`) gives shapes and the reference for
     accuracy; without it, and without a [PROBLEM] section, accuracy is "not verified". `gpu`
     answers for another card than the request's, `here` for this machine's own. `limits`: on edits
-    that the rules neither ask for nor forbid.
+    that the rules neither ask for nor forbid, which moves make: `EditLimits(strict=True)` for none
+    of them, `EditLimits(bit_equal=True)` for those that change no bit of the outputs.
     """
     run = answer_run(
         request,
@@ -165,7 +166,7 @@ def check(
 ) -> GateReport:
     """Check a reply (a program, or a model's text around one) against a request document.
 
-    `limits`: on edits that the rules neither ask for nor forbid.
+    `limits`: on edits that the rules neither ask for nor forbid, as for `answer`.
     """
     return check_run(request, reply, problem=problem, limits=limits, use_cache=use_cache).gate
 

@@ -19,7 +19,7 @@ from warpwright.moving import (
 )
 from warpwright.proposers.rewrites.registry import PACK
 from warpwright.study import Workbench
-from warpwright.types.candidate import Candidate
+from warpwright.types.candidate import Candidate, moves_label
 from warpwright.types.config import Config
 from warpwright.types.counts import MovesCounted, ProgramCounts
 from warpwright.types.request import Request
@@ -43,7 +43,9 @@ def predicted_by_moves(
     if study.toolchain is None or study.trace is None or limits.strict:
         return None, ()
     chosen = {kernel.kernel: kernel.usual for kernel in study.kernels}
-    bench.listener("moves", f"counting what {len(candidates)} programs by moves execute and touch")
+    many = f"{len(candidates)} programs by moves execute and touch"
+    one = "1 program by moves executes and touches"
+    bench.listener("moves", f"counting what {one if len(candidates) == 1 else many}")
     before = program_counts(study, chosen, cache=bench.cache)
     told: list[MovesCounted] = []
 
@@ -52,7 +54,7 @@ def predicted_by_moves(
         for number, candidate in enumerate(more, 1):
             counted = _counted(candidate, study, bench, chosen, before)
             where = f"{number} of {len(more)}"
-            bench.listener("moves", f"{where}: {counted.names}: {counted.reason}")
+            bench.listener("moves", f"{where}: {moves_label(candidate.moves)}: {counted.reason}")
             found.append(counted)
         return found
 

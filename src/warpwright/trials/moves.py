@@ -15,9 +15,6 @@ from warpwright.types.study import Study
 from warpwright.types.trial import ConfigTrial, MovesTrial
 from warpwright.types.verdict import EditLimits
 
-LEAST_GAIN_PCT = 1.0
-"""Less than this is not worth edits beyond the configs: screening cannot tell it from nothing."""
-
 
 def measure_moves(
     table: Table, study: Study, candidates: Sequence[Candidate]
@@ -31,7 +28,8 @@ def measure_moves(
     with Screening(table) as screening:
         screening.start()
         chosen = settle_chosen(table, screening.chosen)
-        told = f"measuring {len(candidates)} programs by moves beside the parent on "
+        programs = "1 program" if len(candidates) == 1 else f"{len(candidates)} programs"
+        told = f"measuring {programs} by moves beside the parent on "
         table.tell("screen", told + card(table.bench.gpu))
         entrants = [_entrant(study, candidate, chosen) for candidate in candidates]
         trials = screening.run(entrants)
@@ -72,14 +70,13 @@ def search_moves(
 
 
 def by_gain(trials: Sequence[MovesTrial]) -> list[int]:
-    """The places of those that are faster than the parent, the fastest first."""
+    """The places of those that are worth following, the fastest first."""
     gains = {
-        place: trial.gain_pct
+        place: trial.gain_pct or 0.0
         for place, trial in enumerate(trials)
-        if trial.failure is None and trial.gain_pct is not None
+        if trial.is_worth_following
     }
-    worth = [place for place, gain in gains.items() if gain >= LEAST_GAIN_PCT]
-    return sorted(worth, key=lambda place: -gains[place])
+    return sorted(gains, key=lambda place: -gains[place])
 
 
 def _entrant(study: Study, candidate: Candidate, chosen: Mapping[str, Config]) -> Entrant:
