@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from types import ModuleType
 
 import gathering
@@ -19,12 +19,22 @@ from warpwright.types.verdict import EditLimits, GateReport, Status
 pytestmark = pytest.mark.triton
 
 
+@pytest.fixture(scope="module", autouse=True)
+def own_state(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """A cache and a journal of this module's own."""
+    state = tmp_path_factory.mktemp("state")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("WARPWRIGHT_CACHE_DIR", str(state / "cache"))
+        patch.setenv("WARPWRIGHT_STATE_DIR", str(state / "state"))
+        yield
+
+
 @pytest.fixture(scope="module")
-def checked(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., GateReport]:
+def checked() -> Callable[..., GateReport]:
     """`check` on a program beside the gathering parent, in the tuning stage."""
     text = api.request(gathering.PARENT, gpu="RTX 4090", problem=gathering.PROBLEM)
     request = parse_request(text)
-    bench = Workbench(ResultCache(tmp_path_factory.mktemp("cache")))
+    bench = Workbench(ResultCache())
 
     def check(program: str, limits: EditLimits | None = None) -> GateReport:
         return check_reply(request, parse_reply(program), bench, limits=limits)
@@ -38,7 +48,7 @@ HONEST = {
     "packed": gathering.PACKED,
     "packed, without masks that are always true": gathering.UNMASKED,
 }
-WHOLE_TILES = {
+TWINS = {
     "drops the last tap": gathering.once(
         gathering.PACKED, gathering.FAST_HEAD, gathering.FAST_HEAD.replace("depth,", "depth - 16,")
     ),
@@ -103,9 +113,23 @@ def test_a_move_passes_the_tuning_stage(checked: Callable[..., GateReport], name
     assert {edit.kind for edit in gate.beyond_stage}
 
 
-@pytest.mark.parametrize("name", WHOLE_TILES)
+REFUSED_BY = {
+    "drops the last tap": "stage.semantics",
+    "drops the mask of the borders": "accuracy",
+    "drops every mask of the pixels": "stage.semantics",
+    "keeps the packed weight in an attribute": "integrity.state",
+    "keeps the packed weight on the parameter": "integrity.state",
+    "packs when the model is built": "integrity.state",
+    "packs in the wrong order": "accuracy",
+    "pads on one side": "accuracy",
+    "has no dot in its fast branch": "stage.semantics",
+    "rounds its operands": "accuracy",
+}
+
+
+@pytest.mark.parametrize("name", TWINS)
 def test_its_dishonest_twin_is_refused(checked: Callable[..., GateReport], name: str) -> None:
-    assert checked(WHOLE_TILES[name]).status is Status.FAIL
+    assert {v.rule for v in checked(TWINS[name]).violations} == {REFUSED_BY[name]}
 
 
 def test_strict_refuses_the_move_and_bit_equal_those_that_change_a_bit(
@@ -124,9 +148,36 @@ def test_the_copy_of_the_packed_weight_is_told(checked: Callable[..., GateReport
     assert any("permute" in note and "its time and bytes count" in note for note in notes)
 
 
-def test_without_shapes_a_move_is_not_verified_and_nothing_is_refused(lab: ModuleType) -> None:
+def test_without_shapes_a_move_is_not_verified_and_nothing_is_refused() -> None:
     text = api.request(gathering.PARENT, gpu="RTX 4090")
     gate = check_reply(parse_request(text), parse_reply(gathering.PACKED), Workbench(ResultCache()))
     assert gate.status is Status.NOT_VERIFIED, list(map(str, gate.violations))
     beyond = next(result for result in gate.results if result.check == "beyond stage")
     assert beyond.status is Status.NOT_VERIFIED
+
+
+def affine(workshop: ModuleType) -> tuple[str, str]:
+    """A program whose first config leaves half of the output out, and its problem."""
+    program = workshop.PROGRAM.replace('{"BLOCK": 512}', '{"BLOCK": 256}', 1)
+    program = program.replace('{"BLOCK": 1024}', '{"BLOCK": 512}', 1)
+    program = gathering.once(program, 'meta["BLOCK"]),)', "512),)")
+    return program, workshop.PROBLEM
+
+
+@pytest.mark.parametrize("stage", ["tuning", "memory"])
+@pytest.mark.parametrize("which", ["gathering", "wrong config"])
+def test_check_says_of_an_answer_what_the_answer_says_of_itself(
+    workshop: ModuleType, which: str, stage: str
+) -> None:
+    """Its own verdict is that of `check` on its final text, changed or kept."""
+    program, problem = gathering.PARENT, gathering.PROBLEM
+    if which == "wrong config":
+        program, problem = affine(workshop)
+    text = api.request(program, gpu="RTX 4090", stage=stage, problem=problem)
+    answer = api.answer(text)
+    gate = api.check(text, answer.program)
+    assert (answer.program == program) is (stage == "memory")
+    assert gate.results == answer.gate.results
+    assert gate.beyond_stage == answer.gate.beyond_stage
+    if answer.program != program:
+        assert gate.status is not Status.FAIL
