@@ -132,6 +132,7 @@ def _on_small_inputs(
         gpu=parent.gpu.sheet,
         cache=bench.cache,
         aligned=aligned,
+        deadline=bench.deadline,
     )
     if not isinstance(plan, ShrunkenInputs):
         return AccuracyRun(not_verified(f"no small inputs: {plan.reason}"))
@@ -145,6 +146,7 @@ def _on_small_inputs(
             init=plan.init,
             evaluation_mode=parent.trace.evaluation_mode,
             cache=bench.cache,
+            deadline=bench.deadline,
         )
         if isinstance(reference, Unavailable):
             return AccuracyRun(not_verified(reference.reason))
@@ -317,4 +319,5 @@ def _interpret(
         compute_capability=10 * major + minor,
         facts=device_facts(sheet),
         cache=bench.cache,
+        deadline=bench.deadline,
     )

@@ -40,6 +40,7 @@ from warpwright.report.record import answer_record, bench_record, check_record
 from warpwright.report.verify_script import verify_script
 from warpwright.resources.gpus import resolve_gpu, stated_gpu
 from warpwright.sandbox.cache import ResultCache
+from warpwright.sandbox.deadline import DEFAULT_S, OPTIMIZE_S, Deadline
 from warpwright.source.view import read_program
 from warpwright.specialist import answer_request, study_request
 from warpwright.study import Subject, Workbench, read_view, study_program
@@ -87,16 +88,24 @@ def answer(
     problem: Problem | None = None,
     gpu: str | None = None,
     measuring: Measuring | None = None,
+    time_limit_s: float = DEFAULT_S,
     use_cache: bool = True,
 ) -> Answer:
     """Answer a request document: the best program that obeys its stage's rules.
 
     `problem` (see `formats.kernelbench.read_problem`) gives shapes and the reference for
     accuracy; without it, and without a [PROBLEM] section, accuracy is "not verified". `gpu`
-    answers for another card than the request's, `here` for this machine's own.
+    answers for another card than the request's, `here` for this machine's own. `time_limit_s`: what
+    all checks without a GPU may take; what they left open by then is "not verified in time".
     """
-    run = answer_run(request, problem=problem, gpu=gpu, measuring=measuring, use_cache=use_cache)
-    return run.answer
+    return answer_run(
+        request,
+        problem=problem,
+        gpu=gpu,
+        measuring=measuring,
+        time_limit_s=time_limit_s,
+        use_cache=use_cache,
+    ).answer
 
 
 def answer_run(
@@ -106,6 +115,7 @@ def answer_run(
     gpu: str | None = None,
     measuring: Measuring | None = None,
     document: str | None = None,
+    time_limit_s: float = DEFAULT_S,
     use_cache: bool = True,
     listener: Listener = silent,
 ) -> AnswerRun:
@@ -117,7 +127,8 @@ def answer_run(
         parsed = _retargeted(parsed, target)
     with RecordedRun("answer", document, listener) as run:
         setup = trial_setup(parsed, problem, target, measuring or Measuring(), run)
-        result = answer_request(parsed, _bench(use_cache, run), problem, gpu=target, setup=setup)
+        bench = _bench(use_cache, run, time_limit_s)
+        result = answer_request(parsed, bench, problem, gpu=target, setup=setup)
         record = answer_record(result, run.id).model_dump(mode="json")
         run.finish(f"{result.decision}: {result.reason}", record)
         if setup is not None:
@@ -143,10 +154,17 @@ def verify(answer: Answer, *, title: str = "") -> str | None:
 
 
 def check(
-    request: str, reply: str, *, problem: Problem | None = None, use_cache: bool = True
+    request: str,
+    reply: str,
+    *,
+    problem: Problem | None = None,
+    time_limit_s: float = DEFAULT_S,
+    use_cache: bool = True,
 ) -> GateReport:
     """Check a reply (a program, or a model's text around one) against a request document."""
-    return check_run(request, reply, problem=problem, use_cache=use_cache).gate
+    return check_run(
+        request, reply, problem=problem, time_limit_s=time_limit_s, use_cache=use_cache
+    ).gate
 
 
 def check_run(
@@ -156,6 +174,7 @@ def check_run(
     problem: Problem | None = None,
     document: str | None = None,
     reply_document: str | None = None,
+    time_limit_s: float = DEFAULT_S,
     use_cache: bool = True,
     listener: Listener = silent,
 ) -> CheckRun:
@@ -163,7 +182,7 @@ def check_run(
     parsed = parse_request(request, document=document)
     found = parse_reply(reply, document=reply_document)
     with RecordedRun("check", document, listener) as run:
-        gate = check_reply(parsed, found, _bench(use_cache, run), problem)
+        gate = check_reply(parsed, found, _bench(use_cache, run, time_limit_s), problem)
         run.finish(str(gate.status), check_record(gate, run.id).model_dump(mode="json"))
     return CheckRun(gate, run.id)
 
@@ -185,6 +204,7 @@ def optimize_run(
     tries: int = TRIES,
     configs: int = CONFIGS,
     measuring: Measuring | None = None,
+    time_limit_s: float = OPTIMIZE_S,
     use_cache: bool = True,
     listener: Listener = silent,
 ) -> OptimizeRun:
@@ -199,7 +219,7 @@ def optimize_run(
         result = optimize_problem(
             problem,
             target,
-            _bench(use_cache, run),
+            _bench(use_cache, run, time_limit_s),
             parent=program,
             rank=None if setup is None else measured_ranker(setup, target.sheet.name, run),
             compare=None
@@ -220,11 +240,12 @@ def inspect(
     gpu: str | None = None,
     problem: Problem | None = None,
     document: str | None = None,
+    time_limit_s: float = DEFAULT_S,
     use_cache: bool = True,
     listener: Listener = silent,
 ) -> Study:
     """Study a program, or the program of a request document, on a GPU that need not be there."""
-    bench = _bench(use_cache, listener)
+    bench = _bench(use_cache, listener, time_limit_s)
     if looks_like_request(subject):
         request = parse_request(subject, document=document)
         target = None
@@ -427,5 +448,14 @@ def doctor() -> MachineReport:
     return examine_machine()
 
 
-def _bench(use_cache: bool, listener: Listener) -> Workbench:
-    return Workbench(cache=ResultCache() if use_cache else None, listener=listener)
+def _bench(use_cache: bool, listener: Listener, time_limit_s: float) -> Workbench:
+    """The clock starts here."""
+    if not time_limit_s > 0:
+        raise InputError(
+            "no time",
+            place=Place("--time-limit"),
+            expected="seconds, more than 0",
+            got=f"{time_limit_s:g}",
+        )
+    cache = ResultCache() if use_cache else None
+    return Workbench(cache=cache, listener=listener, deadline=Deadline(time_limit_s))

@@ -116,7 +116,13 @@ def _study_child(
     trace, traced = None, None
     if problem is not None:
         bench.listener("trace", "tracing the reply's launches")
-        made = trace_program(child.source, problem, gpu=parent.gpu.sheet, cache=bench.cache)
+        made = trace_program(
+            child.source,
+            problem,
+            gpu=parent.gpu.sheet,
+            cache=bench.cache,
+            deadline=bench.deadline,
+        )
         if isinstance(made, TraceFailed):
             traced = host_code_failed(made)
             if traced.status is Status.FAIL:
@@ -140,7 +146,9 @@ def _with_offsets(
     bench: Workbench,
 ) -> CheckResult:
     """The check, failed where the reply reads or writes by offsets that wrap."""
-    lowered = lowered_launches(wide_only(calls), child.source, parent.gpu.sheet, bench.cache)
+    lowered = lowered_launches(
+        wide_only(calls), child.source, parent.gpu.sheet, bench.cache, bench.deadline
+    )
     inherited = {kernel.kernel for kernel in parent.kernels if wraps(kernel)}
     violations = offsets_wrap(child, wrapped_offsets(lowered), inherited)
     if not violations:

@@ -18,9 +18,10 @@ from warpwright.types.config import Config
 from warpwright.types.program import ProgramView
 from warpwright.types.request import Request
 from warpwright.types.study import KernelStudy, Study
-from warpwright.types.verdict import GateReport, Status
+from warpwright.types.verdict import NOT_IN_TIME, GateReport, Status
 
 ATTEMPTS = 4
+UNVERIFIED = f"the candidate was {NOT_IN_TIME} (see accuracy)"
 WRONG_OUTPUT = "refused: its output is wrong (see accuracy)"
 
 Failing = dict[str, set[Config]]
@@ -74,6 +75,13 @@ def draft(
             if fewer != plans:
                 plans = fewer
                 continue
+        if not failing and not run.result.in_time and refused is None:
+            # Binaries that the program has already need no check; new ones do.
+            refused = UNVERIFIED
+            fewer = tuple(without_new(plan, rules_of(request)) for plan in plans)
+            if fewer != plans:
+                plans = fewer
+                continue
         if not failing:
             break
         for kernel, configs in failing.items():
@@ -84,6 +92,8 @@ def draft(
     plans = tuple(_with_wrong_told(plan) for plan in plans)
     if gate.status is Status.FAIL:
         return Draft(plans, keep=refused or _refusal(gate))
+    if not run.result.in_time and not _only_drops(plans):
+        return Draft(plans, keep=UNVERIFIED)
     return Draft(plans, program, gate)
 
 
@@ -101,6 +111,11 @@ def _judged(
     kernels = _candidate_kernels(study, candidates)
     gate = judge_candidate(request, study, child, kernels, exhausted(request, plans), rejected)
     return with_accuracy(gate, study, child, kernels, bench)
+
+
+def _only_drops(plans: Sequence[ConfigPlan]) -> bool:
+    """Whether every config that stays is the program's own: then so is each binary."""
+    return not any(choice.kept and choice.proposed for plan in plans for choice in plan.choices)
 
 
 def own_outputs_differ(which: Sequence[str]) -> str:

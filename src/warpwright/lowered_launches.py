@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 from warpwright.calls import launch_options
 from warpwright.formats.ttir import read_function
 from warpwright.sandbox.cache import ResultCache
+from warpwright.sandbox.deadline import Deadline
 from warpwright.sandbox.lower import Lowered, LowerRequest, lower_kernels
 from warpwright.sandbox.specialize import specialization
 from warpwright.types.calls import KernelCalls
@@ -37,7 +38,11 @@ class LoweredLaunch:
 
 
 def lowered_launches(
-    calls: Sequence[KernelCalls], program: str, sheet: GpuSheet, cache: ResultCache | None = None
+    calls: Sequence[KernelCalls],
+    program: str,
+    sheet: GpuSheet,
+    cache: ResultCache | None = None,
+    deadline: Deadline | None = None,
 ) -> list[LoweredLaunch]:
     """Every different launch of each kernel under each of its configs, in order."""
     plan = [
@@ -59,7 +64,11 @@ def lowered_launches(
         zip(
             map(repr, distinct),
             lower_kernels(
-                program, distinct, compute_capability=sheet.compute_capability, cache=cache
+                program,
+                distinct,
+                compute_capability=sheet.compute_capability,
+                cache=cache,
+                deadline=deadline,
             ),
             strict=True,
         )

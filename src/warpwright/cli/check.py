@@ -11,6 +11,7 @@ from warpwright.cli import options
 from warpwright.cli.output import Progress, read_document, stdout, write_json
 from warpwright.report.record import check_record
 from warpwright.report.tables import gate_lines
+from warpwright.sandbox.deadline import DEFAULT_S
 from warpwright.types.verdict import Status
 
 EXIT_VIOLATIONS = 1
@@ -24,6 +25,7 @@ def command(
     problem: options.ProblemOption = None,
     inputs: options.InputOption = None,
     init: options.InitOption = None,
+    time_limit: options.TimeLimitOption = DEFAULT_S,
     json_output: options.JsonOption = False,
     quiet: options.QuietOption = False,
     no_cache: options.NoCacheOption = False,
@@ -45,6 +47,7 @@ def command(
             problem=given,
             document=request,
             reply_document=reply,
+            time_limit_s=time_limit,
             use_cache=not no_cache,
             listener=progress,
         )

@@ -49,6 +49,16 @@ MeasureOption = Annotated[
 BudgetOption = Annotated[
     str, typer.Option("--budget", help="How much is timed: quick, default or thorough.")
 ]
+TimeLimitOption = Annotated[
+    float,
+    typer.Option(
+        "--time-limit",
+        min=1,
+        metavar="SECONDS",
+        help="Wall-clock time for all checks that need no GPU. What they leave open by then is "
+        "'not verified in time'; what ended counts.",
+    ),
+]
 JsonOption = Annotated[
     bool, typer.Option("--json", help="Write one JSON document with a schema version to stdout.")
 ]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from warpwright.sandbox.cache import ResultCache, run_cached
+from warpwright.sandbox.deadline import Deadline
 from warpwright.sandbox.run import Job
 from warpwright.types.sandbox import JobLimits
 from warpwright.types.shapes import Problem
@@ -12,7 +13,9 @@ LIMITS = JobLimits(deadline_s=60, memory_bytes=4 * 1024**3)
 HALF_TYPES = {"float16": "fp16", "bfloat16": "bf16"}
 
 
-def problem_cost(problem: Problem, cache: ResultCache | None = None) -> ProblemCost | None:
+def problem_cost(
+    problem: Problem, cache: ResultCache | None = None, deadline: Deadline | None = None
+) -> ProblemCost | None:
     """Count the work of one forward pass of the problem's `Model`.
 
     FLOPs are counted by PyTorch's own counter (matmul, convolution, attention; multiply and
@@ -21,7 +24,8 @@ def problem_cost(problem: Problem, cache: ResultCache | None = None) -> ProblemC
     """
     if problem.source is None:
         return None
-    result = run_cached(Job("cost", {"problem": problem.source}, LIMITS), cache)
+    job = Job("cost", {"problem": problem.source}, LIMITS)
+    result = run_cached(job, cache, deadline=deadline)
     if not result.ok or result.value is None:
         return None
     value = result.value

@@ -12,6 +12,7 @@ from typing import Any
 from warpwright.errors import SandboxError
 from warpwright.sandbox.arrays import Array, read_array
 from warpwright.sandbox.cache import ResultCache, run_cached
+from warpwright.sandbox.deadline import Deadline
 from warpwright.sandbox.reference import Reference
 from warpwright.sandbox.run import Job
 from warpwright.types.config import Config
@@ -98,17 +99,19 @@ def interpret(
     cache: ResultCache | None = None,
     deadline_s: float = RUN_DEADLINE_S,
     memory_bytes: int = MEMORY_BYTES,
+    deadline: Deadline | None = None,
 ) -> tuple[Interpretation, ...]:
     """Run a program's `ModelNew` on the reference's inputs; one result a run, in order.
 
     All runs share one child. When it dies or hangs, each is repeated in a child of its own, so
     that one bad config costs no other its result. A child that has taken `BUDGET_S` begins no
-    further run; the rest are timeouts. `compute_capability` as 89 for sm_89;
-    `facts`: what the host code may ask of the GPU, by names of `cudaDeviceProp`.
+    further run, nor does one that has reached the `deadline`; the rest are timeouts.
+    `compute_capability` as 89 for sm_89; `facts`: what the host code may ask of the GPU, by names
+    of `cudaDeviceProp`.
     """
     if not runs:
         return ()
-    settings = _Settings(source, reference, compute_capability, facts or {}, deadline_s)
+    settings = _Settings(source, reference, compute_capability, facts or {}, deadline_s, deadline)
     budget = JobLimits(START_UP_S + WALL_FACTOR * deadline_s * len(runs), memory_bytes)
     results = _in_one_child(settings, runs, budget, cache)
     if results is not None:
@@ -124,6 +127,7 @@ class _Settings:
     compute_capability: int
     facts: Mapping[str, Any]
     deadline_s: float
+    deadline: Deadline | None
 
     def job(self, runs: Sequence[InterpretRun], limits: JobLimits, output: Path) -> Job:
         cases = {case.name: dict(case.entry) for case in self.reference.cases}
@@ -178,7 +182,8 @@ def _in_one_child(
     """Results of a child that did all runs, or None when a single run must be found out."""
     with tempfile.TemporaryDirectory(prefix="warpwright-") as name:
         output = Path(name)
-        result = run_cached(settings.job(runs, limits, output), cache, keep=_no_timeout)
+        job = settings.job(runs, limits, output)
+        result = run_cached(job, cache, keep=_no_timeout, deadline=settings.deadline)
         if result.value is not None:
             return _decode_all(runs, result.value, output, settings.source)
         if len(runs) > 1 and result.outcome not in (JobOutcome.FAILED, JobOutcome.EXITED):

@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 from warpwright.sandbox.cache import ResultCache, run_cached
+from warpwright.sandbox.deadline import Deadline
 from warpwright.sandbox.run import Job
 from warpwright.types.compiled import Specialization
 from warpwright.types.config import Config, MetaValue
@@ -38,6 +39,7 @@ def lower_kernels(
     *,
     compute_capability: tuple[int, int],
     cache: ResultCache | None = None,
+    deadline: Deadline | None = None,
 ) -> tuple[Lowered, ...]:
     """Lower every request, in one child; the results come in the order of the requests.
 
@@ -50,7 +52,7 @@ def lower_kernels(
         "compute_capability": list(compute_capability),
         "items": [_item(request) for request in requests],
     }
-    result = run_cached(Job("lower", payload, LIMITS), cache)
+    result = run_cached(Job("lower", payload, LIMITS), cache, deadline=deadline)
     if not result.ok or result.value is None:
         return tuple(Lowered(None, reason=result.reason or "the child failed") for _ in requests)
     values = result.value.get("lowered")

@@ -9,6 +9,7 @@ from typing import Any
 
 from warpwright.sandbox.arrays import Array, read_array
 from warpwright.sandbox.cache import ResultCache, run_cached
+from warpwright.sandbox.deadline import Deadline
 from warpwright.sandbox.run import Job
 from warpwright.types.sandbox import JobLimits
 from warpwright.types.shapes import Problem, TensorSpec
@@ -76,6 +77,7 @@ def make_reference(
     distributions: Sequence[str] = DISTRIBUTIONS,
     cache: ResultCache | None = None,
     limits: JobLimits = LIMITS,
+    deadline: Deadline | None = None,
 ) -> Reference | Unavailable:
     """Compute the reference of `problem` on inputs of `shapes` (one per input tensor, in order).
 
@@ -96,7 +98,8 @@ def make_reference(
         "evaluation_mode": evaluation_mode,
         "seed": seed,
     }
-    result = run_cached(Job("reference", payload, limits, keep_output=directory), cache)
+    job = Job("reference", payload, limits, keep_output=directory)
+    result = run_cached(job, cache, deadline=deadline)
     if result.value is None:
         reason = f"the reference could not be computed: {result.reason or result.outcome}"
         return Unavailable(reason, result.detail)
