@@ -27,7 +27,7 @@ ROWS = (
     ("launch_floors", "wide_offsets"),
     ("study", "profiling"),
     ("accuracy", "judging", "measuring", "benching", "runnable"),
-    ("rule_refusals",),
+    ("rule_refusals", "full_size"),
     ("proposing",),
     ("drafting",),
     ("trials",),

@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from warpwright.accuracy import AccuracyRun, not_verified, verify_accuracy
+from warpwright.full_size import with_full_size
 from warpwright.judging import judge_candidate
 from warpwright.proposers.asked import without_new
 from warpwright.proposers.emit import emit_plans
@@ -179,7 +180,8 @@ def with_accuracy(
     if gate.status is Status.FAIL:
         return gate, AccuracyRun(not_verified("it was refused before it was run"))
     run = verify_accuracy(study, child, kernels, bench)
-    return replace(gate, results=(*gate.results, run.result), accuracy_cases=run.cases), run
+    results = (*gate.results, *with_full_size(run.result, study, child, kernels, bench))
+    return replace(gate, results=results, accuracy_cases=run.cases), run
 
 
 def _wrong_originals(request: Request, study: Study, bench: Workbench) -> Failing:

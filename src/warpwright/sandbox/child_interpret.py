@@ -100,7 +100,7 @@ class _Worker:
         result: dict[str, Any] = {"outcome": "ok", "reason": None}
         session.begin(run["pins"])
         try:
-            with _deadline(self.payload["deadline_s"], stop_at):
+            with time_limit(self.payload["deadline_s"], stop_at):
                 self._run(index, run, result)
         except DeadlineError:
             seconds = self.payload["deadline_s"]
@@ -115,7 +115,7 @@ class _Worker:
         except (child_guard.ForbiddenActionError, MemoryError):
             raise
         except BaseException as error:
-            result |= _failure(error)
+            result |= failure(error)
         result["launches"] = dict(session.launches)
         result["memory_events"] = session.memory.events
         result["wall_s"] = time.monotonic() - started
@@ -168,7 +168,7 @@ class _Worker:
 
 
 @contextmanager
-def _deadline(seconds: float, stop_at: float) -> Iterator[None]:
+def time_limit(seconds: float, stop_at: float) -> Iterator[None]:
     """Raise after so much processor time; a run that waits ends by the clock, later.
 
     `stop_at`: when it ends in any case, on the monotonic clock.
@@ -193,7 +193,7 @@ def _deadline(seconds: float, stop_at: float) -> Iterator[None]:
             signal.signal(number, handler)
 
 
-def _failure(error: BaseException) -> dict[str, Any]:
+def failure(error: BaseException) -> dict[str, Any]:
     """What the exception says of the program, and whether the interpreter is to blame."""
     frames = traceback.extract_tb(error.__traceback__)
     place = [frame for frame in frames if Path(frame.filename).name == "program.py"]

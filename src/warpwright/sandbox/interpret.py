@@ -146,7 +146,7 @@ class _Settings:
             "evaluation_mode": self.reference.evaluation_mode,
             "cases": wanted,
             "states": states,
-            "runs": [{"case": run.case, "pins": _encode_pins(run.pins)} for run in runs],
+            "runs": [{"case": run.case, "pins": encode_pins(run.pins)} for run in runs],
             "deadline_s": self.deadline_s,
             "budget_s": BUDGET_S,
             "facts": dict(self.facts),
@@ -162,7 +162,7 @@ class _Settings:
         )
 
 
-def _encode_pins(pins: Mapping[str, Config]) -> dict[str, dict[str, Any]]:
+def encode_pins(pins: Mapping[str, Config]) -> dict[str, dict[str, Any]]:
     return {
         kernel: {
             "meta": config.meta_dict,
@@ -222,7 +222,7 @@ def _decode_all(
     )
 
 
-def _event(event: Mapping[str, Any], source: str) -> MemoryEvent:
+def memory_event(event: Mapping[str, Any], source: str) -> MemoryEvent:
     lines = source.splitlines()
     line = event["line"]
     known = isinstance(line, int) and 0 < line <= len(lines)
@@ -247,7 +247,7 @@ def _decode(
         outputs=outputs,
         launches=entry["launches"],
         changed_inputs=tuple(entry.get("changed_inputs", ())),
-        memory_events=tuple(_event(event, source) for event in entry["memory_events"]),
+        memory_events=tuple(memory_event(event, source) for event in entry["memory_events"]),
         parameters=state.get("note", ""),
         parameters_matched=state.get("matched", True),
         wall_s=entry["wall_s"],
