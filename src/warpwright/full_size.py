@@ -8,6 +8,7 @@ wrote is compared with what the parent's blocks wrote there, or with the problem
 
 from __future__ import annotations
 
+import math
 import tempfile
 from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
@@ -24,6 +25,8 @@ from warpwright.gate.spot import (
     against_reference_values,
     concluded,
     conduct_at_full_size,
+    failed,
+    left_out,
 )
 from warpwright.sandbox.compile_pool import usable_workers
 from warpwright.sandbox.spot import Spot, SpotRun, SpotState
@@ -46,6 +49,7 @@ SHARE = 0.8  # of the time left
 # What the problem's model may cost in float64 on one core: some seconds, and some gigabytes.
 MOST_FLOPS = 2e10
 MOST_BYTES = 1024**3
+WIDEST_BYTES = 8  # of an element in float64
 
 
 def with_full_size(
@@ -135,6 +139,9 @@ def _judged(
     settled = conduct_at_full_size(ours, theirs, lines)
     if settled is not None:
         return settled
+    lost = left_out(ours, theirs)
+    if lost is not None:
+        return failed(lost)
     compared = against_parent_blocks(ours, theirs)
     if compared.is_enough and compared.fault is None:
         return concluded(ours, compared, "the parent")
@@ -147,10 +154,7 @@ def _judged(
 
 def _by_reference(parent: Study, ours: SpotRun, theirs: SpotRun, spot: Spot) -> Compared | None:
     """The candidate beside the problem's model; None where that costs too much or tells nothing."""
-    cost = parent.cost
-    if cost is None or not ours.matched or cost.flops > MOST_FLOPS:
-        return None
-    if cost.read_bytes + cost.written_bytes > MOST_BYTES:
+    if not ours.matched or not _affordable(parent):
         return None
     wanted = [
         replace(one, at=np.union1d(one.at, other.at))
@@ -165,3 +169,17 @@ def _by_reference(parent: Study, ours: SpotRun, theirs: SpotRun, spot: Spot) -> 
     if set(found) != {output.values.name for output in ours.outputs}:
         return None
     return against_reference_values(ours, theirs, found)
+
+
+def _affordable(parent: Study) -> bool:
+    """Whether the problem's model can be computed here in float64.
+
+    Work that is not known is bounded by the job's own time limit.
+    """
+    if parent.problem is None or not parent.problem.has_reference or parent.trace is None:
+        return False
+    if parent.cost is not None:
+        size = parent.cost.read_bytes + parent.cost.written_bytes
+        return parent.cost.flops <= MOST_FLOPS and size <= MOST_BYTES
+    tensors = (*parent.trace.inputs, *parent.trace.outputs)
+    return sum(math.prod(tensor.shape) * WIDEST_BYTES for tensor in tensors) <= 2 * MOST_BYTES

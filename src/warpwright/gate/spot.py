@@ -7,6 +7,7 @@ of them has is not compared. The bounds are in `docs/precision.md`.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
@@ -24,9 +25,8 @@ SKIPPED = "not verified at full size"
 APART_MAX = 4 * APART_FROM_PARENT
 ROUNDINGS = 2.0  # of the output's type: each of two programs rounds once
 PARENT_FACTOR = 1.5  # by which an error may exceed the parent's, measured on other elements
-ENOUGH = (
-    0.5  # of the candidate's elements; where the parent has fewer, a reference is worth its time
-)
+# Of the elements of the side that has fewer; below it, a reference is worth its time.
+ENOUGH = 0.5
 FAILED, OK = "failed", "ok"
 
 
@@ -39,6 +39,8 @@ class OutputLike(Protocol):
     def at(self) -> Values: ...
     @property
     def shape(self) -> tuple[int, ...]: ...
+    @property
+    def counts(self) -> Sequence[int]: ...  # by block; empty where all blocks ran
 
 
 class SpotLike(Protocol):
@@ -70,7 +72,10 @@ class SpotLike(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Compared:
-    """The elements that two sides have in common: how many, how far apart, and what is wrong."""
+    """The elements that two sides have in common: how many, how far apart, and what is wrong.
+
+    `of`: how many the side has that has fewer.
+    """
 
     count: int
     of: int
@@ -132,13 +137,52 @@ def against_parent_blocks(run: SpotLike, parent: SpotLike) -> Compared:
     """Every element that both have."""
     found = []
     for ours, theirs in zip(run.outputs, parent.outputs, strict=True):
-        _, at, at_theirs = np.intersect1d(
-            ours.at, theirs.at, assume_unique=True, return_indices=True
-        )
+        at, at_theirs = _common(ours, theirs)
         values, others = ours.values.data[at], theirs.values.data[at_theirs]
         fault, error = _apart(ours.values, values, others, ErrorMeasure(0.0, 0.0))
-        found.append(Compared(at.size, ours.at.size, error, fault))
+        fewer = min(ours.at.size, theirs.at.size)
+        found.append(Compared(at.size, fewer, error, fault))
     return _joined(found)
+
+
+def _common(ours: OutputLike, theirs: OutputLike) -> tuple[Values, Values]:
+    """Where each side has the elements that both have."""
+    size = math.prod(ours.shape)
+    if ours.at.size == size:  # all of them: no search among millions
+        return theirs.at, np.arange(theirs.at.size)
+    if theirs.at.size == size:
+        return np.arange(ours.at.size), ours.at
+    _, at, at_theirs = np.intersect1d(ours.at, theirs.at, assume_unique=True, return_indices=True)
+    return at, at_theirs
+
+
+def left_out(run: SpotLike, parent: SpotLike) -> str | None:
+    """Elements that no block can write: its blocks are too few for the output, or lose some.
+
+    A block writes as many elements as the largest of those that ran, at most, provided that several
+    of them wrote as many; so much is said only where the parent's blocks are not too few, and wrote
+    elements that the candidate's did not.
+    """
+    for ours, theirs in zip(run.outputs, parent.outputs, strict=True):
+        size = math.prod(ours.shape)
+        if not ours.counts or _most(ours, run.of) >= size or _most(theirs, parent.of) < size:
+            continue
+        missing = np.setdiff1d(theirs.at, ours.at, assume_unique=True)
+        if sum(count == max(ours.counts) for count in ours.counts) > 1 and missing.size:
+            return (
+                f"{ours.values.name}: the {run.of:,} blocks of {run.kernel} write "
+                f"{_most(ours, run.of):,} of its {size:,} elements at most; not written by those "
+                f"that ran is element {missing[-1]:,}, which the parent writes"
+            )
+    return None
+
+
+def _most(output: OutputLike, blocks: int) -> int:
+    """The elements of an output that a launch can write, from the blocks of it that ran."""
+    if not output.counts:
+        return math.prod(output.shape)
+    largest = max(output.counts)
+    return blocks * largest - sum(largest - count for count in output.counts)
 
 
 def against_reference_values(
@@ -215,7 +259,7 @@ def concluded(run: SpotLike, compared: Compared, beside: str) -> CheckResult | s
 
 def _blocks(run: SpotLike) -> str:
     if run.kernel is None:
-        return "every block run"
+        return "after every block of the candidate ran"
     return f"written by {run.ran} of the {run.of:,} blocks of {run.kernel}"
 
 

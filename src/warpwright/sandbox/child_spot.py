@@ -29,7 +29,7 @@ from warpwright.sandbox import (
 )
 from warpwright.sandbox.child_construct import constructed
 from warpwright.sandbox.child_executor import every_block, session
-from warpwright.sandbox.child_interpret import DeadlineError, failure, time_limit
+from warpwright.sandbox.child_interpret import WALL_FACTOR, DeadlineError, failure, time_limit
 from warpwright.sandbox.child_memory import Memory
 from warpwright.sandbox.child_program import load_module
 from warpwright.sandbox.child_sparse import SparseCuda
@@ -41,11 +41,28 @@ from warpwright.sandbox.child_trace_torch import hardware, stand_in_cuda
 from warpwright.sandbox.spot_places import chosen_blocks, elements_at, places
 
 Values = npt.NDArray[Any]
-MOST_ELEMENTS = 4_000_000  # of one output that are handed back
+MOST_ELEMENTS = 16_000_000  # of one output that are handed back
 
 
 class PartialLaunchError(BaseException):
     """A kernel is launched after one of which blocks are missing: nothing is right any more."""
+
+
+class SpareSpentError(Exception):
+    """Raised between two blocks of a launch for which there is no more time."""
+
+
+class Stopwatch:
+    """Processor time of this process; where its clock is coarse, a part of the time on the wall."""
+
+    def __init__(self) -> None:
+        self._cpu_s = time.process_time()
+        self._wall_s = time.monotonic()
+
+    @property
+    def spent_s(self) -> float:
+        wall_s = time.monotonic() - self._wall_s
+        return max(time.process_time() - self._cpu_s, wall_s / WALL_FACTOR)
 
 
 class SpotMemory(Memory):
@@ -57,7 +74,7 @@ class SpotMemory(Memory):
 
     def begin(self) -> None:
         self.noting = True
-        self.written: list[Values] = []
+        self.written: list[list[Values]] = []  # by block
         self.touched: dict[str, set[int]] = {"read": set(), "write": set()}
         self.atomics = False
 
@@ -71,7 +88,7 @@ class SpotMemory(Memory):
                 found = np.searchsorted(starts, [active.min(), active.max()], side="right")
                 self.touched[access].update(map(int, found))
             if access == "write":
-                self.written.append(active)
+                self.written[-1].append(active)
         return lanes
 
 
@@ -92,27 +109,46 @@ class Sampler:
     ) -> None:
         if self.kernel is not None:
             raise PartialLaunchError(f"{kernel} is launched after {self.kernel}")
-        began_s = time.process_time()
-        total = math.prod(extents)
+        clock = Stopwatch()
         self._memory.begin()
-        done = []
+        done = set()
         for block in chosen_blocks(extents, self._seed):
+            self._memory.written.append([])
             run(block)
-            done.append(block)
-            spent_s = time.process_time() - began_s
-            if spent_s > self._sample_s:
+            done.add(block)
+            if clock.spent_s > self._sample_s:
                 break
-        self.ran, self.of = len(done), total
-        rest = total - len(done)
-        if rest * spent_s / len(done) > self._spare_s:
-            self.kernel = kernel
-            self._memory.noting = False
-            return
         self._memory.noting = False
-        others = set(done)
-        every_block(kernel, extents, lambda block: None if block in others else run(block))
-        self.ran = total
-        self._spare_s -= time.process_time() - began_s
+        self.ran, self.of = len(done), math.prod(extents)
+        rest = self.of - self.ran
+        if rest * clock.spent_s / self.ran > self._spare_s or not self._others(
+            kernel, extents, run, done
+        ):
+            self.kernel = kernel
+
+    def _others(
+        self,
+        kernel: str,
+        extents: list[int],
+        run: Callable[[tuple[int, int, int]], None],
+        done: set[tuple[int, int, int]],
+    ) -> bool:
+        """Run what is not done; whether there was time for all of it."""
+        clock = Stopwatch()
+
+        def other(block: tuple[int, int, int]) -> None:
+            if block not in done:
+                if clock.spent_s > self._spare_s:
+                    raise SpareSpentError
+                run(block)
+
+        try:
+            every_block(kernel, extents, other)
+        except SpareSpentError:
+            return False
+        self._spare_s -= clock.spent_s
+        self.ran = self.of
+        return True
 
 
 def perform(payload: dict[str, Any], job_dir: Path) -> dict[str, Any]:
@@ -211,23 +247,31 @@ class _Spot:
         """Each output's form, and the places and values that are known to be the program's."""
         found: list[Mapping[str, Any]] = []
         for number, (name, tensor) in enumerate(child_tensors.flatten(output, "output")):
+            counts: list[int] = []
             if sampler.kernel is None:
                 every = max(1, math.ceil(tensor.numel() / MOST_ELEMENTS))
                 at = np.arange(0, tensor.numel(), every)
                 offsets = places(at, tuple(tensor.shape), tuple(tensor.stride()))
             else:
-                at, offsets = _places_of(memory.written, tensor)
+                by_block = [_places_of(block, tensor) for block in memory.written]
+                counts = [block.size for block in by_block]
+                offsets = np.unique(np.concatenate(by_block))[:MOST_ELEMENTS]
+                at = elements_at(offsets, tuple(tensor.shape), tuple(tensor.stride()))
+                order = np.argsort(at)
+                at, offsets = at[order], offsets[order]
             span = 1 + sum((n - 1) * s for n, s in zip(tensor.shape, tensor.stride(), strict=True))
             flat = torch.as_strided(tensor.detach(), (span if tensor.numel() else 0,), (1,))
             values = flat[torch.from_numpy(offsets)]
             arrays.write_bits(self.job_dir / "out", f"at{number}.npy", at)
             entry = child_tensors.save(values, self.job_dir / "out", f"values{number}.npy", name)
-            found.append({**entry, "at": f"at{number}.npy", "shape": list(tensor.shape)})
+            found.append(
+                {**entry, "at": f"at{number}.npy", "shape": list(tensor.shape), "counts": counts}
+            )
         return found
 
 
-def _places_of(written: Sequence[Values], tensor: torch.Tensor) -> tuple[Values, Values]:
-    """Which elements of a tensor lie at written addresses: flat index, offset in elements."""
+def _places_of(written: Sequence[Values], tensor: torch.Tensor) -> Values:
+    """Which elements of a tensor lie at written addresses, each once, as offsets in elements."""
     addresses = np.unique(np.concatenate([np.zeros(0, np.uint64), *written]))
     base, size = np.uint64(tensor.data_ptr()), tensor.element_size()
     span = 1 + sum((n - 1) * s for n, s in zip(tensor.shape, tensor.stride(), strict=True))
@@ -235,7 +279,8 @@ def _places_of(written: Sequence[Values], tensor: torch.Tensor) -> tuple[Values,
     inside = addresses[(addresses >= base) & (addresses < last)] - base
     offsets = (inside[inside % np.uint64(size) == 0] // np.uint64(size)).astype(np.int64)
     at = elements_at(offsets, tuple(tensor.shape), tuple(tensor.stride()))
-    return at[at >= 0][:MOST_ELEMENTS], offsets[at >= 0][:MOST_ELEMENTS]
+    kept: Values = offsets[at >= 0]
+    return kept
 
 
 def mixed(memory: SpotMemory) -> str | None:

@@ -42,11 +42,15 @@ class SpotState:
 
 @dataclass(frozen=True, slots=True)
 class SpotOutput:
-    """Some elements of one output: `at` are flat indices in its `shape`, in ascending order."""
+    """Some elements of one output: `at` are flat indices in its `shape`, in ascending order.
+
+    `counts`: how many elements each chosen block wrote; empty where all blocks ran.
+    """
 
     values: Array
     at: npt.NDArray[np.int64]
     shape: tuple[int, ...]
+    counts: tuple[int, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -171,6 +175,7 @@ def _decode(value: Mapping[str, Any], directory: Path, source: str) -> SpotRun:
                 read_array(directory, item),
                 read_bits(directory, str(item["at"])).astype(np.int64),
                 tuple(map(int, item["shape"])),
+                tuple(map(int, item["counts"])),
             )
             for item in value["outputs"]
         )
