@@ -222,3 +222,11 @@ def test_a_short_kernel_before_the_last_runs_whole() -> None:
 def test_configs_of_the_same_code_and_tiles_are_nothing_new() -> None:
     child = changed(FLAT, "](x, y, count, BLOCK=1024)", "](x, y, count, BLOCK=1024, num_warps=8)")
     assert verdict(FLAT, problem_of("x * 0.5", 200_000_741), child) is None
+
+
+def test_a_program_that_is_right_where_its_parent_is_wrong_is_not_blamed() -> None:
+    """The parent loses columns at full size; the problem's model tells which of the two is right."""
+    wrong = changed(ROWS, LOOP, LOOP.replace("range(0, columns,", "range(0, 2048,"))
+    checked = verdict(wrong, problem_of(SHARES, 6000, 3001), ROWS)
+    assert isinstance(checked, str)
+    assert "the parent itself is wrong" in checked
