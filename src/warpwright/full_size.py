@@ -49,6 +49,7 @@ SHARE = 0.8  # of the time left
 # What the problem's model may cost in float64 on one core: some seconds, and some gigabytes.
 MOST_FLOPS = 2e10
 MOST_BYTES = 1024**3
+PARENT_WRONG = f"{SKIPPED}: the parent itself is wrong there by the problem's model"
 WIDEST_BYTES = 8  # of an element in float64
 
 
@@ -149,11 +150,18 @@ def _judged(
     right = _by_reference(parent, ours, theirs, spot)
     if right is None:
         return concluded(ours, compared, "the parent")
+    if isinstance(right, str):
+        return right
     return concluded(ours, right, "the problem's model")
 
 
-def _by_reference(parent: Study, ours: SpotRun, theirs: SpotRun, spot: Spot) -> Compared | None:
-    """The candidate beside the problem's model; None where that costs too much or tells nothing."""
+def _by_reference(
+    parent: Study, ours: SpotRun, theirs: SpotRun, spot: Spot
+) -> Compared | str | None:
+    """The candidate beside the problem's model; text: it shows the parent to be wrong.
+
+    None where it costs too much or cannot be had.
+    """
     if not ours.matched or not _affordable(parent):
         return None
     wanted = [
@@ -168,7 +176,8 @@ def _by_reference(parent: Study, ours: SpotRun, theirs: SpotRun, spot: Spot) -> 
     }
     if set(found) != {output.values.name for output in ours.outputs}:
         return None
-    return against_reference_values(ours, theirs, found)
+    compared = against_reference_values(ours, theirs, found)
+    return PARENT_WRONG if compared is None else compared
 
 
 def _affordable(parent: Study) -> bool:

@@ -225,7 +225,7 @@ def test_configs_of_the_same_code_and_tiles_are_nothing_new() -> None:
 
 
 def test_a_program_that_is_right_where_its_parent_is_wrong_is_not_blamed() -> None:
-    """The parent loses columns at full size; the problem's model tells which of the two is right."""
+    """The parent loses columns at full size; the problem's model tells who is right."""
     wrong = changed(ROWS, LOOP, LOOP.replace("range(0, columns,", "range(0, 2048,"))
     checked = verdict(wrong, problem_of(SHARES, 6000, 3001), ROWS)
     assert isinstance(checked, str)
