@@ -106,6 +106,7 @@ def test_a_check_ends_in_time_and_says_what_is_open() -> None:
     assert any(NOT_IN_TIME in note for result in gate.results for note in result.notes)
 
 
+@pytest.mark.slow
 @pytest.mark.triton
 def test_runs_that_ended_in_time_count() -> None:
     """One quick config and one that no time would do: the first passes, the second is open."""

@@ -118,6 +118,7 @@ def test_a_loop_that_ends_at_a_constant(bound: str, wrong: bool) -> None:
     assert is_wrong(verdict(ROWS, problem_of(SHARES, 6000, 3001), child)) is wrong
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("mask", "wrong"), [("(at < columns) & (at < 2560)", True), ("columns > at", False)]
 )
@@ -143,6 +144,7 @@ def test_offsets_that_leave_32_bits(kind: str, wrong: bool) -> None:
     assert is_wrong(verdict(ROWS, problem_of(SHARES, 72000, 31001), child)) is wrong
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("grid", "wrong"),
     [("count // 1024 + (count % 1024 > 0)", False), ("triton.cdiv(count, 1024)", False)],
@@ -162,12 +164,14 @@ def test_a_last_block_that_loses_its_end(mask: str, wrong: bool) -> None:
     assert is_wrong(verdict(FLAT, problem_of("x * 0.5", 200_000_741), child)) is wrong
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("tile", "wrong"), [("1024", False), ("4096", False)])
 def test_other_tiles_are_held_against_the_same_elements(tile: str, wrong: bool) -> None:
     child = FLAT.replace("1024", tile).replace("inside = at < count", "inside = count > at")
     assert is_wrong(verdict(FLAT, problem_of("x * 0.5", 200_000_741), child)) is wrong
 
 
+@pytest.mark.slow
 def test_what_no_block_alone_can_show_is_said_and_not_blamed() -> None:
     """Sums by atomics: one block of many has only its part."""
     adding = changed(FLAT, "tl.store(y_ptr + at, x * 0.5,", "tl.atomic_add(y_ptr + at, x * 0.5,")
@@ -189,6 +193,7 @@ def test_a_launch_after_one_that_is_too_long_to_run_whole_is_said_and_not_blamed
     assert "not verified at full size" in checked
 
 
+@pytest.mark.slow
 def test_a_copy_on_the_host_before_the_launch_hinders_nothing() -> None:
     child = changed(
         FLAT,
