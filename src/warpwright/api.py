@@ -41,6 +41,7 @@ from warpwright.report.record import answer_record, bench_record, check_record
 from warpwright.report.verify_script import verify_script
 from warpwright.resources.gpus import resolve_gpu, stated_gpu
 from warpwright.sandbox.cache import PassingCache, ResultCache
+from warpwright.sandbox.deadline import DEFAULT_S, OPTIMIZE_S, Deadline
 from warpwright.source.view import read_program
 from warpwright.specialist import answer_request, study_request
 from warpwright.study import Subject, Workbench, read_view, study_program
@@ -90,6 +91,7 @@ def answer(
     gpu: str | None = None,
     measuring: Measuring | None = None,
     limits: EditLimits | None = None,
+    time_limit_s: float = DEFAULT_S,
     use_cache: bool = True,
 ) -> Answer:
     """Answer a request document: the best program that obeys its stage's rules.
@@ -97,17 +99,18 @@ def answer(
     `problem` (see `formats.kernelbench.read_problem`) gives shapes and the reference for
     accuracy; without it, and without a [PROBLEM] section, accuracy is "not verified". `gpu`
     answers for another card than the request's, `here` for this machine's own. `limits`: on edits
-    that the rules neither ask for nor forbid.
+    that the rules neither ask for nor forbid. `time_limit_s`: what all checks without a GPU may
+    take; what they left open by then is "not verified in time".
     """
-    run = answer_run(
+    return answer_run(
         request,
         problem=problem,
         gpu=gpu,
         measuring=measuring,
         limits=limits,
+        time_limit_s=time_limit_s,
         use_cache=use_cache,
-    )
-    return run.answer
+    ).answer
 
 
 def answer_run(
@@ -118,6 +121,7 @@ def answer_run(
     measuring: Measuring | None = None,
     limits: EditLimits | None = None,
     document: str | None = None,
+    time_limit_s: float = DEFAULT_S,
     use_cache: bool = True,
     listener: Listener = silent,
 ) -> AnswerRun:
@@ -129,7 +133,7 @@ def answer_run(
         parsed = _retargeted(parsed, target)
     with RecordedRun("answer", document, listener) as run:
         setup = trial_setup(parsed, problem, target, measuring or Measuring(), run)
-        bench = _bench(use_cache, run)
+        bench = _bench(use_cache, run, time_limit_s)
         result = answer_request(parsed, bench, problem, gpu=target, setup=setup, limits=limits)
         record = answer_record(result, run.id).model_dump(mode="json")
         run.finish(f"{result.decision}: {result.reason}", record)
@@ -161,13 +165,21 @@ def check(
     *,
     problem: Problem | None = None,
     limits: EditLimits | None = None,
+    time_limit_s: float = DEFAULT_S,
     use_cache: bool = True,
 ) -> GateReport:
     """Check a reply (a program, or a model's text around one) against a request document.
 
     `limits`: on edits that the rules neither ask for nor forbid.
     """
-    return check_run(request, reply, problem=problem, limits=limits, use_cache=use_cache).gate
+    return check_run(
+        request,
+        reply,
+        problem=problem,
+        limits=limits,
+        time_limit_s=time_limit_s,
+        use_cache=use_cache,
+    ).gate
 
 
 def check_run(
@@ -178,6 +190,7 @@ def check_run(
     document: str | None = None,
     reply_document: str | None = None,
     limits: EditLimits | None = None,
+    time_limit_s: float = DEFAULT_S,
     use_cache: bool = True,
     listener: Listener = silent,
 ) -> CheckRun:
@@ -185,7 +198,8 @@ def check_run(
     parsed = parse_request(request, document=document)
     found = parse_reply(reply, document=reply_document)
     with RecordedRun("check", document, listener) as run:
-        gate = check_reply(parsed, found, _bench(use_cache, run), problem, limits=limits)
+        bench = _bench(use_cache, run, time_limit_s)
+        gate = check_reply(parsed, found, bench, problem, limits=limits)
         run.finish(str(gate.status), check_record(gate, run.id).model_dump(mode="json"))
     return CheckRun(gate, run.id)
 
@@ -207,6 +221,7 @@ def optimize_run(
     tries: int = TRIES,
     configs: int = CONFIGS,
     measuring: Measuring | None = None,
+    time_limit_s: float = OPTIMIZE_S,
     use_cache: bool = True,
     listener: Listener = silent,
 ) -> OptimizeRun:
@@ -221,7 +236,7 @@ def optimize_run(
         result = optimize_problem(
             problem,
             target,
-            _bench(use_cache, run),
+            _bench(use_cache, run, time_limit_s),
             parent=program,
             rank=None if setup is None else measured_ranker(setup, target.sheet.name, run),
             compare=None
@@ -242,11 +257,12 @@ def inspect(
     gpu: str | None = None,
     problem: Problem | None = None,
     document: str | None = None,
+    time_limit_s: float = DEFAULT_S,
     use_cache: bool = True,
     listener: Listener = silent,
 ) -> Study:
     """Study a program, or the program of a request document, on a GPU that need not be there."""
-    bench = _bench(use_cache, listener)
+    bench = _bench(use_cache, listener, time_limit_s)
     if looks_like_request(subject):
         request = parse_request(subject, document=document)
         target = None
@@ -455,5 +471,14 @@ def doctor() -> MachineReport:
     return examine_machine()
 
 
-def _bench(use_cache: bool, listener: Listener) -> Workbench:
-    return Workbench(cache=ResultCache() if use_cache else PassingCache(), listener=listener)
+def _bench(use_cache: bool, listener: Listener, time_limit_s: float) -> Workbench:
+    """The clock starts here."""
+    if not time_limit_s > 0:
+        raise InputError(
+            "no time",
+            place=Place("--time-limit"),
+            expected="seconds, more than 0",
+            got=f"{time_limit_s:g}",
+        )
+    cache = ResultCache() if use_cache else PassingCache()
+    return Workbench(cache=cache, listener=listener, deadline=Deadline(time_limit_s))

@@ -20,6 +20,7 @@ from warpwright.types.trace import TensorArgument
 from warpwright.types.verdict import EditLimits
 
 OUT_OF_TIME = "the time was over before it was looked at"
+LEAST_SHARE = 1 / 3  # of the time limit: the rest is for configs, which need no new code
 
 
 def predicted_by_moves(
@@ -38,16 +39,31 @@ def predicted_by_moves(
     before = program_counts(study, chosen, cache=bench.cache)
     told = []
     for number, candidate in enumerate(candidates, 1):
+        if _out_of_time(bench):
+            told += [_not_looked_at(left, before) for left in candidates[number - 1 :]]
+            break
         counted = _counted(candidate, study, bench, chosen, before)
         bench.listener("moves", f"{number} of {len(candidates)}: {counted.names}: {counted.reason}")
         told.append(counted)
     order = [place for place, counted in enumerate(told) if counted.accepted]
     for place in sorted(order, key=lambda place: _cost(told[place])):
+        if _out_of_time(bench):
+            told[place] = replace(told[place], accepted=False, reason=OUT_OF_TIME)
+            continue
         moved = as_moved(candidates[place], request, study, bench, limits, accuracy=True)
         if isinstance(moved, Moved):
             return moved, tuple(told)
         told[place] = replace(told[place], accepted=False, reason=moved)
     return None, tuple(told)
+
+
+def _out_of_time(bench: Workbench) -> bool:
+    """Whether what is left of the time is kept for what comes after the moves."""
+    return bench.deadline is not None and bench.deadline.left_share < LEAST_SHARE
+
+
+def _not_looked_at(candidate: Candidate, before: ProgramCounts) -> MovesCounted:
+    return MovesCounted(candidate.moves, before, None, False, OUT_OF_TIME)
 
 
 def _counted(
@@ -60,6 +76,8 @@ def _counted(
     moved = study_moved(candidate, study, bench, tuple(chosen.values()))
     if isinstance(moved, str):
         return MovesCounted(candidate.moves, before, None, False, moved)
+    if _out_of_time(bench):  # what was still being compiled shows nothing
+        return _not_looked_at(candidate, before)
     for kernel in moved.kernels:
         if not any(config.launchable for config in kernel.configs):
             reason = f"{kernel.kernel} cannot be launched on the target any more"

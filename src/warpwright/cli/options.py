@@ -62,6 +62,16 @@ BitEqualOption = Annotated[
     bool,
     typer.Option("--bit-equal", help="Of such edits only those that change no bit of the outputs."),
 ]
+TimeLimitOption = Annotated[
+    float,
+    typer.Option(
+        "--time-limit",
+        min=1,
+        metavar="SECONDS",
+        help="Wall-clock time for all checks that need no GPU. What they leave open by then is "
+        "'not verified in time'; what ended counts.",
+    ),
+]
 JsonOption = Annotated[
     bool, typer.Option("--json", help="Write one JSON document with a schema version to stdout.")
 ]
