@@ -132,8 +132,8 @@ def answer_run(
         target = target_gpu(gpu)
         parsed = _retargeted(parsed, target)
     with RecordedRun("answer", document, listener) as run:
-        setup = trial_setup(parsed, problem, target, measuring or Measuring(), run)
         bench = _bench(use_cache, run, time_limit_s)
+        setup = trial_setup(parsed, problem, target, measuring or Measuring(), run)
         result = answer_request(parsed, bench, problem, gpu=target, setup=setup, limits=limits)
         record = answer_record(result, run.id).model_dump(mode="json")
         run.finish(f"{result.decision}: {result.reason}", record)
@@ -230,13 +230,14 @@ def optimize_run(
     if program is not None:
         read_program(program, document=document)
     with RecordedRun("optimize", document, listener) as run:
+        bench = _bench(use_cache, run, time_limit_s)
         wanted = measuring or Measuring()
         missing = not_here(target.sheet, wanted)
         setup = setup_unless(missing, wanted, run)
         result = optimize_problem(
             problem,
             target,
-            _bench(use_cache, run, time_limit_s),
+            bench,
             parent=program,
             rank=None if setup is None else measured_ranker(setup, target.sheet.name, run),
             compare=None
@@ -283,7 +284,8 @@ def inspect(
 
 def _counted(study: Study, bench: Workbench) -> Study:
     bench.listener("counts", "counting instructions and sectors in the machine code")
-    return with_counts(study, bench.cache)
+    deadline = bench.deadline
+    return with_counts(study, bench.cache, lambda: deadline is not None and deadline.over)
 
 
 def target_gpu(name: str) -> ResolvedGpu:

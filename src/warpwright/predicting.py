@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import replace
+from functools import partial
 
 from warpwright.diagnosis.count_criterion import compare_counts
 from warpwright.diagnosis.launch_work import dtype_bytes
@@ -36,7 +37,8 @@ def predicted_by_moves(
         return None, ()
     chosen = {kernel.kernel: kernel.usual for kernel in study.kernels}
     bench.listener("moves", f"counting what {len(candidates)} programs by moves execute and touch")
-    before = program_counts(study, chosen, cache=bench.cache)
+    stop = partial(_out_of_time, bench)
+    before = program_counts(study, chosen, cache=bench.cache, stop=stop)
     told = []
     for number, candidate in enumerate(candidates, 1):
         if _out_of_time(bench):
@@ -82,7 +84,8 @@ def _counted(
         if not any(config.launchable for config in kernel.configs):
             reason = f"{kernel.kernel} cannot be launched on the target any more"
             return MovesCounted(candidate.moves, before, None, False, reason)
-    after = program_counts(moved, _of(moved, chosen), cache=bench.cache)
+    stop = partial(_out_of_time, bench)
+    after = program_counts(moved, _of(moved, chosen), cache=bench.cache, stop=stop)
     verdict = compare_counts(before, after, _copied_bytes(candidate, study))
     unknown = [f"not known: {what}" for what in verdict.unknown]
     reason = "; ".join((*verdict.reasons, *unknown)) or "the counts are the same"
