@@ -27,7 +27,7 @@ ROWS = (
     ("launch_counts", "launch_floors", "problem_floor", "wide_offsets"),
     ("study", "profiling"),
     ("accuracy", "judging", "measuring", "benching", "runnable"),
-    ("rule_refusals",),
+    ("rule_refusals", "full_size"),
     ("proposing",),
     ("verifying",),
     ("moving",),

@@ -32,12 +32,14 @@ from warpwright.types.program import ProgramView
 from warpwright.types.shapes import TensorSpec
 from warpwright.types.study import KernelStudy, Study
 from warpwright.types.trace import ConstantArgument, Trace
-from warpwright.types.verdict import AccuracyCase, CheckResult, Status
+from warpwright.types.verdict import NOT_IN_TIME, AccuracyCase, CheckResult, Status
 
 # Any fixed number: the reference is compared, not remembered, and equal runs give equal records.
 SEED = 20_231
 LARGEST_TILE = 4096
 PROBLEM = "problem"
+FURTHER_SHARE = 0.5  # of the time left; the rest is for the check at full size
+FURTHER_S = 5.0  # with less left no further set is begun
 FURTHER_KINDS = ("problem", "normal")  # of data, on further sets of sizes
 
 
@@ -136,6 +138,8 @@ def _on_further_sets(
     """
     assert parent.problem is not None and parent.trace is not None and run.first is not None
     base = {kernel.kernel: kernel.usual for kernel in parent.kernels}
+    if bench.deadline is not None:
+        bench = replace(bench, deadline=bench.deadline.part(FURTHER_SHARE))
     bench.listener("accuracy", "choosing further sizes, for the branches that these do not take")
     plan = plan_further_sets(
         child.source,
@@ -146,10 +150,14 @@ def _on_further_sets(
         pinned_runs(child, kernels, base)[0].pins,
         gpu=parent.gpu.sheet,
         cache=bench.cache,
+        deadline=bench.deadline,
     )
     sheet = replace(parent.gpu.sheet, sm_count=FEW)
     on_few = replace(parent, gpu=replace(parent.gpu, sheet=sheet))
     for number, inputs in enumerate(plan.sets, 1):
+        if bench.deadline is not None and bench.deadline.left_s < FURTHER_S:
+            run = _with_note(run, f"{NOT_IN_TIME}: {_left_sets(plan, number)}")
+            break
         bench.listener("accuracy", f"further sizes {number} of {len(plan.sets)}: {inputs}")
         run = _joined(
             run, _on_set(on_few, child, kernels, bench, inputs, alone=alone, beside=beside)
@@ -157,6 +165,16 @@ def _on_further_sets(
         if run.result.status is Status.FAIL:
             return run
     return _with_unrun_told(run, child, "" if alone else parent.view.source, plan)
+
+
+def _with_note(run: AccuracyRun, note: str) -> AccuracyRun:
+    return replace(run, result=replace(run.result, notes=(*run.result.notes, note)))
+
+
+def _left_sets(plan: FurtherSets, number: int) -> str:
+    """Which further sets stay open, from the one with this number on."""
+    left = plan.sets[number - 1 :]
+    return f"further sizes {number} to {len(plan.sets)} ({'; '.join(map(str, left[:3]))})"
 
 
 def _on_set(
@@ -215,8 +233,9 @@ def _with_unrun_told(
 ) -> AccuracyRun:
     """A branch of the candidate's own that ran in no check leaves it not verified."""
     if plan.failed is not None:
-        note = f"no further sizes: {plan.failed}"
-        return replace(run, result=replace(run.result, notes=(*run.result.notes, note)))
+        run = _with_note(run, f"no further sizes: {plan.failed}")
+        if not plan.failed.startswith(NOT_IN_TIME):
+            return run
     unrun = unrun_branches(
         child.source, parent, run.ways, reached=plan.reached, reached_at_full=plan.reached_at_full
     )
@@ -260,6 +279,7 @@ def _on_small_inputs(
         gpu=parent.gpu.sheet,
         cache=bench.cache,
         aligned=aligned,
+        deadline=bench.deadline,
     )
     if not isinstance(plan, ShrunkenInputs):
         return AccuracyRun(not_verified(f"no small inputs: {plan.reason}"))
@@ -295,6 +315,7 @@ def _on_inputs(
             distributions=DISTRIBUTIONS if further is None else FURTHER_KINDS,
             gpu=parent.gpu.sheet,
             cache=bench.cache,
+            deadline=bench.deadline,
         )
         if isinstance(reference, Unavailable):
             return AccuracyRun(not_verified(reference.reason))
@@ -516,4 +537,5 @@ def _interpret(
         facts=device_facts(sheet),
         cache=bench.cache,
         spoil_undefined=spoil_undefined,
+        deadline=bench.deadline,
     )

@@ -41,6 +41,7 @@ from warpwright.report.record import answer_record, bench_record, check_record
 from warpwright.report.verify_script import verify_script
 from warpwright.resources.gpus import resolve_gpu, stated_gpu
 from warpwright.sandbox.cache import PassingCache, ResultCache
+from warpwright.sandbox.deadline import DEFAULT_S, OPTIMIZE_S, Deadline
 from warpwright.source.view import read_program
 from warpwright.specialist import answer_request, study_request
 from warpwright.study import Subject, Workbench, read_view, study_program
@@ -90,6 +91,7 @@ def answer(
     gpu: str | None = None,
     measuring: Measuring | None = None,
     limits: EditLimits | None = None,
+    time_limit_s: float = DEFAULT_S,
     use_cache: bool = True,
 ) -> Answer:
     """Answer a request document: the best program that obeys its stage's rules.
@@ -98,17 +100,18 @@ def answer(
     accuracy; without it, and without a [PROBLEM] section, accuracy is "not verified". `gpu`
     answers for another card than the request's, `here` for this machine's own. `limits`: on edits
     that the rules neither ask for nor forbid, which moves make: `EditLimits(strict=True)` for none
-    of them, `EditLimits(bit_equal=True)` for those that change no bit of the outputs.
+    of them, `EditLimits(bit_equal=True)` for those that change no bit of the outputs. `time_limit_s`: what
+    all checks without a GPU may take; what they left open by then is "not verified in time".
     """
-    run = answer_run(
+    return answer_run(
         request,
         problem=problem,
         gpu=gpu,
         measuring=measuring,
         limits=limits,
+        time_limit_s=time_limit_s,
         use_cache=use_cache,
-    )
-    return run.answer
+    ).answer
 
 
 def answer_run(
@@ -119,6 +122,7 @@ def answer_run(
     measuring: Measuring | None = None,
     limits: EditLimits | None = None,
     document: str | None = None,
+    time_limit_s: float = DEFAULT_S,
     use_cache: bool = True,
     listener: Listener = silent,
 ) -> AnswerRun:
@@ -129,8 +133,8 @@ def answer_run(
         target = target_gpu(gpu)
         parsed = _retargeted(parsed, target)
     with RecordedRun("answer", document, listener) as run:
+        bench = _bench(use_cache, run, time_limit_s)
         setup = trial_setup(parsed, problem, target, measuring or Measuring(), run)
-        bench = _bench(use_cache, run)
         result = answer_request(parsed, bench, problem, gpu=target, setup=setup, limits=limits)
         record = answer_record(result, run.id).model_dump(mode="json")
         run.finish(f"{result.decision}: {result.reason}", record)
@@ -162,13 +166,21 @@ def check(
     *,
     problem: Problem | None = None,
     limits: EditLimits | None = None,
+    time_limit_s: float = DEFAULT_S,
     use_cache: bool = True,
 ) -> GateReport:
     """Check a reply (a program, or a model's text around one) against a request document.
 
     `limits`: on edits that the rules neither ask for nor forbid, as for `answer`.
     """
-    return check_run(request, reply, problem=problem, limits=limits, use_cache=use_cache).gate
+    return check_run(
+        request,
+        reply,
+        problem=problem,
+        limits=limits,
+        time_limit_s=time_limit_s,
+        use_cache=use_cache,
+    ).gate
 
 
 def check_run(
@@ -179,6 +191,7 @@ def check_run(
     document: str | None = None,
     reply_document: str | None = None,
     limits: EditLimits | None = None,
+    time_limit_s: float = DEFAULT_S,
     use_cache: bool = True,
     listener: Listener = silent,
 ) -> CheckRun:
@@ -186,7 +199,8 @@ def check_run(
     parsed = parse_request(request, document=document)
     found = parse_reply(reply, document=reply_document)
     with RecordedRun("check", document, listener) as run:
-        gate = check_reply(parsed, found, _bench(use_cache, run), problem, limits=limits)
+        bench = _bench(use_cache, run, time_limit_s)
+        gate = check_reply(parsed, found, bench, problem, limits=limits)
         run.finish(str(gate.status), check_record(gate, run.id).model_dump(mode="json"))
     return CheckRun(gate, run.id)
 
@@ -208,6 +222,7 @@ def optimize_run(
     tries: int = TRIES,
     configs: int = CONFIGS,
     measuring: Measuring | None = None,
+    time_limit_s: float = OPTIMIZE_S,
     use_cache: bool = True,
     listener: Listener = silent,
 ) -> OptimizeRun:
@@ -216,13 +231,14 @@ def optimize_run(
     if program is not None:
         read_program(program, document=document)
     with RecordedRun("optimize", document, listener) as run:
+        bench = _bench(use_cache, run, time_limit_s)
         wanted = measuring or Measuring()
         missing = not_here(target.sheet, wanted)
         setup = setup_unless(missing, wanted, run)
         result = optimize_problem(
             problem,
             target,
-            _bench(use_cache, run),
+            bench,
             parent=program,
             rank=None if setup is None else measured_ranker(setup, target.sheet.name, run),
             compare=None
@@ -243,11 +259,12 @@ def inspect(
     gpu: str | None = None,
     problem: Problem | None = None,
     document: str | None = None,
+    time_limit_s: float = DEFAULT_S,
     use_cache: bool = True,
     listener: Listener = silent,
 ) -> Study:
     """Study a program, or the program of a request document, on a GPU that need not be there."""
-    bench = _bench(use_cache, listener)
+    bench = _bench(use_cache, listener, time_limit_s)
     if looks_like_request(subject):
         request = parse_request(subject, document=document)
         target = None
@@ -268,7 +285,8 @@ def inspect(
 
 def _counted(study: Study, bench: Workbench) -> Study:
     bench.listener("counts", "counting instructions and sectors in the machine code")
-    return with_counts(study, bench.cache)
+    deadline = bench.deadline
+    return with_counts(study, bench.cache, lambda: deadline is not None and deadline.over)
 
 
 def target_gpu(name: str) -> ResolvedGpu:
@@ -456,5 +474,14 @@ def doctor() -> MachineReport:
     return examine_machine()
 
 
-def _bench(use_cache: bool, listener: Listener) -> Workbench:
-    return Workbench(cache=ResultCache() if use_cache else PassingCache(), listener=listener)
+def _bench(use_cache: bool, listener: Listener, time_limit_s: float) -> Workbench:
+    """The clock starts here."""
+    if not time_limit_s > 0:
+        raise InputError(
+            "no time",
+            place=Place("--time-limit"),
+            expected="seconds, more than 0",
+            got=f"{time_limit_s:g}",
+        )
+    cache = ResultCache() if use_cache else PassingCache()
+    return Workbench(cache=cache, listener=listener, deadline=Deadline(time_limit_s))

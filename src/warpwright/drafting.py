@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
-from warpwright.moving import Moved, not_as_claimed
+from warpwright.moving import UNVERIFIED, Moved, not_as_claimed
 from warpwright.proposers.asked import without_new
 from warpwright.proposers.emit import emit_plans
 from warpwright.proposing import rules_of
@@ -86,6 +86,16 @@ def draft(
             if fewer != plans:
                 plans = fewer
                 continue
+        in_time = found.accuracy.result.in_time
+        if not failing and not in_time and moved is not None:
+            return Draft(plans, keep=UNVERIFIED)
+        if not failing and not in_time and refused is None:
+            # Binaries that the program has already need no check; new ones do.
+            refused = UNVERIFIED
+            fewer = tuple(without_new(plan, rules_of(request)) for plan in plans)
+            if fewer != plans:
+                plans = fewer
+                continue
         if not failing:
             break
         for kernel, configs in failing.items():
@@ -96,6 +106,8 @@ def draft(
     plans = tuple(_with_wrong_told(plan) for plan in plans)
     if gate.status is Status.FAIL:
         return Draft(plans, keep=refused or _refusal(gate))
+    if not in_time and not _only_drops(plans):
+        return Draft(plans, keep=UNVERIFIED)
     return Draft(plans, program, gate)
 
 
@@ -103,6 +115,11 @@ def _verdict(
     request: Request, program: str, context: VerifyContext, moves: tuple[Move, ...] = ()
 ) -> Verification:
     return verify(Candidate(request.program, program, moves), request, context)
+
+
+def _only_drops(plans: Sequence[ConfigPlan]) -> bool:
+    """Whether every config that stays is the program's own: then so is each binary."""
+    return not any(choice.kept and choice.proposed for plan in plans for choice in plan.choices)
 
 
 def own_outputs_differ(which: Sequence[str]) -> str:

@@ -13,6 +13,7 @@ from pathlib import Path
 from warpwright.calls import specializations_of
 from warpwright.diagnosis.count_blocks import LaunchForm, count_launch
 from warpwright.diagnosis.launch_work import dtype_bytes
+from warpwright.diagnosis.sass_run import NO_TIME, Stop, never
 from warpwright.lowered_launches import different_launches
 from warpwright.sandbox.cache import ResultCache
 from warpwright.sandbox.disassembly import digest, disassemble
@@ -41,9 +42,15 @@ ADDRESS_STEP_BITS = 40  # between the storages that pointers are taken to point 
 
 
 def config_counts(
-    calls: KernelCalls, study: ConfigStudy, cache: ResultCache | None = None
+    calls: KernelCalls,
+    study: ConfigStudy,
+    cache: ResultCache | None = None,
+    stop: Stop = never,
 ) -> LaunchCounts:
-    """What all launches of a kernel in a forward pass do under one config (predicted)."""
+    """What all launches of a kernel in a forward pass do under one config (predicted).
+
+    `stop` tells when no time is left: what is not counted by then is unknown, and not kept.
+    """
     launches = different_launches(calls.launches)
     if not launches:
         return _unknown(NOT_TRACED)
@@ -53,7 +60,7 @@ def config_counts(
         compiled = None if traced is None else _compiled(calls, study, launch, traced)
         if traced is None or compiled is None:
             return _unknown(NOT_COMPILED)
-        total += _counted(compiled, launch, traced, cache).times(count)
+        total += _counted(compiled, launch, traced, cache, stop).times(count)
     return total
 
 
@@ -79,7 +86,11 @@ def _compiled(
 
 
 def _counted(
-    compiled: Compiled, launch: Launch, traced: TracedConfig, cache: ResultCache | None
+    compiled: Compiled,
+    launch: Launch,
+    traced: TracedConfig,
+    cache: ResultCache | None,
+    stop: Stop,
 ) -> LaunchCounts:
     if compiled.config.num_ctas > 1:
         return _unknown(CLUSTERS)
@@ -91,13 +102,14 @@ def _counted(
         return _unknown(UNMATCHED)
     form = LaunchForm(words, traced.grid, compiled.resources.threads_per_block)
     if cache is None:
-        return count_launch(binary, form)
+        return count_launch(binary, form, stop)
     key = _key(compiled.code, form)
     kept = cache.load(key)
     if kept is not None:
         return LaunchCounts(**{**kept, "unknown": tuple(kept["unknown"])})
-    counts = count_launch(binary, form)
-    cache.store(key, asdict(counts))
+    counts = count_launch(binary, form, stop)
+    if NO_TIME not in counts.unknown:
+        cache.store(key, asdict(counts))
     return counts
 
 
@@ -166,7 +178,7 @@ def _bits(argument: Argument | None, given: object, size: int) -> int | None:
     return None
 
 
-def with_counts(study: Study, cache: ResultCache | None = None) -> Study:
+def with_counts(study: Study, cache: ResultCache | None = None, stop: Stop = never) -> Study:
     """The study with the counts of every config that can be launched; equal binaries once."""
     kernels = []
     for calls, kernel in zip(study.calls, study.kernels, strict=True):
@@ -175,7 +187,7 @@ def with_counts(study: Study, cache: ResultCache | None = None) -> Study:
         for config in kernel.configs:
             same = (config.identity, config.grid)
             if calls.launches and config.launchable and same not in done:
-                done[same] = config_counts(calls, config, cache)
+                done[same] = config_counts(calls, config, cache, stop)
             counts = done.get(same) if config.launchable else None
             configs.append(replace(config, counts=counts))
         kernels.append(replace(kernel, configs=tuple(configs)))
@@ -187,6 +199,7 @@ def program_counts(
     chosen: Mapping[str, Config] | None = None,
     *,
     cache: ResultCache | None = None,
+    stop: Stop = never,
 ) -> ProgramCounts:
     """A program's counts with one config a kernel: that of `chosen`, else its usual one.
 
@@ -199,7 +212,7 @@ def program_counts(
     spills: dict[str, int | None] = {}
     for calls, kernel in zip(study.calls, study.kernels, strict=True):
         config = _chosen(kernel, (chosen or {}).get(kernel.kernel))
-        total += config.counts or config_counts(calls, config, cache)
+        total += config.counts or config_counts(calls, config, cache, stop)
         occupancy[kernel.kernel] = config.occupancy_pct
         spills[kernel.kernel] = config.spill_bytes
     operations: dict[str, int] = {}

@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 from warpwright.calls import launch_options
 from warpwright.formats.ttir import read_function
 from warpwright.sandbox.cache import ResultCache
+from warpwright.sandbox.deadline import Deadline
 from warpwright.sandbox.lower import Lowered, LowerRequest, lower_kernels
 from warpwright.sandbox.specialize import specialization
 from warpwright.sandbox.trace import device_facts
@@ -38,7 +39,11 @@ class LoweredLaunch:
 
 
 def lowered_launches(
-    calls: Sequence[KernelCalls], program: str, sheet: GpuSheet, cache: ResultCache | None = None
+    calls: Sequence[KernelCalls],
+    program: str,
+    sheet: GpuSheet,
+    cache: ResultCache | None = None,
+    deadline: Deadline | None = None,
 ) -> list[LoweredLaunch]:
     """Every different launch of each kernel under each of its configs, in order."""
     plan = [
@@ -65,6 +70,7 @@ def lowered_launches(
                 compute_capability=sheet.compute_capability,
                 facts=device_facts(sheet),
                 cache=cache,
+                deadline=deadline,
             ),
             strict=True,
         )

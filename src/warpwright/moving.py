@@ -19,8 +19,10 @@ from warpwright.types.candidate import Candidate, Claim, Move
 from warpwright.types.config import Config
 from warpwright.types.request import Request
 from warpwright.types.study import KernelStudy, Study
-from warpwright.types.verdict import EditLimits, Status
+from warpwright.types.verdict import NOT_IN_TIME, EditLimits, Status
 from warpwright.verifying import Verification, VerifyContext, verify
+
+UNVERIFIED = f"the candidate was {NOT_IN_TIME} (see accuracy)"
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,7 +75,13 @@ def study_moved(
     """
     assert parent.problem is not None
     sheet = parent.gpu.sheet
-    trace = trace_program(candidate.program, parent.problem, gpu=sheet, cache=bench.cache)
+    trace = trace_program(
+        candidate.program,
+        parent.problem,
+        gpu=sheet,
+        cache=bench.cache,
+        deadline=bench.deadline,
+    )
     if isinstance(trace, TraceFailed):
         return f"its launches cannot be traced: {trace.reason}"
     view = read_program(candidate.program)
@@ -124,6 +132,8 @@ def as_moved(
     found = verify(candidate, request, context)
     if found.gate.status is Status.FAIL:
         return f"refused: {'; '.join(str(v) for v in found.gate.violations[:2])}"
+    if accuracy and not found.accuracy.result.in_time:
+        return UNVERIFIED
     if differing := not_as_claimed(candidate, found):
         return f"refused: its moves claim bit-equal outputs, and {differing} differ"
     study = study_moved(candidate, parent, bench)

@@ -42,6 +42,7 @@ Emitter = Callable[[Conv2dTask, Sequence[ScheduleCandidate], GpuSheet], str]
 CONFIGS = 4  # the program's tuner tries so many
 TRIES = 24  # candidates that are compiled, the best predicted first
 ATTEMPTS = 3
+SCREENING_SHARE = 0.7  # of the time left: the rest is for judging what is written
 
 
 def optimize_problem(
@@ -80,7 +81,8 @@ def optimize_problem(
     usable = [entry for entry in screened if entry.rejected is None]
     if not usable:
         return replace(result, reason="no candidate can run on this GPU without spilling")
-    ranking = (rank or by_prediction)(problem, usable)
+    with bench.off_the_clock():
+        ranking = (rank or by_prediction)(problem, usable)
     result = _emitted(replace(result, ranking=ranking), ranking, emit, configs, bench)
     if compare is None or result.program is None:
         return result
@@ -90,7 +92,7 @@ def optimize_problem(
 def recognized(problem: Problem, sheet: GpuSheet, bench: Workbench) -> Conv2dTask:
     """The task, or an InputError that says why the problem is none that we know."""
     bench.listener("recognize", "reading the graph of the problem's Model")
-    found = recognize_conv2d(problem, gpu=sheet, cache=bench.cache)
+    found = recognize_conv2d(problem, gpu=sheet, cache=bench.cache, deadline=bench.deadline)
     if isinstance(found, Conv2dTask):
         return found
     place = Place(problem.origin, line=found.line)
@@ -108,7 +110,8 @@ def screen(
     found: Sequence[ScheduleCandidate], problem: Problem, gpu: ResolvedGpu, bench: Workbench
 ) -> tuple[Screened, ...]:
     """Each candidate compiled for the target; what cannot run there, or spills, is out."""
-    quiet = Workbench(cache=bench.cache, workers=1)
+    share = None if bench.deadline is None else bench.deadline.part(SCREENING_SHARE)
+    quiet = Workbench(cache=bench.cache, workers=1, deadline=share)
     done: dict[int, Screened] = {}
     with ThreadPoolExecutor(max_workers=bench.workers or usable_workers()) as pool:
         waiting = {

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import replace
+from functools import partial
 
 from warpwright.diagnosis.count_criterion import compare_counts
 from warpwright.diagnosis.launch_work import dtype_bytes
@@ -29,6 +30,7 @@ from warpwright.types.verdict import EditLimits
 
 CLEARLY = math.log(1.02)  # of instructions times sectors: a refinement gains at least so much
 OUT_OF_TIME = "the time was over before it was looked at"
+LEAST_SHARE = 1 / 3  # of the time limit: the rest is for configs, which need no new code
 
 
 def predicted_by_moves(
@@ -39,49 +41,75 @@ def predicted_by_moves(
 
     Counts are those of the config that may be the active one, in each kernel.
     """
-    candidates: list[Candidate] = list(move_candidates(study, limits))
     if study.toolchain is None or study.trace is None or limits.strict:
         return None, ()
-    chosen = {kernel.kernel: kernel.usual for kernel in study.kernels}
-    many = f"{len(candidates)} programs by moves execute and touch"
-    one = "1 program by moves executes and touches"
-    bench.listener("moves", f"counting what {one if len(candidates) == 1 else many}")
-    before = program_counts(study, chosen, cache=bench.cache)
-    told: list[MovesCounted] = []
-
-    def count(more: Sequence[Candidate]) -> list[MovesCounted]:
-        found = []
-        for number, candidate in enumerate(more, 1):
-            counted = _counted(candidate, study, bench, chosen, before)
-            where = f"{number} of {len(more)}"
-            bench.listener("moves", f"{where}: {moves_label(candidate.moves)}: {counted.reason}")
-            found.append(counted)
-        return found
-
-    told += count(candidates)
-    # The cheapest is refined, also where one count alone speaks against it: that may go.
-    top, least = Candidate(study.view.source, study.view.source), _cost_of(before)
-    for candidate, counted in zip(candidates, told, strict=True):
-        if _cost(counted) < least:
-            top, least = candidate, _cost(counted)
-    singles = refined(top, study, limits)
-    counts = count(singles)
-    candidates, told = [*candidates, *singles], [*told, *counts]
-    helpful = [
-        single.moves[-1]
-        for single, counted in zip(singles, counts, strict=True)
-        if _cost(counted) < least - CLEARLY
-    ]
-    if len(helpful) > 1:
-        together = [with_moves(top, helpful)]
-        candidates, told = [*candidates, *together], [*told, *count(together)]
+    candidates, told = _Search(study, bench, limits).run()
     order = [place for place, counted in enumerate(told) if counted.accepted]
     for place in sorted(order, key=lambda place: _cost(told[place])):
+        if _out_of_time(bench):
+            told[place] = replace(told[place], accepted=False, reason=OUT_OF_TIME)
+            continue
         moved = as_moved(candidates[place], request, study, bench, limits, accuracy=True)
         if isinstance(moved, Moved):
             return moved, tuple(told)
         told[place] = replace(told[place], accepted=False, reason=moved)
     return None, tuple(told)
+
+
+class _Search:
+    """Chains of moves, then refinements of the cheapest, each judged by counts."""
+
+    def __init__(self, study: Study, bench: Workbench, limits: EditLimits) -> None:
+        self._study, self._bench, self._limits = study, bench, limits
+        self._chosen = {kernel.kernel: kernel.usual for kernel in study.kernels}
+        stop = partial(_out_of_time, bench)
+        self._before = program_counts(study, self._chosen, cache=bench.cache, stop=stop)
+
+    def run(self) -> tuple[list[Candidate], list[MovesCounted]]:
+        """All candidates with what became of each."""
+        candidates = list(move_candidates(self._study, self._limits))
+        told = self._count(candidates)
+        # The cheapest is refined, also where one count alone speaks against it: that may go.
+        source = self._study.view.source
+        top, least = Candidate(source, source), _cost_of(self._before)
+        for candidate, counted in zip(candidates, told, strict=True):
+            if _cost(counted) < least:
+                top, least = candidate, _cost(counted)
+        singles = refined(top, self._study, self._limits)
+        counts = self._count(singles)
+        helpful = [
+            single.moves[-1]
+            for single, counted in zip(singles, counts, strict=True)
+            if _cost(counted) < least - CLEARLY
+        ]
+        together = [with_moves(top, helpful)] if len(helpful) > 1 else []
+        return [*candidates, *singles, *together], [*told, *counts, *self._count(together)]
+
+    def _count(self, candidates: Sequence[Candidate]) -> list[MovesCounted]:
+        found: list[MovesCounted] = []
+        if candidates:
+            self._tell(f"counting what programs by moves execute and touch: {len(candidates)}")
+        for number, candidate in enumerate(candidates, 1):
+            if _out_of_time(self._bench):
+                found += [_not_looked_at(left, self._before) for left in candidates[number - 1 :]]
+                break
+            counted = _counted(candidate, self._study, self._bench, self._chosen, self._before)
+            where = f"{number} of {len(candidates)}: {moves_label(candidate.moves)}"
+            self._tell(f"{where}: {counted.reason}")
+            found.append(counted)
+        return found
+
+    def _tell(self, text: str) -> None:
+        self._bench.listener("moves", text)
+
+
+def _out_of_time(bench: Workbench) -> bool:
+    """Whether what is left of the time is kept for what comes after the moves."""
+    return bench.deadline is not None and bench.deadline.left_share < LEAST_SHARE
+
+
+def _not_looked_at(candidate: Candidate, before: ProgramCounts) -> MovesCounted:
+    return MovesCounted(candidate.moves, before, None, False, OUT_OF_TIME)
 
 
 def _counted(
@@ -94,11 +122,14 @@ def _counted(
     moved = study_moved(candidate, study, bench, tuple(chosen.values()))
     if isinstance(moved, str):
         return MovesCounted(candidate.moves, before, None, False, moved)
+    if _out_of_time(bench):  # what was still being compiled shows nothing
+        return _not_looked_at(candidate, before)
     for kernel in moved.kernels:
         if not any(config.launchable for config in kernel.configs):
             reason = f"{kernel.kernel} cannot be launched on the target any more"
             return MovesCounted(candidate.moves, before, None, False, reason)
-    after = program_counts(moved, _of(moved, chosen), cache=bench.cache)
+    stop = partial(_out_of_time, bench)
+    after = program_counts(moved, _of(moved, chosen), cache=bench.cache, stop=stop)
     verdict = compare_counts(before, after, _copied_bytes(candidate, study))
     unknown = [f"not known: {what}" for what in verdict.unknown]
     reason = "; ".join((*verdict.reasons, *unknown)) or "the counts are the same"

@@ -14,7 +14,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from warpwright.diagnosis.profile_check import toolchain_finding
-from warpwright.drafting import Draft, draft
+from warpwright.drafting import Draft, Failing, draft
 from warpwright.errors import Place
 from warpwright.formats.nsight import check_profile_kernels, foreign_kernels, retired_metrics
 from warpwright.measure.minimum import minimum_of
@@ -37,7 +37,7 @@ from warpwright.types.shapes import Problem
 from warpwright.types.stage import StageId
 from warpwright.types.study import Finding, Study
 from warpwright.types.trial import Trial
-from warpwright.types.verdict import EditLimits
+from warpwright.types.verdict import EditLimits, GateReport
 from warpwright.verifying import GPU_SECTION as GPU_SECTION
 from warpwright.verifying import VerifyContext, verify
 
@@ -141,19 +141,28 @@ def _tried(
     """Measure the configs, draft from the fastest, decide on fresh timings."""
     base = study if moved is None else moved.study
     plans, candidates = propose(request, base, bench, table.budget.candidates)
-    found = measure_configs(table, base, plans, moved is not None)
+    with bench.off_the_clock():
+        found = measure_configs(table, base, plans, moved is not None)
+
+    def confirm(
+        gate: GateReport, plans: tuple[ConfigPlan, ...], program: str
+    ) -> tuple[GateReport, Failing]:
+        with bench.off_the_clock():
+            return found.confirm(gate, plans, program)
+
     plans = chosen_by_time(request, base, plans, candidates, found.timed)
     if (keep := found.keep) is not None:
         drafted = Draft(plans, keep=keep)
     else:
-        confirm, wrong = found.confirm, found.wrong
-        drafted = draft(request, study, bench, plans, confirm, wrong, limits, moved)
+        drafted = draft(request, study, bench, plans, confirm, found.wrong, limits, moved)
     trial = found.trial
     if drafted.keep is None:
-        trial, keep = decide_draft(table, found, drafted.program, minimum_of(request.stage))
+        with bench.off_the_clock():
+            trial, keep = decide_draft(table, found, drafted.program, minimum_of(request.stage))
         drafted = replace(drafted, keep=keep)
     answered = request.program if drafted.keep is not None else drafted.program
-    return drafted, with_apart(table, trial, answered)
+    with bench.off_the_clock():
+        return drafted, with_apart(table, trial, answered)
 
 
 def _answer(

@@ -7,6 +7,7 @@ config, and gathers findings. `inspect` shows the result, the proposers act on i
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, replace
 
 from warpwright.calls import find_calls, launch_options, specializations_of
@@ -25,6 +26,7 @@ from warpwright.resources.occupancy import occupancy
 from warpwright.sandbox.cache import ResultCache
 from warpwright.sandbox.compile import CompileRequest, compile_configs
 from warpwright.sandbox.cost import problem_cost
+from warpwright.sandbox.deadline import Deadline
 from warpwright.sandbox.importing import import_program
 from warpwright.sandbox.symbolic import SymbolicLaunch, SymbolicTrace, trace_symbolic
 from warpwright.sandbox.toolchain import toolchain
@@ -45,6 +47,7 @@ from warpwright.types.study import (
     Study,
 )
 from warpwright.types.trace import Trace
+from warpwright.types.verdict import NOT_IN_TIME
 from warpwright.wide_offsets import with_wrapped_offsets
 
 # What helps where a trace, not the program, is at its end; by the kind of the failure.
@@ -63,15 +66,24 @@ NOT_TRACED = {
         "number instead, or leave the problem out, and the kernels are studied without shapes"
     ),
 }
+COMPILING_SHARE = 0.6  # of the time left: the rest is for running what was compiled
 
 
 @dataclass(frozen=True, slots=True)
 class Workbench:
-    """What work is done with: where results are kept, who is told, how many children run."""
+    """What work is done with: where results are kept, who is told, how many children run, how long.
+
+    Without a `deadline` each job has its own limits alone.
+    """
 
     cache: ResultCache | None = None
     listener: Listener = silent
     workers: int | None = None
+    deadline: Deadline | None = None
+
+    def off_the_clock(self) -> AbstractContextManager[None]:
+        """Time in this block does not count: what a GPU measures has a budget of its own."""
+        return nullcontext() if self.deadline is None else self.deadline.paused()
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,7 +123,7 @@ def study_program(
     lowered: list[LoweredLaunch] = []
     if trace is not None:
         bench.listener("roofline", "counting the work of each launch")
-        lowered = lowered_launches(calls, subject.source, gpu.sheet, bench.cache)
+        lowered = lowered_launches(calls, subject.source, gpu.sheet, bench.cache, bench.deadline)
         compiled = list(with_floors(compiled, lowered, gpu.sheet))
     kernels = tuple(
         _completed(
@@ -120,7 +132,9 @@ def study_program(
         for study, call in zip(compiled, calls, strict=True)
     )
     kernels = with_wrapped_offsets(kernels, lowered)
-    cost = None if problem is None else problem_cost(problem, bench.cache, gpu.sheet)
+    cost = None
+    if problem is not None:
+        cost = problem_cost(problem, bench.cache, gpu.sheet, bench.deadline)
     roof = None if cost is None else problem_floor(cost, kernels, gpu.sheet)
     return Study(
         gpu=gpu,
@@ -145,14 +159,14 @@ def without_shapes(subject: Subject, sheet: GpuSheet, bench: Workbench) -> Symbo
     Raises InputError for a program that cannot be imported.
     """
     bench.listener("trace", "no input shapes: finding out what does not depend on them")
-    imported = import_program(subject.source, sheet, bench.cache)
+    imported = import_program(subject.source, sheet, bench.cache, bench.deadline)
     if not imported.ok:
         raise InputError(
             f"the program fails when it is imported: {imported.reason}",
             place=Place(subject.document, line=subject.first_line),
             hint="nothing of it can be compiled or traced; correct the program",
         )
-    return trace_symbolic(subject.source, gpu=sheet, cache=bench.cache)
+    return trace_symbolic(subject.source, gpu=sheet, cache=bench.cache, deadline=bench.deadline)
 
 
 def told_without_shapes(
@@ -225,7 +239,9 @@ def read_view(subject: Subject) -> ProgramView:
 
 def traced(subject: Subject, problem: Problem, sheet: GpuSheet, bench: Workbench) -> Trace:
     """The trace, or an InputError that says why there is none."""
-    result = trace_program(subject.source, problem, gpu=sheet, cache=bench.cache)
+    result = trace_program(
+        subject.source, problem, gpu=sheet, cache=bench.cache, deadline=bench.deadline
+    )
     if isinstance(result, Trace):
         if not result.launches:
             raise BrokenProgramError(
@@ -239,6 +255,12 @@ def traced(subject: Subject, problem: Problem, sheet: GpuSheet, bench: Workbench
 
 def trace_error(failed: TraceFailed, subject: Subject, problem: Problem) -> InputError:
     """What a failed trace means to the user: which file, which line, why."""
+    if failed.reason.startswith(NOT_IN_TIME):
+        return InputError(
+            "the time limit was over before the program's launches were traced",
+            place=Place(subject.document),
+            hint="give more time by --time-limit",
+        )
     if failed.stage == "problem":
         place = Place(problem.origin, line=failed.line)
         hint = None
@@ -296,6 +318,7 @@ def study_kernel(
             cache=bench.cache,
             workers=bench.workers,
             progress=tell,
+            deadline=None if bench.deadline is None else bench.deadline.part(COMPILING_SHARE),
         )
     )
     studies = []

@@ -15,6 +15,7 @@ from dataclasses import dataclass, field, replace
 from warpwright.accuracy import AccuracyRun, not_verified, verify_accuracy, verify_alone
 from warpwright.calls import find_calls
 from warpwright.errors import InputError, Place
+from warpwright.full_size import with_full_size
 from warpwright.gate.beyond import check_beyond
 from warpwright.gate.format import check_format
 from warpwright.gate.integrity import check_integrity
@@ -96,7 +97,8 @@ class Verification:
 
 def verify(candidate: Candidate, request: Request | None, context: VerifyContext) -> Verification:
     """Every check that can be made on `candidate.program`: format, names, rules, integrity,
-    resources on the target and accuracy, in this order.
+    resources on the target, accuracy, and a spot check at full size beside a parent that runs, in
+    this order.
 
     `request` None: the program replaces none and keeps no rules (`optimize`). Lines are those
     of the program. What could not be checked is "not verified", with the reason. Raises
@@ -123,7 +125,10 @@ def verify(candidate: Candidate, request: Request | None, context: VerifyContext
     run = AccuracyRun(not_verified("not asked for"))
     if context.accuracy:
         run = _accuracy(request, context, child, kernels, trace, beside=bool(gate.beyond_stage))
-        gate = replace(gate, results=(*gate.results, run.result), accuracy_cases=run.cases)
+        results: tuple[CheckResult, ...] = (run.result,)
+        if request is not None and context.parent_fails is None:
+            results = with_full_size(run.result, context.parent, child, kernels, context.bench)
+        gate = replace(gate, results=(*gate.results, *results), accuracy_cases=run.cases)
     if gate.status is not Status.FAIL:  # of a wrong output nothing more needs to be said
         gate = _with_beyond(gate, context)
     return Verification(gate, kernels, trace, run)
@@ -168,7 +173,13 @@ def _studied(
     trace, traced = None, None
     if context.problem is not None:
         bench.listener("trace", "tracing the candidate's launches")
-        made = trace_program(child.source, context.problem, gpu=parent.gpu.sheet, cache=bench.cache)
+        made = trace_program(
+            child.source,
+            context.problem,
+            gpu=parent.gpu.sheet,
+            cache=bench.cache,
+            deadline=bench.deadline,
+        )
         if isinstance(made, TraceFailed):
             traced = host_code_failed(made)
             if traced.status is Status.FAIL:
@@ -188,9 +199,9 @@ def _with_offsets(
     resources: CheckResult, child: ProgramView, calls: Sequence[KernelCalls], context: VerifyContext
 ) -> CheckResult:
     """The check, failed where the candidate reads or writes by offsets that wrap."""
-    parent = context.parent
+    parent, bench = context.parent, context.bench
     lowered = lowered_launches(
-        wide_only(calls), child.source, parent.gpu.sheet, context.bench.cache
+        wide_only(calls), child.source, parent.gpu.sheet, bench.cache, bench.deadline
     )
     inherited = {kernel.kernel for kernel in parent.kernels if wraps(kernel)}
     violations = offsets_wrap(child, wrapped_offsets(lowered), inherited)

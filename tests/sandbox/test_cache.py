@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from warpwright.sandbox import cache as cache_module
+from warpwright.sandbox import deadline as deadline_module
 from warpwright.sandbox.cache import ResultCache, content_key, default_cache_dir, run_cached
 from warpwright.sandbox.run import Job
 from warpwright.types.sandbox import JobLimits, JobOutcome, JobResult
@@ -26,7 +27,7 @@ def counted(monkeypatch: pytest.MonkeyPatch) -> list[Job]:
             (job.keep_output / "data").write_text("found")
         return JobResult(JobOutcome.OK, value={"answer": job.payload["question"]})
 
-    monkeypatch.setattr(cache_module, "run_job", answer)
+    monkeypatch.setattr(deadline_module, "run_job", answer)
     return jobs
 
 

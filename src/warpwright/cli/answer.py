@@ -22,6 +22,7 @@ from warpwright.report.explanation import explain
 from warpwright.report.moves_text import predicted_gain
 from warpwright.report.record import answer_record
 from warpwright.report.trial_text import gain_text
+from warpwright.sandbox.deadline import DEFAULT_S
 
 
 def command(
@@ -55,6 +56,7 @@ def command(
     explain_it: Annotated[
         bool, typer.Option("--explain", help="Write the explanation to stderr as well.")
     ] = False,
+    time_limit: options.TimeLimitOption = DEFAULT_S,
     json_output: options.JsonOption = False,
     quiet: options.QuietOption = False,
     no_cache: options.NoCacheOption = False,
@@ -99,6 +101,7 @@ def command(
             measuring=api.Measuring(measure, budget),
             limits=api.EditLimits(strict, bit_equal),
             document=request,
+            time_limit_s=time_limit,
             use_cache=not no_cache,
             listener=progress,
         )

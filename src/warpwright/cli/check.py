@@ -11,6 +11,7 @@ from warpwright.cli import options
 from warpwright.cli.output import Progress, read_document, stdout, write_json
 from warpwright.report.record import check_record
 from warpwright.report.tables import gate_lines
+from warpwright.sandbox.deadline import DEFAULT_S
 from warpwright.types.verdict import Status
 
 EXIT_VIOLATIONS = 1
@@ -26,6 +27,7 @@ def command(
     init: options.InitOption = None,
     strict: options.StrictOption = False,
     bit_equal: options.BitEqualOption = False,
+    time_limit: options.TimeLimitOption = DEFAULT_S,
     json_output: options.JsonOption = False,
     quiet: options.QuietOption = False,
     no_cache: options.NoCacheOption = False,
@@ -52,6 +54,7 @@ def command(
             document=request,
             reply_document=reply,
             limits=api.EditLimits(strict, bit_equal),
+            time_limit_s=time_limit,
             use_cache=not no_cache,
             listener=progress,
         )

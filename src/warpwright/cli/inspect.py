@@ -11,6 +11,7 @@ from warpwright.cli import options
 from warpwright.cli.output import Progress, read_document, stdout, write_json
 from warpwright.report.record import inspect_record
 from warpwright.report.tables import print_study
+from warpwright.sandbox.deadline import DEFAULT_S
 
 
 def command(
@@ -28,6 +29,7 @@ def command(
     problem: options.ProblemOption = None,
     inputs: options.InputOption = None,
     init: options.InitOption = None,
+    time_limit: options.TimeLimitOption = DEFAULT_S,
     json_output: options.JsonOption = False,
     quiet: options.QuietOption = False,
     no_cache: options.NoCacheOption = False,
@@ -46,6 +48,7 @@ def command(
             gpu=gpu,
             problem=given,
             document=subject,
+            time_limit_s=time_limit,
             use_cache=not no_cache,
             listener=progress,
         )

@@ -21,6 +21,7 @@ from warpwright.cli.output import (
 from warpwright.formats.kernelbench import read_problem
 from warpwright.report.optimization_record import optimization_record
 from warpwright.report.optimization_text import beside_text, explain_optimization
+from warpwright.sandbox.deadline import OPTIMIZE_S
 
 NOTHING_TO_HAND_OUT = 1
 
@@ -52,6 +53,7 @@ def command(
     explain_it: Annotated[
         bool, typer.Option("--explain", help="Write the explanation to stderr as well.")
     ] = False,
+    time_limit: options.TimeLimitOption = OPTIMIZE_S,
     json_output: options.JsonOption = False,
     quiet: options.QuietOption = False,
     no_cache: options.NoCacheOption = False,
@@ -88,6 +90,7 @@ def command(
             tries=tries,
             configs=configs,
             measuring=api.Measuring(measure, budget),
+            time_limit_s=time_limit,
             use_cache=not no_cache,
             listener=progress,
         )

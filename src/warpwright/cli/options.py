@@ -66,6 +66,16 @@ BitEqualOption = Annotated[
         "of the outputs, on all data that is tried.",
     ),
 ]
+TimeLimitOption = Annotated[
+    float,
+    typer.Option(
+        "--time-limit",
+        min=1,
+        metavar="SECONDS",
+        help="Wall-clock time for all checks that need no GPU. What they leave open by then is "
+        "'not verified in time'; what ended counts.",
+    ),
+]
 JsonOption = Annotated[
     bool, typer.Option("--json", help="Write one JSON document with a schema version to stdout.")
 ]

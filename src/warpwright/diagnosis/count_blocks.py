@@ -12,7 +12,7 @@ import numpy as np
 
 from warpwright.diagnosis.sass_decode import Surroundings
 from warpwright.diagnosis.sass_operations import GLOBAL, WARP
-from warpwright.diagnosis.sass_run import Followed, Machine, UnknownCourseError
+from warpwright.diagnosis.sass_run import Followed, Machine, Stop, UnknownCourseError, never
 from warpwright.diagnosis.sass_values import Word
 from warpwright.types.counts import LaunchCounts
 from warpwright.types.machine_code import KernelBinary
@@ -55,8 +55,9 @@ class LaunchForm:
     threads: int
 
 
-def count_launch(binary: KernelBinary, form: LaunchForm) -> LaunchCounts:
-    """Count one launch. What the code does with data leaves counts unknown, and is told."""
+def count_launch(binary: KernelBinary, form: LaunchForm, stop: Stop = never) -> LaunchCounts:
+    """Count one launch. What the code does with data leaves counts unknown, and is told; so does
+    `stop`, asked again and again, once it says that no time is left."""
     blocks, weights = sample_blocks(form.grid, form.threads)
     machine = Machine(
         binary.function,
@@ -65,7 +66,7 @@ def count_launch(binary: KernelBinary, form: LaunchForm) -> LaunchCounts:
     )
     sampled = len(blocks) < math.prod(form.grid)
     try:
-        course = machine.follow(machine.needed(memory=False), memory=False)
+        course = machine.follow(machine.needed(memory=False), memory=False, stop=stop)
     except UnknownCourseError as unknown:
         return LaunchCounts(None, None, None, {}, (str(unknown),), sampled)
     kinds: dict[str, float] = {}
@@ -74,7 +75,7 @@ def count_launch(binary: KernelBinary, form: LaunchForm) -> LaunchCounts:
             kind = KIND_OF.get(instruction.name, "integer")
             kinds[kind] = kinds.get(kind, 0.0) + visits
     kinds = {kind: amount for kind, amount in kinds.items() if amount}
-    traffic = _traffic(machine, course)
+    traffic = _traffic(machine, course, stop)
     if isinstance(traffic, str):
         lacks, sectors, moved = (*course.lacks, traffic), None, None
     else:
@@ -85,7 +86,7 @@ def count_launch(binary: KernelBinary, form: LaunchForm) -> LaunchCounts:
     return LaunchCounts(instructions, sectors, moved, kinds, tuple(sorted(lacks)), sampled)
 
 
-def _traffic(machine: Machine, course: Followed) -> Followed | str:
+def _traffic(machine: Machine, course: Followed, stop: Stop) -> Followed | str:
     """Accesses to global memory, or why they are not known."""
     names = {
         instruction.name
@@ -101,7 +102,9 @@ def _traffic(machine: Machine, course: Followed) -> Followed | str:
     work = sum(runs * len(steps) for runs, steps in zip(course.runs, needed, strict=True))
     lengths = course.lengths if work > MEMORY_STEPS else None
     try:
-        return machine.follow(needed, memory=True, limit=MOST_MEMORY_STEPS, lengths=lengths)
+        return machine.follow(
+            needed, memory=True, limit=MOST_MEMORY_STEPS, lengths=lengths, stop=stop
+        )
     except UnknownCourseError as unknown:
         return str(unknown)
 

@@ -6,7 +6,7 @@ different ways the one that stands first in the code runs first, so that they me
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -36,7 +36,16 @@ DATA_BRANCH = "which way a branch goes that depends on data"
 DATA_ADDRESS = "an address that depends on data"
 DATA_MASK = "a mask that depends on data"
 TOO_LONG = "loops too long to be followed"
+NO_TIME = "what there was no time to follow"
 ODD_JUMP = "where a computed jump goes"
+
+
+Stop = Callable[[], bool]
+"""Whether no time is left."""
+
+
+def never() -> bool:
+    return False
 
 
 class UnknownCourseError(Exception):
@@ -95,11 +104,12 @@ class Machine:
         memory: bool,
         limit: int = MAX_STEPS,
         lengths: Mapping[int, Sequence[int]] | None = None,
+        stop: Stop = never,
     ) -> Followed:
         """Run the needed steps from the entry to the exits of all lanes.
 
         With `lengths`, of an earlier run, turns of long loops are left out where they can be.
-        Raises UnknownCourseError where a loop depends on data, or is too long.
+        Raises UnknownCourseError where a loop depends on data or is too long, and at `stop`.
         """
         self.registers.clear()
         loads = any(self.steps[i].instruction.name == "LDS" for block in needed for i in block)
@@ -114,6 +124,8 @@ class Machine:
             done.steps += 1 + len(needed[number])
             if done.steps > limit:
                 raise UnknownCourseError(TOO_LONG)
+            if stop():
+                raise UnknownCourseError(NO_TIME)
             turns.arrive(number, mask, number in again, done.moved)
             again.discard(number)
             done.visits[number] += self._weight(mask)

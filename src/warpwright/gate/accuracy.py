@@ -26,6 +26,7 @@ from warpwright.gate.conduct import (
     memory_verdict,
     outcome_verdict,
 )
+from warpwright.gate.in_time import cut_note, is_cut, without_excuse
 from warpwright.gate.outputs import ReferenceLike, all_bits_equal, degenerate_references
 from warpwright.types.verdict import AccuracyCase, CheckResult, Status, Violation
 
@@ -82,6 +83,18 @@ def judge_case(
     parent_lines: Collection[str] = (),
 ) -> AccuracyCase:
     """The verdict on one run. `parent` is the parent's run on the same inputs, or None."""
+    case = _judged(run, parent, reference, required_kernels, degenerate, parent_lines)
+    return without_excuse(case, run, parent)
+
+
+def _judged(
+    run: RunLike,
+    parent: RunLike | None,
+    reference: ReferenceLike,
+    required_kernels: Sequence[str],
+    degenerate: str | None,
+    parent_lines: Collection[str],
+) -> AccuracyCase:
     case = AccuracyCase(
         config=run.run.label,
         inputs=tuple(map(str, reference.inputs)),
@@ -147,7 +160,8 @@ def conclude(cases: Sequence[AccuracyCase]) -> CheckResult:
         status = Status.FAIL
     elif open_cases or without:
         status = Status.NOT_VERIFIED
-    notes = [f"{_where(case)}: {case.reason}" for case in open_cases]
+    notes = [f"{_where(case)}: {case.reason}" for case in open_cases if not is_cut(case)]
+    notes += cut_note(cases)
     notes += [f"{_where(case)}: {case.reason}" for case in cases if not case.gating]
     notes += [note for case in cases for note in case.notes if not note.startswith(PARENT_BREAKS)]
     breaking = [n for case in cases for n in case.notes if n.startswith(PARENT_BREAKS)]

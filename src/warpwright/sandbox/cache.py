@@ -22,7 +22,8 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-from warpwright.sandbox.run import Job, run_job
+from warpwright.sandbox.deadline import Deadline, run_in_time
+from warpwright.sandbox.run import Job
 from warpwright.syntax import syntax_tree
 from warpwright.types.sandbox import JobOutcome, JobResult
 
@@ -155,15 +156,18 @@ def run_cached(
     job: Job,
     cache: ResultCache | None,
     keep: Callable[[Mapping[str, Any]], bool] = lambda _: True,
+    *,
+    deadline: Deadline | None = None,
 ) -> JobResult:
     """`run_job`, unless the same job was done before. `cache` None: always run.
 
-    `keep` tells from a result's value whether it is one to keep.
+    `keep` tells from a result's value whether it is one to keep. With a `deadline` the job may take
+    no more than what is left of it; one that it ends is a timeout with the deadline's reason.
 
     Files that the job leaves go to `job.keep_output` in both cases.
     """
     if cache is None:
-        return run_job(job)
+        return run_in_time(job, deadline)
     payload = {**job.payload, "environment": dict(job.environment)}
     key = content_key(job.kind, payload, job.files)
     value = cache.load(key)
@@ -171,7 +175,7 @@ def run_cached(
         if job.keep_output is not None and cache.output_dir(key).is_dir():
             shutil.copytree(cache.output_dir(key), job.keep_output, dirs_exist_ok=True)
         return JobResult(JobOutcome.OK, value=value, from_cache=True)
-    result = run_job(job)
+    result = run_in_time(job, deadline)
     if result.ok and result.value is not None and keep(result.value):
         cache.store(key, result.value, job.keep_output)
     return replace(result, from_cache=False)

@@ -44,8 +44,20 @@ class ConfigError(Exception):
     """The config that should be pinned is not among the kernel's."""
 
 
+Schedule = Callable[[str, list[int], Callable[[tuple[int, int, int]], None]], None]
+"""Runs a launch's blocks: the kernel's name, the grid's three extents, what runs one block."""
+
+
+def every_block(_: str, extents: list[int], run: Callable[[tuple[int, int, int]], None]) -> None:
+    """One block after the other, the last axis fastest."""
+    for x in range(extents[0]):
+        for y in range(extents[1]):
+            for z in range(extents[2]):
+                run((x, y, z))
+
+
 class Session:
-    """State of the run that is going on: pins, counts, memory.
+    """State of the run that is going on: pins, counts, memory, and which blocks run.
 
     `block_from_s`: processor time at which the block that is running began; None between launches.
     """
@@ -55,6 +67,7 @@ class Session:
         self.memory = Memory(self.addresses)
         self.device = CudaOnCpu(self.addresses.of)
         self.coverage = Coverage()
+        self.schedule: Schedule = every_block
         self.pins: Mapping[str, Mapping[str, Any]] = {}
         self.launches: dict[str, int] = {}
         self.block_from_s: float | None = None
@@ -275,13 +288,14 @@ def _constants(fn: Any) -> set[str]:
 def run_grid(fn: Any, arguments: dict[str, Any], extents: list[int]) -> None:
     builder = interpreter.interpreter_builder
     builder.set_grid_dim(*extents)
+
+    def run(block: tuple[int, int, int]) -> None:
+        builder.grid_idx = block
+        session.block_from_s = time.process_time()
+        fn(**arguments)
+
     with np.errstate(all="ignore"):
-        for x in range(extents[0]):
-            for y in range(extents[1]):
-                for z in range(extents[2]):
-                    builder.grid_idx = (x, y, z)
-                    session.block_from_s = time.process_time()
-                    fn(**arguments)
+        session.schedule(fn.__name__, extents, run)
     session.block_from_s = None
 
 

@@ -7,6 +7,7 @@ must be set before Triton is imported; the parent does so.
 from __future__ import annotations
 
 import ast
+import math
 import signal
 import sys
 import time
@@ -28,10 +29,12 @@ from warpwright.sandbox.child_executor import MemoryAccessError, session
 from warpwright.sandbox.child_state import Given, copy_state, same_bits
 from warpwright.sandbox.child_trace_driver import use_stand_in_driver
 from warpwright.sandbox.child_trace_torch import hardware, stand_in_cuda
+from warpwright.types.verdict import NOT_IN_TIME
 
 MESSAGE_CHARACTERS = 500
 PROGRAM_FILE = "program.py"
 WALL_FACTOR = 3.0  # by which the clock may run ahead of processor time on a busy machine
+LEAST_S = 0.001  # a timer of no time would never ring
 
 
 class DeadlineError(BaseException):
@@ -40,8 +43,9 @@ class DeadlineError(BaseException):
 
 def perform(payload: dict[str, Any], job_dir: Path) -> dict[str, Any]:
     """Payload: `source`, `init`, `seed`, `cases`, `states`, `runs`, `deadline_s`, `budget_s`,
-    `facts`, `compute_capability`, `evaluation_mode`, `spoil_undefined`. Result: `runs`, one
-    outcome each, in order, and `ways`, which the branches took at import."""
+    `facts`, `compute_capability`, `evaluation_mode`, `spoil_undefined`; `stop_at` on the monotonic
+    clock, where a deadline ends all of it. Result: `runs`, one outcome each, in order, and `ways`,
+    which the branches took at import."""
     if not triton.knobs.runtime.interpret:
         raise RuntimeError("Triton is not in interpreter mode")
     torch.set_num_threads(1)
@@ -57,14 +61,22 @@ def perform(payload: dict[str, Any], job_dir: Path) -> dict[str, Any]:
     started = time.process_time()
     results: list[dict[str, Any]] = []
     for index, run in enumerate(payload["runs"]):
-        spent = time.process_time() - started > payload["budget_s"]
-        results.append(_not_begun(payload["budget_s"]) if spent else worker.run(index, run))
+        reason = _none_left(payload, time.process_time() - started)
+        results.append(worker.run(index, run) if reason is None else _not_begun(reason))
     return {"runs": results, "ways": sorted(at_import)}
 
 
-def _not_begun(budget_s: float) -> dict[str, Any]:
+def _none_left(payload: dict[str, Any], spent_s: float) -> str | None:
+    """Why no further run may begin; None: there is time. `spent_s`: processor time so far."""
+    if time.monotonic() > payload.get("stop_at", math.inf):
+        return f"{NOT_IN_TIME}: the time limit was over before this run"
+    if spent_s > payload["budget_s"]:
+        return f"not run: the runs before it took all of {payload['budget_s']:g} s"
+    return None
+
+
+def _not_begun(reason: str) -> dict[str, Any]:
     """The result of a run for which no time was left."""
-    reason = f"not run: the runs before it took all of {budget_s:g} s"
     return {
         "outcome": "timeout",
         "reason": reason,
@@ -88,23 +100,26 @@ class _Worker:
     def run(self, index: int, run: dict[str, Any]) -> dict[str, Any]:
         """One (config, case): its outcome, and its outputs as files."""
         started, started_cpu_s = time.monotonic(), time.process_time()
+        stop_at = self.payload.get("stop_at", math.inf)
         result: dict[str, Any] = {"outcome": "ok", "reason": None}
         session.begin(run["pins"], self.payload["spoil_undefined"])
         try:
-            with _deadline(self.payload["deadline_s"]):
+            with time_limit(self.payload["deadline_s"], stop_at):
                 self._run(index, run, result)
         except DeadlineError:
             seconds = self.payload["deadline_s"]
             reason = f"still running after {seconds:g} s of processor time"
             if time.process_time() - started_cpu_s < seconds / 2:
                 reason = f"still running after {WALL_FACTOR * seconds:g} s by the clock"
+            if time.monotonic() > stop_at:
+                reason = f"{NOT_IN_TIME}: still running when the time limit was over"
             result |= {"outcome": "timeout", "reason": reason}
             if session.block_from_s is not None:
                 result["block_cpu_s"] = time.process_time() - session.block_from_s
         except (child_guard.ForbiddenActionError, MemoryError):
             raise
         except BaseException as error:
-            result |= _failure(error, self.job_dir)
+            result |= failure(error, self.job_dir)
         result["launches"] = dict(session.launches)
         result["memory_events"] = session.memory.events
         result["ways"] = sorted(session.coverage.seen)
@@ -170,15 +185,19 @@ class _Worker:
 
 
 @contextmanager
-def _deadline(seconds: float) -> Iterator[None]:
-    """Raise after so much processor time; a run that waits ends by the clock, later."""
+def time_limit(seconds: float, stop_at: float) -> Iterator[None]:
+    """Raise after so much processor time; a run that waits ends by the clock, later.
+
+    `stop_at`: when it ends in any case, on the monotonic clock.
+    """
+    by_clock_s = min(WALL_FACTOR * seconds, stop_at - time.monotonic())
 
     def expire(*_: Any) -> None:
         raise DeadlineError
 
     clocks = (
         (signal.SIGPROF, signal.ITIMER_PROF, seconds),
-        (signal.SIGALRM, signal.ITIMER_REAL, WALL_FACTOR * seconds),
+        (signal.SIGALRM, signal.ITIMER_REAL, max(by_clock_s, LEAST_S)),
     )
     before = [signal.signal(number, expire) for number, _, _ in clocks]
     for _, clock, limit in clocks:
@@ -210,7 +229,7 @@ def _kernel_is_to_blame(error: BaseException, frames: list[traceback.FrameSummar
     return own and (isinstance(error, NameError) or misused)
 
 
-def _failure(error: BaseException, job_dir: Path) -> dict[str, Any]:
+def failure(error: BaseException, job_dir: Path) -> dict[str, Any]:
     """What the exception says of the program, and whether the interpreter is to blame."""
     frames = traceback.extract_tb(error.__traceback__)
     place = [frame for frame in frames if Path(frame.filename).name == PROGRAM_FILE]

@@ -33,7 +33,8 @@ def perform(payload: Mapping[str, Any], job_dir: Path) -> dict[str, Any]:
     mode = StandIns("meta", job_dir)
     recorder = Recorder(mode)
     recorder.install()
-    deadline = time.monotonic() + payload["search_s"]
+    enough = time.monotonic() + payload["search_s"]
+    stop_at = payload.get("stop_at", enough)
     with stand_in_cuda(mode, facts):
         problem = load_problem(payload["problem"], job_dir)
         program = load_module(payload["source"], "program", job_dir)
@@ -41,7 +42,8 @@ def perform(payload: Mapping[str, Any], job_dir: Path) -> dict[str, Any]:
         goal = trial.attempt({}, False)
         if goal is None:
             return {"failed": f"at full size: {trial.last_error}"}
-        return _search(trial, goal, payload, lambda: time.monotonic() > deadline)
+        found = _search(trial, goal, payload, lambda: time.monotonic() > min(enough, stop_at))
+        return {**found, "cut": stop_at < min(enough, time.monotonic())}
 
 
 def _search(

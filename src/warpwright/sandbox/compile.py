@@ -20,6 +20,7 @@ from typing import Any
 from warpwright.errors import MissingToolError
 from warpwright.sandbox.cache import ResultCache
 from warpwright.sandbox.compile_pool import CompilePool, PoolLimits
+from warpwright.sandbox.deadline import Deadline
 from warpwright.sandbox.kernel_identity import kernel_code
 from warpwright.sandbox.toolchain import find_triton, toolchain
 from warpwright.sandbox.trace import target_facts
@@ -62,14 +63,16 @@ def compile_configs(
     cache: ResultCache | None = None,
     workers: int | None = None,
     limits: PoolLimits | None = None,
+    deadline: Deadline | None = None,
     progress: Callable[[CompileResult], None] | None = None,
 ) -> tuple[CompileResult, ...]:
     """Compile every request for a GPU of `compute_capability`, e.g. (8, 9).
 
     Results come in the order of the requests; equal requests are compiled once. `workers`
     children run at a time (None: as many as there are usable cores); `limits` holds the
-    deadline of each config and a child's memory. `facts` (`trace.device_facts`) answer a program
-    that asks for the card when it is imported. `progress` is called with each result as it
+    deadline of each config and a child's memory; what `deadline` ends is a timeout, and not kept.
+    `facts` (`trace.device_facts`) answer a program that asks for the card when it is imported.
+    `progress` is called with each result as it
     comes, in the calling thread.
 
     Raises MissingToolError where Triton, torch or its tools are not installed.
@@ -104,6 +107,7 @@ def compile_configs(
         },
         items=work.items(),
         limits=limits,
+        deadline=deadline,
     )
     for item, value, keep in pool.run(workers):
         for index in work.settle(item, value, keep=keep):

@@ -15,7 +15,8 @@ from typing import Any
 
 import psutil
 
-from warpwright.sandbox.run import Job, run_job
+from warpwright.sandbox.deadline import Deadline, run_in_time
+from warpwright.sandbox.run import Job
 from warpwright.types.sandbox import JobLimits, JobOutcome, JobResult
 
 POLL_S = 0.05
@@ -45,11 +46,16 @@ class CompilePool:
     """Runs children over `items` until each has a result."""
 
     def __init__(
-        self, payload: Mapping[str, Any], items: Sequence[Mapping[str, Any]], limits: PoolLimits
+        self,
+        payload: Mapping[str, Any],
+        items: Sequence[Mapping[str, Any]],
+        limits: PoolLimits,
+        deadline: Deadline | None = None,
     ) -> None:
         self._payload = payload
         self._items = {int(item["id"]): item for item in items}
         self._limits = limits
+        self._deadline = deadline
         self._lock = threading.Lock()
         self._children = 0
         self._culprits: dict[int, tuple[Mapping[str, Any], bool]] = {}
@@ -95,7 +101,7 @@ class CompilePool:
             with self._lock:
                 self._children += 1
                 name = f"child-{self._children}"
-            result = run_job(self._job(name, exchange, len(left)))
+            result = run_in_time(self._job(name, exchange, len(left)), self._deadline)
             culprit = self._unfinished(exchange, name)
             if culprit is not None:
                 log = _tail(exchange / f"log-{culprit}")
@@ -138,6 +144,8 @@ class CompilePool:
 
     def _never_begun(self) -> Mapping[str, Any]:
         result = self._stopped
+        if self._deadline is not None and self._deadline.over:
+            return _failed("timeout", self._deadline.reason)
         if result is None:
             return _failed("crash", "no child gave a result for it")
         if _by_signal(result, "SIGALRM"):

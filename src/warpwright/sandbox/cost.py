@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from warpwright.sandbox.cache import ResultCache, run_cached
+from warpwright.sandbox.deadline import Deadline
 from warpwright.sandbox.run import Job
 from warpwright.sandbox.trace import device_facts
 from warpwright.types.gpu import GpuSheet
@@ -15,7 +16,10 @@ HALF_TYPES = {"float16": "fp16", "bfloat16": "bf16"}
 
 
 def problem_cost(
-    problem: Problem, cache: ResultCache | None = None, gpu: GpuSheet | None = None
+    problem: Problem,
+    cache: ResultCache | None = None,
+    gpu: GpuSheet | None = None,
+    deadline: Deadline | None = None,
 ) -> ProblemCost | None:
     """Count the work of one forward pass of the problem's `Model`.
 
@@ -28,7 +32,7 @@ def problem_cost(
     if problem.source is None:
         return None
     payload = {"problem": problem.source, "facts": device_facts(gpu)}
-    result = run_cached(Job("cost", payload, LIMITS), cache)
+    result = run_cached(Job("cost", payload, LIMITS), cache, deadline=deadline)
     if not result.ok or result.value is None:
         return None
     value = result.value

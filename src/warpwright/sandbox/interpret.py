@@ -12,6 +12,7 @@ from typing import Any
 from warpwright.errors import SandboxError
 from warpwright.sandbox.arrays import Array, read_array
 from warpwright.sandbox.cache import ResultCache, run_cached
+from warpwright.sandbox.deadline import Deadline
 from warpwright.sandbox.reference import Reference
 from warpwright.sandbox.run import Job
 from warpwright.source.branch_sites import Outcome, read_outcomes
@@ -104,19 +105,21 @@ def interpret(
     deadline_s: float = RUN_DEADLINE_S,
     memory_bytes: int = MEMORY_BYTES,
     spoil_undefined: bool = True,
+    deadline: Deadline | None = None,
 ) -> tuple[Interpretation, ...]:
     """Run a program's `ModelNew` on the reference's inputs; one result a run, in order.
 
     All runs share one child. When it dies or hangs, each is repeated in a child of its own, so
     that one bad config costs no other its result. A child that has taken `BUDGET_S` begins no
-    further run; the rest are timeouts. `compute_capability` as 89 for sm_89;
-    `facts`: what the host code may ask of the GPU, by names of `cudaDeviceProp`.
-    `spoil_undefined`: lanes that a load leaves undefined hold NaN (or a large odd number), else 0.
+    further run, nor does one that has reached the `deadline`; the rest are timeouts.
+    `compute_capability` as 89 for sm_89; `facts`: what the host code may ask of the GPU, by names
+    of `cudaDeviceProp`. `spoil_undefined`: lanes that a load leaves undefined hold NaN (or a large
+    odd number), else 0.
     """
     if not runs:
         return ()
     settings = _Settings(source, reference, compute_capability, facts or {}, deadline_s,
-                         spoil_undefined)  # fmt: skip
+                         spoil_undefined, deadline)  # fmt: skip
     budget = JobLimits(START_UP_S + WALL_FACTOR * deadline_s * len(runs), memory_bytes)
     results = _in_one_child(settings, runs, budget, cache)
     if results is not None:
@@ -133,6 +136,7 @@ class _Settings:
     facts: Mapping[str, Any]
     deadline_s: float
     spoil_undefined: bool
+    deadline: Deadline | None
 
     def job(self, runs: Sequence[InterpretRun], limits: JobLimits, output: Path) -> Job:
         cases = {case.name: dict(case.entry) for case in self.reference.cases}
@@ -152,7 +156,7 @@ class _Settings:
             "evaluation_mode": self.reference.evaluation_mode,
             "cases": wanted,
             "states": states,
-            "runs": [{"case": run.case, "pins": _encode_pins(run.pins)} for run in runs],
+            "runs": [{"case": run.case, "pins": encode_pins(run.pins)} for run in runs],
             "deadline_s": self.deadline_s,
             "budget_s": BUDGET_S,
             "facts": dict(self.facts),
@@ -169,7 +173,7 @@ class _Settings:
         )
 
 
-def _encode_pins(pins: Mapping[str, Config]) -> dict[str, dict[str, Any]]:
+def encode_pins(pins: Mapping[str, Config]) -> dict[str, dict[str, Any]]:
     return {
         kernel: {
             "meta": config.meta_dict,
@@ -189,7 +193,8 @@ def _in_one_child(
     """Results of a child that did all runs, or None when a single run must be found out."""
     with tempfile.TemporaryDirectory(prefix="warpwright-") as name:
         output = Path(name)
-        result = run_cached(settings.job(runs, limits, output), cache, keep=_no_timeout)
+        job = settings.job(runs, limits, output)
+        result = run_cached(job, cache, keep=_no_timeout, deadline=settings.deadline)
         if result.value is not None:
             return _decode_all(runs, result.value, output, settings.source)
         if len(runs) > 1 and result.outcome not in (JobOutcome.FAILED, JobOutcome.EXITED):
@@ -230,7 +235,7 @@ def _decode_all(
     )
 
 
-def _event(event: Mapping[str, Any], source: str) -> MemoryEvent:
+def memory_event(event: Mapping[str, Any], source: str) -> MemoryEvent:
     lines = source.splitlines()
     line = event["line"]
     known = isinstance(line, int) and 0 < line <= len(lines)
@@ -259,7 +264,7 @@ def _decode(
         outputs=outputs,
         launches=entry["launches"],
         changed_inputs=tuple(entry.get("changed_inputs", ())),
-        memory_events=tuple(_event(event, source) for event in entry["memory_events"]),
+        memory_events=tuple(memory_event(event, source) for event in entry["memory_events"]),
         parameters=state.get("note", ""),
         parameters_matched=state.get("matched", True),
         wall_s=entry["wall_s"],

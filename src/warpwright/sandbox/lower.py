@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from warpwright.sandbox.cache import ResultCache, run_cached
+from warpwright.sandbox.deadline import Deadline
 from warpwright.sandbox.run import Job
 from warpwright.sandbox.trace import target_facts
 from warpwright.types.compiled import Specialization
@@ -41,6 +42,7 @@ def lower_kernels(
     compute_capability: tuple[int, int],
     facts: Mapping[str, Any] | None = None,
     cache: ResultCache | None = None,
+    deadline: Deadline | None = None,
 ) -> tuple[Lowered, ...]:
     """Lower every request, in one child; the results come in the order of the requests.
 
@@ -56,7 +58,7 @@ def lower_kernels(
         "facts": target_facts(compute_capability, facts),
         "items": [_item(request) for request in requests],
     }
-    result = run_cached(Job("lower", payload, LIMITS), cache)
+    result = run_cached(Job("lower", payload, LIMITS), cache, deadline=deadline)
     if not result.ok or result.value is None:
         return tuple(Lowered(None, reason=result.reason or "the child failed") for _ in requests)
     values = result.value.get("lowered")

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from warpwright.sandbox.cache import ResultCache, run_cached
+from warpwright.sandbox.deadline import Deadline
 from warpwright.sandbox.run import Job
 from warpwright.sandbox.trace import device_facts, problem_payload
 from warpwright.types.conv2d import Conv2dLayer, Conv2dTask, Pointwise, Precision
@@ -39,7 +40,11 @@ class NotRecognized:
 
 
 def recognize_conv2d(
-    problem: Problem, *, gpu: GpuSheet | None = None, cache: ResultCache | None = None
+    problem: Problem,
+    *,
+    gpu: GpuSheet | None = None,
+    cache: ResultCache | None = None,
+    deadline: Deadline | None = None,
 ) -> Conv2dTask | NotRecognized:
     """The conv2d that the problem's `Model` is on the problem's inputs, or why it is none.
 
@@ -49,7 +54,7 @@ def recognize_conv2d(
     if problem.source is None:
         return NotRecognized("there is no problem file to recognise anything in")
     payload = {"problem": problem_payload(problem), "facts": device_facts(gpu)}
-    result = run_cached(Job("recognize", payload, LIMITS), cache)
+    result = run_cached(Job("recognize", payload, LIMITS), cache, deadline=deadline)
     if not result.ok or result.value is None:
         return _failing(result.reason or str(result.outcome))
     reason = result.value.get("reason")

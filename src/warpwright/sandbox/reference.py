@@ -9,6 +9,7 @@ from typing import Any
 
 from warpwright.sandbox.arrays import Array, read_array
 from warpwright.sandbox.cache import ResultCache, run_cached
+from warpwright.sandbox.deadline import Deadline
 from warpwright.sandbox.run import Job
 from warpwright.sandbox.trace import device_facts
 from warpwright.types.gpu import GpuSheet
@@ -79,6 +80,7 @@ def make_reference(
     distributions: Sequence[str] = DISTRIBUTIONS,
     cache: ResultCache | None = None,
     limits: JobLimits = LIMITS,
+    deadline: Deadline | None = None,
 ) -> Reference | Unavailable:
     """Compute the reference of `problem` on inputs of `shapes` (one per input tensor, in order).
 
@@ -101,7 +103,8 @@ def make_reference(
         "seed": seed,
         "facts": device_facts(gpu),
     }
-    result = run_cached(Job("reference", payload, limits, keep_output=directory), cache)
+    job = Job("reference", payload, limits, keep_output=directory)
+    result = run_cached(job, cache, deadline=deadline)
     if result.value is None:
         reason = f"the reference could not be computed: {result.reason or result.outcome}"
         return Unavailable(reason, result.detail)

@@ -11,6 +11,7 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from warpwright.sandbox.cache import ResultCache, run_cached
+from warpwright.sandbox.deadline import Deadline
 from warpwright.sandbox.run import Job
 from warpwright.sandbox.shrink_search import Limits
 from warpwright.sandbox.trace import device_facts, problem_payload
@@ -21,6 +22,7 @@ from warpwright.types.trace import Trace
 
 SEARCH_S = 20.0
 START_UP_S = 30.0
+SHARE = 0.4  # of the time left: most of it is for running programs on what is found
 
 Init = tuple[tuple[Any, ...], Mapping[str, Any]]
 """Positional and keyword arguments of a constructor."""
@@ -61,12 +63,14 @@ def plan_shrunken_inputs(
     limits: Limits | None = None,
     search_s: float = SEARCH_S,
     aligned: int = 1,
+    deadline: Deadline | None = None,
 ) -> ShrunkenInputs | ShrinkFailed:
     """Choose small inputs for `source`, whose trace at full size is `trace`.
 
     Sizes that the constructor fixes stay, unless the inputs cannot get small enough; then
     constructor arguments shrink with them. `limits` bounds a run in the interpreter. `aligned`:
-    small sizes keep what divides the full ones of this power of two.
+    small sizes keep what divides the full ones of this power of two. A search that the deadline
+    ends gives the best so far.
     """
     payload = {
         "source": source,
@@ -78,7 +82,8 @@ def plan_shrunken_inputs(
         "aligned": aligned,
     }
     job = Job("shrink", payload, JobLimits(deadline_s=START_UP_S + 2 * search_s))
-    result = run_cached(job, cache)
+    part = None if deadline is None else deadline.part(SHARE)
+    result = run_cached(job, cache, keep=lambda value: not value.get("cut"), deadline=part)
     if result.value is None:
         return ShrinkFailed(result.reason or str(result.outcome))
     if "failed" in result.value:

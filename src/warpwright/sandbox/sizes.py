@@ -10,6 +10,7 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from warpwright.sandbox.cache import ResultCache, run_cached
+from warpwright.sandbox.deadline import Deadline
 from warpwright.sandbox.run import Job
 from warpwright.sandbox.shrink import START_UP_S, Init, ShrunkenInputs, decode_plain
 from warpwright.sandbox.sizes_search import SetLimits
@@ -66,6 +67,7 @@ def plan_further_sets(
     gpu: GpuSheet | None = None,
     cache: ResultCache | None = None,
     limits: SetLimits | None = None,
+    deadline: Deadline | None = None,
 ) -> FurtherSets:
     """Sets of inputs beside `first`, for a candidate's `source` and its parent's (None: none).
 
@@ -85,7 +87,7 @@ def plan_further_sets(
         "limits": asdict(limits or SetLimits()),
     }
     job = Job("sizes", payload, JobLimits(deadline_s=START_UP_S + WALL_FACTOR * SEARCH_S))
-    result = run_cached(job, cache)
+    result = run_cached(job, cache, deadline=deadline)
     if result.value is None:
         return FurtherSets(failed=result.reason or str(result.outcome))
     value = result.value

@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from warpwright.sandbox.cache import ResultCache, run_cached
+from warpwright.sandbox.deadline import Deadline
 from warpwright.sandbox.run import Job
 from warpwright.sandbox.symbolic_grid import Constraint, Formula, Sample, find_formula, solve
 from warpwright.sandbox.trace import device_facts
@@ -81,10 +82,12 @@ def trace_symbolic(
     *,
     gpu: GpuSheet | None = None,
     cache: ResultCache | None = None,
+    deadline: Deadline | None = None,
 ) -> SymbolicTrace:
     """Trace `source` without shapes. Takes 15 s at most; a failure is a reason, never raised."""
     payload = {"source": source, "facts": device_facts(gpu), "search_s": SEARCH_S}
-    result = run_cached(Job("symbolic", payload, JobLimits(deadline_s=DEADLINE_S)), cache)
+    job = Job("symbolic", payload, JobLimits(deadline_s=DEADLINE_S))
+    result = run_cached(job, cache, deadline=deadline)
     if result.value is None:
         return SymbolicTrace(reason=result.reason or str(result.outcome))
     if "unknown_arguments" in result.value:

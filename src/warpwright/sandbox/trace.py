@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from warpwright.sandbox.cache import ResultCache, run_cached
+from warpwright.sandbox.deadline import Deadline
 from warpwright.sandbox.run import Job
 from warpwright.sandbox.trace_decode import MalformedTraceError, decode_trace
 from warpwright.types.gpu import GpuSheet
@@ -71,6 +72,7 @@ def trace_program(
     gpu: GpuSheet | None = None,
     cache: ResultCache | None = None,
     limits: JobLimits = TRACE_LIMITS,
+    deadline: Deadline | None = None,
 ) -> Trace | TraceFailed:
     """Every launch of one forward pass of `source` on the problem's inputs.
 
@@ -82,7 +84,7 @@ def trace_program(
         "problem": problem_payload(problem),
         "facts": device_facts(gpu),
     }
-    return read_result(run_cached(Job("trace", payload, limits), cache))
+    return read_result(run_cached(Job("trace", payload, limits), cache, deadline=deadline))
 
 
 def read_result(result: JobResult) -> Trace | TraceFailed:

@@ -7,6 +7,9 @@ from enum import StrEnum
 
 from warpwright.types.edit import Edit
 
+NOT_IN_TIME = "not verified in time"
+"""How each note begins that tells of a check which the time limit ended."""
+
 
 class Status(StrEnum):
     """Of one check, or of the gate as a whole."""
@@ -50,6 +53,12 @@ class CheckResult:
     violations: tuple[Violation, ...] = ()
     notes: tuple[str, ...] = ()  # conflicts told, what could not be verified and why
     unchecked: tuple[str, ...] = ()  # rule texts that no machine check covers
+
+    @property
+    def in_time(self) -> bool:
+        """False where the time limit left open what the check asks."""
+        cut = any(NOT_IN_TIME in note for note in self.notes)
+        return not (cut and self.status is Status.NOT_VERIFIED)
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,0 +1,92 @@
+"""The wall-clock budget of a command, shared by all the jobs that it starts.
+
+This module alone reads the clock for it. What a job's child is told of it (`stop_at`) is no part of
+the job's key in the cache: it decides whether a result comes, never which.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+
+from warpwright.sandbox.run import Job, run_job
+from warpwright.types.sandbox import JobOutcome, JobResult
+from warpwright.types.verdict import NOT_IN_TIME
+
+DEFAULT_S = 120.0
+OPTIMIZE_S = 300.0  # the stage that chooses the algorithm compiles some two dozen programs
+# What the main process keeps for the verdict on what its jobs computed.
+RESERVE_SHARE = 0.05
+MOST_RESERVE_S = 5.0
+LEAST_JOB_S = 0.5  # with less left no job is begun: a child needs as much to start
+WRITE_S = 0.5  # a child stops so long before it is stopped, and so can tell what it has
+
+
+class Deadline:
+    """A moment after which no job begins and none runs on. Starts when it is made.
+
+    `limit_s`: the budget in seconds, as the user stated it.
+    """
+
+    def __init__(self, limit_s: float = DEFAULT_S) -> None:
+        self.limit_s = limit_s
+        reserve_s = min(MOST_RESERVE_S, RESERVE_SHARE * limit_s)
+        self._end_s = time.monotonic() + limit_s - reserve_s
+
+    @property
+    def left_s(self) -> float:
+        """Seconds that jobs may still take, 0 at least."""
+        return max(0.0, self._end_s - time.monotonic())
+
+    @property
+    def left_share(self) -> float:
+        """How much of the whole budget that is, from 0 to 1."""
+        return self.left_s / self.limit_s
+
+    @property
+    def over(self) -> bool:
+        """Whether no job can begin any more."""
+        return self.left_s < LEAST_JOB_S
+
+    @property
+    def stop_at(self) -> float:
+        """When a child should stop by itself, on the monotonic clock that all processes share."""
+        return self._end_s - WRITE_S
+
+    @property
+    def reason(self) -> str:
+        """What is told of work that it ended."""
+        return f"{NOT_IN_TIME}: the time limit of {self.limit_s:g} s was over (see --time-limit)"
+
+    def part(self, share: float) -> Deadline:
+        """One that leaves the rest of what is left to others; `share` between 0 and 1."""
+        piece = Deadline(self.limit_s)
+        piece._end_s = time.monotonic() + share * self.left_s
+        return piece
+
+    @contextmanager
+    def paused(self) -> Iterator[None]:
+        """The time spent in this block does not count: a budget of its own bounds it."""
+        began_s = time.monotonic()
+        try:
+            yield
+        finally:
+            self._end_s += time.monotonic() - began_s
+
+
+def run_in_time(job: Job, deadline: Deadline | None) -> JobResult:
+    """`run_job` within what is left of the deadline; the child is told when to stop by itself."""
+    if deadline is None:
+        return run_job(job)
+    if deadline.over:
+        return JobResult(JobOutcome.TIMEOUT, reason=deadline.reason)
+    left_s = deadline.left_s
+    cut = left_s < job.limits.deadline_s
+    limits = replace(job.limits, deadline_s=min(left_s, job.limits.deadline_s))
+    payload = {**job.payload, "stop_at": deadline.stop_at}
+    result = run_job(replace(job, limits=limits, payload=payload))
+    if cut and result.outcome is JobOutcome.TIMEOUT:
+        return replace(result, reason=deadline.reason)
+    return result
