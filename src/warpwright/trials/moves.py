@@ -12,7 +12,7 @@ from warpwright.trials.setup import Table, card
 from warpwright.types.candidate import Candidate
 from warpwright.types.config import Config
 from warpwright.types.study import Study
-from warpwright.types.trial import ConfigTrial, MovesTrial
+from warpwright.types.trial import LEAST_GAIN_PCT, ConfigTrial, MovesTrial
 from warpwright.types.verdict import EditLimits
 
 

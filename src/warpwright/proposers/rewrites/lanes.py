@@ -22,11 +22,12 @@ from __future__ import annotations
 
 import ast
 from collections.abc import Sequence
+from contextlib import suppress
 
+from warpwright.proposers.rewrites.kernel_text import KernelText, kernel_text
 from warpwright.proposers.rewrites.refusal import DoesNotApply
 from warpwright.proposers.rewrites.shapes import Shape, shape_of, shapes_before
 from warpwright.proposers.rewrites.splice import replaced, spliced
-from warpwright.proposers.rewrites.text import kernel_function, language_name
 from warpwright.types.calls import KernelCalls
 from warpwright.types.candidate import Claim, Move
 from warpwright.types.program import ProgramView
@@ -41,40 +42,40 @@ def find(program: ProgramView, calls: Sequence[KernelCalls]) -> tuple[Move, ...]
     """One move for each load and store of a tile, by its number among those of its kernel."""
     moves = []
     for call in calls:
-        function = kernel_function(program.source, call.name)
-        for number, _ in enumerate(_accesses(function)):
+        try:
+            kernel = kernel_text(program.source, call.name)
+        except DoesNotApply:
+            continue
+        for number, _ in enumerate(_accesses(kernel)):
             move = Move(NAME, call.name, (("access", number),), Claim.BIT_EQUAL)
-            try:
+            with suppress(DoesNotApply):
                 apply(program.source, move)
-            except DoesNotApply:
-                continue
-            moves.append(move)
+                moves.append(move)
     return tuple(moves)
 
 
 def apply(source: str, move: Move) -> str:
     """The program with one access transposed. Raises DoesNotApply."""
-    tl = language_name(source)
-    function = kernel_function(source, move.kernel)
-    accesses = _accesses(function)
+    kernel = kernel_text(source, move.kernel)
+    trans = kernel.builtin("trans")
+    accesses = _accesses(kernel)
     number = int(str(move.argument("access")))
     if number >= len(accesses):
         raise DoesNotApply(f"{move.kernel} has no load or store number {number}")
     statement, call = accesses[number]
-    shapes = shapes_before(function, statement)
-    assert isinstance(call.func, ast.Attribute)
-    stores = call.func.attr == "store"
+    shapes = shapes_before(kernel.node, statement)
+    stores = kernel.called(call) == "store"
     if not call.args or shape_of(call.args[0], shapes) is not Shape.TILE:
         raise DoesNotApply("the pointers are no tile of two axes")
     if len(call.args) > 1 + stores or any(k.arg is None for k in call.keywords):
         raise DoesNotApply("its mask is given by position")
-    parts = [_transposed(source, call.args[0], tl)]
+    parts = [_transposed(source, call.args[0], trans)]
     if stores:
-        parts.append(_transposed(source, call.args[1], tl))
+        parts.append(_transposed(source, call.args[1], trans))
     for keyword in call.keywords:
-        parts.append(f"{keyword.arg}={_keyword(source, keyword, shapes, tl)}")
+        parts.append(f"{keyword.arg}={_keyword(source, keyword, shapes, trans)}")
     name = ast.get_source_segment(source, call.func)
-    opening, closing = (f"{name}(", ")") if stores else (f"{tl}.trans({name}(", "))")
+    opening, closing = (f"{name}(", ")") if stores else (f"{trans}({name}(", "))")
     text = f"{opening}{', '.join(parts)}{closing}"
     if call.col_offset + len(text) > LINE or "\n" in text:
         margin = "\n" + " " * (statement.col_offset + 4)
@@ -82,7 +83,7 @@ def apply(source: str, move: Move) -> str:
     return spliced(source, [replaced(call, text)])
 
 
-def _keyword(source: str, keyword: ast.keyword, shapes: dict[str, Shape], tl: str) -> str:
+def _keyword(source: str, keyword: ast.keyword, shapes: dict[str, Shape], trans: str) -> str:
     """A keyword's value, transposed where it has two axes."""
     if keyword.arg in ("boundary_check", "padding_option"):
         raise DoesNotApply("it reads by a block pointer")
@@ -93,24 +94,21 @@ def _keyword(source: str, keyword: ast.keyword, shapes: dict[str, Shape], tl: st
         return ast.get_source_segment(source, keyword.value) or ""
     if shape not in _FLAT:
         raise DoesNotApply(f"the form of its {keyword.arg} is not known")
-    return _transposed(source, keyword.value, tl)
+    return _transposed(source, keyword.value, trans)
 
 
-def _transposed(source: str, node: ast.expr, tl: str) -> str:
-    return f"{tl}.trans({ast.get_source_segment(source, node)})"
+def _transposed(source: str, node: ast.expr, trans: str) -> str:
+    return f"{trans}({ast.get_source_segment(source, node)})"
 
 
-def _accesses(function: ast.FunctionDef) -> list[tuple[ast.stmt, ast.Call]]:
+def _accesses(kernel: KernelText) -> list[tuple[ast.stmt, ast.Call]]:
     """Every load and store with the statement that it stands in, in source order."""
     found: list[tuple[ast.stmt, ast.Call]] = []
-    for statement in ast.walk(function):
-        if not isinstance(statement, (ast.Assign, ast.AugAssign, ast.Expr)):
-            continue
-        for node in ast.walk(statement):
-            if (
-                isinstance(node, ast.Call)
-                and isinstance(node.func, ast.Attribute)
-                and node.func.attr in _PLAIN
-            ):
-                found.append((statement, node))
+    for statement in ast.walk(kernel.node):
+        if isinstance(statement, (ast.Assign, ast.AugAssign, ast.Expr)):
+            found += [
+                (statement, node)
+                for node in ast.walk(statement)
+                if isinstance(node, ast.Call) and kernel.called(node) in _PLAIN
+            ]
     return sorted(found, key=lambda access: (access[1].lineno, access[1].col_offset))
