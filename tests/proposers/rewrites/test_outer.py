@@ -225,6 +225,16 @@ def test_other_types_are_left_alone() -> None:
     assert not proposed(KERNEL, replace(good, arguments={**good.arguments, "w_ptr": half}))
 
 
+def test_addresses_that_an_unrolled_loop_folds_in_64_bits_stay() -> None:
+    good = launch(C=64, T=3, B=16)
+    large = TensorArgument("float32", (2**16, 2**16), (2**16, 1))
+    arguments = {**good.arguments, "x_ptr": large}
+    assert proposed(KERNEL, replace(good, arguments=arguments))
+    unrolled = KERNEL.replace("range(C)", "tl.static_range(C)")
+    assert proposed(unrolled, good)
+    assert not proposed(unrolled, replace(good, arguments=arguments))
+
+
 def test_the_nest_that_was_kept_is_not_taken_again() -> None:
     text = outer.apply(KERNEL, move())
     assert len(nests_of(kernel_text(text, "k"))) == 1

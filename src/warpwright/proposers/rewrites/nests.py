@@ -14,10 +14,11 @@ RANGES = ("range", "static_range")
 
 @dataclass(frozen=True, slots=True)
 class NestLoop:
-    """One loop of a nest: `for variable in range(0, extent)`."""
+    """One loop of a nest: `for variable in range(0, extent)`. `unrolled`: by `static_range`."""
 
     variable: str
     extent: ast.expr
+    unrolled: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,7 +68,10 @@ class Nest:
 
         return replace(
             self,
-            loops=tuple(NestLoop(names.get(o.variable, o.variable), o.extent) for o in self.loops),
+            loops=tuple(
+                replace(loop, variable=names.get(loop.variable, loop.variable))
+                for loop in self.loops
+            ),
             steps=tuple(Step(names.get(s.name, s.name), anew(s.value), s.line) for s in self.steps),
             left=anew(self.left),
             right=anew(self.right),
@@ -98,7 +102,8 @@ def _nest(kernel: KernelText, outermost: ast.For) -> Nest | None:
         extent = _extent(kernel, statement)
         if extent is None or not isinstance(statement.target, ast.Name) or statement.orelse:
             return None
-        loops.append(NestLoop(statement.target.id, extent))
+        unrolled = kernel.called(statement.iter) == "static_range"
+        loops.append(NestLoop(statement.target.id, extent, unrolled))
         entered.append(len(steps))
         *before, last = statement.body
         for assignment in before:

@@ -96,6 +96,8 @@ def _finding(program: ProgramView, calls: Sequence[KernelCalls], name: str) -> t
         for number, nest in reversed(list(enumerate(nests_of(kernel)))):
             if not _large_tile(kernel, nest, known) or _is_kept(kernel, nest):
                 continue
+            if any(loop.unrolled for loop in nest.loops) and not _in_32_bits(call):
+                continue
             wanted = (
                 Move(name, call.name, (("nest", number), ("lanes", loop), ("width", width)),
                      Claim.OTHER_ARITHMETIC)
@@ -161,6 +163,17 @@ def _float32(call: KernelCalls) -> bool:
     described = any(isinstance(argument, DescriptorArgument) for argument in arguments)
     alike = all(tensor.dtype == "float32" for tensor in tensors)
     return bool(tensors) and alike and not described
+
+
+def _in_32_bits(call: KernelCalls) -> bool:
+    """Whether 32 bits count the elements of each tensor. Products of the variable of a
+    `static_range` are folded without a limit, those of the new loop's are not."""
+    return all(
+        math.prod(argument.shape) < 2**31
+        for launch in call.launches
+        for argument in launch.arguments.values()
+        if isinstance(argument, TensorArgument)
+    )
 
 
 def _large_tile(kernel: KernelText, nest: Nest, known: Mapping[str, frozenset[int]]) -> bool:
