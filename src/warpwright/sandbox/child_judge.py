@@ -17,7 +17,7 @@ import torch
 
 from warpwright.sandbox import child_distributions, child_files, child_judge_measure, child_tensors
 from warpwright.sandbox.child_cases import PROBLEM, Arguments, Cases, is_foreign
-from warpwright.sandbox.child_judge_reference import Model, Named, all_finite, equal_outputs
+from warpwright.sandbox.child_judge_reference import Model, Named, alike, all_finite, equal_outputs
 from warpwright.sandbox.child_state import same_bits
 from warpwright.sandbox.child_worker_device import Device, is_out_of_memory, open_device
 
@@ -143,7 +143,7 @@ class _Judge:
                 return {"spec": spec, "skipped": "the operator is not defined for such values"}
         if task.first is None or spec["name"] == PROBLEM:
             again, _ = task.model.reference(arguments, spec["state"], task.seed + RANDOM_SHIFT)
-            if not equal_outputs(reference, again):
+            if not alike(reference, again):
                 return {"spec": spec, "skipped": "the operator is random"}
         policy, summands, changed = task.model.policy(arguments, spec["state"])
         shaken = task.model.shaken(arguments, spec["state"])
