@@ -176,7 +176,9 @@ def test_the_answer_passes_every_check_on_its_own(answered: Answered) -> None:
     answer = answered.home / "answer.py"
     done = warpwright("check", request, answer, *problem, "--json", home=answered.home)
     assert done.returncode == 0, done.stdout + done.stderr
-    assert json.loads(done.stdout)["gate"]["status"] == "pass"
+    gate = json.loads(done.stdout)["gate"]
+    assert gate["status"] == "pass"
+    assert gate["results"] == answered.record["gate"]["results"]
 
 
 @pytest.mark.triton

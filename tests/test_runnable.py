@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+from texts import replace_once
 
 from warpwright import api
 from warpwright.accuracy import pinned_runs
@@ -54,11 +55,16 @@ class ModelNew(nn.Module):
     def forward(self, a, b):
         return gram(a, b)
 """
-TUNED = PROGRAM.replace(
-    "@triton.jit\n",
-    "@triton.autotune(configs=[triton.Config({'SIZE': 32}), triton.Config({'SIZE': 128})],"
-    " key=['m'])\n@triton.jit\n",
-).replace(LAUNCH, LAUNCH.replace(", SIZE=SIZE", "").replace("(triton.cdiv(m, SIZE), 1)", "(3, 1)"))
+TUNED = replace_once(
+    replace_once(
+        PROGRAM,
+        "@triton.jit\n",
+        "@triton.autotune(configs=[triton.Config({'SIZE': 32}), triton.Config({'SIZE': 128})],"
+        " key=['m'])\n@triton.jit\n",
+    ),
+    LAUNCH,
+    LAUNCH.replace(", SIZE=SIZE", "").replace("(triton.cdiv(m, SIZE), 1)", "(3, 1)"),
+)
 
 
 @pytest.fixture(scope="module")
@@ -198,7 +204,7 @@ def test_a_config_that_never_runs_on_the_target_is_not_judged_by_its_output(
     assert sizes == [32]
 
 
-FAILING = PROGRAM.replace("    c = torch.empty(", "    c = missing.empty(")
+FAILING = replace_once(PROGRAM, "    c = torch.empty(", "    c = missing.empty(")
 
 
 def test_a_reply_to_a_program_that_fails_is_judged_by_itself(bench: Workbench) -> None:

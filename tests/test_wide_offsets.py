@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pytest
+from texts import replace_once
 
 from warpwright import api
 from warpwright.checking import check_reply
@@ -41,7 +42,7 @@ class ModelNew(nn.Module):
         halve_rows[(rows,)](x, y, width, BLOCK=1024)
         return y
 """
-REPLY = PROGRAM.replace("0.5 * value", "value * 0.5")
+REPLY = replace_once(PROGRAM, "0.5 * value", "value * 0.5")
 
 
 def violations(parent: str, reply: str, shape: tuple[int, int]) -> list[Violation]:

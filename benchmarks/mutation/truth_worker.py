@@ -121,6 +121,7 @@ class Worker:
             "facts": self.payload["facts"],
             "compute_capability": self.payload["compute_capability"],
             "evaluation_mode": self.payload["evaluation_mode"],
+            "spoil_undefined": False,
         }
         result = self._fork(lambda place: child_interpret.perform(payload, place), directory)
         if not isinstance(result, dict):

@@ -99,8 +99,10 @@ def answer(
     `problem` (see `formats.kernelbench.read_problem`) gives shapes and the reference for
     accuracy; without it, and without a [PROBLEM] section, accuracy is "not verified". `gpu`
     answers for another card than the request's, `here` for this machine's own. `limits`: on edits
-    that the rules neither ask for nor forbid. `time_limit_s`: what all checks without a GPU may
-    take; what they left open by then is "not verified in time".
+    that the rules neither ask for nor forbid, which moves make: `EditLimits(strict=True)` for
+    none of them, `EditLimits(bit_equal=True)` for those that change no bit of the outputs.
+    `time_limit_s`: what all checks without a GPU may take; what they left open by then is "not
+    verified in time".
     """
     return answer_run(
         request,
@@ -170,7 +172,7 @@ def check(
 ) -> GateReport:
     """Check a reply (a program, or a model's text around one) against a request document.
 
-    `limits`: on edits that the rules neither ask for nor forbid.
+    `limits`: on edits that the rules neither ask for nor forbid, as for `answer`.
     """
     return check_run(
         request,

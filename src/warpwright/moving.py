@@ -11,11 +11,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from warpwright.calls import find_calls
-from warpwright.proposers.rewrites.registry import chains, replay
+from warpwright.proposers.rewrites.registry import chains, refinements, replay
 from warpwright.sandbox.trace import TraceFailed, trace_program
 from warpwright.source.view import read_program
 from warpwright.study import Subject, Workbench, study_kernel
-from warpwright.types.candidate import Candidate, Claim
+from warpwright.types.candidate import Candidate, Claim, Move
 from warpwright.types.config import Config
 from warpwright.types.request import Request
 from warpwright.types.study import KernelStudy, Study
@@ -50,6 +50,20 @@ def move_candidates(study: Study, limits: EditLimits) -> tuple[Candidate, ...]:
         if candidate.program != parent:
             candidates.setdefault(candidate.program, candidate)
     return tuple(candidates.values())
+
+
+def refined(candidate: Candidate, study: Study, limits: EditLimits) -> tuple[Candidate, ...]:
+    """The candidate with one move more, for each that may improve it (`refinements`)."""
+    if limits.strict:
+        return ()
+    found = refinements(read_program(candidate.program), study.calls)
+    return tuple(with_moves(candidate, (move,)) for move in found)
+
+
+def with_moves(candidate: Candidate, moves: Sequence[Move]) -> Candidate:
+    """The candidate with more moves made on its text."""
+    program = replay(candidate.program, moves)
+    return Candidate(candidate.parent, program, (*candidate.moves, *moves))
 
 
 def study_moved(

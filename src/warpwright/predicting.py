@@ -3,16 +3,24 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import replace
 from functools import partial
 
 from warpwright.diagnosis.count_criterion import compare_counts
 from warpwright.diagnosis.launch_work import dtype_bytes
 from warpwright.launch_counts import program_counts
-from warpwright.moving import Moved, as_moved, move_candidates, study_moved
+from warpwright.moving import (
+    Moved,
+    as_moved,
+    move_candidates,
+    refined,
+    study_moved,
+    with_moves,
+)
 from warpwright.proposers.rewrites.registry import PACK
 from warpwright.study import Workbench
-from warpwright.types.candidate import Candidate
+from warpwright.types.candidate import Candidate, moves_label
 from warpwright.types.config import Config
 from warpwright.types.counts import MovesCounted, ProgramCounts
 from warpwright.types.request import Request
@@ -20,6 +28,7 @@ from warpwright.types.study import Study
 from warpwright.types.trace import TensorArgument
 from warpwright.types.verdict import EditLimits
 
+CLEARLY = math.log(1.02)  # of instructions times sectors: a refinement gains at least so much
 OUT_OF_TIME = "the time was over before it was looked at"
 LEAST_SHARE = 1 / 3  # of the time limit: the rest is for configs, which need no new code
 
@@ -32,21 +41,9 @@ def predicted_by_moves(
 
     Counts are those of the config that may be the active one, in each kernel.
     """
-    candidates = move_candidates(study, limits)
-    if not candidates or study.toolchain is None:
+    if study.toolchain is None or study.trace is None or limits.strict:
         return None, ()
-    chosen = {kernel.kernel: kernel.usual for kernel in study.kernels}
-    bench.listener("moves", f"counting what {len(candidates)} programs by moves execute and touch")
-    stop = partial(_out_of_time, bench)
-    before = program_counts(study, chosen, cache=bench.cache, stop=stop)
-    told = []
-    for number, candidate in enumerate(candidates, 1):
-        if _out_of_time(bench):
-            told += [_not_looked_at(left, before) for left in candidates[number - 1 :]]
-            break
-        counted = _counted(candidate, study, bench, chosen, before)
-        bench.listener("moves", f"{number} of {len(candidates)}: {counted.names}: {counted.reason}")
-        told.append(counted)
+    candidates, told = _Search(study, bench, limits).run()
     order = [place for place, counted in enumerate(told) if counted.accepted]
     for place in sorted(order, key=lambda place: _cost(told[place])):
         if _out_of_time(bench):
@@ -57,6 +54,53 @@ def predicted_by_moves(
             return moved, tuple(told)
         told[place] = replace(told[place], accepted=False, reason=moved)
     return None, tuple(told)
+
+
+class _Search:
+    """Chains of moves, then refinements of the cheapest, each judged by counts."""
+
+    def __init__(self, study: Study, bench: Workbench, limits: EditLimits) -> None:
+        self._study, self._bench, self._limits = study, bench, limits
+        self._chosen = {kernel.kernel: kernel.usual for kernel in study.kernels}
+        stop = partial(_out_of_time, bench)
+        self._before = program_counts(study, self._chosen, cache=bench.cache, stop=stop)
+
+    def run(self) -> tuple[list[Candidate], list[MovesCounted]]:
+        """All candidates with what became of each."""
+        candidates = list(move_candidates(self._study, self._limits))
+        told = self._count(candidates)
+        # The cheapest is refined, also where one count alone speaks against it: that may go.
+        source = self._study.view.source
+        top, least = Candidate(source, source), _cost_of(self._before)
+        for candidate, counted in zip(candidates, told, strict=True):
+            if _cost(counted) < least:
+                top, least = candidate, _cost(counted)
+        singles = refined(top, self._study, self._limits)
+        counts = self._count(singles)
+        helpful = [
+            single.moves[-1]
+            for single, counted in zip(singles, counts, strict=True)
+            if _cost(counted) < least - CLEARLY
+        ]
+        together = [with_moves(top, helpful)] if len(helpful) > 1 else []
+        return [*candidates, *singles, *together], [*told, *counts, *self._count(together)]
+
+    def _count(self, candidates: Sequence[Candidate]) -> list[MovesCounted]:
+        found: list[MovesCounted] = []
+        if candidates:
+            self._tell(f"counting what programs by moves execute and touch: {len(candidates)}")
+        for number, candidate in enumerate(candidates, 1):
+            if _out_of_time(self._bench):
+                found += [_not_looked_at(left, self._before) for left in candidates[number - 1 :]]
+                break
+            counted = _counted(candidate, self._study, self._bench, self._chosen, self._before)
+            where = f"{number} of {len(candidates)}: {moves_label(candidate.moves)}"
+            self._tell(f"{where}: {counted.reason}")
+            found.append(counted)
+        return found
+
+    def _tell(self, text: str) -> None:
+        self._bench.listener("moves", text)
 
 
 def _out_of_time(bench: Workbench) -> bool:
@@ -118,8 +162,12 @@ def _copied_bytes(candidate: Candidate, study: Study) -> float | None:
 
 
 def _cost(counted: MovesCounted) -> float:
+    return math.inf if counted.after is None else _cost_of(counted.after)
+
+
+def _cost_of(program: ProgramCounts) -> float:
     """What is to be small: instructions and sectors, one as important as the other."""
-    after = counted.after
-    if after is None or after.counts.instructions is None or after.counts.sectors is None:
+    counts = program.counts
+    if counts.instructions is None or counts.sectors is None:
         return math.inf
-    return math.log1p(after.counts.instructions) + math.log1p(after.counts.sectors)
+    return math.log1p(counts.instructions) + math.log1p(counts.sectors)

@@ -19,14 +19,14 @@ from warpwright.drafting import Draft, Failing, draft
 from warpwright.errors import Place
 from warpwright.formats.nsight import check_profile_kernels, foreign_kernels, retired_metrics
 from warpwright.measure.minimum import minimum_of
-from warpwright.moving import Moved, as_moved, move_candidates
+from warpwright.moving import Moved, as_moved
 from warpwright.predicting import predicted_by_moves
 from warpwright.proposing import chosen_by_time, propose
 from warpwright.report.change_line import what_changed
 from warpwright.resources.gpus import resolve_gpu
 from warpwright.study import Subject, Workbench, read_view, study_program
 from warpwright.trials.measured import decide_draft, measure_configs, with_apart
-from warpwright.trials.moves import by_gain, measure_moves
+from warpwright.trials.moves import by_gain, search_moves
 from warpwright.trials.screening import ParentFailedError
 from warpwright.trials.setup import Table, TrialSetup, open_table
 from warpwright.types.answer import Answer, ConfigPlan, Decision
@@ -120,9 +120,8 @@ def _fastest(
 ) -> tuple[Moved | None, Draft, Trial]:
     """The fastest program by moves that the verifier accepts, with configs on top of it; by
     configs alone where it accepts none. Raises ParentFailedError."""
-    candidates = move_candidates(study, limits)
     with bench.off_the_clock():
-        trials = list(measure_moves(table, study, candidates))
+        candidates, trials = search_moves(table, study, limits)
     for place in by_gain(trials):
         moved = as_moved(candidates[place], request, study, bench, limits)
         if isinstance(moved, Moved):

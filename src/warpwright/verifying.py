@@ -129,7 +129,9 @@ def verify(candidate: Candidate, request: Request | None, context: VerifyContext
         if request is not None and context.parent_fails is None:
             results = with_full_size(run.result, context.parent, child, kernels, context.bench)
         gate = replace(gate, results=(*gate.results, *results), accuracy_cases=run.cases)
-    return Verification(_with_beyond(gate, context), kernels, trace, run)
+    if gate.status is not Status.FAIL:  # of a wrong output nothing more needs to be said
+        gate = _with_beyond(gate, context)
+    return Verification(gate, kernels, trace, run)
 
 
 def _with_beyond(gate: GateReport, context: VerifyContext) -> GateReport:
@@ -227,23 +229,33 @@ def _judged(
     if request is None:
         checks = (check_format(parent.view, child), check_names(parent.view, child))
         return GateReport((*checks, check_integrity(parent.view, child, None, trace)))
-    wrong = context.wrong
-    gate = judge_candidate(request, parent, child, kernels, frozenset(), wrong, trace)
-    asked = {violation.rule for violation in gate.violations}
-    if not (asked & _OF_LISTS and kernels):
+    gate, plans = _by_lists(request, context, child, kernels, context.wrong, trace)
+    broken = {violation.rule for violation in gate.violations}
+    if not plans or broken - _OF_LISTS or not broken or context.wrong:
         return gate
-    plans = propose(request, parent, context.bench)[0] if parent.calls else ()
+    wrong = _shown_wrong(request, context, plans)
+    return _by_lists(request, context, child, kernels, wrong, trace)[0] if wrong else gate
+
+
+def _by_lists(
+    request: Request,
+    context: VerifyContext,
+    child: ProgramView,
+    kernels: Mapping[str, KernelStudy],
+    wrong: Wrong,
+    trace: Trace | None,
+) -> tuple[GateReport, tuple[ConfigPlan, ...]]:
+    """The report, and what the rules would propose where a list's length is in question."""
+    parent = context.parent
+    gate = judge_candidate(request, parent, child, kernels, frozenset(), wrong, trace)
+    broken = {violation.rule for violation in gate.violations}
+    if not (broken & _OF_LISTS and kernels and parent.calls):
+        return gate, ()
+    plans = propose(request, parent, context.bench)[0]
     short = _exhausted(request, plans, kernels, wrong)
     if short:
         gate = judge_candidate(request, parent, child, kernels, short, wrong, trace)
-    asked = {violation.rule for violation in gate.violations}
-    if not asked or asked - _OF_LISTS or wrong:
-        return gate
-    wrong = _shown_wrong(request, context, plans)
-    if not wrong:
-        return gate
-    short = _exhausted(request, plans, kernels, wrong)
-    return judge_candidate(request, parent, child, kernels, short, wrong, trace)
+    return gate, plans
 
 
 _OF_LISTS = frozenset({"configs.count", "configs.keep_original", "configs.include"})

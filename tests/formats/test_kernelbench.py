@@ -1,6 +1,7 @@
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from texts import replace_once
 
 from warpwright.errors import InputError
 from warpwright.formats.kernelbench import read_problem
@@ -49,7 +50,7 @@ def test_what_is_missing_is_named_and_shown(source: str, missing: str) -> None:
 
 
 def test_a_model_without_arguments_needs_no_init_inputs() -> None:
-    source = MODEL.replace("self, width", "self, width=2") + INPUTS
+    source = replace_once(MODEL, "self, width", "self, width=2") + INPUTS
     assert read_problem(source).source == source
 
 

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from texts import replace_once
 
 from warpwright.errors import InputError
 from warpwright.formats.request import (
@@ -116,7 +117,8 @@ def test_the_profile_may_stand_in_a_code_block(document: Writer) -> None:
 
 
 def test_a_docstring_may_hold_a_fence(document: Writer, program: str) -> None:
-    tricky = program.replace(
+    tricky = replace_once(
+        program,
         "class ModelNew(nn.Module):\n",
         'class ModelNew(nn.Module):\n    """Use it so:\n\n```\nmodel()\n```\n    """\n\n',
     )
@@ -207,7 +209,7 @@ def test_a_missing_section_is_named(document: Writer, part: str, section: str) -
 
 
 def test_a_misspelt_heading_is_pointed_at(document: Writer) -> None:
-    text = document().replace("[CURRENT CODE]", "[CURENT CODE]")
+    text = replace_once(document(), "[CURRENT CODE]", "[CURENT CODE]")
     error = refused(text)
     assert error.place.line is not None
     assert text.split("\n")[error.place.line - 1] == "[CURENT CODE]"

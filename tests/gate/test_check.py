@@ -9,6 +9,8 @@ import pytest
 from warpwright.data.rules import CheckedBy, rule_definitions
 from warpwright.gate.rules import CHECKERS, check_rules, classify_edits
 from warpwright.gate.rules.check import DECIDED_BY_ACCURACY
+from warpwright.gate.rules.finding import Reading
+from warpwright.gate.rules.semantics import lost_work
 from warpwright.types.edit import EditKind
 from warpwright.types.stage import Rule, StageId
 from warpwright.types.verdict import Status
@@ -52,8 +54,11 @@ def test_configs_are_in_the_tuning_stage_and_the_body_is_beyond_it(lab: ModuleTy
 def test_lost_work_is_forbidden_in_tuning_and_left_to_outputs_elsewhere(lab: ModuleType) -> None:
     child = lab.replaced(lab.MATMUL, "total += tl.dot(x, w)", "total += 0.0")
     context = lab.context_of(lab.MATMUL, child, lab.tuning_stage())
-    _, _, forbidden = classify_edits(context.stage, context.edits)
+    lost = [name for name, found in lost_work(Reading.of(context)).items() if found.violations]
+    _, _, forbidden = classify_edits(context.stage, context.edits, lost)
     assert EditKind.OPERATION_REMOVED in {edit.kind for edit in forbidden}
+    # The kind of an edit shows nothing by itself: the dot may stand elsewhere.
+    assert classify_edits(context.stage, context.edits)[2] == ()
     memory = lab.stage_of(StageId.MEMORY)
     assert classify_edits(memory, context.edits)[2] == ()
 

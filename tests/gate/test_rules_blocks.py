@@ -5,6 +5,7 @@ from __future__ import annotations
 from types import ModuleType
 
 import pytest
+from texts import replace_once
 
 from warpwright.gate.rules import check_rules
 from warpwright.types.config import Config
@@ -83,8 +84,14 @@ def test_autotune_on_a_wrapper_is_refused(lab: ModuleType) -> None:
 
 
 def test_a_block_size_assigned_again_in_the_kernel_is_refused(lab: ModuleType) -> None:
-    child = lab.replaced(
-        lab.MATMUL, "    total = tl.zeros", "    BLOCK_K: tl.constexpr = 16\n    total = tl.zeros"
-    ).replace("BLOCK_K: tl.constexpr = 16", "BLOCK_K = 16")
+    child = replace_once(
+        lab.replaced(
+            lab.MATMUL,
+            "    total = tl.zeros",
+            "    BLOCK_K: tl.constexpr = 16\n    total = tl.zeros",
+        ),
+        "BLOCK_K: tl.constexpr = 16",
+        "BLOCK_K = 16",
+    )
     result = check_rules(lab.context_of(lab.MATMUL, child, lab.tuning_stage()))
     assert "block_sizes.frozen" in lab.rule_ids(result.violations)

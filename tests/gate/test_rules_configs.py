@@ -5,6 +5,7 @@ from __future__ import annotations
 from types import ModuleType
 
 import pytest
+from texts import replace_once
 
 from warpwright.gate.rules import check_rules
 from warpwright.types.compiled import Unlaunchable
@@ -196,8 +197,8 @@ def test_the_list_of_a_kernel_that_answers_none_of_the_parents_is_held_to_count_
     spare = "def spare(x):\n    scale_kernel[(1,)](x, x, 4, 2.0, BLOCK=4)\n\n\nclass ModelNew"
     start, end = lab.SCALE.index("@triton.jit"), lab.SCALE.index("def scale(")
     parent = lab.replaced(lab.MATMUL, "class ModelNew", lab.SCALE[start:end] + spare)
-    parent = parent.replace(
-        "return project(x, self.weight)", "return project(spare(x), self.weight)"
+    parent = replace_once(
+        parent, "return project(x, self.weight)", "return project(spare(x), self.weight)"
     )
 
     def child(*configs: Config) -> str:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from types import ModuleType
 
+from texts import replace_once
+
 from warpwright.gate.rules import check_rules
 from warpwright.types.stage import ProgramKind, Rule, StageId
 from warpwright.types.verdict import CheckResult, Status
@@ -32,7 +34,9 @@ def test_a_second_store_that_the_parent_has_is_told_only(lab: ModuleType) -> Non
 
 
 def test_a_value_stored_and_loaded_again_is_refused(lab: ModuleType) -> None:
-    again = "again = tl.load(y_ptr + offsets, mask=mask)\n    " + STORE.replace("x *", "again *")
+    again = "again = tl.load(y_ptr + offsets, mask=mask)\n    " + replace_once(
+        STORE, "x *", "again *"
+    )
     child = lab.replaced(lab.SCALE, STORE, f"{STORE}\n    {again}")
     result = checked(lab, child, "stores.no_store_then_load")
     assert "stores.no_store_then_load" in lab.rule_ids(result.violations)

@@ -6,6 +6,8 @@ from dataclasses import replace
 from textwrap import dedent
 from types import ModuleType
 
+from texts import replace_each, replace_once
+
 from warpwright.gate.rules import check_rules
 from warpwright.types.trace import ConstantArgument, Launch, Trace
 from warpwright.types.verdict import CheckResult, Status
@@ -47,9 +49,11 @@ def tuned(block: int) -> str:
         f'triton.Config({{"BLOCK": {block}}}, num_warps=4, num_stages={stages})'
         for stages in (2, 3, 4)
     )
-    child = PARENT.replace("@triton.jit", f'@triton.autotune([{configs}], key=["n"])\n@triton.jit')
-    child = child.replace("    block = triton.next_power_of_2(n)\n", "")
-    return child.replace(", BLOCK=block)", ")")
+    child = replace_once(
+        PARENT, "@triton.jit", f'@triton.autotune([{configs}], key=["n"])\n@triton.jit'
+    )
+    child = replace_once(child, "    block = triton.next_power_of_2(n)\n", "")
+    return replace_once(child, ", BLOCK=block)", ")")
 
 
 def traced(*blocks: int) -> Trace:
@@ -82,7 +86,7 @@ def test_without_a_trace_or_with_several_values_it_is_not_verified(lab: ModuleTy
 
 
 def test_another_formula_is_a_change_whatever_it_gives_here(lab: ModuleType) -> None:
-    child = tuned(2048).replace('{"BLOCK": 2048}', "{}")
-    child = child.replace("x, y, n)", "x, y, n, BLOCK=2 * triton.next_power_of_2(n // 2))")
+    child = replace_each(tuned(2048), '{"BLOCK": 2048}', "{}", times=3)
+    child = replace_once(child, "x, y, n)", "x, y, n, BLOCK=2 * triton.next_power_of_2(n // 2))")
     result = judged(lab, child, traced(2048))
     assert result.status is Status.FAIL

@@ -14,6 +14,7 @@ from types import ModuleType
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from texts import replace_once
 
 from warpwright.measure import gain
 from warpwright.measure.budget import DEFAULT
@@ -76,9 +77,11 @@ PROGRAM = dedent(
             return out
     '''
 )
-WRONG = PROGRAM.replace("tl.maximum(scaled, 0.0)", "tl.maximum(scaled, 0.01)")
+WRONG = replace_once(PROGRAM, "tl.maximum(scaled, 0.0)", "tl.maximum(scaled, 0.01)")
 RENAMED = PROGRAM.replace("self.scale", "self.factor")
-RESHAPED = RENAMED.replace("nn.Parameter(torch.rand(width))", "nn.Parameter(torch.rand(1, width))")
+RESHAPED = replace_once(
+    RENAMED, "nn.Parameter(torch.rand(width))", "nn.Parameter(torch.rand(1, width))"
+)
 
 
 def script(answer: str = PROGRAM, minimum_pct: float = 1.0) -> str:

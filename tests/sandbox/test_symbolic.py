@@ -6,6 +6,7 @@ import time
 from pathlib import Path
 
 import pytest
+from texts import replace_once
 
 from warpwright.sandbox.symbolic import SymbolicTrace, trace_symbolic
 from warpwright.types.config import Config
@@ -43,8 +44,8 @@ class ModelNew(nn.Module):
                       weight.shape[0], weight.shape[2], self.conv.stride[0], BIAS=True)
         return y
 """
-CHECKED = KERNEL.replace("CHECK", "assert channels == self.conv.weight.shape[1]")
-UNCHECKED = KERNEL.replace("CHECK", "pass")
+CHECKED = replace_once(KERNEL, "CHECK", "assert channels == self.conv.weight.shape[1]")
+UNCHECKED = replace_once(KERNEL, "CHECK", "pass")
 
 
 def test_what_the_program_checks_is_determined() -> None:
@@ -137,8 +138,8 @@ class ModelNew(torch.nn.Module):
     [
         ("x = 1 / 0", "ZeroDivisionError"),
         ("import torch", "no class ModelNew"),
-        (CHECKED.replace("return y", "raise OSError('no disk')"), "no disk"),
-        (CHECKED.replace("super().__init__()", "raise OSError('no model')"), "no model"),
+        (replace_once(CHECKED, "return y", "raise OSError('no disk')"), "no disk"),
+        (replace_once(CHECKED, "super().__init__()", "raise OSError('no model')"), "no model"),
         ("raise SystemExit", "exit"),
     ],
 )

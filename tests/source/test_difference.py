@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pytest
+from texts import replace_once
 
 from warpwright.errors import InputError
 from warpwright.source.difference import difference
@@ -122,15 +123,19 @@ def k(p):
     tl.store(p, tl.dot(tl.load(p), tl.load(p)))
 def host(x): k[(1,)](x)
 """
-    child = parent.replace(
-        "@triton.jit\n",
-        """@triton.jit
+    child = replace_once(
+        replace_once(
+            parent,
+            "@triton.jit\n",
+            """@triton.jit
 def square(a, b):
     return tl.dot(a, b)
 @triton.jit
 """,
-        1,
-    ).replace("tl.dot(tl.load(p), tl.load(p))", "square(tl.load(p), tl.load(p))")
+        ),
+        "tl.dot(tl.load(p), tl.load(p))",
+        "square(tl.load(p), tl.load(p))",
+    )
     assert {e.kind for e in difference(parent, child)} == {
         EditKind.KERNEL_BODY, EditKind.KERNEL_ADDED,
     }  # fmt: skip
@@ -190,8 +195,8 @@ def k(p, n, EVEN: tl.constexpr):
         (("range(0, depth, BK)", "range(0, depth - BK, BK)"), True),
         (("range(0, depth, BK)", "range(BK, depth, BK)"), True),
         (("range(0, depth, BK)", "tl.static_range(0, depth, BK)"), False),
-        ((LOOP, f"    last = depth\n{LOOP}".replace("0, depth", "0, last")), False),
-        ((LOOP, f"    last = depth // 2\n{LOOP}".replace("0, depth", "0, last")), True),
+        ((LOOP, replace_once(f"    last = depth\n{LOOP}", "0, depth", "0, last")), False),
+        ((LOOP, replace_once(f"    last = depth // 2\n{LOOP}", "0, depth", "0, last")), True),
     ],
 )  # fmt: skip
 def test_loop_bounds_are_compared_with_their_names_resolved(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pytest
+from texts import replace_once
 
 from warpwright.errors import InputError, InternalError
 from warpwright.source.difference import difference
@@ -42,7 +43,7 @@ configs=[
     ],
     """
     )
-    rest = edited.replace(configs_block(edited), configs_block(matmul))
+    rest = replace_once(edited, configs_block(edited), configs_block(matmul))
     assert rest == matmul
 
 
@@ -174,7 +175,7 @@ def test_windows_line_ends_and_nested_kernels_are_kept() -> None:
     source = source.replace("\n", "\r\n")
     edited = set_configs(source, "k", [Config.of({"B": 64}), Config.of({"B": 32})])
     assert edited.count("\r\n") == edited.count("\n") == source.count("\n") + 1
-    assert edited.replace("    triton.Config({'B': 32}),\r\n    ", "", 1) == source
+    assert replace_once(edited, "    triton.Config({'B': 32}),\r\n    ", "") == source
 
 
 def test_autotune_is_added_above_the_kernel_and_launch_options_go(scale: str) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pytest
+from texts import replace_once
 
 from warpwright.source.integrity import HostCall, host_calls
 from warpwright.source.torch_calls import CallKind
@@ -53,7 +54,7 @@ class ModelNew(nn.Module):
 
 
 def calls(body: str) -> list[HostCall]:
-    found = host_calls(TEMPLATE.replace("{body}", body))
+    found = host_calls(replace_once(TEMPLATE, "{body}", body))
     first = TEMPLATE[: TEMPLATE.index("{body}")].count("\n") + 1
     last = first + body.count("\n")
     return [call for call in found if first <= call.line <= last]
@@ -136,7 +137,7 @@ def test_arithmetic_on_numbers_is_not_work(body: str) -> None:
 
 
 def test_what_only_init_calls_creates_parameters() -> None:
-    source = TEMPLATE.replace("{body}", "pass")
+    source = replace_once(TEMPLATE, "{body}", "pass")
     found = host_calls(source)
     for text in ("torch.randn", "nn.init.kaiming_uniform_", "self.weight.data.mul_"):
         line = source[: source.index(text)].count("\n") + 1
@@ -145,13 +146,13 @@ def test_what_only_init_calls_creates_parameters() -> None:
 
 
 def test_work_that_forward_never_reaches_does_not_count() -> None:
-    found = host_calls(TEMPLATE.replace("{body}", "pass"))
+    found = host_calls(replace_once(TEMPLATE, "{body}", "pass"))
     relu = next(call for call in found if call.name == "torch.relu")
     assert relu.kind is CallKind.COMPUTE and not relu.reachable and not relu.computes
 
 
 def test_work_in_a_submodule_of_the_program_is_told_there() -> None:
-    found = host_calls(TEMPLATE.replace("{body}", "z = self.block(x)"))
+    found = host_calls(replace_once(TEMPLATE, "{body}", "z = self.block(x)"))
     inner = [call for call in found if call.function == "Block.forward"]
     assert [(call.name, call.computes) for call in inner] == [
         ("torch.nn.Linear (self.inner)", True)
@@ -176,6 +177,6 @@ def test_the_condition_a_call_stands_under_is_told(body: str, guard: str | None)
 
 
 def test_launches_are_told_and_kernels_are_not_host_code() -> None:
-    found = host_calls(TEMPLATE.replace("{body}", "pass"))
+    found = host_calls(replace_once(TEMPLATE, "{body}", "pass"))
     assert [call.name for call in found if call.kind is CallKind.LAUNCH] == ["kernel"]
     assert not any("tl." in call.text for call in found)

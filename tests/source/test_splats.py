@@ -57,7 +57,8 @@ WRITTEN = {"BLOCK": "128", "num_warps": "8"}
         "opts = dict(BLOCK=128, num_warps=8)\ncopy_kernel[(4,)](x, y, n, **opts)",
         "base = dict(BLOCK=128)\ncopy_kernel[(4,)](x, y, n, **dict(base, num_warps=8))",
         "base = dict(BLOCK=128)\ncopy_kernel[(4,)](x, y, n, **{**base, 'num_warps': 8})",
-        "base = dict(BLOCK=64)\ncopy_kernel[(4,)](x, y, n, **(base | dict(BLOCK=128, num_warps=8)))",
+        "base = dict(BLOCK=64)\nfull = base | dict(BLOCK=128, num_warps=8)\n"
+        "copy_kernel[(4,)](x, y, n, **full)",
         "opts = {'BLOCK': 128, 'num_warps': 8}\ngrid = (triton.cdiv(n, opts['BLOCK']),)\n"
         "copy_kernel[grid](x, y, n, **opts)",
     ],

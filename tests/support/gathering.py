@@ -186,3 +186,12 @@ PACKED = once(
     "x, weight.permute(0, 2, 3, 1).contiguous(), y, pixels,",
 )
 """And the weight copied to that order in each call."""
+
+FAST_HEAD = "        for start in range(0, depth, TILE_K):\n            tap ="
+PACKING = "weight.permute(0, 2, 3, 1).contiguous()"
+UNMASKED = once(
+    PACKED,
+    "    if channels % TILE_K == 0:",
+    "    if channels % TILE_K == 0 and filters % TILE_F == 0:",
+).replace("            mask=(out < filters)[None, :],\n                other=0.0,\n", "", 1)
+"""The weight's load without a mask where the tiles divide both of its sides."""

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable
 from textwrap import dedent
 
+from texts import replace_once
+
 from warpwright.gate.context import CompileEvidence, RuleContext
 from warpwright.gate.report import judge
 from warpwright.source.difference import difference
@@ -145,9 +147,8 @@ def with_configs(source: str, *configs: Config) -> str:
 
 
 def replaced(source: str, old: str, new: str) -> str:
-    """`source` with one text replaced; the text must be there."""
-    assert old in source
-    return source.replace(old, new, 1)
+    """`source` with one text replaced, which must stand there once."""
+    return replace_once(source, old, new)
 
 
 def compiled(config: Config, cubin: str, registers: int = 64) -> CompileResult:

@@ -44,12 +44,15 @@ def traced(source: str, of: Problem) -> tuple[ProgramView, tuple[KernelCalls, ..
 
 
 def outputs(
-    source: str, of: Problem, pins: Mapping[str, Config] | None = None
+    source: str,
+    of: Problem,
+    pins: Mapping[str, Config] | None = None,
+    distribution: str = "normal",
 ) -> tuple[np.ndarray[Any, Any], ...]:
     """What the program gives in the interpreter, with parameters and inputs of one seed."""
     with tempfile.TemporaryDirectory() as name:
         specs = [spec for spec in of.inputs if isinstance(spec, TensorSpec)]
-        reference = make_reference(of, specs, Path(name), seed=3, distributions=("normal",))
+        reference = make_reference(of, specs, Path(name), seed=3, distributions=(distribution,))
         assert isinstance(reference, Reference), reference
         run = InterpretRun(reference.cases[0].name, pins or {})
         result = interpret(source, reference, [run])[0]

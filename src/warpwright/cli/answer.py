@@ -19,6 +19,7 @@ from warpwright.cli.output import (
     write_text,
 )
 from warpwright.report.explanation import explain
+from warpwright.report.moves_text import predicted_gain
 from warpwright.report.record import answer_record
 from warpwright.report.trial_text import gain_text
 from warpwright.sandbox.deadline import DEFAULT_S
@@ -65,19 +66,28 @@ def command(
     This is the request's own stage only, with its rules kept. `optimize` chooses another
     algorithm and keeps no rules; nothing yet goes through every stage in turn.
 
-    Without a GPU nothing is timed: the configs are compiled for the target, duplicates and
-    configs that can never launch go, new ones within the rules come in, every one is checked for
-    accuracy, and the tuner on your card chooses.
+    In the tuning stage two things are tried: *configs* for the tuner, within the rules, and
+    *moves*, edits of the kernels that the rules neither ask for nor forbid, such as sizes that
+    become compile-time constants, loops that can be pipelined, or a reduction in another order.
+    Each move says what it does to the outputs (no bit changes, another order of a sum, other
+    arithmetic) and is held to it; such edits stay only where the outputs are no less exact than
+    before, and are listed apart. --bit-equal keeps those that change no bit, --strict makes none.
 
-    Where the target is the GPU of this machine, every config is checked at full size and timed
-    beside the parent, and a new program is handed out only where fresh timings in new processes
-    show that it is faster. A run that is interrupted goes on where it stopped when it is
-    started again. Either way the program comes back unchanged where nothing better can be shown.
+    Without a GPU nothing is timed: a program by moves is taken where counts of the instructions
+    that its binaries execute, and of the memory that they touch, predict a gain. Configs are
+    compiled for the target, duplicates and configs that can never launch go, new ones within the
+    rules come in, every one is checked for accuracy, and the tuner on your card chooses.
+
+    Where the target is the GPU of this machine, every list of moves and every config is checked
+    and timed beside the parent, and a new program is handed out only where fresh timings in new
+    processes show that it is faster. A run that is interrupted goes on where it stopped when it
+    is started again. Either way the program comes back unchanged where nothing better can be
+    shown.
 
     The record (JSON) and the explanation (Markdown) go beside --out, or into the run's folder,
-    which the last line on stderr names. With a problem file, a changed program also comes with
-    NAME.verify.py, which needs torch and Triton only: it checks and times the program against
-    its parent on any CUDA card, and prints one line to post.
+    which the last line on stderr names; both list every move that was tried. With a problem
+    file, a changed program also comes with NAME.verify.py, which needs torch and Triton only: it
+    checks and times the program against its parent on any CUDA card, and prints one line to post.
     """
     expect_writable(out)
     text = read_document(request)
@@ -119,5 +129,7 @@ def command(
         trial = done.answer.trial
         if trial is not None and trial.gpu is not None and trial.comparison is not None:
             summary += f"\nmeasured on {trial.gpu.name}: {gain_text(trial.comparison)}"
+        elif (predicted := predicted_gain(done.answer)) is not None:
+            summary += f"\nnot measured: {predicted}"
         where = f"run {done.run}; record and explanation in {folder}"
         stderr().print(f"{summary}\n{where}", markup=False, soft_wrap=True)

@@ -36,6 +36,7 @@ def command(
 
     Edits beyond the stage, which no rule asks for or forbids, pass where the outputs stay equal
     bit for bit or are no less exact than the parent's on all data; they are listed apart.
+    --bit-equal passes the first kind only, --strict none.
 
     Exit code 0: nothing is broken (what could not be verified is listed, never passed over);
     1: violations, each with rule, line, what was expected and what was found.

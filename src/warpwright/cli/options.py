@@ -53,14 +53,18 @@ StrictOption = Annotated[
     bool,
     typer.Option(
         "--strict",
-        help="No edits that the rules neither ask for nor forbid (sizes at compile time, index "
-        "arithmetic, the order of a sum); without it they may stay where they are shown to be "
-        "no less exact.",
+        help="No edits that the rules neither ask for nor forbid (sizes made constants, index "
+        "arithmetic, the order of a sum): `answer` makes none, `check` refuses them. Without it "
+        "they may stay where the outputs are shown to be no less exact.",
     ),
 ]
 BitEqualOption = Annotated[
     bool,
-    typer.Option("--bit-equal", help="Of such edits only those that change no bit of the outputs."),
+    typer.Option(
+        "--bit-equal",
+        help="Of the edits that the rules neither ask for nor forbid only those that change no bit "
+        "of the outputs, on all data that is tried.",
+    ),
 ]
 TimeLimitOption = Annotated[
     float,

@@ -13,10 +13,15 @@ from functools import lru_cache
 
 from warpwright.gate.loops import TripCount, inlined, single_assignments, trip_counts
 from warpwright.gate.reading import dotted, program_of
+from warpwright.gate.under_config import decided
+from warpwright.source.normal import clone
+from warpwright.types.config import MetaValue
 
 _POINTER_CALLS = ("make_block_ptr", "make_tensor_descriptor", "advance", "multiple_of",
                   "max_contiguous", "broadcast_to", "cast", "to", "view", "reshape")  # fmt: skip
 _DEEPEST = 40
+Constants = tuple[tuple[str, MetaValue], ...]
+"""Compile-time arguments of a kernel, by name in order."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,6 +37,7 @@ class Access:
     mask: frozenset[str] | None
     line: int
     address: str = ""
+    written: str | None = None  # the mask as it is written
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,9 +58,20 @@ class KernelBody:
 
 
 @lru_cache(maxsize=128)
-def read_body(source: str, kernel: str) -> KernelBody:
-    """The body of a kernel by name; empty where there is none."""
-    node = _function(source, kernel)
+def kernel_node(source: str, kernel: str, constants: Constants = ()) -> ast.FunctionDef | None:
+    """A kernel's syntax tree, which is not to be changed, without the branches that constants
+    leave out. Lines are those of the source."""
+    node, program = _function(source, kernel), program_of(source)
+    if node is None or program is None or not constants:
+        return node
+    return decided(clone(node), program.aliases, dict(constants))
+
+
+@lru_cache(maxsize=128)
+def read_body(source: str, kernel: str, constants: Constants = ()) -> KernelBody:
+    """The body of a kernel by name; empty where there is none. `constants`: compile-time
+    arguments, whose branches are decided."""
+    node = kernel_node(source, kernel, constants)
     if node is None:
         return KernelBody((), ())
     names = single_assignments(node)
@@ -153,7 +170,10 @@ def _accesses(
             continue
         pointer = _pointer(address, assigned, parameters)
         text = ast.unparse(inlined(address, names))
-        yield Access(kind, pointer, _mask(kind, call, names), call.lineno, text)
+        mask = _mask_of(kind, call)
+        parts = None if mask is None else frozenset(_conjuncts(inlined(mask, names)))
+        written = None if mask is None else ast.unparse(mask)
+        yield Access(kind, pointer, parts, call.lineno, text, written)
 
 
 def _access_kind(call: ast.Call) -> tuple[str | None, ast.expr | None]:
@@ -172,7 +192,7 @@ def _access_kind(call: ast.Call) -> tuple[str | None, ast.expr | None]:
     return name, call.func.value
 
 
-def _mask(kind: str, call: ast.Call, names: Mapping[str, ast.expr]) -> frozenset[str] | None:
+def _mask_of(kind: str, call: ast.Call) -> ast.expr | None:
     mask: ast.expr | None = None
     position = 1 if kind == "load" else 2
     if dotted(call.func) in (f"tl.{kind}", f"triton.language.{kind}") and len(call.args) > position:
@@ -182,7 +202,7 @@ def _mask(kind: str, call: ast.Call, names: Mapping[str, ast.expr]) -> frozenset
             mask = keyword.value
     if mask is None or (isinstance(mask, ast.Constant) and mask.value in (None, True)):
         return None
-    return frozenset(_conjuncts(inlined(mask, names)))
+    return mask
 
 
 def _conjuncts(node: ast.expr) -> Iterator[str]:

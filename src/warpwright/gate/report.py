@@ -7,6 +7,8 @@ from warpwright.gate.format import check_format
 from warpwright.gate.integrity import check_integrity
 from warpwright.gate.names import check_names
 from warpwright.gate.rules import check_rules, classify_edits
+from warpwright.gate.rules.finding import Reading
+from warpwright.gate.rules.semantics import lost_work
 from warpwright.types.verdict import GateReport, Status
 
 
@@ -17,10 +19,11 @@ def judge(context: RuleContext) -> GateReport:
     """
     parent, child, output = context.parent, context.child, context.output_rules
     rules = check_rules(context)
-    _, beyond, forbidden = classify_edits(context.stage, context.edits)
+    lost = {name for name, found in lost_work(Reading.of(context)).items() if found.violations}
+    _, beyond, forbidden = classify_edits(context.stage, context.edits, lost)
     if rules.status is not Status.FAIL:
-        # Forbidden by its kind alone, but reading both programs found it to be the same work
-        # written otherwise: it may stay if the outputs stay bit-equal.
+        # Forbidden by its kind alone, but reading both programs found it to be the same grid
+        # written otherwise: it may stay if the outputs are no less exact.
         beyond = tuple(edit for edit in context.edits if edit in {*beyond, *forbidden})
     return GateReport(
         results=(

@@ -67,11 +67,17 @@ def _with_values(
         if all(name not in c.unknown and name in dict(c.tile) for c in others)
     }
     known = written | (_unread(config) & values.keys())
-    options = {name: values[name] for name in known if name in _OPTIONS}
+
+    def option(name: str, value: int) -> int:
+        settled_value = values[name] if name in known else value
+        return settled_value if isinstance(settled_value, int) else value
+
     return replace(
         config,
         tile=tuple((name, values[name] if name in known else value) for name, value in config.tile),
+        num_warps=option("num_warps", config.num_warps),
+        num_stages=option("num_stages", config.num_stages),
+        num_ctas=option("num_ctas", config.num_ctas),
         unknown=config.unknown - known,
         open_options=tuple(pair for pair in config.open_options if pair[0] not in known),
-        **{name: value for name, value in options.items() if isinstance(value, int)},
     )

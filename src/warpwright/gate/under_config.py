@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+from collections.abc import Mapping
 from functools import lru_cache
 
 from warpwright.source.evaluate import Evaluator, Unreadable
@@ -26,6 +27,15 @@ def under_config(source: str, kernel: str, meta: tuple[tuple[str, MetaValue], ..
         if isinstance(node, ast.FunctionDef) and node.name == kernel:
             _Deciding(Evaluator(Aliases(tree), names)).visit(node)
     return ast.unparse(ast.fix_missing_locations(tree))
+
+
+def decided(
+    node: ast.FunctionDef, aliases: Aliases, constants: Mapping[str, MetaValue]
+) -> ast.FunctionDef:
+    """The kernel, which is changed, without the branches that its constants do not take."""
+    names = {name: ast.Constant(value) for name, value in constants.items()}
+    _Deciding(Evaluator(aliases, names)).visit(node)
+    return node
 
 
 class _Deciding(ast.NodeTransformer):

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Iterable
 
 from warpwright.report.cause_text import details, headline
 from warpwright.report.gpu_text import gpu_notes
+from warpwright.report.moves_text import moves_section, predicted_gain
 from warpwright.report.roofline_text import (
     PROBLEM,
     floor_claim,
@@ -28,7 +28,8 @@ def explain(answer: Answer) -> str:
     study = answer.study
     sections = [
         _headline(answer),
-        "" if answer.trial is None else trial_section(answer.trial),
+        moves_section(answer),
+        "" if answer.trial is None else trial_section(answer.trial, bool(answer.moves)),
         _program_section(study),
         *(kernel_section(kernel) for kernel in study.kernels),
         *(_plan_section(plan) for plan in answer.plans),
@@ -50,12 +51,17 @@ def _headline(answer: Answer) -> str:
         )
     if trial is not None and trial.gpu is not None:
         return f"# {title}: {answer.reason}\n\nMeasured on {trial.gpu.name} (see below)."
-    return (
+    compiled = (
         f"# {title}: {answer.reason}\n\n"
-        f"Compiled for {answer.study.gpu.sheet.name} "
-        f"({answer.study.gpu.sheet.target}), not measured: this machine made no timing, and no "
-        "speed is claimed."
+        f"Compiled for {answer.study.gpu.sheet.name} ({answer.study.gpu.sheet.target}), not "
+        "measured: this machine made no timing"
     )
+    if (predicted := predicted_gain(answer)) is not None:
+        return (
+            f"{compiled}. That the moves make it faster is predicted by counts of what the "
+            f"binaries execute and touch, not measured: {predicted}."
+        )
+    return f"{compiled}, and no speed is claimed."
 
 
 def _program_section(study: Study) -> str:
@@ -169,19 +175,7 @@ def gate_section(gate: GateReport) -> str:
     lines += _unchecked(gate.results)
     if gate.accuracy_cases:
         lines += ["", *_accuracy_table(gate.accuracy_cases)]
-    if gate.beyond_stage:
-        lines += ["", *_beyond_stage(gate)]
     return "\n".join(lines)
-
-
-def _beyond_stage(gate: GateReport) -> list[str]:
-    """The edits beyond the stage, listed apart, each kind once a place."""
-    asked = {"--strict": gate.limits.strict, "--bit-equal": gate.limits.bit_equal}
-    named = ", ".join(option for option, given in asked.items() if given)
-    lines = ["Edits beyond the stage, which its rules neither ask for nor forbid:", ""]
-    counted = Counter(f"{edit.kind} in {edit.subject}" for edit in gate.beyond_stage)
-    lines += [f"- {what}" + (f" ({n} times)" if n > 1 else "") for what, n in counted.items()]
-    return [*lines, *(["", f"Asked of them: {named}."] if named else [])]
 
 
 def _unchecked(results: Iterable[CheckResult]) -> list[str]:

@@ -11,7 +11,6 @@ from warpwright.report.schema import (
     CompiledRecord,
     ConfigStudyRecord,
     CostRecord,
-    CountsRecord,
     DisagreementRecord,
     FindingRecord,
     GateRecord,
@@ -22,7 +21,6 @@ from warpwright.report.schema import (
     OccupancyRecord,
     PlanRecord,
     StudyRecord,
-    ToolchainRecord,
 )
 from warpwright.report.schema_measured import (
     ApartRecord,
@@ -30,18 +28,26 @@ from warpwright.report.schema_measured import (
     ComparisonRecord,
     ConfigTrialRecord,
     MeasuredGpuRecord,
+    MovesTrialRecord,
     TrialRecord,
 )
 from warpwright.report.schema_parts import (
     AccuracyRecord,
     CheckRecord,
     ConfigRecord,
+    CountsRecord,
+    MoveRecord,
+    MovesCountedRecord,
+    ProgramCountsRecord,
+    ToolchainRecord,
     ViolationRecord,
 )
 from warpwright.types.answer import Answer, ConfigChoice, ConfigPlan
 from warpwright.types.bench import BenchResult
 from warpwright.types.compiled import Compiled
 from warpwright.types.config import Config
+from warpwright.types.counts import MovesCounted, ProgramCounts
+from warpwright.types.evidence import Origin
 from warpwright.types.gpu import ResolvedGpu
 from warpwright.types.study import CompiledView, ConfigStudy, Finding, KernelStudy, Study
 from warpwright.types.trial import ConfigTrial, Trial
@@ -173,6 +179,7 @@ def trial_record(trial: Trial) -> TrialRecord:
         cases=[AccuracyRecord.model_validate(case) for case in trial.cases],
         parent=None if trial.parent is None else ApartRecord.model_validate(trial.parent),
         answer=None if trial.answer is None else ApartRecord.model_validate(trial.answer),
+        moves=[MovesTrialRecord.model_validate(moves) for moves in trial.moves],
         configs=[_config_trial(config) for config in trial.configs],
         bursts=[BurstRecord.model_validate(burst) for burst in trial.bursts],
     )
@@ -193,6 +200,27 @@ def _config_trial(trial: ConfigTrial) -> ConfigTrialRecord:
     )
 
 
+def _moves_counted(counted: MovesCounted) -> MovesCountedRecord:
+    return MovesCountedRecord(
+        moves=[MoveRecord.model_validate(move) for move in counted.moves],
+        accepted=counted.accepted,
+        reason=counted.reason,
+        origin=Origin.PREDICTED,
+        before=_program_counts(counted.before),
+        after=None if counted.after is None else _program_counts(counted.after),
+    )
+
+
+def _program_counts(program: ProgramCounts) -> ProgramCountsRecord:
+    return ProgramCountsRecord(
+        **CountsRecord.model_validate(program.counts).model_dump(),
+        occupancy_pct=dict(program.occupancy_pct),
+        spill_bytes=dict(program.spill_bytes),
+        host_operations=dict(program.host_operations),
+        toolchain=ToolchainRecord.model_validate(program.toolchain),
+    )
+
+
 def answer_record(answer: Answer, run: str | None = None) -> AnswerRecord:
     """The record of an answer. `run` is its id in the journal."""
     return AnswerRecord(
@@ -202,6 +230,8 @@ def answer_record(answer: Answer, run: str | None = None) -> AnswerRecord:
         measured=answer.trial is not None and answer.trial.comparison is not None,
         trial=None if answer.trial is None else trial_record(answer.trial),
         program=answer.program,
+        moves=[MoveRecord.model_validate(move) for move in answer.moves],
+        moves_counted=[_moves_counted(counted) for counted in answer.counted],
         plans=[_plan(plan) for plan in answer.plans],
         conflicts=list(answer.conflicts),
         gate=GateRecord.model_validate(answer.gate),

@@ -19,10 +19,14 @@ from warpwright.report.schema_parts import (
     AccuracyRecord,
     CheckRecord,
     ConfigRecord,
+    CountsRecord,
     ErrorRecord,
     LimitsRecord,
+    MoveRecord,
+    MovesCountedRecord,
     RecordBase,
     Text,
+    ToolchainRecord,
     ViolationRecord,
 )
 
@@ -73,17 +77,6 @@ class LaunchFloorRecord(RecordBase):
     floor_us: float | None
     bound: str | None
     lacks: list[str]
-
-
-class CountsRecord(RecordBase):
-    """What the launches of a forward pass execute and touch, predicted; null: see `unknown`."""
-
-    instructions: float | None
-    sectors: float | None
-    requested_bytes: float | None
-    by_kind: dict[str, float]
-    unknown: list[str]
-    sampled: bool
 
 
 class ConfigStudyRecord(RecordBase):
@@ -201,13 +194,6 @@ class CostRecord(RecordBase):
     compute_class: str
 
 
-class ToolchainRecord(RecordBase):
-    triton: str
-    ptxas: str | None
-    torch: str | None
-    python: str | None
-
-
 class StudyRecord(RecordBase):
     gpu: GpuRecord
     kernels: list[KernelRecord]
@@ -241,7 +227,11 @@ class CheckReportRecord(RecordBase):
 
 
 class AnswerRecord(RecordBase):
-    """`answer --json`, and the record beside every answer."""
+    """`answer --json`, and the record beside every answer.
+
+    `moves`: what was done to the program besides choosing configs, in order. `moves_counted`:
+    every list of moves that was judged by counts where nothing was measured (predicted).
+    """
 
     schema_name: str = "warpwright.answer"
     schema_version: int = SCHEMA_VERSION
@@ -252,6 +242,8 @@ class AnswerRecord(RecordBase):
     measured: bool = False  # whether timings decided
     trial: TrialRecord | None = None
     program: str
+    moves: list[MoveRecord] = Field(default_factory=list)
+    moves_counted: list[MovesCountedRecord] = Field(default_factory=list)
     plans: list[PlanRecord]
     conflicts: list[str]
     gate: GateRecord

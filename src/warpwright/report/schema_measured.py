@@ -5,10 +5,13 @@ Times are in µs of device time a call unless a name says otherwise.
 
 from __future__ import annotations
 
+from pydantic import Field
+
 from warpwright.report.schema_parts import (
     AccuracyRecord,
     CheckRecord,
     ConfigRecord,
+    MoveRecord,
     RecordBase,
     Text,
 )
@@ -76,6 +79,17 @@ class ConfigTrialRecord(RecordBase):
     bursts: list[BurstRecord]
 
 
+class MovesTrialRecord(RecordBase):
+    """The program of a list of moves beside the parent. Screening: it chooses, decides nothing."""
+
+    moves: list[MoveRecord]
+    time_us: float | None
+    parent_us: float | None
+    gain_pct: float | None
+    failure: str | None
+    bursts: list[BurstRecord]
+
+
 class ApartRecord(RecordBase):
     """What device time does not hold. `chosen`: kernel → the config that its tuner took."""
 
@@ -103,5 +117,6 @@ class TrialRecord(RecordBase):
     cases: list[AccuracyRecord]
     parent: ApartRecord | None
     answer: ApartRecord | None
+    moves: list[MovesTrialRecord] = Field(default_factory=list)
     configs: list[ConfigTrialRecord]
     bursts: list[BurstRecord]

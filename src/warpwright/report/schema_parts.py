@@ -22,6 +22,59 @@ class ConfigRecord(RecordBase):
     maxnreg: int | None
 
 
+class MoveRecord(RecordBase):
+    """One move: which rewrite, on which kernel, with what. Replayed in order they give the program.
+
+    `claim`: what it says of the outputs; the verifier held it to that.
+    """
+
+    name: str
+    kernel: str
+    arguments: Annotated[dict[str, Any], BeforeValidator(dict)]
+    claim: Text
+
+
+class ToolchainRecord(RecordBase):
+    triton: str
+    ptxas: str | None
+    torch: str | None
+    python: str | None
+
+
+class CountsRecord(RecordBase):
+    """What the launches of a forward pass execute and touch, predicted; null: see `unknown`."""
+
+    instructions: float | None
+    sectors: float | None
+    requested_bytes: float | None
+    by_kind: dict[str, float]
+    unknown: list[str]
+    sampled: bool
+
+
+class ProgramCountsRecord(CountsRecord):
+    """The counts of a whole program under one config a kernel, and whose code was counted.
+
+    `occupancy_pct` and `spill_bytes` (a thread) by kernel; `host_operations`: calls of torch.
+    """
+
+    occupancy_pct: dict[str, float | None]
+    spill_bytes: dict[str, int | None]
+    host_operations: dict[str, int]
+    toolchain: ToolchainRecord
+
+
+class MovesCountedRecord(RecordBase):
+    """A list of moves that was judged by counts. `after` null: it could not be counted."""
+
+    moves: list[MoveRecord]
+    accepted: bool
+    reason: str
+    origin: Text
+    before: ProgramCountsRecord
+    after: ProgramCountsRecord | None
+
+
 class ViolationRecord(RecordBase):
     rule: str
     line: int | None

@@ -9,8 +9,11 @@ from warpwright.types.trial import Apart, ConfigTrial, Trial
 from warpwright.types.verdict import AccuracyCase, Status
 
 
-def trial_section(trial: Trial) -> str:
-    """Each config, the decision, accuracy at full size, and what device time does not hold."""
+def trial_section(trial: Trial, moved: bool = False) -> str:
+    """Each config, the decision, accuracy at full size, and what device time does not hold.
+
+    `moved`: the configs were tried on a program that moves had made.
+    """
     if trial.gpu is None and trial.failure is not None:
         return f"## Not measured\n\nNothing could be timed: {trial.failure}."
     lines = ["## Measured", "", f"{measured_on(trial.gpu)} Budget: {trial.budget}."]
@@ -19,7 +22,7 @@ def trial_section(trial: Trial) -> str:
     if trial.failure is not None:
         lines.append(f"No decision: {trial.failure}.")
     if trial.configs:
-        lines += ["", *_config_table(trial.configs)]
+        lines += ["", *_config_table(trial.configs, moved)]
     if trial.comparison is not None:
         lines += ["", *_decision(trial.comparison, trial)]
     if trial.accuracy is not None:
@@ -50,10 +53,11 @@ def gain_text(comparison: Comparison) -> str:
     return shown if noise is None else f"{shown}, noise ±{noise:.2f} %"
 
 
-def _config_table(configs: Sequence[ConfigTrial]) -> list[str]:
+def _config_table(configs: Sequence[ConfigTrial], moved: bool) -> list[str]:
+    where = " of the program that the moves made" if moved else ""
     rows = [
-        "Each config alone in its kernel's place, beside the parent with its own tuner (screening: "
-        "it chooses what is timed again, and decides nothing):",
+        f"Each config alone in its kernel's place{where}, beside the parent with its own tuner "
+        "(screening: it chooses what is timed again, and decides nothing):",
         "",
         "| kernel | config | from | µs | parent µs | beside the parent | at full size |",
         "| --- | --- | --- | ---: | ---: | ---: | --- |",

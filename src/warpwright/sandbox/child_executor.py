@@ -72,7 +72,7 @@ class Session:
         self.launches: dict[str, int] = {}
         self.block_from_s: float | None = None
 
-    def begin(self, pins: Mapping[str, Mapping[str, Any]], spoil_undefined: bool = True) -> None:
+    def begin(self, pins: Mapping[str, Mapping[str, Any]], spoil_undefined: bool = False) -> None:
         self.memory = Memory(self.addresses)
         self.coverage.seen.clear()
         self.memory.spoil_undefined = spoil_undefined

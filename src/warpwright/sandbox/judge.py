@@ -9,6 +9,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+from warpwright.sandbox.card import turn
 from warpwright.sandbox.persistent import PersistentChild
 from warpwright.sandbox.trace import problem_payload
 from warpwright.sandbox.worker import States, device_environment, exchange_directory
@@ -38,6 +39,7 @@ class Judge:
         limits: WorkerLimits | None = None,
         cores: Iterable[int] | None = None,
     ) -> None:
+        self._device = device
         self._states_dir = exchange_directory()
         self._start = partial(
             PersistentChild,
@@ -131,10 +133,12 @@ class Judge:
     def _once(self, command: str, payload: Mapping[str, Any], deadline_s: float) -> Answer:
         if not self._child.alive and self._problem is not None:
             self._child = self._start()
-            loaded = self._child.call("load", self._problem, deadline_s=PREPARE_S)
+            with turn(self._device, alone=False):
+                loaded = self._child.call("load", self._problem, deadline_s=PREPARE_S)
             if not isinstance(loaded, Done):
                 return loaded
-        return self._child.call(command, payload, deadline_s=deadline_s)
+        with turn(self._device, alone=False):
+            return self._child.call(command, payload, deadline_s=deadline_s)
 
     def close(self) -> None:
         self._child.close()

@@ -23,8 +23,9 @@ def kernel_code(program: str, kernel: str) -> str:
 
     It holds the kernel's function without its autotune and heuristics decorators, every
     module-level statement that binds a name it can reach (helpers, constants, imports) or makes
-    the kernel in a call, and those that act on something other than a name. Comments, layout and docstrings are left
-    out. A kernel that is not defined at module level depends on the whole program.
+    the kernel in a call, and those that act on something other than a name. Comments, layout and
+    docstrings are left out. A kernel that is not defined at module level depends on the whole
+    program.
 
     Raises SyntaxError (or ValueError, for null bytes) when the program does not parse, and
     `InputError` where it is too long or too deep to read.

@@ -14,6 +14,7 @@ from typing import Any
 
 import psutil
 
+from warpwright.sandbox.card import turn
 from warpwright.sandbox.persistent import PersistentChild
 from warpwright.sandbox.trace import problem_payload
 from warpwright.types.accuracy_numbers import CaseSpec
@@ -92,6 +93,11 @@ def cache_directory(base: Path, source: str) -> Path:
     directory = base / hashlib.sha256(source.encode()).hexdigest()[:32]
     directory.mkdir(parents=True, exist_ok=True)
     return directory
+
+
+OFF_THE_CARD = frozenset({"compile"})
+TIMED = frozenset({"time", "first_call", "host_overhead", "do_bench", "graph", "torch_compile"})
+"""Requests that take times (a first call tunes): no other run may use the card meanwhile."""
 
 
 def device_environment(device: str) -> dict[str, str]:
@@ -278,7 +284,11 @@ class Worker:
 
     def _ask(self, command: str, payload: Mapping[str, Any], deadline_s: float) -> Answer:
         self.used = True
-        answer = self._child.call(command, payload, deadline_s=deadline_s)
+        if command in OFF_THE_CARD:
+            answer = self._child.call(command, payload, deadline_s=deadline_s)
+        else:
+            with turn(self.device, alone=command in TIMED):
+                answer = self._child.call(command, payload, deadline_s=deadline_s)
         if not isinstance(answer, (Done, WorkerDied)):
             self._spoiled = self._spoiled or answer.replace_worker
         return answer

@@ -214,7 +214,7 @@ class Splats:
             return parent.func is not node and _is_harmless(parent)
         if isinstance(parent, ast.Subscript):  # as an index
             return True
-        return isinstance(parent, _PASSING) or isinstance(parent, ast.IfExp)
+        return isinstance(parent, (*_PASSING, ast.IfExp))
 
     def _parent(self, node: ast.AST) -> ast.AST | None:
         if self._parents is None:
@@ -248,10 +248,10 @@ def _entries(table: ast.expr) -> Mapping[str, ast.expr]:
     """The entries of a table that is written out, by the text of their key or position."""
     if isinstance(table, ast.Dict) and all(isinstance(k, ast.Constant) for k in table.keys):
         return {text_of(k): v for k, v in zip(table.keys, table.values, strict=True)}
-    if isinstance(table, (ast.Tuple, ast.List)):
-        if not any(isinstance(item, ast.Starred) for item in table.elts):
-            return {str(index): item for index, item in enumerate(table.elts)}
-    return {}
+    items = table.elts if isinstance(table, (ast.Tuple, ast.List)) else []
+    if any(isinstance(item, ast.Starred) for item in items):
+        return {}
+    return {str(index): item for index, item in enumerate(items)}
 
 
 def _column(node: ast.Subscript, table: ast.expr, values: list[ast.expr]) -> ast.expr:

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from warpwright.proposers.emit import emit_plans
 from warpwright.types.answer import ConfigChoice, ConfigPlan
 from warpwright.types.calls import KernelCalls
-from warpwright.types.candidate import Move
+from warpwright.types.candidate import Move, moves_label
 from warpwright.types.config import Config
 from warpwright.types.study import KernelStudy, Study
 
@@ -30,9 +30,15 @@ class Entrant:
 
     @property
     def name(self) -> str:
+        """One of its own among those that are tried: results are kept by it."""
         if self.moves:
             return " + ".join(map(str, self.moves))
         return f"{self.kernel}: {self.config}"
+
+    @property
+    def label(self) -> str:
+        """The name for people: as short as a line can be."""
+        return moves_label(self.moves) if self.moves else self.name
 
 
 def entrants_of(

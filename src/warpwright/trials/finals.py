@@ -56,7 +56,7 @@ def check_in_full(table: Table, entrants: Sequence[Entrant]) -> dict[str, Accura
     """Every kind of data for each config that is handed out, by the entrant's name."""
     found = {}
     for number, entrant in enumerate(entrants, 1):
-        table.tell("accuracy", f"full size, {number} of {len(entrants)}: {entrant.name}")
+        table.tell("accuracy", f"full size, {number} of {len(entrants)}: {entrant.label}")
         program = table.bench.program(entrant.source, entrant.pins)
         item = f"check {entrant.name} in {digest(entrant.source)}"
         found[entrant.name] = _check(table, item, program, str(entrant.config))

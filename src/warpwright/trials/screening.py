@@ -92,7 +92,7 @@ class Screening:
             )
             trial = _decoded(entrant, result)
             self._table.tell(
-                "screen", f"{number} of {len(entrants)}: {entrant.name}: {told(trial)}"
+                "screen", f"{number} of {len(entrants)}: {entrant.label}: {told(trial)}"
             )
             trials.append(trial)
         return tuple(trials)
@@ -121,7 +121,7 @@ class Screening:
                 self._table.tell(
                     "screen",
                     f"near the best, {place} of {len(again)} once more: "
-                    f"{name}: {told(found[name])}",
+                    f"{by_name[name].label}: {told(found[name])}",
                 )
             if not again:
                 break

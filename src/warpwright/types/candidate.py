@@ -7,6 +7,7 @@ needs to hold nothing else.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
 
@@ -38,9 +39,35 @@ class Move:
         told = ", ".join(f"{name}={value}" for name, value in self.arguments)
         return f"{self.name}({self.kernel}{', ' if told else ''}{told})"
 
+    @property
+    def short(self) -> str:
+        """The move without its kernel in a few words: long lists are counted."""
+        return " ".join([self.name, *(_short(name, value) for name, value in self.arguments)])
+
     def argument(self, name: str) -> MoveValue:
         """The argument of that name. Raises KeyError."""
         return dict(self.arguments)[name]
+
+
+LONGEST_LIST = 24
+"""Characters of a list among a move's arguments that is still told where few words are wanted."""
+
+
+def _short(name: str, value: MoveValue) -> str:
+    if not isinstance(value, tuple):
+        return f"{name}={value}"
+    listed = ",".join(map(str, value))
+    return f"{name}={listed}" if len(listed) <= LONGEST_LIST else f"{len(value)} {name}"
+
+
+def moves_label(moves: Sequence[Move]) -> str:
+    """A list of moves for a line or a cell of a table, each kernel told once a row of its moves."""
+    rows: list[tuple[str, list[str]]] = []
+    for move in moves:
+        if not rows or rows[-1][0] != move.kernel:
+            rows.append((move.kernel, []))
+        rows[-1][1].append(move.short)
+    return ", ".join(f"{' + '.join(told)} in {kernel}" for kernel, told in rows)
 
 
 @dataclass(frozen=True, slots=True)

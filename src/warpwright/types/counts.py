@@ -100,7 +100,3 @@ class MovesCounted:
     after: ProgramCounts | None
     accepted: bool
     reason: str
-
-    @property
-    def names(self) -> str:
-        return " + ".join(dict.fromkeys(move.name for move in self.moves))

@@ -10,6 +10,9 @@ from warpwright.types.config import Config
 from warpwright.types.measurement import Burst, Comparison, MeasuredGpu
 from warpwright.types.verdict import AccuracyCase, CheckResult
 
+LEAST_GAIN_PCT = 1.0
+"""Less than this is not worth edits beyond the configs: screening cannot tell it from nothing."""
+
 
 @dataclass(frozen=True, slots=True)
 class ConfigTrial:
@@ -44,6 +47,12 @@ class MovesTrial:
     failure: str | None = None
     bursts: tuple[Burst, ...] = ()
 
+    @property
+    def is_worth_following(self) -> bool:
+        """Whether configs are tried on top of it, unless another gains more."""
+        gains = self.gain_pct is not None and self.gain_pct >= LEAST_GAIN_PCT
+        return gains and self.failure is None
+
 
 @dataclass(frozen=True, slots=True)
 class Apart:
@@ -74,7 +83,6 @@ class Trial:
 
     gpu: MeasuredGpu | None
     budget: str
-    moves: tuple[MovesTrial, ...] = ()
     configs: tuple[ConfigTrial, ...] = ()
     comparison: Comparison | None = None
     bursts: tuple[Burst, ...] = ()
@@ -87,3 +95,4 @@ class Trial:
     repaired: str | None = None  # why the answer stands whatever its time
     resumed: bool = False
     failure: str | None = None  # why measuring could not be done
+    moves: tuple[MovesTrial, ...] = ()  # lists of moves, screened before the configs

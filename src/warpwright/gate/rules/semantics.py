@@ -7,14 +7,20 @@ kernel is rewritten by design, and the comparison of outputs decides.
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 
+from warpwright.gate.always_true import Bounds, Unbounded, span_of
 from warpwright.gate.configs import local_constants, tile_names
 from warpwright.gate.context import KernelPair
 from warpwright.gate.expressions import canonical_value, expression_names
-from warpwright.gate.kernels import KernelBody, read_body
+from warpwright.gate.kernels import Access, Constants, KernelBody, kernel_node
 from warpwright.gate.loops import TripCount
 from warpwright.gate.rules.finding import OBEYED, Finding, Reading, merged, violated
 from warpwright.gate.rules.grid import sites_of
+from warpwright.gate.variants import Variant, lines_left, variants, whole
+from warpwright.syntax import syntax_tree
+from warpwright.types.config import MetaValue
 from warpwright.types.program import Kernel, LaunchSite, ProgramView
 from warpwright.types.stage import StageId
 
@@ -27,20 +33,37 @@ _REDUCTIONS = (
 
 def check_semantics(reading: Reading) -> Finding:
     """In the tuning stage: no operation, mask or iteration of a kernel is lost."""
-    if reading.context.stage.id is not StageId.TUNING:
-        return OBEYED
-    findings = []
+    return merged(lost_work(reading).values())
+
+
+def lost_work(reading: Reading) -> dict[str, Finding]:
+    """Kernel of the candidate → what it is shown to have lost, in the tuning stage.
+
+    A kernel is read as each config of each traced launch runs it, its branches on constants
+    decided: one with a fast loop and the original one below `else` has one of them.
+    """
+    context = reading.context
+    if context.stage.id is not StageId.TUNING:
+        return {}
+    found = {}
     for pair in (*reading.match.pairs, *_helpers(reading)):
-        before = read_body(reading.context.parent.source, pair.parent.name)
-        after = read_body(reading.context.child.source, pair.child.name)
-        findings += [
-            _operations(reading, pair),
-            _accesses(pair, before, after),
-            _masks(pair, before, after),
-            _loops(pair, before, after),
-            _sizes(reading, pair, before, after),
+        every = whole(context, pair)
+        cases = variants(context, pair)
+        findings = [
+            _operations(reading, pair, every),
+            _accesses(pair, every),
+            _sizes(reading, pair, every, cases),
         ]
-    return merged(findings)
+        for variant in cases:
+            findings += [
+                _operations(reading, pair, variant),
+                _accesses(pair, variant),
+                _masks(reading, pair, variant),
+                _loops(pair, variant),
+            ]
+        total = merged(findings)
+        found[pair.child.name] = replace(total, violations=tuple(dict.fromkeys(total.violations)))
+    return found
 
 
 def _helpers(reading: Reading) -> list[KernelPair]:
@@ -53,9 +76,11 @@ def _helpers(reading: Reading) -> list[KernelPair]:
     return found
 
 
-def _total(view: ProgramView, kernel: Kernel) -> Counter[str]:
+def _total(view: ProgramView, kernel: Kernel, constants: Constants) -> Counter[str]:
     """Operations of a kernel and of the helpers it calls."""
-    names = Counter(operation.name for operation in kernel.operations)
+    lines = lines_left(view, kernel, constants) if constants else None
+    left = [op for op in kernel.operations if lines is None or op.line in lines]
+    names = Counter(operation.name for operation in left)
     for name in kernel.calls:
         helper = view.kernel(name)
         if helper is not None and helper.name != kernel.name:
@@ -63,9 +88,9 @@ def _total(view: ProgramView, kernel: Kernel) -> Counter[str]:
     return names
 
 
-def _operations(reading: Reading, pair: KernelPair) -> Finding:
-    before = _total(reading.context.parent, pair.parent)
-    after = _total(reading.context.child, pair.child)
+def _operations(reading: Reading, pair: KernelPair, variant: Variant) -> Finding:
+    before = _total(reading.context.parent, pair.parent, variant.parent)
+    after = _total(reading.context.child, pair.child, variant.child)
     line = pair.child.line
     findings = []
     for name in ("dot", "dot_scaled"):
@@ -84,8 +109,9 @@ def _operations(reading: Reading, pair: KernelPair) -> Finding:
     return merged(findings)
 
 
-def _accesses(pair: KernelPair, before: KernelBody, after: KernelBody) -> Finding:
+def _accesses(pair: KernelPair, variant: Variant) -> Finding:
     """A pointer that was read or written, is still a parameter, and no longer is."""
+    before, after = variant.before, variant.after
     findings = []
     kept = {parameter.name for parameter in pair.child.parameters}
     unknown = any(access.pointer is None for access in after.accesses)
@@ -104,12 +130,14 @@ def _none_of_kind(body: KernelBody, kind: str) -> bool:
     return not any(access.kind == kind for access in body.accesses)
 
 
-def _masks(pair: KernelPair, before: KernelBody, after: KernelBody) -> Finding:
-    """An access through a pointer that was always masked, and now is not.
+def _masks(reading: Reading, pair: KernelPair, variant: Variant) -> Finding:
+    """An access through a pointer that was always masked, and now is not, although the mask is
+    not shown to be true in every lane of every launch.
 
     A mask that lost some of its parts may still be enough (the grid may guarantee them), which
     reading cannot tell: it is told, and comparing outputs decides.
     """
+    before, after = variant.before, variant.after
     findings = []
     for kind in ("load", "store"):
         ours = [access for access in before.accesses if access.kind == kind]
@@ -117,13 +145,18 @@ def _masks(pair: KernelPair, before: KernelBody, after: KernelBody) -> Finding:
         keys &= {access.pointer for access in after.accesses if access.kind == kind}
         for pointer in sorted(keys, key=str):  # None: the parameter cannot be told
             # Where the candidate's pointer cannot be told, it may be any of the parent's.
-            old = [a.mask for a in ours if pointer is None or a.pointer == pointer]
+            answered = [a for a in ours if pointer is None or a.pointer == pointer]
+            old = [a.mask for a in answered]
             new = [a for a in after.accesses if (a.kind, a.pointer) == (kind, pointer)]
             if None in old or not old:
                 continue
             for access in new:
                 what = f"tl.{kind} of {pointer or access.address[:60]} in {pair.child.name}"
-                if access.mask is None:
+                if access.mask is None and _always_true(reading, pair, variant, answered):
+                    note = f"line {access.line}: the mask of {what} is gone, which is true in every"
+                    note += " lane of these launches: comparing outputs decides"
+                    findings.append(Finding(notes=(note,)))
+                elif access.mask is None:
                     findings.append(
                         violated(RULE, access.line, f"{what} with its mask", "mask dropped")
                     )
@@ -132,6 +165,26 @@ def _masks(pair: KernelPair, before: KernelBody, after: KernelBody) -> Finding:
                     note += f"{shortened(lost)}: comparing outputs decides"
                     findings.append(Finding(notes=(note,)))
     return merged(findings)
+
+
+def _always_true(
+    reading: Reading, pair: KernelPair, variant: Variant, masked: Sequence[Access]
+) -> bool:
+    """Whether the parent's masks hold in every lane of each launch that runs this variant, by
+    sizes that are compile-time arguments of the candidate."""
+    node = kernel_node(reading.context.parent.source, pair.parent.name, variant.parent)
+    if node is None or not variant.ran:
+        return False
+    sizes = set().union(*(expression_names(part) for a in masked for part in a.mask or ()))
+    sizes &= {p.name for p in pair.parent.parameters if not p.is_constexpr}
+    if sizes & {p.name for p in pair.child.parameters if not p.is_constexpr}:
+        return False  # another call may pass another size
+    masks = [syntax_tree(access.written or "None", "eval").body for access in masked]
+    return all(
+        bounds.holds(mask)
+        for bounds in (Bounds(node, ran.values, ran.grid) for ran in variant.ran)
+        for mask in masks
+    )
 
 
 def shortened(parts: frozenset[str]) -> str:
@@ -148,14 +201,26 @@ def _weakened(old: list[frozenset[str]], new: frozenset[str]) -> frozenset[str]:
     return min((mask - new for mask in larger), key=len, default=frozenset())
 
 
-def _loops(pair: KernelPair, before: KernelBody, after: KernelBody) -> Finding:
+def _loops(pair: KernelPair, variant: Variant) -> Finding:
     """Loops answer each other in order, where there are as many as before."""
+    before, after = variant.before, variant.after
     if len(before.trips) != len(after.trips):
         return OBEYED
     old_texts = Counter(trip.text or trip.written for trip in before.trips)
     new_texts = Counter(trip.text or trip.written for trip in after.trips)
     if old_texts == new_texts:
         return OBEYED
+    runs = [
+        (_times(before.trips, r.values), _times(after.trips, r.child_values)) for r in variant.ran
+    ]
+    known = [(old, new) for old, new in runs if old is not None and new is not None]
+    if runs and len(known) == len(runs) and all(old == new for old, new in known):
+        return OBEYED  # as often, in another order or written otherwise
+    fewer = next(((old, new) for old, new in known if new < old), None)
+    if fewer is not None:
+        expected = f"the loops of {pair.child.name} run {fewer[0]} times, as in the parent"
+        found = f"loop bound changed: {fewer[1]} times"
+        return violated(RULE, after.trips[0].line, expected, found)
     findings = []
     for old, new in zip(before.trips, after.trips, strict=True):
         if _is_other_bound(old, new):
@@ -163,6 +228,20 @@ def _loops(pair: KernelPair, before: KernelBody, after: KernelBody) -> Finding:
             found = f"loop bound changed: {new.written}"
             findings.append(violated(RULE, new.line, expected, found))
     return merged(findings)
+
+
+def _times(trips: Sequence[TripCount], values: Mapping[str, MetaValue]) -> int | None:
+    """How often a nest of loops runs its inside with these arguments; None: not to be told."""
+    total = 1
+    for trip in trips:
+        try:
+            low, high = span_of(trip.text or "", values)
+        except (Unbounded, SyntaxError):
+            return None
+        if low != high:
+            return None
+        total *= max(0, low)
+    return total
 
 
 def _is_other_bound(old: TripCount, new: TripCount) -> bool:
@@ -174,14 +253,18 @@ def _is_other_bound(old: TripCount, new: TripCount) -> bool:
     return False
 
 
-def _sizes(reading: Reading, pair: KernelPair, before: KernelBody, after: KernelBody) -> Finding:
+def _sizes(reading: Reading, pair: KernelPair, every: Variant, cases: Sequence[Variant]) -> Finding:
     """A size that bounds a loop or a mask is passed to the kernel as it was."""
+    before, after = every.before, every.after
     sizes = set().union(*(trip.names for trip in (*before.trips, *after.trips)), frozenset())
     for access in (*before.accesses, *after.accesses):
         for part in access.mask or ():
             sizes |= expression_names(part)
     sizes &= {p.name for p in pair.parent.parameters} & {p.name for p in pair.child.parameters}
     sizes -= tile_names(pair)  # the rules on block sizes judge those
+    runs = [ran for variant in cases for ran in variant.ran]
+    if runs:  # equal in all launches, however it is written
+        sizes = {n for n in sizes if any(r.values.get(n) != r.child_values.get(n) for r in runs)}
     context = reading.context
     old_sites = sites_of(context.parent, pair.parent)
     new_sites = sites_of(context.child, pair.child)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 
 from warpwright.types.edit import Edit, EditKind
 from warpwright.types.stage import Stage, StageId
@@ -44,22 +44,22 @@ _LOST_WORK = frozenset({EditKind.OPERATION_REMOVED, EditKind.MASK_REMOVED, EditK
 
 
 def classify_edits(
-    stage: Stage, edits: Iterable[Edit]
+    stage: Stage, edits: Iterable[Edit], lost: Collection[str] = ()
 ) -> tuple[tuple[Edit, ...], tuple[Edit, ...], tuple[Edit, ...]]:
     """Edits as (in stage, beyond stage, forbidden).
 
     Comments, layout and imports belong to every stage (the names check judges imports). In
-    the tuning stage lost work is forbidden; a frozen grid forbids grid edits. Edits beyond the
-    stage may stay only if the outputs stay bit-equal, which comparing outputs decides. What
-    an edit's kind alone does not settle (an equal loop written otherwise, a config outside
-    its domain) is judged by `check_rules`, which reads both programs.
+    the tuning stage lost work is forbidden, in the kernels that are shown to have lost some
+    (`lost`, see `rules.semantics`): an edit's kind alone shows nothing. A frozen grid forbids
+    grid edits. Edits beyond the stage may stay where `gate.beyond` finds the outputs no less
+    exact.
     """
     allowed = IN_STAGE.get(stage.id, _CONFIGS) if stage.id is not None else _CONFIGS
     in_stage: list[Edit] = []
     beyond: list[Edit] = []
     forbidden: list[Edit] = []
     for edit in edits:
-        if _forbidden(stage, edit):
+        if _forbidden(stage, edit, lost):
             forbidden.append(edit)
         elif edit.kind in allowed or edit.kind in _EVERYWHERE:
             in_stage.append(edit)
@@ -71,7 +71,8 @@ def classify_edits(
 _EVERYWHERE = frozenset({EditKind.COSMETIC, EditKind.IMPORT_ADDED, EditKind.IMPORT_REMOVED})
 
 
-def _forbidden(stage: Stage, edit: Edit) -> bool:
+def _forbidden(stage: Stage, edit: Edit, lost: Collection[str]) -> bool:
     if edit.kind is EditKind.GRID:
         return stage.rule("grid.frozen") is not None
-    return stage.id is StageId.TUNING and edit.kind in _LOST_WORK
+    is_lost = edit.kind in _LOST_WORK and edit.subject in lost
+    return stage.id is StageId.TUNING and is_lost

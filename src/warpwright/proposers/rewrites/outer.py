@@ -19,36 +19,50 @@ After, one loop whose step takes `width` terms at once, on the tensor cores:
 
 One loop variable of the nest becomes lanes where its extent is a multiple of the width, which a
 constexpr condition guards (the old nest stays in its `else`). Where none is, all of them are
-decoded from one index, with a mask on the last step.
+decoded from one index; loads of lanes beyond the last term are masked, and both operands are zero
+there.
 
 Applies to nests of loops from 0 in steps of 1, of assignments alone, that end in one outer product
-of two loaded float32 tiles. Refuses loops that carry other values, names that are assigned twice,
-operands that do not depend on the lanes, tiles under 16, and other types.
+added to float32 zeros; each operand is loaded, and depends on the lanes. Refuses loops that carry
+other values, names that are read behind the nest, steps with effects or of operations that are not
+elementwise, a tile under 16, and values of other types than float32.
 
-Claim: other arithmetic. `tf32x3` splits each operand in three TF32 parts; its products are as exact
-as float32's to within a few ulp, and the sum has another order.
+Claim: other arithmetic. `tf32x3` splits each operand in two TF32 parts and adds three of their four
+products; the one left out is 2**-22 of the whole. The sum has another order. NaN and infinity come
+out where the products have them; operands under 2**-126 count as zero.
 """
 
 from __future__ import annotations
 
 import ast
 import math
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
 
-from warpwright.proposers.rewrites.nests import Nest, nests_of
+from warpwright.proposers.rewrites.arithmetic import value_of, values
+from warpwright.proposers.rewrites.float32 import is_float32, reinterprets
+from warpwright.proposers.rewrites.kernel_text import (
+    KernelText,
+    argument_values,
+    kernel_text,
+    loaded_names,
+    stored_names,
+)
+from warpwright.proposers.rewrites.liveness import live_after
+from warpwright.proposers.rewrites.nests import Nest, free_name, nests_of
 from warpwright.proposers.rewrites.outer_tiles import TiledBody
 from warpwright.proposers.rewrites.refusal import DoesNotApply
+from warpwright.proposers.rewrites.shapes import Shape, shape_of, shapes_before
 from warpwright.proposers.rewrites.text import (
-    constexpr_names,
-    kernel_function,
-    language_name,
+    INDENT,
+    MAX_COLUMNS,
+    comments_of,
+    margin_of,
     replace_statement,
 )
-from warpwright.syntax import syntax_tree
 from warpwright.types.calls import KernelCalls
 from warpwright.types.candidate import Claim, Move
 from warpwright.types.program import ProgramView
-from warpwright.types.trace import ConstantArgument, ScalarArgument, TensorArgument
+from warpwright.types.trace import DescriptorArgument, TensorArgument
 
 ROWS_FIRST, TERMS_FIRST = "outer", "outer-transposed"
 WIDTHS = (32, 16)
@@ -58,7 +72,7 @@ ALL_LOOPS = "*"
 
 
 def find_rows_first(program: ProgramView, calls: Sequence[KernelCalls]) -> tuple[Move, ...]:
-    """The first such sum of each kernel, the left operand loaded as [rows, terms]."""
+    """One move for each such sum of each kernel, the left operand loaded as [rows, terms]."""
     return _finding(program, calls, ROWS_FIRST)
 
 
@@ -69,35 +83,52 @@ def find_terms_first(program: ProgramView, calls: Sequence[KernelCalls]) -> tupl
 
 
 def _finding(program: ProgramView, calls: Sequence[KernelCalls], name: str) -> tuple[Move, ...]:
+    """Sums from the last to the first, so that a sum that is rewritten moves none before it."""
     moves: list[Move] = []
     for call in calls:
-        if not _float32(call) or not _large_tiles(call):
+        if not _float32(call):
             continue
-        function = kernel_function(program.source, call.name)
-        for nest in nests_of(function)[:1]:
-            lanes = _lanes(nest, _known(call))
-            for loop, width in lanes:
-                arguments = (("nest", 0), ("lanes", loop), ("width", width))
-                moves.append(Move(name, call.name, arguments, Claim.OTHER_ARITHMETIC))
-    return tuple(move for move in moves if _applies(program.source, move))
+        try:
+            kernel = kernel_text(program.source, call.name)
+        except DoesNotApply:
+            continue
+        known = argument_values(call)
+        for number, nest in reversed(list(enumerate(nests_of(kernel)))):
+            if not _large_tile(kernel, nest, known) or _is_kept(kernel, nest):
+                continue
+            wanted = (
+                Move(name, call.name, (("nest", number), ("lanes", loop), ("width", width)),
+                     Claim.OTHER_ARITHMETIC)
+                for loop, width in _lanes(nest, known)
+            )  # fmt: skip
+            moves += [move for move in wanted if _applies(program.source, move)][:1]
+    return tuple(moves)
 
 
 def apply(source: str, move: Move) -> str:
     """The program with the nest of `move` as matrix products. Raises DoesNotApply."""
-    tl = language_name(source)
-    function = kernel_function(source, move.kernel)
-    nests = nests_of(function)
+    kernel = kernel_text(source, move.kernel)
+    nests = nests_of(kernel)
     number = int(str(move.argument("nest")))
     if number >= len(nests):
         raise DoesNotApply(f"{move.kernel} adds up no outer products")
     nest = nests[number]
     lanes, width = str(move.argument("lanes")), int(str(move.argument("width")))
-    body = TiledBody(nest, function, tl, width, move.name == TERMS_FIRST)
-    if lanes == ALL_LOOPS:
-        loop, condition = body.flat(), None
-    else:
-        loop, condition = body.by(lanes), f"{nest.extent(lanes)} % {width} == 0"
-        _constexpr(function, nest.extent(lanes))
+    variables = [loop.variable for loop in nest.loops]
+    if lanes != ALL_LOOPS and lanes not in variables:
+        raise DoesNotApply(f"there is no loop over {lanes}")
+    condition = None if lanes == ALL_LOOPS else _condition(kernel, nest.extent(lanes), width)
+    _check_float32(kernel, nest)
+    names = _new_names(kernel, nest)
+    new, shapes = nest.renamed(names), _shapes(kernel, nest, names)
+    comments = comments_of(source, nest.statement) if condition is None else []
+    columns = MAX_COLUMNS - len(margin_of(source, nest.statement))
+    columns -= len(INDENT) if condition is not None else 0
+    terms_first = move.name == TERMS_FIRST
+    body = TiledBody(
+        new, kernel, shapes, width, columns, terms_first=terms_first, comments=comments
+    )
+    loop = body.flat() if lanes == ALL_LOOPS else body.by(names.get(lanes, lanes))
     told = f"# {width} terms of the sum at a time, as a matrix product on the tensor cores."
     return replace_statement(source, nest.statement, loop, condition, told)
 
@@ -110,61 +141,147 @@ def _applies(source: str, move: Move) -> bool:
     return True
 
 
-def _lanes(nest: Nest, known: dict[str, int]) -> list[tuple[str, int]]:
-    """Which loop becomes lanes, and how many: one whose extent the width divides, else all."""
-    for loop in nest.loops:
-        extent = nest.extent_value(loop.variable, known)
-        if extent is None:
-            continue
-        width = next((width for width in WIDTHS if extent % width == 0), None)
-        if width is not None:
-            return [(loop.variable, width)]
-    extents = [nest.extent_value(loop.variable, known) for loop in nest.loops]
-    if any(extent is None for extent in extents):
-        return []
-    total = math.prod(extent for extent in extents if extent is not None)
-    return [(ALL_LOOPS, width) for width in WIDTHS if total >= width][:1]
-
-
-def _known(call: KernelCalls) -> dict[str, int]:
-    """Integer arguments that are the same in every launch."""
-    values: dict[str, set[int]] = {}
-    for launch in call.launches:
-        for name, argument in launch.arguments.items():
-            if isinstance(argument, ScalarArgument | ConstantArgument) and isinstance(
-                argument.value, int
-            ):
-                values.setdefault(name, set()).add(argument.value)
-    return {name: found.pop() for name, found in values.items() if len(found) == 1}
+def _lanes(nest: Nest, known: Mapping[str, frozenset[int]]) -> Iterator[tuple[str, int]]:
+    """Which loop may become lanes, and how many: those whose extent the width divides, then all."""
+    extents = [values(loop.extent, known) for loop in nest.loops]
+    for loop, extent in zip(nest.loops, extents, strict=True):
+        for width in WIDTHS:
+            if extent is not None and all(value and value % width == 0 for value in extent):
+                yield loop.variable, width
+                break
+    if all(extent is not None for extent in extents):
+        terms = math.prod(min(extent) for extent in extents if extent is not None)
+        yield from [(ALL_LOOPS, width) for width in WIDTHS if terms >= width][:1]
 
 
 def _float32(call: KernelCalls) -> bool:
-    tensors = [
-        argument
-        for launch in call.launches
-        for argument in launch.arguments.values()
-        if isinstance(argument, TensorArgument)
-    ]
-    return bool(tensors) and all(tensor.dtype == "float32" for tensor in tensors)
+    """Whether every tensor of every launch is float32, and none comes as a descriptor."""
+    arguments = [a for launch in call.launches for a in launch.arguments.values()]
+    tensors = [argument for argument in arguments if isinstance(argument, TensorArgument)]
+    described = any(isinstance(argument, DescriptorArgument) for argument in arguments)
+    alike = all(tensor.dtype == "float32" for tensor in tensors)
+    return bool(tensors) and alike and not described
 
 
-def _large_tiles(call: KernelCalls) -> bool:
-    """Whether every tile size that a config or the launch sets is one that `tl.dot` takes."""
-    sizes = [
-        value
-        for config in call.configs
-        for name, value in config.meta
-        if name.upper().startswith("BLOCK") and isinstance(value, int)
-    ]
-    return all(size >= LEAST_TILE for size in sizes)
+def _large_tile(kernel: KernelText, nest: Nest, known: Mapping[str, frozenset[int]]) -> bool:
+    """Whether the accumulator has no side under `LEAST_TILE`, whatever the config."""
+    sizes = [values(side, known) for zeros in _zeros(kernel, nest) for side in _sides(zeros)]
+    return bool(sizes) and all(size is not None and min(size) >= LEAST_TILE for size in sizes)
 
 
-def _constexpr(function: ast.FunctionDef, extent: str) -> None:
-    """Refuses an extent that is not known when the kernel is compiled: the guard would be a branch
-    at run time, and both loops would be in the kernel."""
-    names = {
-        node.id for node in ast.walk(syntax_tree(extent, "eval")) if isinstance(node, ast.Name)
+def _zeros(kernel: KernelText, nest: Nest) -> list[ast.expr]:
+    """What the accumulator is assigned outside the nest, before it or in a loop around it.
+
+    Sums in other loops are left out: a loop carries a name in one type alone.
+    """
+    last = nest.statement.end_lineno or 0
+    around: set[ast.AST] = set()
+    apart = set(ast.walk(nest.statement))
+    summed: set[ast.AST] = set()
+    for node in ast.walk(kernel.node):
+        if isinstance(node, ast.For | ast.While) and node is not nest.statement:
+            inside = set(ast.walk(node))
+            if nest.statement in inside:
+                around |= inside
+            elif not isinstance(node, ast.For) or kernel.called(node.iter) == "range":
+                summed |= inside
+    found: list[ast.expr] = []
+    for node in ast.walk(kernel.node):
+        if not isinstance(node, ast.Assign | ast.AugAssign | ast.AnnAssign) or node in apart:
+            continue
+        if nest.accumulator not in stored_names([node]):
+            continue
+        sums = node in summed and nest.accumulator in loaded_names([node])
+        if not sums and (node.lineno < last or node in around):
+            found.append(node.value or ast.Constant(None))
+    return found
+
+
+def _sides(zeros: ast.expr) -> list[ast.expr]:
+    shape = zeros.args[0] if isinstance(zeros, ast.Call) and zeros.args else None
+    return list(shape.elts) if isinstance(shape, ast.Tuple | ast.List) else []
+
+
+def _is_kept(kernel: KernelText, nest: Nest) -> bool:
+    """Whether a nest is the one that an earlier move of this kind kept in its `else`."""
+    return any(
+        isinstance(node, ast.If)
+        and node.orelse == [nest.statement]
+        and any(
+            kernel.called(inner) == "dot" and nest.accumulator in stored_names(node.body)
+            for statement in node.body
+            for inner in ast.walk(statement)
+        )
+        for node in ast.walk(kernel.node)
+    )
+
+
+def _condition(kernel: KernelText, extent: ast.expr, width: int) -> str | None:
+    """The guard of lanes along one loop, None where it always holds.
+
+    Refuses an extent that is not known when the kernel is compiled: both loops would be in it.
+    """
+    value = value_of(extent)
+    if value is not None and value % width == 0:
+        return None
+    names = {node.id for node in ast.walk(extent) if isinstance(node, ast.Name)}
+    if missing := names - kernel.constants:
+        raise DoesNotApply(f"{', '.join(sorted(missing))} is not a compile-time size")
+    return ast.unparse(
+        ast.Compare(
+            ast.BinOp(extent, ast.Mod(), ast.Constant(width)), [ast.Eq()], [ast.Constant(0)]
+        )
+    )
+
+
+def _check_float32(kernel: KernelText, nest: Nest) -> None:
+    """Refuses operands and a sum that are not surely float32."""
+    if reinterprets(kernel):
+        raise DoesNotApply(f"{kernel.node.name} reads memory as another type")
+    stores = stored_names([kernel.node])
+    local = {step.name: step.value for step in nest.steps}
+    local |= {
+        node.targets[0].id: node.value
+        for node in ast.walk(kernel.node)
+        if isinstance(node, ast.Assign)
+        and isinstance(node.targets[0], ast.Name)
+        and stores.count(node.targets[0].id) == 1
+        and node.targets[0].id not in local
     }
-    if missing := names - constexpr_names(function):
-        listed = ", ".join(sorted(missing))
-        raise DoesNotApply(f"{listed} is not a compile-time size")
+    for operand in (nest.left, nest.right):
+        if not is_float32(operand, kernel, local):
+            raise DoesNotApply(f"{ast.unparse(operand)} is not surely a float32 value")
+    zeros = _zeros(kernel, nest)
+    if not zeros or not all(
+        kernel.called(zero) in ("zeros", "full") and is_float32(zero, kernel, {}) for zero in zeros
+    ):
+        raise DoesNotApply(f"{nest.accumulator} does not start as float32 zeros")
+
+
+def _new_names(kernel: KernelText, nest: Nest) -> dict[str, str]:
+    """New names for those that the nest shares with other places: a loop carries a name that is
+    there before it, which must not change its form. Refuses one that is read behind the nest."""
+    if behind := nest.own & live_after(kernel.node, nest.statement):
+        raise DoesNotApply(f"{', '.join(sorted(behind))} is read behind the loop")
+    before = {
+        node.id
+        for node in ast.walk(kernel.node)
+        if isinstance(node, ast.Name)
+        and isinstance(node.ctx, ast.Store)
+        and node.lineno < nest.statement.lineno
+    } | {parameter.arg for parameter in kernel.parameters}
+    taken = before | {node.id for node in ast.walk(kernel.node) if isinstance(node, ast.Name)}
+    return {name: free_name(name, taken) for name in sorted(nest.own & before)}
+
+
+def _shapes(kernel: KernelText, nest: Nest, names: Mapping[str, str]) -> dict[str, Shape]:
+    """The forms of all names as the nest has them. Refuses a sum that is no tile."""
+    shapes = shapes_before(kernel.node, nest.statement)
+    if shapes.get(nest.accumulator) is not Shape.TILE:
+        raise DoesNotApply(f"{nest.accumulator} is no tile")
+    new = nest.renamed(dict(names))
+    for loop in new.loops:
+        shapes[loop.variable] = Shape.SCALAR
+    for step in new.steps:
+        shapes[step.name] = shape_of(step.value, shapes)
+    return shapes

@@ -9,241 +9,199 @@ from __future__ import annotations
 import ast
 from collections.abc import Sequence
 
-from warpwright.proposers.rewrites.nests import Nest
+from warpwright.proposers.rewrites.arithmetic import number, product, quotient, remainder, total
+from warpwright.proposers.rewrites.kernel_text import KernelText
+from warpwright.proposers.rewrites.nests import Nest, Step, free_name
+from warpwright.proposers.rewrites.outer_axes import FIRST, LAST, Axes, also_masked, checked
 from warpwright.proposers.rewrites.refusal import DoesNotApply
-from warpwright.proposers.rewrites.shapes import Shape, assign, new_axes, shape_of, shapes_before
+from warpwright.proposers.rewrites.shapes import Shape, new_axes, shape_of
+from warpwright.proposers.rewrites.text import INDENT, indented, laid_out
 
-FIRST, LAST = "[:, None]", "[None, :]"
-_LOADED_AS = ("to", "cast")
+Line = tuple[int, list[str]]
+"""Lines of the new loop, and the line of the old one that they come from."""
 
 
 class TiledBody:
-    """Writes the loop of `nest` anew. `terms_first`: the left operand is [terms, rows]."""
+    """Writes the loop of `nest` anew, in at most `columns` columns.
+
+    `shapes`: the forms of all names, those of the nest included. `terms_first`: the left operand is
+    loaded as [terms, rows]. `comments`: those of the old loop that the new one keeps, with lines.
+    """
 
     def __init__(
-        self, nest: Nest, function: ast.FunctionDef, tl: str, width: int, terms_first: bool
+        self,
+        nest: Nest,
+        kernel: KernelText,
+        shapes: dict[str, Shape],
+        width: int,
+        columns: int,
+        *,
+        terms_first: bool,
+        comments: Sequence[tuple[int, str]] = (),
     ) -> None:
-        self._nest, self._tl, self._width = nest, tl, width
-        self._shapes = shapes_before(function, nest.statement)
-        for loop in nest.loops:
-            self._shapes[loop.variable] = Shape.SCALAR
-        for statement in nest.assignments:
-            assign(statement, self._shapes)
-        self._left, self._right = self._operands()
-        self._row_axis, self._left_term_axis = (LAST, FIRST) if terms_first else (FIRST, LAST)
+        self._nest, self._kernel, self._width = nest, kernel, width
+        self._shapes, self._columns, self._comments = shapes, columns - len(INDENT), comments
         self._terms_first = terms_first
-        taken = {node.id for node in ast.walk(function) if isinstance(node, ast.Name)}
-        taken |= {argument.arg for argument in function.args.args}
+        self._left, self._right = _operands(nest, shapes)
+        taken = {node.id for node in ast.walk(kernel.node) if isinstance(node, ast.Name)}
+        taken |= {parameter.arg for parameter in kernel.parameters} | nest.own
         self._step, self._term, self._inside = (
-            _free(name, taken) for name in ("step", "term", "inside")
+            free_name(name, taken) for name in ("step", "term", "inside")
         )
 
-    def by(self, lanes: str) -> str:
+    def by(self, lanes: str) -> list[str]:
         """The loop with one variable as lanes; a step's other variables are scalars."""
-        nest, width = self._nest, self._width
-        loops = [loop.variable for loop in nest.loops]
-        if lanes not in loops:
-            raise DoesNotApply(f"there is no loop over {lanes}")
         counts = [
-            f"({nest.extent(name)}) // {width}" if name == lanes else f"({nest.extent(name)})"
-            for name in loops
+            quotient(loop.extent, number(self._width)) if loop.variable == lanes else loop.extent
+            for loop in self._nest.loops
         ]
-        lines = []
-        for name, value in self._decoded(loops, counts, self._step):
+        head: list[str] = []
+        for name, value in self._decoded(counts, self._step):
             if name == lanes:
-                value = f"({value}) * {width} + {self._tl}.arange(0, {width})"
-            lines.append(f"{name} = {value}")
-        return self._loop(" * ".join(counts), lines, {lanes}, None)
+                first = product([value, number(self._width)])
+                first = number(0) if ast.unparse(value) == "0" else first
+                value = total(first, self._arange())
+            head += laid_out(f"{name} = ", value, "", self._columns)
+        return self._loop(product(counts), head, {lanes}, None)
 
-    def flat(self) -> str:
+    def flat(self) -> list[str]:
         """The loop with all variables decoded from one index of lanes, the last step masked."""
-        nest, width = self._nest, self._width
-        loops = [loop.variable for loop in nest.loops]
-        extents = [f"({nest.extent(name)})" for name in loops]
-        total = " * ".join(extents)
-        lines = [
-            f"{self._term} = {self._step} * {width} + {self._tl}.arange(0, {width})",
-            f"{self._inside} = {self._term} < {total}",
-        ]
-        decoded = self._decoded(loops, extents, self._term)
-        lines += [f"{name} = {value}" for name, value in decoded]
-        steps = f"{self._tl}.cdiv({total}, {width})"
-        return self._loop(steps, lines, set(loops), self._inside)
+        extents = [loop.extent for loop in self._nest.loops]
+        whole, width = product(extents), number(self._width)
+        first = product([ast.Name(self._step), width])
+        head = laid_out(f"{self._term} = ", total(first, self._arange()), "", self._columns)
+        head += [f"{self._inside} = {self._term} < {ast.unparse(whole)}"]
+        for name, value in self._decoded(extents, self._term):
+            head += laid_out(f"{name} = ", value, "", self._columns)
+        cdiv = ast.parse(self._kernel.builtin("cdiv"), mode="eval").body
+        lanes = {loop.variable for loop in self._nest.loops}
+        return self._loop(ast.Call(cdiv, [whole, width], []), head, lanes, self._inside)
 
-    def _decoded(
-        self, loops: Sequence[str], counts: Sequence[str], index: str
-    ) -> list[tuple[str, str]]:
+    def _arange(self) -> ast.expr:
+        arange = f"{self._kernel.builtin('arange')}(0, {self._width})"
+        return ast.parse(arange, mode="eval").body
+
+    def _decoded(self, counts: Sequence[ast.expr], index: str) -> list[tuple[str, ast.expr]]:
         """Each variable's value from an index in which the innermost one varies fastest."""
-        values: list[tuple[str, str]] = []
-        below: list[str] = []
-        for number in reversed(range(len(loops))):
-            value = index if not below else f"{index} // ({' * '.join(below)})"
-            if number:
-                value = f"{value} % {counts[number]}"
-            values.append((loops[number], value))
-            below.append(counts[number])
-        return values[::-1]
+        values: list[tuple[str, ast.expr]] = []
+        for place, loop in enumerate(self._nest.loops):
+            below = counts[place + 1 :]
+            value = quotient(ast.Name(index), product(below)) if below else ast.Name(index)
+            values.append((loop.variable, remainder(value, counts[place]) if place else value))
+        return values
 
-    def _operands(self) -> tuple[str, str]:
-        """The names of the row and of the column operand, whichever is written first."""
-        found: dict[Shape, str] = {}
-        for node in (self._nest.left, self._nest.right):
-            name = node.value if isinstance(node, ast.Subscript) else node
-            if isinstance(name, ast.Name):
-                found[shape_of(node, self._shapes)] = name.id
-        if set(found) != {Shape.COLUMN, Shape.ROW}:
-            raise DoesNotApply("the sum is not of a column times a row")
-        return found[Shape.COLUMN], found[Shape.ROW]
-
-    def _loop(self, steps: str, head: Sequence[str], lanes: set[str], inside: str | None) -> str:
-        writer = _Statements(self, lanes, inside)
-        body = [*head, *(writer.statement(a) for a in self._nest.assignments)]
+    def _loop(
+        self, steps: ast.expr, head: list[str], lanes: set[str], inside: str | None
+    ) -> list[str]:
+        writer = _Writer(self, lanes, inside)
+        body: list[Line] = [(self._nest.statement.lineno, head)]
+        for step in self._nest.steps:
+            name, value = writer.rewritten(step)
+            body.append((step.line, laid_out(f"{name} = ", value, "", self._columns)))
         for name in (self._left, self._right):
             if name not in writer.tiles:
                 raise DoesNotApply(f"{name} does not depend on the loop that becomes lanes")
-        acc, tl = self._nest.accumulator, self._tl
-        left = f"{tl}.trans({self._left})" if self._terms_first else self._left
-        body.append(f'{acc} = {tl}.dot({left}, {self._right}, {acc}, input_precision="tf32x3")')
-        inner = "\n".join(f"    {line}" for line in body)
-        return f"for {self._step} in range(0, {steps}):\n{inner}\n"
+        body.append((self._nest.statement.end_lineno or 0, self._dot()))
+        lines = indented(_commented(body, self._comments), INDENT)
+        return [f"for {self._step} in range(0, {ast.unparse(steps)}):", *lines]
 
-    def side_of(self, name: str) -> str | None:
-        """Which operand needs a name: "left", "right", None for neither. Refuses both."""
+    def _dot(self) -> list[str]:
+        acc, builtin = self._nest.accumulator, self._kernel.builtin
+        left = f"{builtin('trans')}({self._left})" if self._terms_first else self._left
+        call = f'{builtin("dot")}({left}, {self._right}, {acc}, input_precision="tf32x3")'
+        line = f"{acc} = {call}"
+        if len(line) <= self._columns:
+            return [line]
+        return laid_out(f"{acc} = ", ast.parse(call, mode="eval").body, "", self._columns)
+
+    def side_of(self, name: str) -> str:
+        """Which operand needs a name, "left" or "right". Refuses both, and neither."""
         needs = [side for side in ("left", "right") if name in self._needed(side)]
-        if len(needs) > 1:
+        if len(needs) == 2:
             raise DoesNotApply(f"both operands are made from {name}")
-        return needs[0] if needs else None
+        if not needs:
+            raise DoesNotApply(f"{name} is no part of an operand")
+        return needs[0]
 
     def _needed(self, side: str) -> set[str]:
         wanted = {self._left if side == "left" else self._right}
-        for statement in reversed(self._nest.assignments):
-            target = statement.targets[0]
-            if isinstance(target, ast.Name) and target.id in wanted:
-                read = (n.id for n in ast.walk(statement.value) if isinstance(n, ast.Name))
-                wanted.update(read)
+        for step in reversed(self._nest.steps):
+            if step.name in wanted:
+                wanted |= step.reads
         return wanted
 
     def axes(self, side: str) -> tuple[str, str]:
         """(subscript of the operand's own axis, subscript of the terms)."""
-        return (self._row_axis, self._left_term_axis) if side == "left" else (LAST, FIRST)
+        return (LAST, FIRST) if side == "right" or self._terms_first else (FIRST, LAST)
+
+    def is_operand(self, name: str) -> bool:
+        return name in (self._left, self._right)
 
     @property
     def shapes(self) -> dict[str, Shape]:
         return self._shapes
 
 
-class _Statements:
-    """Rewrites the assignments in order. `lanes` are the variables that became vectors."""
+class _Writer:
+    """Rewrites the steps of a nest in order. `lanes` are the variables that became vectors;
+    `inside` tells, where it is needed, which lanes hold a term."""
 
     def __init__(self, body: TiledBody, lanes: set[str], inside: str | None) -> None:
         self._body, self._inside = body, inside
-        self._lanes = set(lanes)  # vectors of terms
+        self.lanes = set(lanes)  # vectors of terms
         self.tiles: set[str] = set()  # names that have both axes now
 
-    def statement(self, statement: ast.Assign) -> str:
-        target = statement.targets[0]
-        assert isinstance(target, ast.Name)
-        read = {node.id for node in ast.walk(statement.value) if isinstance(node, ast.Name)}
-        if not read & (self._lanes | self.tiles):
-            return self._as_it_was(statement, target.id)
-        if shape_of(statement.value, self._body.shapes) is Shape.SCALAR:
-            self._lanes.add(target.id)
-            return ast.unparse(statement)
-        side = self._body.side_of(target.id)
-        if side is None:
-            raise DoesNotApply(f"{target.id} is no part of an operand")
-        self.tiles.add(target.id)
-        value = _Axes(self, side, self._body).visit(_copy(statement.value))
-        return f"{target.id} = {ast.unparse(value)}"
-
-    def _as_it_was(self, statement: ast.Assign, name: str) -> str:
-        shape = self._body.shapes.get(name, Shape.UNKNOWN)
-        if shape is Shape.UNKNOWN:
-            raise DoesNotApply(f"the form of {name} is not known")
-        return ast.unparse(statement)
-
-    def is_lanes(self, name: str) -> bool:
-        return name in self._lanes
-
-    @property
-    def inside(self) -> str | None:
-        return self._inside
-
-
-class _Axes(ast.NodeTransformer):
-    """Puts the axes of one operand's side on the names of an expression."""
-
-    def __init__(self, statements: _Statements, side: str, body: TiledBody) -> None:
-        self._statements, self._body = statements, body
-        self._own, self._terms = body.axes(side)
-        self._side = side
-
-    def visit_Name(self, node: ast.Name) -> ast.expr:
-        if node.id in self._statements.tiles:
-            return node
-        if self._statements.is_lanes(node.id):
-            return _parsed(f"{node.id}{self._terms}")
-        shape = self._body.shapes.get(node.id, Shape.SCALAR)
+    def rewritten(self, step: Step) -> tuple[str, ast.expr]:
+        shapes = self._body.shapes
+        value = ast.parse(ast.unparse(step.value), mode="eval").body
+        changed = self.lanes | self.tiles
+        checked(value, shapes, changed)
+        if not step.reads & changed:
+            return step.name, value
+        shape = shape_of(step.value, shapes)
         if shape is Shape.SCALAR:
-            return node
-        if shape is Shape.VECTOR:
-            return _parsed(f"{node.id}{self._own}")
-        if shape is {FIRST: Shape.COLUMN, LAST: Shape.ROW}[self._own]:
-            return node
-        raise DoesNotApply(f"{node.id} has another form than its operand")
+            self.lanes.add(step.name)
+            if self._inside is not None:
+                also_masked(value, self._inside, changed, cleared=False)
+            return step.name, value
+        side = self._body.side_of(step.name)
+        if shape not in (Shape.VECTOR, Shape.COLUMN if side == "left" else Shape.ROW):
+            raise DoesNotApply(f"{step.name} has another form than its operand")
+        self.tiles.add(step.name)
+        own, terms = self._body.axes(side)
+        value = Axes(shapes, self.tiles, self.lanes, own, terms).visit(value)
+        if self._inside is not None:
+            value = self._cleared(step, value, f"{self._inside}{terms}", changed)
+        return step.name, value
 
-    def visit_Subscript(self, node: ast.Subscript) -> ast.expr:
-        if new_axes(node) is None or not isinstance(node.value, ast.Name):
-            raise DoesNotApply(f"{ast.unparse(node)} cannot be given another axis")
-        return self.visit_Name(node.value)
-
-    def visit_Attribute(self, node: ast.Attribute) -> ast.expr:
-        if isinstance(node.value, ast.Name) and node.value.id == self._body._tl:
-            return node
-        node.value = self.visit(node.value)
-        return node
-
-    def visit_Call(self, node: ast.Call) -> ast.expr:
-        name = node.func.attr if isinstance(node.func, ast.Attribute) else ""
-        if name == "arange":
-            return _parsed(f"({ast.unparse(node)}){self._own}")
-        if isinstance(node.func, ast.Attribute) and name in _LOADED_AS:
-            node.func.value = self.visit(node.func.value)
-            return node
-        node.args = [self.visit(argument) for argument in node.args]
-        for keyword in node.keywords:
-            keyword.value = self.visit(keyword.value)
-        if name == "load" and self._statements.inside is not None:
-            _also_masked(node, f"{self._statements.inside}{self._terms}")
-        return node
+    def _cleared(self, step: Step, value: ast.expr, inside: str, changed: set[str]) -> ast.expr:
+        """The value with its loads masked; an operand is zero in lanes that hold no term, whatever
+        is computed of what was loaded: zero times infinity would not be zero."""
+        operand = self._body.is_operand(step.name)
+        if also_masked(value, inside, changed, cleared=operand) or not operand:
+            return value
+        where = self._body._kernel.builtin("where")
+        return ast.parse(f"{where}({inside}, {ast.unparse(value)}, 0.0)", mode="eval").body
 
 
-def _also_masked(load: ast.Call, inside: str) -> None:
-    """The load with one mask more, and zero where it does not hold."""
-    if len(load.args) > 1:
-        raise DoesNotApply("a load has its mask by position")
-    masks = [keyword for keyword in load.keywords if keyword.arg == "mask"]
-    if masks:
-        masks[0].value = _parsed(f"({ast.unparse(masks[0].value)}) & {inside}")
-    else:
-        load.keywords.append(ast.keyword("mask", _parsed(inside)))
-    others = [keyword.value for keyword in load.keywords if keyword.arg == "other"]
-    if not others:
-        load.keywords.append(ast.keyword("other", ast.Constant(0.0)))
-    elif ast.unparse(others[0]) not in ("0.0", "0"):
-        raise DoesNotApply("a load gives masked lanes another value than zero")
+def _operands(nest: Nest, shapes: dict[str, Shape]) -> tuple[str, str]:
+    """The names of the column and of the row operand, whichever is written first."""
+    names: dict[Shape, str] = {}
+    for node in (nest.left, nest.right):
+        name = node.value if isinstance(node, ast.Subscript) and new_axes(node) else node
+        if isinstance(name, ast.Name):
+            names[shape_of(node, shapes)] = name.id
+    if set(names) != {Shape.COLUMN, Shape.ROW}:
+        raise DoesNotApply("the sum is not of a column times a row")
+    return names[Shape.COLUMN], names[Shape.ROW]
 
 
-def _parsed(text: str) -> ast.expr:
-    return ast.parse(text, mode="eval").body
-
-
-def _copy(node: ast.expr) -> ast.expr:
-    return _parsed(ast.unparse(node))
-
-
-def _free(name: str, taken: set[str]) -> str:
-    while name in taken:
-        name += "_"
-    taken.add(name)
-    return name
+def _commented(body: Sequence[Line], comments: Sequence[tuple[int, str]]) -> list[str]:
+    """The lines, each comment before those that come from its line or a later one."""
+    lines: list[str] = []
+    rest = list(comments)
+    for place, (line, written) in enumerate(body):
+        while rest and (rest[0][0] <= line or place == len(body) - 1):
+            lines.append(rest.pop(0)[1])
+        lines += written
+    return lines

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
-from warpwright.proposers.rewrites import accumulate, loops, outer, specialise
+from warpwright.proposers.rewrites import accumulate, lanes, loops, outer, specialise
 from warpwright.proposers.rewrites.digits import rewrite as digits
 from warpwright.proposers.rewrites.refusal import DoesNotApply
 from warpwright.source.view import read_program
@@ -38,6 +38,7 @@ REWRITES: Mapping[str, Rewrite] = {
     accumulate.NAME: Rewrite(accumulate.find, accumulate.apply),
     digits.DIGITS: Rewrite(digits.find_digits_moves, digits.apply),
     digits.PACK: Rewrite(digits.find_pack_moves, digits.apply),
+    lanes.NAME: Rewrite(lanes.find, lanes.apply),
     outer.ROWS_FIRST: Rewrite(outer.find_rows_first, outer.apply),
     outer.TERMS_FIRST: Rewrite(outer.find_terms_first, outer.apply),
 }
@@ -79,6 +80,9 @@ BRANCHES: tuple[tuple[str, ...], ...] = (
 """What may follow, each a way of its own."""
 
 
+MOST_REFINEMENTS = 8
+
+
 def chains(program: ProgramView, calls: Sequence[KernelCalls]) -> tuple[tuple[Move, ...], ...]:
     """Sequences of moves worth trying, shortest first, each found on the text of those before it.
 
@@ -102,6 +106,11 @@ def chains(program: ProgramView, calls: Sequence[KernelCalls]) -> tuple[tuple[Mo
             text, after = replay(text, made), [*after, *made]
             texts.setdefault(text, tuple(after))
     return tuple(sorted(texts.values(), key=len))
+
+
+def refinements(program: ProgramView, calls: Sequence[KernelCalls]) -> tuple[Move, ...]:
+    """Single moves worth trying one by one on what a chain gave, and together where they help."""
+    return lanes.find(program, calls)[:MOST_REFINEMENTS]
 
 
 def _everywhere(name: str, source: str, calls: Sequence[KernelCalls]) -> list[Move]:

@@ -6,6 +6,8 @@ import ast
 from collections.abc import Iterable, Mapping
 from enum import StrEnum
 
+from warpwright.proposers.rewrites.kernel_text import stored_names
+
 
 class Shape(StrEnum):
     """The form of a value. A column is [n, 1], a row [1, n]."""
@@ -22,9 +24,11 @@ _CREATORS = {1: Shape.VECTOR, 2: Shape.TILE}
 _SCALARS = ("program_id", "num_programs")
 _ELEMENTWISE = frozenset({
     "load", "where", "maximum", "minimum", "exp", "exp2", "log", "log2", "sqrt", "rsqrt", "abs",
-    "cdiv", "multiple_of", "max_contiguous", "max_constancy", "fma", "floor", "ceil", "sigmoid",
-    "sin", "cos", "erf", "to", "cast", "clamp", "float", "int", "min", "max",
+    "cdiv", "fma", "floor", "ceil", "sigmoid", "sin", "cos", "erf", "cast", "clamp",
 })  # fmt: skip
+_BUILTINS = frozenset({"min", "max"})
+"""Python's own, which Triton takes for elementwise ones. `tl.max` is a reduction."""
+HINTS = frozenset({"multiple_of", "max_contiguous", "max_constancy"})
 
 
 def join(shapes: Iterable[Shape]) -> Shape:
@@ -43,7 +47,8 @@ def shapes_before(function: ast.FunctionDef, stop: ast.stmt) -> dict[str, Shape]
     """The form of each name when `stop` is reached; parameters are scalars."""
     arguments = function.args
     every = [*arguments.posonlyargs, *arguments.args, *arguments.kwonlyargs]
-    known = {argument.arg: Shape.SCALAR for argument in every}
+    known = dict.fromkeys(stored_names([function]), Shape.UNKNOWN)
+    known |= {argument.arg: Shape.SCALAR for argument in every}
     _walk(function.body, known, stop)
     return known
 
@@ -57,15 +62,30 @@ def _walk(body: list[ast.stmt], known: dict[str, Shape], stop: ast.stmt) -> bool
         elif isinstance(statement, ast.AugAssign) and isinstance(statement.target, ast.Name):
             before = known.get(statement.target.id, Shape.UNKNOWN)
             known[statement.target.id] = join([before, shape_of(statement.value, known)])
-        elif isinstance(statement, ast.For):
-            if isinstance(statement.target, ast.Name):
+        elif isinstance(statement, ast.AnnAssign) and isinstance(statement.target, ast.Name):
+            value = statement.value
+            known[statement.target.id] = shape_of(value, known) if value else Shape.UNKNOWN
+        elif isinstance(statement, ast.For | ast.While):
+            if isinstance(statement, ast.For) and isinstance(statement.target, ast.Name):
                 known[statement.target.id] = Shape.SCALAR
             if _walk(statement.body, known, stop):
                 return True
-        elif isinstance(statement, ast.If) and (
-            _walk(statement.body, known, stop) or _walk(statement.orelse, known, stop)
-        ):
+        elif isinstance(statement, ast.If) and _branches(statement, known, stop):
             return True
+    return False
+
+
+def _branches(statement: ast.If, known: dict[str, Shape], stop: ast.stmt) -> bool:
+    """Both branches; a name that they give two forms has none that is known."""
+    other = dict(known)
+    if _walk(statement.body, known, stop):
+        return True
+    if _walk(statement.orelse, other, stop):
+        known |= other
+        return True
+    for name, shape in other.items():
+        if known.get(name, shape) is not shape:
+            known[name] = Shape.UNKNOWN
     return False
 
 
@@ -120,8 +140,7 @@ def _subscripted(node: ast.Subscript, known: Mapping[str, Shape]) -> Shape:
 
 
 def _called(node: ast.Call, known: Mapping[str, Shape]) -> Shape:
-    name = node.func.attr if isinstance(node.func, ast.Attribute) else ""
-    name = node.func.id if isinstance(node.func, ast.Name) else name
+    name = called_name(node)
     if name == "arange":
         return Shape.VECTOR
     if name in _SCALARS:
@@ -129,10 +148,36 @@ def _called(node: ast.Call, known: Mapping[str, Shape]) -> Shape:
     if name in ("zeros", "full") and node.args:
         size = node.args[0]
         count = len(size.elts) if isinstance(size, ast.Tuple | ast.List) else 0
-        return _CREATORS.get(count, Shape.SCALAR if count == 0 else Shape.UNKNOWN)
-    if name not in _ELEMENTWISE:
+        return _CREATORS.get(count, Shape.UNKNOWN)
+    if name in HINTS and node.args:
+        return shape_of(node.args[0], known)
+    if not is_elementwise(node, known):
         return Shape.UNKNOWN
-    of_value = isinstance(node.func, ast.Attribute) and name in ("to", "cast")
-    values = [node.func.value] if of_value and isinstance(node.func, ast.Attribute) else node.args
-    keywords = [] if of_value else [keyword.value for keyword in node.keywords]
-    return join(shape_of(value, known) for value in (*values, *keywords))
+    keywords = [keyword.value for keyword in node.keywords]
+    return join(shape_of(value, known) for value in (*_owner(node, known), *node.args, *keywords))
+
+
+def called_name(node: ast.Call) -> str:
+    """The last part of what a call calls: `load` of `tl.load`; "" for a call of anything else."""
+    if isinstance(node.func, ast.Attribute):
+        return node.func.attr
+    return node.func.id if isinstance(node.func, ast.Name) else ""
+
+
+def is_elementwise(node: ast.Call, known: Mapping[str, Shape]) -> bool:
+    """Whether a call computes each element from the same element of its arguments."""
+    name = called_name(node)
+    if isinstance(node.func, ast.Name):
+        return name in _BUILTINS
+    return name == "to" if _owner(node, known) else name in _ELEMENTWISE
+
+
+def _owner(node: ast.Call, known: Mapping[str, Shape]) -> list[ast.expr]:
+    """The value whose method is called (`x.to(…)`); none where it is a function of a module."""
+    if not isinstance(node.func, ast.Attribute):
+        return []
+    root = node.func.value
+    while isinstance(root, ast.Attribute):
+        root = root.value
+    module = isinstance(root, ast.Name) and root.id not in known
+    return [] if module else [node.func.value]

@@ -3,62 +3,102 @@
 from __future__ import annotations
 
 import ast
+import io
 import textwrap
-
-from warpwright.proposers.rewrites.refusal import DoesNotApply
-from warpwright.syntax import syntax_tree
+import tokenize
+from collections.abc import Sequence
 
 INDENT = "    "
-
-
-def kernel_function(source: str, kernel: str) -> ast.FunctionDef:
-    """The kernel's definition. Raises DoesNotApply where there is none of that name."""
-    for node in ast.walk(syntax_tree(source)):
-        if isinstance(node, ast.FunctionDef) and node.name == kernel:
-            return node
-    raise DoesNotApply(f"the program has no kernel {kernel}")
-
-
-def constexpr_names(function: ast.FunctionDef) -> set[str]:
-    """The parameters whose values are known when the kernel is compiled."""
-    arguments = [*function.args.posonlyargs, *function.args.args, *function.args.kwonlyargs]
-    return {
-        argument.arg
-        for argument in arguments
-        if argument.annotation is not None and "constexpr" in ast.unparse(argument.annotation)
-    }
-
-
-def language_name(source: str) -> str:
-    """What the program calls `triton.language`."""
-    for node in syntax_tree(source).body:
-        if isinstance(node, ast.Import):
-            for alias in node.names:
-                if alias.name == "triton.language" and alias.asname:
-                    return alias.asname
-        if isinstance(node, ast.ImportFrom) and node.module == "triton":
-            for alias in node.names:
-                if alias.name == "language":
-                    return alias.asname or alias.name
-    raise DoesNotApply("triton.language is not imported under a name")
+MAX_COLUMNS = 100
 
 
 def replace_statement(
-    source: str, statement: ast.stmt, new: str, condition: str | None, told: str
+    source: str, statement: ast.stmt, new: Sequence[str], condition: str | None, told: str
 ) -> str:
-    """The source with `new` in the statement's place, under a comment that says why.
+    """The source with the lines `new` in the statement's place, under a comment that says why.
 
     With a `condition` the statement stays, as the other branch of an `if` on it.
     """
     lines = source.splitlines(keepends=True)
     first, last = statement.lineno - 1, statement.end_lineno or statement.lineno
-    margin = " " * statement.col_offset
-    old = textwrap.dedent("".join(lines[first:last]))
+    margin = margin_of(source, statement)
     if condition is None:
-        block = f"{told}\n{new.rstrip()}\n"
+        block = [told, *new]
     else:
-        block = (
-            f"{told}\nif {condition}:\n{textwrap.indent(new.rstrip(), INDENT)}\n"
-            f"else:\n{textwrap.indent(old.rstrip(), INDENT)}\n"
-        )
-    return "".join([*lines[:first], textwrap.indent(block, margin), *lines[last:]])
+        old = textwrap.dedent("".join(lines[first:last])).splitlines()
+        block = [told, f"if {condition}:", *indented(new, INDENT)]
+        block += ["else:", *indented(old, INDENT)]
+    text = [line + "\n" for line in indented(block, margin)]
+    return "".join([*lines[:first], *text, *lines[last:]])
+
+
+def margin_of(source: str, statement: ast.stmt) -> str:
+    """The white space before a statement, tabs as they are."""
+    return source.splitlines()[statement.lineno - 1][: statement.col_offset]
+
+
+def indented(lines: Sequence[str], by: str) -> list[str]:
+    return [by + line if line.strip() else line for line in lines]
+
+
+def comments_of(source: str, statement: ast.stmt) -> list[tuple[int, str]]:
+    """The comments inside a statement, with their lines."""
+    last = statement.end_lineno or statement.lineno
+    return [
+        (token.start[0], token.string)
+        for token in tokenize.generate_tokens(io.StringIO(source).readline)
+        if token.type == tokenize.COMMENT and statement.lineno <= token.start[0] <= last
+    ]
+
+
+def laid_out(head: str, node: ast.expr, tail: str, columns: int) -> list[str]:
+    """`head`, an expression, `tail` as lines of at most that many columns, where they can be.
+
+    Long calls have an argument a line, long sums and masks a term a line.
+    """
+    return _lines(head, node, tail, columns, bare=False)
+
+
+def _lines(head: str, node: ast.expr, tail: str, columns: int, *, bare: bool) -> list[str]:
+    """`bare`: the expression stands in brackets already."""
+    whole = f"{head}{ast.unparse(node)}{tail}"
+    if len(whole) <= columns:
+        return [whole]
+    if isinstance(node, ast.Call):
+        return _call_lines(head, node, tail, columns)
+    if isinstance(node, ast.BinOp) and isinstance(node.op, ast.Add | ast.BitAnd):
+        sign = "+" if isinstance(node.op, ast.Add) else "&"
+        first, *rest = (_term(term, node.op) for term in _chain(node, type(node.op)))
+        terms = [first, *(f"{sign} {term}" for term in rest)]
+        if bare:
+            return [head + terms[0], *terms[1:-1], terms[-1] + tail]
+        return [f"{head}(", *indented(terms, INDENT), f"){tail}"]
+    return [whole]
+
+
+def _call_lines(head: str, node: ast.Call, tail: str, columns: int) -> list[str]:
+    method = node.func
+    if isinstance(method, ast.Attribute) and isinstance(method.value, ast.Call):
+        arguments = ast.unparse(ast.Call(ast.Name("f"), node.args, node.keywords))[1:]
+        tail = f".{method.attr}{arguments}{tail}"
+        return _call_lines(head, method.value, tail, columns)
+    inner: list[str] = []
+    room = columns - len(INDENT)
+    for argument in node.args:
+        inner += _lines("", argument, ",", room, bare=True)
+    for keyword in node.keywords:
+        name = f"{keyword.arg}=" if keyword.arg else "**"
+        inner += _lines(name, keyword.value, ",", room, bare=False)
+    return [f"{head}{ast.unparse(node.func)}(", *indented(inner, INDENT), f"){tail}"]
+
+
+def _chain(node: ast.expr, operator: type[ast.operator]) -> list[ast.expr]:
+    """The operands of `a + b + c`, read from the left."""
+    if isinstance(node, ast.BinOp) and isinstance(node.op, operator):
+        return [*_chain(node.left, operator), node.right]
+    return [node]
+
+
+def _term(node: ast.expr, operator: ast.operator) -> str:
+    """An operand, in the brackets that it needs beside the operator."""
+    return ast.unparse(ast.BinOp(ast.Name("x"), operator, node)).split(" ", 2)[2]
