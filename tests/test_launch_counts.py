@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from functools import cache
+from pathlib import Path
 
 import pytest
 
 from warpwright.data.gpus import find_gpu
 from warpwright.diagnosis.count_criterion import compare_counts
+from warpwright.diagnosis.sass_run import NO_TIME
 from warpwright.launch_counts import config_counts, program_counts, with_counts
 from warpwright.resources.gpus import resolve_gpu
 from warpwright.sandbox.cache import ResultCache
@@ -336,3 +338,14 @@ def test_a_size_made_constant_is_accepted_by_its_counts_and_the_way_back_is_not(
     back = compare_counts(constant, given)
     assert not back.accepted
     assert "more executed instructions" in back.reasons[0]
+
+
+def test_what_is_not_counted_in_time_is_unknown_and_not_kept(tmp_path: Path) -> None:
+    host = COPY_HOST.format(step=1)
+    made = study("H100", "x, y, n, step, BLOCK: tl.constexpr", COPY, host, ((4096,), "float32"))
+    (calls,), (kernel,) = made.calls, made.kernels
+    cache = ResultCache(tmp_path)
+    cut = config_counts(calls, kernel.configs[0], cache, stop=lambda: True)
+    assert cut.instructions is None
+    assert cut.unknown == (NO_TIME,)
+    assert counted(made, cache).instructions is not None

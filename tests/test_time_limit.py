@@ -3,19 +3,23 @@
 from __future__ import annotations
 
 import time
+from dataclasses import replace
 
 import pytest
 
 from warpwright import api
 from warpwright.accuracy import verify_accuracy
 from warpwright.formats.kernelbench import read_problem
+from warpwright.formats.request import parse_request
+from warpwright.moving import UNVERIFIED, as_moved, move_candidates
+from warpwright.predicting import OUT_OF_TIME, predicted_by_moves
 from warpwright.sandbox.deadline import Deadline
 from warpwright.source.view import read_program
 from warpwright.study import Subject, Workbench, study_program
 from warpwright.types.answer import Decision
 from warpwright.types.gpu import ResolvedGpu
 from warpwright.types.study import Study
-from warpwright.types.verdict import NOT_IN_TIME, Status
+from warpwright.types.verdict import NOT_IN_TIME, EditLimits, Status
 
 # A scan along each row, one element after the other, with a step that no smaller input shortens.
 PROGRAM = """
@@ -143,3 +147,25 @@ def with_steps(steps: str) -> str:
 def studied(source: str) -> Study:
     gpu: ResolvedGpu = api.target_gpu("RTX 4090")
     return study_program(Subject(source), gpu, Workbench(), problem=read_problem(PROBLEM))
+
+
+@pytest.mark.triton
+def test_moves_leave_time_to_the_configs() -> None:
+    """With a fifth of the time left no program by moves is counted; each says so."""
+    study = studied(with_steps("STEPS"))
+    late = Workbench(deadline=Deadline(600.0).part(0.2))
+    moved, counted = predicted_by_moves(parse_request(request()), study, late, EditLimits())
+    assert moved is None
+    assert counted
+    assert {one.reason for one in counted} == {OUT_OF_TIME}
+    assert not any(one.accepted for one in counted)
+
+
+@pytest.mark.triton
+def test_a_program_by_moves_that_was_not_verified_in_time_is_not_taken() -> None:
+    study = studied(with_steps("STEPS"))
+    candidate = move_candidates(study, EditLimits())[0]
+    source = replace(parse_request(request()), program=study.view.source)
+    over = Workbench(deadline=Deadline(0.1))
+    found = as_moved(candidate, source, study, over, EditLimits(), accuracy=True)
+    assert found == UNVERIFIED

@@ -11,6 +11,7 @@ timings show that it is faster.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import ExitStack
 from dataclasses import replace
 
 from warpwright.diagnosis.profile_check import toolchain_finding
@@ -97,7 +98,9 @@ def _measured(
 ) -> Answer:
     """The answer by measuring; the parent stays where nothing can be measured."""
     question = {"request": repr(request), "gpu": repr(study.gpu), "limits": repr(limits)}
-    with open_table(setup, study, question, bench.listener) as table:
+    with ExitStack() as opened:
+        with bench.off_the_clock():
+            table = opened.enter_context(open_table(setup, study, question, bench.listener))
         if isinstance(table, str):
             trial = Trial(None, setup.budget.name, failure=table)
             plans, _ = propose(request, study, bench)
@@ -117,7 +120,8 @@ def _fastest(
 ) -> tuple[Moved | None, Draft, Trial]:
     """The fastest program by moves that the verifier accepts, with configs on top of it; by
     configs alone where it accepts none. Raises ParentFailedError."""
-    candidates, trials = search_moves(table, study, limits)
+    with bench.off_the_clock():
+        candidates, trials = search_moves(table, study, limits)
     for place in by_gain(trials):
         moved = as_moved(candidates[place], request, study, bench, limits)
         if isinstance(moved, Moved):

@@ -5,7 +5,10 @@ from __future__ import annotations
 import accuracy_trial as trial
 import pytest
 
-from warpwright.types.verdict import Status
+from warpwright import accuracy
+from warpwright.sandbox.deadline import Deadline
+from warpwright.study import Workbench
+from warpwright.types.verdict import NOT_IN_TIME, Status
 
 pytestmark = pytest.mark.triton
 
@@ -72,3 +75,13 @@ def test_a_branch_that_the_parent_has_and_a_guard_on_kind_change_nothing() -> No
     place = "    out = torch.empty((ROWS"
     honest = trial.changed(trial.PRODUCT, (place, guard + check + place))
     assert trial.status_of(trial.PRODUCT, honest, trial.PRODUCT_PROBLEM) is Status.PASS
+
+
+def test_a_branch_whose_sizes_got_no_time_is_open(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(accuracy, "FURTHER_S", 1e9)
+    wrong = with_flag("DEPTH % 16 == 0", "DEPTH", "DEPTH // 2")
+    bench = Workbench(deadline=Deadline(600.0))
+    run = trial.accuracy_of(trial.PRODUCT, wrong, trial.PRODUCT_PROBLEM, bench)
+    assert run.result.status is Status.NOT_VERIFIED
+    assert not run.result.in_time
+    assert any(NOT_IN_TIME in note and "further sizes" in note for note in run.result.notes)

@@ -235,3 +235,37 @@ def test_a_program_that_is_right_where_its_parent_is_wrong_is_not_blamed() -> No
     checked = verdict(wrong, problem_of(SHARES, 6000, 3001), ROWS)
     assert isinstance(checked, str)
     assert "the parent itself is wrong" in checked
+
+
+def test_a_check_of_a_reply_looks_at_full_size_once_where_its_code_is_new() -> None:
+    request = api.request(ROWS, gpu="RTX 4090", problem=problem_of(SHARES, 64, 3001))
+    other = changed(ROWS, "inside = at < columns", "inside = columns > at", times=2)
+    for reply, wanted in ((other, [Status.PASS]), (ROWS, [])):
+        gate = api.check(request, reply)
+        assert [r.status for r in gate.results if r.check == "full size"] == wanted, gate.results
+
+
+UNDEFINED = """
+@triton.jit
+def sum_rows(x_ptr, y_ptr, columns, BLOCK: tl.constexpr):
+    row = tl.program_id(0)
+    at = tl.arange(0, BLOCK)
+    x = tl.load(x_ptr + row * columns + at, mask=at < columns)
+    tl.store(y_ptr + row, tl.sum(x, axis=0))
+
+
+class ModelNew(nn.Module):
+    def forward(self, x):
+        y = torch.empty((x.shape[0],), dtype=x.dtype, device=x.device)
+        sum_rows[(x.shape[0],)](x, y, x.shape[1], BLOCK=4096)
+        return y
+"""
+
+
+def test_what_the_parent_takes_from_undefined_lanes_is_no_fault_of_a_candidate() -> None:
+    source = HEAD + UNDEFINED
+    child = changed(source, "mask=at < columns", "mask=at < columns, other=0.0")
+    problem = problem_of("x.sum(dim=1)", 600, 3001)
+    assert not is_wrong(verdict(source, problem, child))
+    wrong = changed(child, "tl.sum(x, axis=0)", "tl.sum(tl.where(at < 2048, x, 0.0), axis=0)")
+    assert is_wrong(verdict(source, problem, wrong))

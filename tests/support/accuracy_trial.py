@@ -133,9 +133,11 @@ def changed(source: str, *edits: tuple[str, str]) -> str:
     return source
 
 
-def accuracy_of(parent: str, candidate: str, problem: Problem) -> AccuracyRun:
+def accuracy_of(
+    parent: str, candidate: str, problem: Problem, bench: Workbench | None = None
+) -> AccuracyRun:
     """The verdict on a candidate beside its parent, on an RTX 4090's numbers, nothing cached."""
-    bench = Workbench(cache=ResultCache())
+    bench = bench or Workbench(cache=ResultCache())
     gpu = ResolvedGpu(find_gpu("4090"))
     study = study_program(Subject(parent), gpu, bench, problem=problem)
     kernels = {kernel.kernel: kernel for kernel in study.kernels}
