@@ -167,7 +167,7 @@ def _verdict(counted: MovesCounted, answer: Answer) -> str:
         return "speaks for it; not handed out"
     parts = counted.reason.split("; ")
     told = [part for part in parts if not part.startswith(COLUMN_NAMES)]  # they have columns
-    return f"refused: {'; '.join(told or parts).removeprefix('refused: ')}"
+    return f"not taken: {'; '.join(told or parts)}"
 
 
 def _by_whose_code(program: ProgramCounts) -> str:
