@@ -100,7 +100,7 @@ def test_what_is_predicted_is_told_with_whose_binaries_and_never_as_measured() -
     assert "predicted, by the binaries of Triton 3.9.9, ptxas 12.1.1" in table
     taken, refused = rows(text)
     assert taken.endswith("| handed out |")
-    assert refused.endswith("| refused: lower occupancy: 50 → 25 % |")
+    assert refused.endswith("| not taken: lower occupancy: 50 → 25 % |")
     (untraced,) = [line for line in table.splitlines() if line.startswith("| digits")]
     assert "1,000 → ?" in untraced
     assert untraced.count("|") == 5  # the reason's own bar ends no cell

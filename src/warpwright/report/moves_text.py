@@ -21,6 +21,8 @@ SAID = {
     "fills the lanes of a step, and all else that the index holds is one number for a step",
     "pack": "the loop over the reduction goes through its index with `{lanes}` in the lanes of a "
     "step, and the host permutes `{operand}` to that order in each call",
+    "lanes": "a tile is loaded or stored along its other axis, so that the lanes of a warp touch "
+    "what lies together in memory",
     "outer": "sums of outer products became matrix products of {width} terms a step, for the "
     "tensor cores",
     "outer-transposed": "sums of outer products became matrix products of {width} terms a step, "
@@ -165,7 +167,7 @@ def _verdict(counted: MovesCounted, answer: Answer) -> str:
         return "speaks for it; not handed out"
     parts = counted.reason.split("; ")
     told = [part for part in parts if not part.startswith(COLUMN_NAMES)]  # they have columns
-    return f"refused: {'; '.join(told or parts).removeprefix('refused: ')}"
+    return f"not taken: {'; '.join(told or parts)}"
 
 
 def _by_whose_code(program: ProgramCounts) -> str:
