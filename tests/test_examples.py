@@ -178,7 +178,8 @@ def test_the_answer_passes_every_check_on_its_own(answered: Answered) -> None:
     assert done.returncode == 0, done.stdout + done.stderr
     gate = json.loads(done.stdout)["gate"]
     assert gate["status"] == "pass"
-    assert gate["results"] == answered.record["gate"]["results"]
+    if "not verified in time" not in json.dumps(answered.record["gate"]):
+        assert gate["results"] == answered.record["gate"]["results"]
 
 
 @pytest.mark.triton

@@ -374,7 +374,7 @@ def _judge(
         if not spoiled:
             theirs, *done = perform_all(False)
     ours = [run for runs in done[:2] for run in runs]
-    theirs = (*theirs, *(run for runs in done[2:] for run in runs))
+    others = tuple(run for runs in done[2:] for run in runs)  # the parent's under other configs
     required = () if parent.trace is None else parent.trace.kernels
 
     def verdicts(of_parent: Sequence[Interpretation]) -> tuple[AccuracyCase, ...]:
@@ -392,7 +392,11 @@ def _judge(
     if originals:
         # An original may be wrong in the parent already: run the parent with the same pins.
         again = perform((parent.view.source, originals, cases), spoiled)
-        judged = verdicts((*theirs, *again))
+        judged = verdicts((*theirs, *again, *others))
+    elif others:
+        # The first verdict tells whether the parent's own configs differ, this one each beside its
+        # own.
+        judged = verdicts((*theirs, *others))
     concluded = _concluded(judged, pinned, originals, _label(base))
     outside = {event.access for run in theirs or ours for event in run.memory_events}
     unclear = bool(outside) and concluded.result.status is not Status.PASS
