@@ -237,7 +237,7 @@ def alike(a: Named, b: Named) -> bool:
 
 def _close(x: torch.Tensor, y: torch.Tensor) -> bool:
     if not x.is_floating_point():
-        return torch.equal(as_bytes(x), as_bytes(y))
+        return bool(torch.equal(as_bytes(x), as_bytes(y)))
     finite = x.isfinite()
     if not torch.equal(finite, y.isfinite()):
         return False

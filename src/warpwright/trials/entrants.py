@@ -32,7 +32,8 @@ class Entrant:
     def name(self) -> str:
         """One of its own among those that are tried: results are kept by it."""
         if self.moves:
-            return " + ".join(map(str, self.moves))
+            pins = "; ".join(f"{kernel}: {config}" for kernel, config in self.pins.items())
+            return f"{' + '.join(map(str, self.moves))} with {pins or 'its own launch'}"
         return f"{self.kernel}: {self.config}"
 
     @property

@@ -16,24 +16,10 @@ from warpwright.types.trial import LEAST_GAIN_PCT, ConfigTrial, MovesTrial
 from warpwright.types.verdict import EditLimits
 
 
-def measure_moves(
-    table: Table, study: Study, candidates: Sequence[Candidate]
-) -> tuple[MovesTrial, ...]:
-    """Screen each candidate with the configs that the parent's tuners took. One trial each.
+Pins = Mapping[str, Config]  # the config that each tuned kernel is left
 
-    Raises ParentFailedError.
-    """
-    if not candidates:
-        return ()
-    with Screening(table) as screening:
-        screening.start()
-        chosen = settle_chosen(table, screening.chosen)
-        programs = "1 program" if len(candidates) == 1 else f"{len(candidates)} programs"
-        told = f"measuring {programs} by moves beside the parent on "
-        table.tell("screen", told + card(table.bench.gpu))
-        entrants = [_entrant(study, candidate, chosen) for candidate in candidates]
-        trials = screening.run(entrants)
-    return tuple(_trial(c, trial) for c, trial in zip(candidates, trials, strict=True))
+BEST_CONFIGS = 3
+"""Configs under which each refinement is timed: what helps under one may not under another."""
 
 
 def search_moves(
@@ -41,32 +27,87 @@ def search_moves(
 ) -> tuple[list[Candidate], list[MovesTrial]]:
     """Every list of moves that was tried, and what timing it showed.
 
-    First the chains that the rewrites propose. Then, on the fastest of them (or on the parent,
-    where none is faster), each refinement alone, and at last together those that each gained.
-    Raises ParentFailedError.
+    First the chains that the rewrites propose, with the configs that the parent's tuners took. Then
+    the fastest of them (the parent, where none is faster) with each of its configs, and on it each
+    refinement alone under the best of those; at last those together that each gained. Raises
+    ParentFailedError.
     """
-    candidates = list(move_candidates(study, limits))
-    trials = list(measure_moves(table, study, candidates))
-    parent = Candidate(study.view.source, study.view.source)
-    order = by_gain(trials)
-    base, base_pct = parent, 0.0
-    if order:
-        base, base_pct = candidates[order[0]], trials[order[0]].gain_pct or 0.0
-    singles = refined(base, study, limits)
-    measured = measure_moves(table, study, singles)
-    candidates += singles
-    trials += measured
-    least_pct = (100 + base_pct) * (1 + LEAST_GAIN_PCT / 100) - 100
-    helpful = [
-        single.moves[-1]
-        for single, trial in zip(singles, measured, strict=True)
-        if trial.failure is None and (trial.gain_pct or 0.0) >= least_pct
-    ]
-    if len(helpful) > 1:
-        together = with_moves(base, helpful)
-        candidates.append(together)
-        trials += measure_moves(table, study, [together])
-    return candidates, trials
+    with Screening(table) as screening:
+        screening.start()
+        return _Search(table, study, screening).run(limits)
+
+
+class _Search:
+    """The search on one screening, beside one worker that holds the parent."""
+
+    def __init__(self, table: Table, study: Study, screening: Screening) -> None:
+        self._table, self._study, self._screening = table, study, screening
+        self._usual = usual_pins(study, settle_chosen(table, screening.chosen))
+
+    def run(self, limits: EditLimits) -> tuple[list[Candidate], list[MovesTrial]]:
+        candidates = list(move_candidates(self._study, limits))
+        trials = self._measured(candidates, [self._usual])
+        order = by_gain(trials)
+        source = self._study.view.source
+        base = candidates[order[0]] if order else Candidate(source, source)
+        singles = refined(base, self._study, limits)
+        if not singles:
+            return candidates, trials
+        best, base_pct = self._best_pins(base)
+        measured = self._measured(singles, best)
+        least_pct = (100 + base_pct) * (1 + LEAST_GAIN_PCT / 100) - 100
+        helpful = [
+            single.moves[-1]
+            for single, trial in zip(singles, measured, strict=True)
+            if trial.failure is None and (trial.gain_pct or 0.0) >= least_pct
+        ]
+        together = [with_moves(base, helpful)] if len(helpful) > 1 else []
+        joined = self._measured(together, best)
+        return [*candidates, *singles, *together], [*trials, *measured, *joined]
+
+    def _best_pins(self, base: Candidate) -> tuple[list[Pins], float]:
+        """The configs under which a program is fastest, and how much faster it is than the parent
+        under the first of them (percent)."""
+        entrants = [
+            Entrant(kernel.kernel, config.config, False, base.program, pins)
+            for kernel in self._study.kernels
+            if kernel.autotuned
+            for config in kernel.configs
+            if config.launchable
+            for pins in [{**self._usual, kernel.kernel: config.config}]
+        ]
+        trials = self._screening.run(entrants)
+        timed = [
+            (trial.gain_pct, number)
+            for number, trial in enumerate(trials)
+            if trial.failure is None and trial.gain_pct is not None
+        ]
+        if not timed:
+            return [self._usual], 0.0
+        order = sorted(timed, key=lambda entry: -entry[0])[:BEST_CONFIGS]
+        return [entrants[number].pins for _, number in order], order[0][0]
+
+    def _measured(self, candidates: Sequence[Candidate], pins: Sequence[Pins]) -> list[MovesTrial]:
+        """A trial for each candidate: that of the pins under which it is fastest."""
+        if not candidates:
+            return []
+        count = len(candidates) * len(pins)
+        programs = "1 program" if count == 1 else f"{count} programs"
+        where = card(self._table.bench.gpu)
+        told = f"measuring {programs} by moves beside the parent on {where}"
+        self._table.tell("screen", told)
+        entrants = [_entrant(candidate, one) for candidate in candidates for one in pins]
+        trials = self._screening.run(entrants)
+        return [
+            _fastest(candidate, trials[number * len(pins) : (number + 1) * len(pins)])
+            for number, candidate in enumerate(candidates)
+        ]
+
+
+def _fastest(candidate: Candidate, trials: Sequence[ConfigTrial]) -> MovesTrial:
+    """The fastest that worked; the first where none did."""
+    worked = [t for t in trials if t.failure is None and t.gain_pct is not None]
+    return _trial(candidate, max(worked, key=lambda t: t.gain_pct or 0.0, default=trials[0]))
 
 
 def by_gain(trials: Sequence[MovesTrial]) -> list[int]:
@@ -79,8 +120,7 @@ def by_gain(trials: Sequence[MovesTrial]) -> list[int]:
     return sorted(gains, key=lambda place: -gains[place])
 
 
-def _entrant(study: Study, candidate: Candidate, chosen: Mapping[str, Config]) -> Entrant:
-    pins = usual_pins(study, chosen)
+def _entrant(candidate: Candidate, pins: Pins) -> Entrant:
     config = next(iter(pins.values()), Config())
     kernel = candidate.moves[0].kernel
     return Entrant(kernel, config, True, candidate.program, pins, moves=candidate.moves)
