@@ -31,6 +31,7 @@ from warpwright.types.verdict import EditLimits
 CLEARLY = math.log(1.02)  # of instructions times sectors: a refinement gains at least so much
 OUT_OF_TIME = "the time was over before it was looked at"
 LEAST_SHARE = 1 / 3  # of the time limit: the rest is for configs, which need no new code
+REFINING_SHARE = 0.55  # what is left to begin refining: what was accepted is to be verified yet
 
 
 def predicted_by_moves(
@@ -76,7 +77,7 @@ class _Search:
             if _cost(counted) < least:
                 top, least = candidate, _cost(counted)
         singles = refined(top, self._study, self._limits)
-        counts = self._count(singles)
+        counts = self._count(singles, REFINING_SHARE)
         helpful = [
             single.moves[-1]
             for single, counted in zip(singles, counts, strict=True)
@@ -85,12 +86,15 @@ class _Search:
         together = [with_moves(top, helpful)] if len(helpful) > 1 else []
         return [*candidates, *singles, *together], [*told, *counts, *self._count(together)]
 
-    def _count(self, candidates: Sequence[Candidate]) -> list[MovesCounted]:
+    def _count(
+        self, candidates: Sequence[Candidate], least_share: float = LEAST_SHARE
+    ) -> list[MovesCounted]:
+        """Each counted while so much of the time is left; the others are not looked at."""
         found: list[MovesCounted] = []
         if candidates:
             self._tell(f"counting what programs by moves execute and touch: {len(candidates)}")
         for number, candidate in enumerate(candidates, 1):
-            if _out_of_time(self._bench):
+            if _out_of_time(self._bench, least_share):
                 found += [_not_looked_at(left, self._before) for left in candidates[number - 1 :]]
                 break
             counted = _counted(candidate, self._study, self._bench, self._chosen, self._before)
@@ -103,9 +107,9 @@ class _Search:
         self._bench.listener("moves", text)
 
 
-def _out_of_time(bench: Workbench) -> bool:
+def _out_of_time(bench: Workbench, least_share: float = LEAST_SHARE) -> bool:
     """Whether what is left of the time is kept for what comes after the moves."""
-    return bench.deadline is not None and bench.deadline.left_share < LEAST_SHARE
+    return bench.deadline is not None and bench.deadline.left_share < least_share
 
 
 def _not_looked_at(candidate: Candidate, before: ProgramCounts) -> MovesCounted:

@@ -15,7 +15,6 @@ from warpwright.types.study import Study
 from warpwright.types.trial import LEAST_GAIN_PCT, ConfigTrial, MovesTrial
 from warpwright.types.verdict import EditLimits
 
-
 Pins = Mapping[str, Config]  # the config that each tuned kernel is left
 
 BEST_CONFIGS = 3
