@@ -78,7 +78,9 @@ _COPIES = frozenset({CallKind.COPY, CallKind.PADDING})
 
 def _copies(parent: ProgramView, child: ProgramView) -> list[str]:
     """Copies that the candidate makes in each call and the parent does not: no work of a kernel,
-    but time and bytes all the same."""
+    but time and bytes all the same. Where there is no parent there is nothing to say it beside."""
+    if not parent.kernels:
+        return []
 
     def made(view: ProgramView) -> list[HostCall]:
         return [c for c in host_calls(view.source) if c.kind in _COPIES and c.reachable]
