@@ -15,7 +15,8 @@ from warpwright.proposers.rewrites.digits.extent import ONE, Extent
 from warpwright.proposers.rewrites.digits.reading import Axis, axis_of, subscripted
 from warpwright.proposers.rewrites.kernel_text import KernelText
 from warpwright.proposers.rewrites.refusal import DoesNotApply
-from warpwright.proposers.rewrites.repack.values import Ranges, Values
+from warpwright.proposers.rewrites.repack.ranges import Ranges
+from warpwright.proposers.rewrites.repack.values import Values
 
 _MOST_LEVELS = 4
 """How deep names of an address are looked through; names further inside are indices."""
@@ -64,13 +65,14 @@ class Walk:
 def read_walk(kernel: KernelText, statement: ast.stmt, load: ast.Call, operand: str) -> Walk:
     """How a load of a statement walks its operand. Raises DoesNotApply."""
     values = Values(kernel, statement, operand)
-    reason = DoesNotApply(f"no load from {operand} is a sum over its dimensions")
+    reason: DoesNotApply | None = None
     for level in range(_MOST_LEVELS):
         try:
             parts = _Sum(values, level).parts(load.args[0], None, 0)
             return _walk(values, parts, load)
         except DoesNotApply as error:
-            reason = error
+            reason = reason or error
+    assert reason is not None
     raise reason
 
 
