@@ -18,7 +18,7 @@ from warpwright.moving import (
     study_moved,
     with_moves,
 )
-from warpwright.proposers.rewrites.registry import PACK
+from warpwright.proposers.rewrites.registry import PACKS
 from warpwright.study import Workbench
 from warpwright.types.candidate import Candidate, moves_label
 from warpwright.types.config import Config
@@ -151,7 +151,7 @@ def _of(study: Study, chosen: dict[str, Config]) -> dict[str, Config]:
 
 def _copied_bytes(candidate: Candidate, study: Study) -> float | None:
     """What the host copies of packed operands read and write in each call; None without any."""
-    packed = [move for move in candidate.moves if move.name == PACK]
+    packed = [move for move in candidate.moves if move.name in PACKS]
     if not packed:
         return None
     total = 0

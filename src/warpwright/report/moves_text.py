@@ -21,6 +21,8 @@ SAID = {
     "fills the lanes of a step, and all else that the index holds is one number for a step",
     "pack": "the loop over the reduction goes through its index with `{lanes}` in the lanes of a "
     "step, and the host permutes `{operand}` to that order in each call",
+    "repack": "the host permutes `{operand}` in each call, so that what the lanes of a load read "
+    "lies side by side in memory",
     "lanes": "a tile is loaded or stored along its other axis, so that the lanes of a warp touch "
     "what lies together in memory",
     "outer": "sums of outer products became matrix products of {width} terms a step, for the "

@@ -12,12 +12,14 @@ from dataclasses import dataclass
 from warpwright.proposers.rewrites import accumulate, lanes, loops, outer, specialise
 from warpwright.proposers.rewrites.digits import rewrite as digits
 from warpwright.proposers.rewrites.refusal import DoesNotApply
+from warpwright.proposers.rewrites.repack import rewrite as repack
 from warpwright.source.view import read_program
 from warpwright.types.calls import KernelCalls
 from warpwright.types.candidate import Move
 from warpwright.types.program import ProgramView
 
-PACK = digits.PACK
+PACKS = (digits.PACK, repack.NAME)
+"""Moves that have the host copy an operand, named by their argument `operand`, in each call."""
 Find = Callable[[ProgramView, Sequence[KernelCalls]], tuple[Move, ...]]
 Apply = Callable[[str, Move], str]
 
@@ -38,6 +40,7 @@ REWRITES: Mapping[str, Rewrite] = {
     accumulate.NAME: Rewrite(accumulate.find, accumulate.apply),
     digits.DIGITS: Rewrite(digits.find_digits_moves, digits.apply),
     digits.PACK: Rewrite(digits.find_pack_moves, digits.apply),
+    repack.NAME: Rewrite(repack.find, repack.apply),
     lanes.NAME: Rewrite(lanes.find, lanes.apply),
     outer.ROWS_FIRST: Rewrite(outer.find_rows_first, outer.apply),
     outer.TERMS_FIRST: Rewrite(outer.find_terms_first, outer.apply),
@@ -71,6 +74,8 @@ BRANCHES: tuple[tuple[str, ...], ...] = (
     (digits.DIGITS,),
     (digits.PACK,),
     (digits.PACK, accumulate.NAME),
+    (repack.NAME,),
+    (repack.NAME, accumulate.NAME),
     (loops.UNROLL,),
     (loops.ROLL,),
     (accumulate.NAME,),

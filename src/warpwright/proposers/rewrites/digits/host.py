@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import ast
+from collections.abc import Callable, Mapping, Sequence
 from typing import Protocol
 
-from warpwright.proposers.rewrites.digits.order import Order
-from warpwright.proposers.rewrites.digits.pack import HostCheck, Layout, host_check
 from warpwright.proposers.rewrites.kernel_text import KernelText, kernel_text, launch_arguments
 from warpwright.proposers.rewrites.refusal import DoesNotApply
 from warpwright.proposers.rewrites.splice import Splice, end_of, inserted_after, spliced
 from warpwright.source.parsing import lines_of
+
+HostTests = Callable[[str, Mapping[str, str]], Sequence[str]]
+"""The tensor's name and what the launch passes for each parameter → comparisons, as source."""
 
 
 class Packed(Protocol):
@@ -26,10 +28,11 @@ class Packed(Protocol):
     def flag(self) -> str: ...
 
 
-def offer_packed(source: str, name: str, packing: Packed, layout: Layout, order: Order) -> str:
+def offer_packed(source: str, name: str, packing: Packed, tests: HostTests, told: str) -> str:
     """The source with the two parameters, and every launch passing the copy and whether it fits.
 
-    Raises DoesNotApply where a launch's arguments cannot be told.
+    `told` is the comment above the copy. Raises DoesNotApply where a launch's arguments cannot
+    be told.
     """
     kernel = kernel_text(source, name)
     splices = [_parameters(kernel, packing)]
@@ -37,7 +40,7 @@ def offer_packed(source: str, name: str, packing: Packed, layout: Layout, order:
     if not launches:
         raise DoesNotApply(f"no launch of {name} is in the program")
     for call, arguments in launches:
-        splices += _launch(source, kernel, call, arguments, packing, layout, order)
+        splices += _launch(source, kernel, call, arguments, packing, tests, told)
     return spliced(source, splices)
 
 
@@ -70,8 +73,8 @@ def _launch(
     call: ast.Call,
     arguments: dict[str, ast.expr],
     packing: Packed,
-    layout: Layout,
-    order: Order,
+    tests: HostTests,
+    told: str,
 ) -> list[Splice]:
     operand = arguments.get(packing.operand)
     if operand is None or not _is_plain(operand):
@@ -82,7 +85,6 @@ def _launch(
         for name, value in arguments.items()
         if (text := ast.unparse(value))
     }
-    check = host_check(packing.permutation, layout, order, words)
     statement = _statement_of(kernel, call)
     margin = lines_of(source)[statement.lineno - 1][: statement.col_offset]
     if margin.strip():
@@ -91,9 +93,9 @@ def _launch(
     fits = _fresh(kernel, f"{copy}_fits")
     made = ", ".join(map(str, packing.permutation))
     lines = [
-        f"# Permuted in each call to the order in which {kernel.node.name} sums.",
+        f"# {told}",
         f"{copy} = {tensor}.permute({made}).contiguous()",
-        *_check_lines(fits, tensor, check),
+        *_check_lines(fits, tests(tensor, words)),
     ]
     before = Splice(
         (statement.lineno, 0), (statement.lineno, 0), "".join(f"{margin}{x}\n" for x in lines)
@@ -110,10 +112,8 @@ def _launch(
     return [before, inserted_after(last, "".join(f", {word}" for word in added))]
 
 
-def _check_lines(fits: str, tensor: str, check: HostCheck) -> list[str]:
+def _check_lines(fits: str, tests: Sequence[str]) -> list[str]:
     """`fits = (…)`: one comparison a line."""
-    tests = [f"{tensor}.shape[{i}] == {size}" for i, size in check.sizes]
-    tests += [f"{tensor}.stride({i}) == {stride}" for i, stride in check.strides]
     rest = [f"    and {test}" for test in tests[1:]]
     return [f"{fits} = (", f"    {tests[0]}", *rest, ")"]
 

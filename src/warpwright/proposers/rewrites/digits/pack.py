@@ -112,19 +112,14 @@ def packed_address(
     return ast.parse(" + ".join(words), mode="eval").body
 
 
-@dataclass(frozen=True, slots=True)
-class HostCheck:
-    """What the host compares before it offers a packed copy: (dimension, size, stride) texts."""
-
-    permutation: tuple[int, ...]
-    sizes: tuple[tuple[int, str], ...]
-    strides: tuple[tuple[int, str], ...]
-
-
-def host_check(
-    permutation: tuple[int, ...], layout: Layout, order: Order, names: Mapping[str, str]
-) -> HostCheck:
-    """The sizes and strides that the kernel takes for granted, in the host's words.
+def host_tests(
+    permutation: tuple[int, ...],
+    layout: Layout,
+    order: Order,
+    tensor: str,
+    names: Mapping[str, str],
+) -> list[str]:
+    """What the host compares: the sizes and strides that the kernel takes for granted.
 
     `names`: kernel parameter → the host expression passed for it.
     """
@@ -140,7 +135,8 @@ def host_check(
         strides.append((dimension, in_host_words(layout.strides[digit.name], names)))
     if layout.other_stride is not None:
         strides.append((permutation[0], in_host_words(layout.other_stride, names)))
-    return HostCheck(permutation, tuple(sorted(sizes)), tuple(sorted(strides)))
+    tests = [f"{tensor}.shape[{i}] == {size}" for i, size in sorted(sizes)]
+    return tests + [f"{tensor}.stride({i}) == {stride}" for i, stride in sorted(strides)]
 
 
 def in_host_words(extent: Extent, names: Mapping[str, str]) -> str:

@@ -26,6 +26,7 @@ from __future__ import annotations
 
 import ast
 from collections.abc import Sequence
+from functools import partial
 
 from warpwright.proposers.rewrites.digits.address import read_address
 from warpwright.proposers.rewrites.digits.host import offer_packed
@@ -34,6 +35,7 @@ from warpwright.proposers.rewrites.digits.new_loop import NewLoop, Packing, with
 from warpwright.proposers.rewrites.digits.order import Order
 from warpwright.proposers.rewrites.digits.pack import (
     Layout,
+    host_tests,
     permutation_of,
     read_layout,
 )
@@ -91,7 +93,9 @@ def apply(source: str, move: Move) -> str:
     loop = NewLoop(reduction, order, packing)
     source = with_loop(source, loop)
     assert loop.layout is not None
-    return offer_packed(source, move.kernel, packing, loop.layout, order)
+    tests = partial(host_tests, packing.permutation, loop.layout, order)
+    told = f"Permuted in each call to the order in which {move.kernel} sums."
+    return offer_packed(source, move.kernel, packing, tests, told)
 
 
 def _move(
@@ -163,7 +167,7 @@ def _operands(
     for pointer, layout in _layouts(reduction, order).items():
         tensors = [launch.arguments.get(pointer) for launch in call.launches]
         others = [
-            _elements(argument)
+            elements(argument)
             for launch in call.launches
             for argument in launch.arguments.values()
             if isinstance(argument, TensorArgument)
@@ -173,7 +177,7 @@ def _operands(
                 permutation_of(tensor, layout, order, sizes)
                 for tensor in tensors
                 if isinstance(tensor, TensorArgument)
-                and _elements(tensor) * SMALL_OPERAND <= max(others)
+                and elements(tensor) * SMALL_OPERAND <= max(others)
             }
         except DoesNotApply:
             continue
@@ -184,7 +188,7 @@ def _operands(
     return list(found.items())
 
 
-def _elements(tensor: TensorArgument) -> int:
+def elements(tensor: TensorArgument) -> int:
     count = 1
     for size in tensor.shape:
         count *= size
