@@ -221,6 +221,12 @@ def test_it_refuses(old: str, new: str, reason: str) -> None:
         repack.apply(KERNEL.replace(old, new), MOVE)
 
 
+def test_the_type_of_the_operand_may_be_read() -> None:
+    cast = "        x = x.to(w_ptr.dtype.element_ty)\n        acc = tl"
+    source = KERNEL.replace("        acc = tl", cast)
+    assert NEW in repack.apply(source, MOVE)
+
+
 def test_a_bound_on_another_axis_of_the_tile_is_none() -> None:
     """`c` is below C along the rows of the tile, and stands along its columns."""
     source = KERNEL.replace("(f < F)[:, None] & (c < C)[None, :]", "(c < C)[:, None]")

@@ -182,6 +182,8 @@ def _passes_on(kernel: KernelText, node: ast.expr, names: set[str]) -> bool:
     """Whether a pointer of these names is in a value, other than by what is loaded from it."""
     if isinstance(node, ast.Call) and kernel.called(node) == "load":
         return False
+    if isinstance(node, ast.Attribute) and node.attr == "dtype":
+        return False
     if isinstance(node, ast.Name):
         return node.id in names
     children = (
@@ -246,11 +248,8 @@ def _numbers(move: Move, name: str) -> tuple[int, ...]:
 
 def _small_operands(call: KernelCalls) -> list[str]:
     """Tensors small enough to be copied in each call, that share memory with no other argument."""
-    names = (
-        [n for n, a in _tensors(call.launches[0]).items() if len(a.shape) > 2]
-        if (call.launches)
-        else []
-    )
+    first = _tensors(call.launches[0]) if call.launches else {}
+    names = [name for name, tensor in first.items() if len(tensor.shape) > 2]
     return [name for name in names if all(_is_small(name, launch) for launch in call.launches)]
 
 
