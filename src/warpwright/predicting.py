@@ -18,6 +18,7 @@ from warpwright.moving import (
     study_moved,
     with_moves,
 )
+from warpwright.proposers.rewrites.lanes import is_of_a_store
 from warpwright.proposers.rewrites.registry import PACKS
 from warpwright.study import Workbench
 from warpwright.types.candidate import Candidate, moves_label
@@ -76,7 +77,10 @@ class _Search:
         for candidate, counted in zip(candidates, told, strict=True):
             if _cost(counted) < least:
                 top, least = candidate, _cost(counted)
-        singles = refined(top, self._study, self._limits)
+        # Counts do not tell what a transposed store costs: of four that were timed on an H200, each
+        # with fewer sectors, two lost a third (docs/log/2026-11-30-moves-on-an-h200.md).
+        tried = refined(top, self._study, self._limits)
+        singles = [single for single in tried if not is_of_a_store(single.moves[-1])]
         counts = self._count(singles, REFINING_SHARE)
         helpful = [
             single.moves[-1]

@@ -46,12 +46,18 @@ def find(program: ProgramView, calls: Sequence[KernelCalls]) -> tuple[Move, ...]
             kernel = kernel_text(program.source, call.name)
         except DoesNotApply:
             continue
-        for number, _ in enumerate(_accesses(kernel)):
-            move = Move(NAME, call.name, (("access", number),), Claim.BIT_EQUAL)
+        for number, (_, access) in enumerate(_accesses(kernel)):
+            arguments = (("access", number), ("operation", kernel.called(access)))
+            move = Move(NAME, call.name, arguments, Claim.BIT_EQUAL)
             with suppress(DoesNotApply):
                 apply(program.source, move)
                 moves.append(move)
     return tuple(moves)
+
+
+def is_of_a_store(move: Move) -> bool:
+    """Whether the move transposes what is written."""
+    return move.name == NAME and ("operation", "store") in move.arguments
 
 
 def apply(source: str, move: Move) -> str:
