@@ -231,7 +231,11 @@ def _joined(run: AccuracyRun, other: AccuracyRun) -> AccuracyRun:
 def _with_unrun_told(
     run: AccuracyRun, child: ProgramView, parent: str, plan: FurtherSets
 ) -> AccuracyRun:
-    """A branch of the candidate's own that ran in no check leaves it not verified."""
+    """A branch of the candidate's own that ran in no check leaves it not verified.
+
+    Without a parent (`parent` empty) all branches are its own, also those for inputs that no check
+    can make (2³¹ elements): they are told.
+    """
     if plan.failed is not None:
         run = _with_note(run, f"no further sizes: {plan.failed}")
         if not plan.failed.startswith(NOT_IN_TIME):
@@ -240,7 +244,7 @@ def _with_unrun_told(
         child.source, parent, run.ways, reached=plan.reached, reached_at_full=plan.reached_at_full
     )
     status = run.result.status
-    if status is Status.PASS and any(branch.open for branch in unrun):
+    if parent and status is Status.PASS and any(branch.open for branch in unrun):
         status = Status.NOT_VERIFIED
     notes = (*run.result.notes, *map(str, unrun))
     return replace(run, result=replace(run.result, status=status, notes=notes))

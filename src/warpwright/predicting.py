@@ -77,8 +77,8 @@ class _Search:
         for candidate, counted in zip(candidates, told, strict=True):
             if _cost(counted) < least:
                 top, least = candidate, _cost(counted)
-        # Counts do not tell what a transposed store costs: of four that were timed on an H200, each
-        # with fewer sectors, two lost a third (docs/log/2026-11-30-moves-on-an-h200.md).
+        # Counts do not tell what a transposed store costs: of four that were timed on an H200, two
+        # lost a quarter and more of their speed (docs/log/2026-11-30-moves-on-an-h200.md).
         tried = refined(top, self._study, self._limits)
         singles = [single for single in tried if not is_of_a_store(single.moves[-1])]
         counts = self._count(singles, REFINING_SHARE)

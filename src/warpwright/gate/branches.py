@@ -50,7 +50,7 @@ def unrun_branches(
     tree = ast.parse(source)
     kinds = _kinds(tree)
     return tuple(
-        _unrun(site, way, reached, reached_at_full, kinds, not parent)
+        _unrun(site, way, reached, reached_at_full, kinds)
         for site in branch_sites(tree)
         if (site.kind, site.text) not in theirs and _was_met(site, ran)
         for way in _ways_that_count(site, reached_at_full)
@@ -80,14 +80,11 @@ def _unrun(
     reached: Collection[Outcome],
     reached_at_full: Collection[Outcome],
     kinds: Collection[str],
-    alone: bool,
 ) -> UnrunBranch:
     led_to = site.outcome(way) in reached or site.outcome(way) in reached_at_full
     names = set(re.findall(r"\w+", site.text))
     of_kind = bool(OF_KIND.search(site.text)) or bool(names & set(kinds))
-    # What nothing leads to in a program without a parent is a way that its compile-time settings
-    # shut for this problem: there is no program that it could have been added to.
-    return UnrunBranch(site.line, _words(site, way), led_to or not (of_kind or alone))
+    return UnrunBranch(site.line, _words(site, way), led_to or not of_kind)
 
 
 def _words(site: Site, way: bool) -> str:
