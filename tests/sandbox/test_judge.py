@@ -205,3 +205,23 @@ for name in ("independent", "dependent"):
         text=True,
     )
     assert done.stdout.splitlines() == ["independent True", "dependent refused"], done.stderr
+
+
+def test_sums_in_another_order_are_no_random_operator() -> None:
+    torch = pytest.importorskip("torch")
+    from warpwright.sandbox.child_judge_reference import alike
+
+    generator = torch.Generator().manual_seed(3)
+    values = torch.randn(64, 4096, generator=generator)
+    one = [("output", values.sum(dim=1))]
+    order = torch.randperm(4096, generator=generator)
+    assert alike(one, one)
+    assert alike(one, [("output", values[:, order].sum(dim=1))])
+    assert not alike(one, [("output", torch.randn(64, generator=generator))])
+    assert not alike(one, [("output", one[0][1].double())])
+    holed = one[0][1].clone()
+    holed[5] = float("nan")
+    assert not alike(one, [("output", holed)])
+    counts = [("output", torch.arange(8))]
+    assert alike(counts, [("output", torch.arange(8))])
+    assert not alike(counts, [("output", torch.arange(8) + 1)])
