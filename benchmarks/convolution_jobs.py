@@ -118,7 +118,7 @@ MODELS = {
     def forward(self, x):
         return F.gelu(F.leaky_relu(self.conv(x) * self.multiplier))
 """,
-    "78_conv_transposed_2D_asymmetric_input_asymmetric_kernel___padded__": """class Model(nn.Module):
+    "78_conv_transposed_2D_asymmetric_input_asymmetric_kernel": """class Model(nn.Module):
     def __init__(self, cin, cout, k, stride=(1, 1), padding=(0, 0), bias=False):
         super().__init__()
         self.conv_transpose2d = nn.ConvTranspose2d(
