@@ -21,7 +21,8 @@ from warpwright.formats.nsight import check_profile_kernels, foreign_kernels, re
 from warpwright.measure.minimum import minimum_of
 from warpwright.moving import Moved, as_moved
 from warpwright.predicting import predicted_by_moves
-from warpwright.proposing import chosen_by_time, propose
+from warpwright.proposers.asked import without_new
+from warpwright.proposing import chosen_by_time, propose, rules_of
 from warpwright.report.change_line import what_changed
 from warpwright.resources.gpus import resolve_gpu
 from warpwright.study import Subject, Workbench, read_view, study_program
@@ -82,7 +83,10 @@ def _predicted(request: Request, study: Study, bench: Workbench, limits: EditLim
         return replace(_kept(request, study, bench, plans, unable), counted=counted)
     drafted = draft(request, study, bench, plans, limits=limits, moved=moved)
     if drafted.keep is not None and moved is not None:
-        # What the moves made was accepted by itself; with other configs it was not.
+        # What the moves made was accepted by itself; with other configs it was not, or not in time.
+        fewer = tuple(without_new(plan, rules_of(request)) for plan in plans)
+        drafted = draft(request, study, bench, fewer, limits=limits, moved=moved)
+    if drafted.keep is not None and moved is not None:
         moved = None
         plans, _ = propose(request, study, bench)
         drafted = draft(request, study, bench, plans, limits=limits)
