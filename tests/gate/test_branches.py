@@ -36,3 +36,27 @@ def test_a_test_on_a_tensors_kind_is_told_only_unless_some_sizes_lead_there() ->
     outcome = (4, "if", "not n.is_contiguous()", False)
     assert found({outcome}, kind) == [(4, False)]
     assert found({outcome}, kind, {(*outcome[:3], True)}) == [(4, True)]
+
+
+def test_a_kernels_parameter_that_is_given_such_a_fact_is_one_too() -> None:
+    """`kernel[grid](…, PACKED=fits)` with `fits = w.is_contiguous() and …` on the host."""
+    source = """
+def kernel(PACKED):
+    if PACKED:
+        n = 1
+    else:
+        n = 2
+
+
+def wrapper(w, n):
+    fits = w.is_contiguous() and n == 3
+    return kernel[(1,)](PACKED=fits, MORE=n)
+"""
+    ran = {(3, "if", "PACKED", True)}
+    assert [b.open for b in unrun_branches(source, "", ran, reached=(), reached_at_full=())] == [
+        False
+    ]
+    other = source.replace("PACKED=fits, MORE=n", "PACKED=n, MORE=fits")
+    assert [b.open for b in unrun_branches(other, "", ran, reached=(), reached_at_full=())] == [
+        True
+    ]

@@ -96,11 +96,22 @@ def _words(site: Site, way: bool) -> str:
 
 
 def _kinds(tree: ast.Module) -> set[str]:
-    """Names that hold a fact about a tensor's kind: `needs_copy = not x.is_contiguous()`."""
-    return {
+    """Names that hold a fact about a tensor's kind: `needs_copy = not x.is_contiguous()`, and
+    parameters that are given one by name: `kernel[grid](…, COPY=needs_copy)`."""
+    found = {
         target.id
         for node in ast.walk(tree)
         if isinstance(node, ast.Assign) and OF_KIND.search(ast.unparse(node.value))
         for target in node.targets
         if isinstance(target, ast.Name)
     }
+    given = {
+        keyword.arg
+        for node in ast.walk(tree)
+        if isinstance(node, ast.Call)
+        for keyword in node.keywords
+        if keyword.arg is not None
+        and isinstance(keyword.value, ast.Name)
+        and keyword.value.id in found
+    }
+    return found | given
