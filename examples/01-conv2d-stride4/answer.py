@@ -20,11 +20,11 @@ def strided_conv_kernel(
     filter_ptr,  # [filters, CHANNELS, SIDE, SIDE], read as [filters, TAPS]
     bias_ptr,  # [filters]
     result_ptr,  # [images, filters, out_pixels]
-    height,
-    width,
-    filters,
-    out_width,
-    out_pixels,
+    height: tl.constexpr,
+    width: tl.constexpr,
+    filters: tl.constexpr,
+    out_width: tl.constexpr,
+    out_pixels: tl.constexpr,
     STRIDE: tl.constexpr,
     PADDING: tl.constexpr,
     SIDE: tl.constexpr,

@@ -11,7 +11,7 @@ import triton.language as tl
         triton.Config({"TILE_OUT": 64, "TILE_W": 128, "TILE_C": 32}, num_warps=8, num_stages=3),
         triton.Config({"TILE_OUT": 64, "TILE_W": 128, "TILE_C": 32}, num_warps=8, num_stages=2),
         triton.Config({"TILE_OUT": 64, "TILE_W": 128, "TILE_C": 32}, num_warps=16, num_stages=3),
-        triton.Config({"TILE_OUT": 64, "TILE_W": 128, "TILE_C": 32}, num_warps=8, num_stages=4),
+        triton.Config({"TILE_OUT": 64, "TILE_W": 128, "TILE_C": 32}, num_warps=4, num_stages=3),
     ],
     key=["channels_out", "out_width"],
 )
@@ -20,22 +20,24 @@ def dilated_conv_kernel(
     maps_ptr,  # [count, channels_in, height, width]
     weight_ptr,  # [channels_out, channels_in, KERNEL_H, KERNEL_W]
     out_ptr,  # [count, channels_out, out_height, out_width]
-    channels_in,
-    height,
-    width,
-    channels_out,
-    out_height,
-    out_width,
-    stride,
-    pad_h,
-    pad_w,
-    dilation_h,
-    dilation_w,
+    channels_in: tl.constexpr,
+    height: tl.constexpr,
+    width: tl.constexpr,
+    channels_out: tl.constexpr,
+    out_height: tl.constexpr,
+    out_width: tl.constexpr,
+    stride: tl.constexpr,
+    pad_h: tl.constexpr,
+    pad_w: tl.constexpr,
+    dilation_h: tl.constexpr,
+    dilation_w: tl.constexpr,
     KERNEL_H: tl.constexpr,
     KERNEL_W: tl.constexpr,
     TILE_OUT: tl.constexpr,
     TILE_W: tl.constexpr,
     TILE_C: tl.constexpr,
+    weight_packed_ptr,
+    WEIGHT_PACKED: tl.constexpr,
 ):
     # A block makes a piece of one output row, so every tap reads a piece of one input row.
     pieces = tl.cdiv(out_width, TILE_W)
@@ -62,13 +64,22 @@ def dilated_conv_kernel(
         source_x = x * stride - pad_w + (tap % KERNEL_W) * dilation_w
         in_row = (source_y >= 0) & (source_y < height)
         in_map = in_row & (source_x >= 0) & (source_x < width) & (x < out_width)
-        values = tl.load(
-            maps_ptr + channel[:, None] * plane + (source_y * width + source_x)[None, :],
-            mask=(channel < channels_in)[:, None] & in_map[None, :],
+        values = tl.trans(tl.load(
+            tl.trans(maps_ptr + channel[:, None] * plane + (source_y * width + source_x)[None, :]),
+            mask=tl.trans((channel < channels_in)[:, None] & in_map[None, :]),
             other=0.0,
-        )
+        ))
+        if WEIGHT_PACKED:  # the same elements, of a copy in which the lanes lie side by side
+            weight_at = (
+                weight_packed_ptr
+                + feature[:, None] * (KERNEL_H * KERNEL_W * channels_in)
+                + tap * channels_in
+                + channel[None, :]
+            )
+        else:
+            weight_at = weight_row + channel[None, :] * taps + tap
         weights = tl.load(
-            weight_row + channel[None, :] * taps + tap,
+            weight_at,
             mask=(feature < channels_out)[:, None] & (channel < channels_in)[None, :],
             other=0.0,
         )
@@ -103,6 +114,13 @@ def dilated_conv(
         count * out_height * triton.cdiv(out_width, meta["TILE_W"]),
         triton.cdiv(channels_out, meta["TILE_OUT"]),
     )
+    # Permuted in each call: what dilated_conv_kernel loads side by side lies so in memory.
+    weight_packed = weight.permute(0, 2, 3, 1).contiguous()
+    weight_packed_fits = (
+        weight.is_contiguous()
+        and weight.shape[1] == channels_in
+        and weight.shape[2] * weight.shape[3] == kernel_h * kernel_w
+    )
     dilated_conv_kernel[grid](
         maps,
         weight,
@@ -120,6 +138,8 @@ def dilated_conv(
         dilation[1],
         KERNEL_H=kernel_h,
         KERNEL_W=kernel_w,
+        weight_packed_ptr=weight_packed,
+        WEIGHT_PACKED=weight_packed_fits,
     )
     return out
 
