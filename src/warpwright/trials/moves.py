@@ -52,7 +52,8 @@ class _Search:
         singles = refined(base, self._study, limits)
         if not singles:
             return candidates, trials
-        best, base_pct = self._best_pins(base)
+        seen_pct = trials[order[0]].gain_pct or 0.0 if order else 0.0
+        best, base_pct = self._best_pins(base, seen_pct)
         measured = self._measured(singles, best)
         least_pct = (100 + base_pct) * (1 + LEAST_GAIN_PCT / 100) - 100
         helpful = [
@@ -64,9 +65,10 @@ class _Search:
         joined = self._measured(together, best)
         return [*candidates, *singles, *together], [*trials, *measured, *joined]
 
-    def _best_pins(self, base: Candidate) -> tuple[list[Pins], float]:
+    def _best_pins(self, base: Candidate, seen_pct: float) -> tuple[list[Pins], float]:
         """The configs under which a program is fastest, and how much faster it is than the parent
-        under the first of them (percent)."""
+        under the first of them (percent). `seen_pct`: the same under the parent's configs, which is
+        all there is to know where nothing is tuned."""
         entrants = [
             Entrant(kernel.kernel, config.config, False, base.program, pins)
             for kernel in self._study.kernels
@@ -82,7 +84,7 @@ class _Search:
             if trial.failure is None and trial.gain_pct is not None
         ]
         if not timed:
-            return [self._usual], 0.0
+            return [self._usual], seen_pct
         order = sorted(timed, key=lambda entry: -entry[0])[:BEST_CONFIGS]
         return [entrants[number].pins for _, number in order], order[0][0]
 
