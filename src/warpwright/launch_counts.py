@@ -7,15 +7,13 @@ import json
 import struct
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, replace
-from functools import cache as memoize
-from pathlib import Path
 
 from warpwright.calls import specializations_of
 from warpwright.diagnosis.count_blocks import LaunchForm, count_launch
 from warpwright.diagnosis.launch_work import dtype_bytes
 from warpwright.diagnosis.sass_run import NO_TIME, Stop, never
 from warpwright.lowered_launches import different_launches
-from warpwright.sandbox.cache import ResultCache
+from warpwright.sandbox.cache import ResultCache, own_digest
 from warpwright.sandbox.disassembly import digest, disassemble
 from warpwright.sandbox.specialize import specialization
 from warpwright.types.calls import KernelCalls
@@ -33,6 +31,7 @@ from warpwright.types.trace import (
     TracedConfig,
 )
 
+COUNTING = "warpwright.diagnosis.count_blocks"
 NOT_TRACED = "its launches (no shapes are known)"
 NOT_COMPILED = "a binary (the config was not compiled)"
 UNMATCHED = "which argument is which"
@@ -114,19 +113,14 @@ def _counted(
 
 
 def _key(code: bytes, form: LaunchForm) -> str:
-    parts = [_own_digest(), digest(code), sorted(form.words.items()), form.grid, form.threads]
+    parts = [
+        own_digest(COUNTING),
+        digest(code),
+        sorted(form.words.items()),
+        form.grid,
+        form.threads,
+    ]
     return hashlib.sha256(json.dumps(parts).encode()).hexdigest()
-
-
-@memoize
-def _own_digest() -> str:
-    """Of the modules that count: what they made earlier is not what they make now."""
-    package = Path(__file__).parent
-    paths = [package / "formats" / "sass.py", *sorted(package.glob("diagnosis/sass_*.py"))]
-    found = hashlib.sha256()
-    for path in (*paths, package / "diagnosis" / "count_blocks.py"):
-        found.update(path.read_bytes())
-    return found.hexdigest()
 
 
 def parameter_words(

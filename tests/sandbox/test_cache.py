@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import pytest
 
+import warpwright
 from warpwright.sandbox import cache as cache_module
 from warpwright.sandbox import deadline as deadline_module
 from warpwright.sandbox.cache import ResultCache, content_key, default_cache_dir, run_cached
+from warpwright.sandbox.kinds import JOBS, MAIN, PERSISTENT, PROCESSES
 from warpwright.sandbox.run import Job
 from warpwright.types.sandbox import JobLimits, JobOutcome, JobResult
+
+SOURCE = Path(warpwright.__file__).parent.parent
 
 
 @pytest.fixture
@@ -89,23 +94,37 @@ def test_another_toolchain_makes_another_key(monkeypatch: pytest.MonkeyPatch) ->
 
 def test_a_changed_child_module_makes_another_key(monkeypatch: pytest.MonkeyPatch) -> None:
     before = content_key("trace", {}, {})
-    monkeypatch.setattr(cache_module, "_children_digest", lambda kind: f"changed {kind}")
+    monkeypatch.setattr(cache_module, "children_digest", lambda kind: f"changed {kind}")
     assert content_key("trace", {}, {}) != before
 
 
 def test_a_key_depends_on_what_its_child_imports_and_on_nothing_else() -> None:
-    names = {path.name for path in cache_module.own_modules("warpwright.sandbox.child_trace")}
+    names = {path.name for path in cache_module.own_modules(JOBS["trace"], MAIN)}
     assert {"child_trace.py", "child_main.py", "child_guard.py"} <= names
     assert "child_trace_launch.py" in names  # imported by a name from a module
     assert names.isdisjoint({"run.py", "cache.py", "child_reference.py"})
 
 
-def test_every_kind_of_child_depends_on_its_own_module_and_the_guard() -> None:
-    for path in Path(cache_module.__file__).parent.glob("child_*.py"):
-        names = {
-            found.name for found in cache_module.own_modules(f"warpwright.sandbox.{path.stem}")
-        }
-        assert {path.name, "child_main.py", "child_guard.py"} <= names
+@pytest.mark.parametrize("module", [*JOBS.values(), *PROCESSES.values(), MAIN, PERSISTENT])
+def test_every_kind_of_child_depends_on_its_own_module_and_the_guard(module: str) -> None:
+    names = {found.name for found in cache_module.own_modules(module, MAIN)}
+    assert {f"{module.split('.')[-1]}.py", "child_main.py", "child_guard.py"} <= names
+
+
+def test_every_kind_of_child_is_asked_for_by_its_name() -> None:
+    """Each kind's module has what its entry point calls, and each job that is made names a kind."""
+    for module, function in [
+        *((module, "perform") for module in JOBS.values()),
+        *((module, "start") for module in PROCESSES.values()),
+    ]:
+        path = Path(SOURCE, *module.split(".")).with_suffix(".py")
+        assert f"def {function}(" in path.read_text(), module
+    made = {
+        kind
+        for path in SOURCE.rglob("*.py")
+        for kind in re.findall(r"\bJob\(\s*(?:kind=)?\"(\w+)\"", path.read_text())
+    }
+    assert {"trace", "compile", "interpret"} <= made <= set(JOBS)
 
 
 @pytest.mark.parametrize("damage", [b"", b"{", b"[]", b"\xff\xfe"])

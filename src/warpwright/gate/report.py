@@ -6,9 +6,10 @@ from warpwright.gate.context import RuleContext
 from warpwright.gate.format import check_format
 from warpwright.gate.integrity import check_integrity
 from warpwright.gate.names import check_names
-from warpwright.gate.rules import check_rules, classify_edits
+from warpwright.gate.rules.check import check_rules
 from warpwright.gate.rules.finding import Reading
 from warpwright.gate.rules.semantics import lost_work
+from warpwright.gate.rules.stages import classify_edits
 from warpwright.types.verdict import GateReport, Status
 
 

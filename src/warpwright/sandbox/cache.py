@@ -23,6 +23,7 @@ from pathlib import Path
 from typing import Any
 
 from warpwright.sandbox.deadline import Deadline, run_in_time
+from warpwright.sandbox.kinds import JOBS, MAIN
 from warpwright.sandbox.run import Job
 from warpwright.syntax import syntax_tree
 from warpwright.types.sandbox import JobOutcome, JobResult
@@ -52,22 +53,30 @@ def toolchain_versions() -> Mapping[str, str | None]:
     return versions
 
 
+def children_digest(kind: str) -> str:
+    """Of what runs in a job of this kind: its module and all of ours that it imports."""
+    return own_digest(JOBS[kind], MAIN)
+
+
 @cache
-def _children_digest(kind: str) -> str:
-    """Of what runs in a child of this kind: its module and all of ours that these import."""
+def own_digest(*modules: str) -> str:
+    """Of the text of modules of ours and of all of ours that they import.
+
+    What other text of theirs made earlier is not what they make now.
+    """
     digest = hashlib.sha256()
-    for path in sorted(own_modules(f"warpwright.sandbox.child_{kind}")):
+    for path in sorted(own_modules(*modules)):
         digest.update(path.read_bytes())
     return digest.hexdigest()
 
 
-def own_modules(module: str) -> set[Path]:
-    """The files of a child's module, of the entry point, and of all of ours they import.
+def own_modules(*modules: str) -> set[Path]:
+    """The files of modules of ours and of all of ours that they import.
 
     Read off the source, since importing a child's module would import torch.
     """
     found: set[Path] = set()
-    waiting = [module, "warpwright.sandbox.child_main"]
+    waiting = list(modules)
     while waiting:
         path = _file_of(waiting.pop())
         if path is None or path in found:
@@ -96,7 +105,7 @@ def content_key(kind: str, payload: Mapping[str, Any], files: Mapping[str, Path]
         "payload": payload,
         "files": {name: _file_digest(path) for name, path in sorted(files.items())},
         "tools": dict(toolchain_versions()),
-        "children": _children_digest(kind),
+        "children": children_digest(kind),
     }
     return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()
 

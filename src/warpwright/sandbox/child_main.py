@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from warpwright.sandbox import child_guard
+from warpwright.sandbox.kinds import JOBS
 
 FILE_BYTES = 4 * 1024**3
 TRACEBACK_CHARACTERS = 4000
@@ -31,7 +32,7 @@ def main() -> None:
     if not job["launched"]:  # the tool that started this process may talk to it over a socket
         child_guard.cut_network()
     child_guard.install(job_dir)
-    module = importlib.import_module(f"warpwright.sandbox.child_{job['kind']}")
+    module = importlib.import_module(JOBS[job["kind"]])
     try:
         result = {"value": module.perform(job["payload"], job_dir)}
         text = json.dumps(result)

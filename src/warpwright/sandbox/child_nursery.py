@@ -100,7 +100,7 @@ def _become_child(request: Mapping[str, Any], descriptors: Sequence[int]) -> Non
         os.write(status, f"{os.getpid()}\n".encode())
         own = _renumbered(others)
         random.seed()
-        entry = importlib.import_module(f"warpwright.sandbox.{request['entry']}")
+        entry = importlib.import_module(request["entry"])
         entry.main(*request["arguments"], *own)
     except BaseException:
         traceback.print_exc()

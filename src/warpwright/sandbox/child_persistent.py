@@ -1,6 +1,6 @@
 """Entry point of every persistent child: start, then answer requests until the pipe closes.
 
-A kind is a module `child_<kind>` with `start(settings, job_dir)`, which gives an object with
+The module of a kind (`kinds.PROCESSES`) has `start(settings, job_dir)`, which gives an object with
 `facts() -> dict`, `handle(command, payload) -> dict` and `explain(error) -> dict`: what an
 exception means, as the `failed` or `died` part of an answer.
 """
@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import Any
 
 from warpwright.sandbox import child_guard
+from warpwright.sandbox.kinds import PROCESSES
 
 FILE_BYTES = 16 * 1024**3
 
@@ -37,7 +38,7 @@ def main(kind: str, requests: int, answers: int, lifeline: int) -> None:
     child_guard.set_limits(settings.get("file_bytes", FILE_BYTES))
     child_guard.cut_network()
     child_guard.install(job_dir)
-    module = importlib.import_module(f"warpwright.sandbox.child_{kind}")
+    module = importlib.import_module(PROCESSES[kind])
     _serve(module.start(settings, job_dir), requests, answers)
     os._exit(0)
 

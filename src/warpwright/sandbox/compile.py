@@ -13,12 +13,10 @@ import json
 import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from functools import cache as memoize
-from pathlib import Path
 from typing import Any
 
 from warpwright.errors import MissingToolError
-from warpwright.sandbox.cache import ResultCache
+from warpwright.sandbox.cache import ResultCache, children_digest
 from warpwright.sandbox.compile_pool import CompilePool, PoolLimits
 from warpwright.sandbox.deadline import Deadline
 from warpwright.sandbox.kernel_identity import kernel_code
@@ -39,7 +37,6 @@ KINDS = ("error", "timeout", "crash", "out of memory", "tool")
 # What a child says where it cannot find a kernel, e.g. one that a function defines: the compiler
 # was never asked.
 NOT_FOUND = "KernelLookupError: the program has no kernel"
-OWN_MODULES = ("assembly.py", "child_compile.py", "child_target.py", "child_triton.py")
 # A program without these words cannot have a kernel that depends on more of the card than its
 # architecture.
 CARD_WORDS = ("cuda", "driver", "accelerator", "device_module")
@@ -139,7 +136,7 @@ def request_key(
     specialization, config = request.specialization, request.config
     parts = {
         "version": COMPILE_VERSION,
-        "children": _own_digest(),
+        "children": children_digest("compile"),
         "code": code,
         "kernel": specialization.kernel,
         "signature": dict(specialization.signature),
@@ -170,14 +167,6 @@ def _options(config: Config) -> dict[str, int | None]:
         "num_ctas": config.num_ctas,
         "maxnreg": config.maxnreg,
     }
-
-
-@memoize
-def _own_digest() -> str:
-    digest = hashlib.sha256()
-    for name in OWN_MODULES:
-        digest.update((Path(__file__).parent / name).read_bytes())
-    return digest.hexdigest()
 
 
 class _Work:

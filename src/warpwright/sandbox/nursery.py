@@ -23,6 +23,7 @@ from pathlib import Path
 from typing import IO
 
 from warpwright.sandbox.child_nursery import JOB_MARK, MARK_BYTES, REQUEST_BYTES
+from warpwright.sandbox.kinds import MAIN
 
 START_S = 60.0  # until torch is loaded, on a busy machine
 
@@ -119,11 +120,11 @@ class Nursery:
         job_dir: Path,
         environment: Mapping[str, str],
         *,
-        entry: str = "child_main",
+        entry: str = MAIN,
         arguments: Sequence[str] = (),
         descriptors: Sequence[int] = (),
     ) -> ForkedChild:
-        """A new child in `job_dir`, which calls `main` of the module `entry` of this package.
+        """A new child in `job_dir`, which calls `main` of the module `entry`.
 
         `main` gets the arguments, and then the numbers that the descriptors have in the child.
         Raises NurseryError where the nursery does not answer.

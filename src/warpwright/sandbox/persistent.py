@@ -24,6 +24,7 @@ from typing import Any
 import psutil
 
 from warpwright.errors import SandboxError
+from warpwright.sandbox.kinds import PERSISTENT
 from warpwright.sandbox.nursery import ForkedChild
 from warpwright.sandbox.run import (
     OutputReader,
@@ -47,7 +48,7 @@ DISK_LOOK_S = 1.0
 
 
 class PersistentChild:
-    """One `child_<kind>` process. Starting does not wait: `ready` does.
+    """One process of a kind (`kinds.PROCESSES`). Starting does not wait: `ready` does.
 
     `cores`: the only ones it may run on. `directory`: where its own empty directory is made.
     """
@@ -94,7 +95,7 @@ class PersistentChild:
             process = start_child(
                 self.job_dir,
                 child_environment(self.job_dir, self._mark, environment),
-                entry="child_persistent",
+                entry=PERSISTENT,
                 arguments=[self.kind],
                 descriptors=theirs,
             )

@@ -27,6 +27,7 @@ import psutil
 
 from warpwright.errors import SandboxError
 from warpwright.sandbox.child_nursery import JOB_MARK
+from warpwright.sandbox.kinds import MAIN
 from warpwright.sandbox.nursery import ForkedChild, NurseryError, nurseries
 from warpwright.types.sandbox import JobLimits, JobOutcome, JobResult
 
@@ -48,7 +49,7 @@ RESULT_BYTES = 256 * 1024**2
 
 @dataclass(frozen=True, slots=True)
 class Job:
-    """One execution: which `child_<kind>` module, its JSON payload, files, limits.
+    """One execution: its kind (`kinds.JOBS`), its JSON payload, files, limits.
 
     `files` are linked or copied into `in/` by name; what the child leaves in `out/` is moved
     to `keep_output` if that is given. `launcher` is the command line of a trusted tool that
@@ -137,12 +138,12 @@ def start_child(
     job_dir: Path,
     environment: Mapping[str, str],
     *,
-    entry: str = "child_main",
+    entry: str = MAIN,
     arguments: Sequence[str] = (),
     descriptors: Sequence[int] = (),
     launcher: Sequence[str] = (),
 ) -> subprocess.Popen[bytes] | ForkedChild:
-    """A child that calls `main(*arguments, *descriptors)` of a module of this package.
+    """A child that calls `main(*arguments, *descriptors)` of the module `entry`.
 
     A fork of the nursery, or a process started anew where there is none, or where another tool
     (`launcher`, a command) starts it. Raises SandboxError.
@@ -160,7 +161,7 @@ def start_child(
         return subprocess.Popen(
             [
                 *launcher,
-                *child_command(f"from warpwright.sandbox.{entry} import main; main({call})"),
+                *child_command(f"from {entry} import main; main({call})"),
             ],
             cwd=job_dir,
             env=dict(environment),
