@@ -81,6 +81,16 @@ class Workbench:
     workers: int | None = None
     deadline: Deadline | None = None
 
+    def leaving(self, share: float) -> Workbench:
+        """The same, for work that is to leave so much of the whole time (0 to 1) to others."""
+        if self.deadline is None:
+            return self
+        return replace(self, deadline=self.deadline.leaving(share))
+
+    def has_left(self, share: float) -> bool:
+        """Whether so much of the whole time is left."""
+        return self.deadline is None or self.deadline.left_share >= share
+
     def off_the_clock(self) -> AbstractContextManager[None]:
         """Time in this block does not count: what a GPU measures has a budget of its own."""
         return nullcontext() if self.deadline is None else self.deadline.paused()
