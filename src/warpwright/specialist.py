@@ -43,6 +43,7 @@ from warpwright.types.verdict import EditLimits, GateReport
 from warpwright.verifying import GPU_SECTION as GPU_SECTION
 from warpwright.verifying import VerifyContext, verify
 
+FOLLOWED = 3  # of the programs by moves that were timed, the fastest first
 ON_MOVES_SHARE = 0.35  # of the time limit: with less left no draft by moves is begun
 NEW_CONFIGS_SHARE = 0.3  # with less left no new configs are compiled and verified
 WITHOUT_MOVES_SHARE = 0.25  # what such a draft leaves to an answer without moves
@@ -162,8 +163,8 @@ def _fastest(
     """The fastest program by moves that the verifier accepts, with configs on top of it; by
     configs alone where it accepts none. Raises ParentFailedError."""
     with bench.off_the_clock():
-        candidates, trials = search_moves(table, study, limits)
-    for place in by_gain(trials):
+        candidates, trials = search_moves(table, study, bench, limits)
+    for place in by_gain(trials)[:FOLLOWED]:
         moved = as_moved(candidates[place], request, study, bench, limits)
         if isinstance(moved, Moved):
             drafted, trial = _tried(request, study, bench, table, moved, limits)
