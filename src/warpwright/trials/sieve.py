@@ -6,6 +6,7 @@ Compiled for the card without touching it, side by side, under those pins alone 
 
 from __future__ import annotations
 
+import ast
 from collections.abc import Hashable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
@@ -13,9 +14,11 @@ from dataclasses import replace
 from warpwright.moving import study_moved
 from warpwright.sandbox.compile_pool import usable_workers
 from warpwright.study import Workbench
+from warpwright.syntax import syntax_tree
 from warpwright.types.candidate import Candidate, moves_label
 from warpwright.types.compiled import Compiled
 from warpwright.types.config import Config
+from warpwright.types.program import ProgramView
 from warpwright.types.progress import silent
 from warpwright.types.study import ConfigStudy, KernelStudy, Study
 from warpwright.types.trace import Launch
@@ -78,8 +81,8 @@ class Sieve:
 def run_by(study: Study, pins: Pins) -> Hashable | None:
     """All that a forward pass runs under the pins: equal for programs that do the same.
 
-    Binaries, grids and run-time arguments of each launch, and the host's operations. None where
-    some of it is not known.
+    Binaries, grids and run-time arguments of each launch, and the host code. None where some of it
+    is not known.
     """
     if study.trace is None:
         return None
@@ -101,8 +104,17 @@ def run_by(study: Study, pins: Pins) -> Hashable | None:
             launches.append((launch.order, (kernel.kernel, config.identity, told)))
     if len(launches) != len(study.trace.launches):
         return None
-    host = tuple((operation.name, operation.count) for operation in study.trace.host_operations)
-    return (tuple(sorted(launches, key=lambda one: one[0])), host)
+    return (tuple(sorted(launches, key=lambda one: one[0])), _host_code(study.view))
+
+
+def _host_code(view: ProgramView) -> str:
+    """All of a program but its kernels, whose binaries tell more; without comments and layout."""
+    kernels = {kernel.name for kernel in view.kernels}
+    return "\n".join(
+        ast.dump(statement)
+        for statement in syntax_tree(view.source).body
+        if not (isinstance(statement, ast.FunctionDef) and statement.name in kernels)
+    )
 
 
 def _launched(launch: Launch, config: ConfigStudy, passed: set[str]) -> Hashable | None:
