@@ -11,10 +11,11 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import lru_cache
 
+from warpwright.gate.expressions import names_used
 from warpwright.gate.loops import TripCount, inlined, single_assignments, trip_counts
 from warpwright.gate.reading import dotted, program_of
 from warpwright.gate.under_config import decided
-from warpwright.source.normal import clone
+from warpwright.source.clone import clone
 from warpwright.types.config import MetaValue
 
 _POINTER_CALLS = ("make_block_ptr", "make_tensor_descriptor", "advance", "multiple_of",
@@ -37,7 +38,8 @@ class Access:
     mask: frozenset[str] | None
     line: int
     address: str = ""
-    written: str | None = None  # the mask as it is written
+    mask_node: ast.expr | None = None  # as it is written
+    mask_names: frozenset[str] = frozenset()  # with local names put in their place
 
 
 @dataclass(frozen=True, slots=True)
@@ -171,9 +173,9 @@ def _accesses(
         pointer = _pointer(address, assigned, parameters)
         text = ast.unparse(inlined(address, names))
         mask = _mask_of(kind, call)
-        parts = None if mask is None else frozenset(_conjuncts(inlined(mask, names)))
-        written = None if mask is None else ast.unparse(mask)
-        yield Access(kind, pointer, parts, call.lineno, text, written)
+        whole = None if mask is None else inlined(mask, names)
+        parts = None if whole is None else frozenset(_conjuncts(whole))
+        yield Access(kind, pointer, parts, call.lineno, text, mask, names_used(whole))
 
 
 def _access_kind(call: ast.Call) -> tuple[str | None, ast.expr | None]:

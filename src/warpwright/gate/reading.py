@@ -28,7 +28,6 @@ class Reference:
     is_imported: bool = False  # the first part is an import or an alias of one
 
 
-@lru_cache(maxsize=64)
 def program_of(source: str) -> ParsedProgram | None:
     """The program as all readers see it, or None where the source cannot be read."""
     try:

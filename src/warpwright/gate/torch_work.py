@@ -8,8 +8,8 @@ from collections import Counter
 from warpwright.gate.reading import aliases, dotted, parse, resolve
 from warpwright.gate.untaken import untaken
 from warpwright.source.integrity import HostCall, host_calls
+from warpwright.source.parsing import expression_of
 from warpwright.source.torch_calls import CallKind
-from warpwright.syntax import syntax_tree
 from warpwright.types.program import ProgramView
 from warpwright.types.trace import Trace
 from warpwright.types.verdict import Violation
@@ -137,7 +137,7 @@ def _on_host_numbers(call: HostCall) -> bool:
     """`torch.sqrt(torch.tensor(2.0))`: arithmetic on a number, written with a tensor."""
     if _operator(call) not in _NUMBER_OPERATORS:
         return False
-    tree = syntax_tree(call.text, "eval").body
+    tree = expression_of(call.text)
     if not isinstance(tree, ast.Call):
         return False
     operands = [*tree.args, *([tree.func.value] if isinstance(tree.func, ast.Attribute) else [])]

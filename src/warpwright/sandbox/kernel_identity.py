@@ -13,7 +13,6 @@ from collections.abc import Iterable, Iterator
 
 from warpwright.source.kernel_forms import KernelNode
 from warpwright.source.program import Place, parse_program, place_of
-from warpwright.syntax import syntax_tree
 
 _SCOPES = (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef, ast.Lambda)
 
@@ -27,12 +26,10 @@ def kernel_code(program: str, kernel: str) -> str:
     docstrings are left out. A kernel that is not defined at module level depends on the whole
     program.
 
-    Raises SyntaxError (or ValueError, for null bytes) when the program does not parse, and
-    `InputError` where it is too long or too deep to read.
+    Raises `InputError` for a program that cannot be read.
     """
-    module = syntax_tree(program)
-    statements = module.body
-    kernels = parse_program(program).kernels
+    parsed = parse_program(program)
+    statements, kernels = parsed.written.body, parsed.kernels
     bound = [frozenset(_bound_names(statement)) for statement in statements]
     roots = [i for i, statement in enumerate(statements) if _defines(statement, kernel)]
     if not roots:

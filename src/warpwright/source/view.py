@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import ast
+from functools import lru_cache
 
 from warpwright.source.kernels import read_kernel
 from warpwright.source.launches import read_launches
 from warpwright.source.names import undefined_names
 from warpwright.source.parsing import too_deep
-from warpwright.source.program import ParsedProgram, parse_program
+from warpwright.source.program import KEPT, ParsedProgram, parse_program
 from warpwright.source.resolve import read_imports
 from warpwright.source.sections import read_top_level
 from warpwright.types.program import ProgramView
@@ -22,14 +23,15 @@ def read_program(source: str, *, document: str | None = None, first_line: int = 
     gives a view. Raises `InputError` for source that is no Python, or is too long or too
     deeply nested to read.
     """
+    program = parse_program(source, document=document, first_line=first_line)
     try:
-        return view_of(parse_program(source, document=document, first_line=first_line))
+        return _view(program)
     except RecursionError:
         raise too_deep(document, first_line, None) from None
 
 
-def view_of(program: ParsedProgram) -> ProgramView:
-    """The view of an already parsed program."""
+@lru_cache(maxsize=KEPT)
+def _view(program: ParsedProgram) -> ProgramView:
     launches = read_launches(program)
     launched = frozenset(launch.kernel for launch in launches)
     tree = program.tree
