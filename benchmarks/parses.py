@@ -8,8 +8,9 @@ call site, `--depth` callers each; what children parse is not. Two parts: the wh
 children's results (compiled, traced) come from the result cache; and the checks on the text
 alone, as where Triton is missing.
 
-Times are of texts that were not read before (all that was kept of earlier texts is forgotten),
-with everything imported and every child's result in the cache; the fastest of several. `--profile`
+Times are this process's processor time, so that other work on the machine and children do not
+count, on texts that were not read before (all that was kept of earlier texts is forgotten), with
+everything imported and every child's result in the cache; the fastest of several. `--profile`
 writes where that time goes, for `python -m pstats`.
 """
 
@@ -219,13 +220,13 @@ def parsed(part: str, reply: str, depth: int = 1) -> Counter[str]:
 
 
 def seconds(part: str, reply: str) -> float:
-    """The fastest of several verdicts on texts that were not read before."""
+    """Processor seconds of the fastest of several verdicts on texts that were not read before."""
     taken = []
     for _ in range(TRIALS):
         forget()
-        begun = time.perf_counter()
+        begun = time.process_time()
         PARTS[part](reply)
-        taken.append(time.perf_counter() - begun)
+        taken.append(time.process_time() - begun)
     return min(taken)
 
 

@@ -15,6 +15,7 @@ from dataclasses import dataclass, field
 from warpwright.gate.context import KernelPair, RuleContext
 from warpwright.gate.reading import host_digest, host_nodes, program_of
 from warpwright.source.parsing import expression_of
+from warpwright.source.program import ParsedProgram, once, parse_program
 from warpwright.types.config import Config, MetaValue
 from warpwright.types.program import Kernel, LaunchSite, ProgramView
 
@@ -289,19 +290,22 @@ def _maybe_passed(view: ProgramView, kernel: Kernel, site: LaunchSite) -> dict[s
         return {}
     names = [parameter.name for parameter in kernel.parameters if parameter.is_constexpr]
     names += LAUNCH_OPTIONS[:3] if is_mapping else ()
-    unread = ast.Name(f"{UNREAD}{host_digest(view.source)}", ast.Load())
+    unread = ast.Name(f"{UNREAD}{host_digest(parse_program(view.source))}", ast.Load())
     return {name: ast.Subscript(unread, ast.Constant(name), ast.Load()) for name in names}
 
 
-def local_constants(view: ProgramView, function: str) -> dict[str, MetaValue | ast.expr]:
+def local_constants(view: ProgramView, function: str) -> Mapping[str, MetaValue | ast.expr]:
     """Names that are assigned once in `function` or at module level, with their values.
 
     A literal is given as its value, any other expression as its syntax tree; a name that is
     assigned more than once is left out, since its value depends on the path taken.
     """
     program = program_of(view.source)
-    if program is None:
-        return {}
+    return {} if program is None else _constants(program, function)
+
+
+@once
+def _constants(program: ParsedProgram, function: str) -> dict[str, MetaValue | ast.expr]:
     assigned: dict[str, list[ast.expr]] = {}
     for node, scope in host_nodes(program):
         if scope not in ("", function) or not isinstance(node, (ast.Assign, ast.AnnAssign)):

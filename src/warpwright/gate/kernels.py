@@ -77,9 +77,9 @@ def read_body(source: str, kernel: str, constants: Constants = ()) -> KernelBody
     if node is None:
         return KernelBody((), ())
     names = single_assignments(node)
-    scalars = _scalars(node)
-    parameters = {argument.arg for argument in _arguments(node)} - scalars
-    accesses = tuple(_accesses(node, names, parameters))
+    assigned = _all_assignments(node)
+    parameters = {argument.arg for argument in _arguments(node)} - _scalars(node, assigned)
+    accesses = tuple(_accesses(node, names, assigned, parameters))
     return KernelBody(accesses, tuple(trip_counts(node, names)))
 
 
@@ -94,7 +94,7 @@ def _written(source: str, kernel: str, callers: frozenset[str]) -> frozenset[str
     if node is None or kernel in callers:
         return frozenset()
     assigned = _all_assignments(node)
-    parameters = {argument.arg for argument in _arguments(node)} - _scalars(node)
+    parameters = {argument.arg for argument in _arguments(node)} - _scalars(node, assigned)
     found = set(read_body(source, kernel).pointers("store", "atomic"))
     for call in ast.walk(node):
         if not isinstance(call, ast.Call) or not isinstance(call.func, ast.Name):
@@ -120,14 +120,13 @@ def _arguments(node: ast.FunctionDef) -> list[ast.arg]:
     return [*node.args.posonlyargs, *node.args.args, *node.args.kwonlyargs]
 
 
-def _scalars(node: ast.FunctionDef) -> set[str]:
+def _scalars(node: ast.FunctionDef, assigned: Mapping[str, list[ast.expr]]) -> set[str]:
     """Parameters that are sizes, strides or paddings, since no pointer is used that way.
 
     A pointer is never multiplied, divided, subtracted or compared (except with None), so
     whatever such an operand is summed from is a number.
     """
     names = {argument.arg for argument in _arguments(node)}
-    assigned = _all_assignments(node)
     products = (ast.Mult, ast.Div, ast.FloorDiv, ast.Mod)
     found: set[str] = set()
     for inner in ast.walk(node):
@@ -160,9 +159,11 @@ def _all_assignments(node: ast.FunctionDef) -> dict[str, list[ast.expr]]:
 
 
 def _accesses(
-    node: ast.FunctionDef, names: Mapping[str, ast.expr], parameters: set[str]
+    node: ast.FunctionDef,
+    names: Mapping[str, ast.expr],
+    assigned: Mapping[str, list[ast.expr]],
+    parameters: set[str],
 ) -> Iterator[Access]:
-    assigned = _all_assignments(node)
     for call in sorted(
         (inner for inner in ast.walk(node) if isinstance(inner, ast.Call)),
         key=lambda inner: (inner.lineno, inner.col_offset),

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from warpwright.source.evaluate import outside_functions
 from warpwright.source.kernel_forms import sole_return
 from warpwright.source.parsing import text_of
-from warpwright.source.program import HostFunction, ParsedProgram
+from warpwright.source.program import HostFunction, ParsedProgram, once
 from warpwright.source.splats import Splats
 from warpwright.types.program import LaunchSite
 
@@ -31,6 +31,7 @@ class LaunchNode:
     keywords: tuple[ast.keyword, ...] = ()
 
 
+@once
 def find_launches(program: ParsedProgram) -> tuple[LaunchNode, ...]:
     """Every `kernel[grid](...)` in host code, in order of lines."""
     found: list[LaunchNode] = []

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import ast
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
-from functools import lru_cache
+from functools import lru_cache, wraps
+from typing import Concatenate, ParamSpec, TypeVar, cast
 
 from warpwright.errors import InputError
 from warpwright.source.clone import clone
@@ -53,6 +54,7 @@ class ParsedProgram:
     made: Mapping[int, str] = field(default_factory=dict)  # id of a call → the kernel it makes
     kernel_places: frozenset[Place] = frozenset()
     making_places: frozenset[Place] = frozenset()
+    held: dict[object, object] = field(default_factory=dict, repr=False)  # see `once`
 
     @property
     def kernel_names(self) -> tuple[str, ...]:
@@ -86,6 +88,28 @@ class ParsedProgram:
 
 
 Place = tuple[int, int]
+
+
+_Found = TypeVar("_Found")
+_More = ParamSpec("_More")
+
+
+def once(
+    find: Callable[Concatenate[ParsedProgram, _More], _Found],
+) -> Callable[Concatenate[ParsedProgram, _More], _Found]:
+    """`find`, which the program answers from what it holds when it is asked again.
+
+    For what is found in a program and changed by nobody; further arguments are hashable.
+    """
+
+    @wraps(find)
+    def found(program: ParsedProgram, /, *more: _More.args, **named: _More.kwargs) -> _Found:
+        key = find, more, tuple(named.items())
+        if key not in program.held:
+            program.held[key] = find(program, *more, **named)
+        return cast(_Found, program.held[key])
+
+    return found
 
 
 def place_of(node: ast.AST) -> Place:

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import ast
-from functools import lru_cache
 
 from warpwright.source.kernels import read_kernel
 from warpwright.source.launches import read_launches
 from warpwright.source.names import undefined_names
 from warpwright.source.parsing import too_deep
-from warpwright.source.program import KEPT, ParsedProgram, parse_program
+from warpwright.source.program import ParsedProgram, once, parse_program
 from warpwright.source.resolve import read_imports
 from warpwright.source.sections import read_top_level
 from warpwright.types.program import ProgramView
@@ -25,13 +24,14 @@ def read_program(source: str, *, document: str | None = None, first_line: int = 
     """
     program = parse_program(source, document=document, first_line=first_line)
     try:
-        return _view(program)
+        return view_of(program)
     except RecursionError:
         raise too_deep(document, first_line, None) from None
 
 
-@lru_cache(maxsize=KEPT)
-def _view(program: ParsedProgram) -> ProgramView:
+@once
+def view_of(program: ParsedProgram) -> ProgramView:
+    """The view of an already parsed program."""
     launches = read_launches(program)
     launched = frozenset(launch.kernel for launch in launches)
     tree = program.tree

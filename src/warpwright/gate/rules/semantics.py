@@ -31,11 +31,6 @@ _REDUCTIONS = (
 )  # fmt: skip
 
 
-def check_semantics(reading: Reading) -> Finding:
-    """In the tuning stage: no operation, mask or iteration of a kernel is lost."""
-    return merged(lost_work(reading).values())
-
-
 def lost_work(reading: Reading) -> dict[str, Finding]:
     """Kernel of the candidate → what it is shown to have lost, in the tuning stage.
 
