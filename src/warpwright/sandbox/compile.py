@@ -17,7 +17,7 @@ from functools import cache as memoize
 from pathlib import Path
 from typing import Any
 
-from warpwright.errors import MissingToolError
+from warpwright.errors import InputError, MissingToolError
 from warpwright.sandbox.cache import ResultCache
 from warpwright.sandbox.compile_pool import CompilePool, PoolLimits
 from warpwright.sandbox.deadline import Deadline
@@ -222,7 +222,7 @@ class _Work:
         if kernel not in self._codes:
             try:
                 self._codes[kernel] = kernel_code(self._program, kernel)
-            except (SyntaxError, ValueError):
+            except InputError:
                 self._codes[kernel] = self._program  # the child will say what is wrong with it
         return self._codes[kernel]
 
