@@ -2,19 +2,27 @@
 
 from __future__ import annotations
 
+import threading
 import time
+from collections.abc import Sequence
 from dataclasses import replace
+from typing import Any
 
 import pytest
 
-from warpwright import api
+from warpwright import accuracy, api, predicting
 from warpwright.accuracy import verify_accuracy
+from warpwright.drafting import draft
 from warpwright.formats.kernelbench import read_problem
 from warpwright.formats.request import parse_request
-from warpwright.moving import UNVERIFIED, as_moved, move_candidates
+from warpwright.moving import UNVERIFIED, Moved, as_moved, move_candidates, study_moved
 from warpwright.predicting import OUT_OF_TIME, predicted_by_moves
+from warpwright.proposing import propose
+from warpwright.sandbox.cache import PassingCache
 from warpwright.sandbox.deadline import Deadline
+from warpwright.sandbox.interpret import interpret
 from warpwright.source.view import read_program
+from warpwright.specialist import answer_request
 from warpwright.study import Subject, Workbench, study_program
 from warpwright.types.answer import Decision
 from warpwright.types.gpu import ResolvedGpu
@@ -88,10 +96,10 @@ def test_an_answer_ends_in_time_and_keeps_what_could_not_be_verified() -> None:
     answer = api.answer(request(), time_limit_s=LIMIT_S)
     assert time.monotonic() - began < LIMIT_S + 5
     assert answer.gate is not None
-    accuracy = next(result for result in answer.gate.results if result.check == "accuracy")
-    assert accuracy.status is Status.NOT_VERIFIED
-    assert not accuracy.in_time
-    assert any(NOT_IN_TIME in note and "--time-limit" in note for note in accuracy.notes)
+    judged = next(result for result in answer.gate.results if result.check == "accuracy")
+    assert judged.status is Status.NOT_VERIFIED
+    assert not judged.in_time
+    assert any(NOT_IN_TIME in note and "--time-limit" in note for note in judged.notes)
     if answer.decision is Decision.KEPT:
         assert answer.program == PROGRAM
     else:  # nothing new: binaries that the program has already
@@ -154,18 +162,98 @@ def test_moves_leave_time_to_the_configs() -> None:
     """With a fifth of the time left no program by moves is counted; each says so."""
     study = studied(with_steps("STEPS"))
     late = Workbench(deadline=Deadline(600.0).part(0.2))
-    moved, counted = predicted_by_moves(parse_request(request()), study, late, EditLimits())
-    assert moved is None
-    assert counted
-    assert {one.reason for one in counted} == {OUT_OF_TIME}
-    assert not any(one.accepted for one in counted)
+    found = predicted_by_moves(study, late, EditLimits())
+    assert found.counted
+    assert {one.reason for one in found.counted} == {OUT_OF_TIME}
+    assert found.accepted == ()
 
 
 @pytest.mark.triton
 def test_a_program_by_moves_that_was_not_verified_in_time_is_not_taken() -> None:
     study = studied(with_steps("STEPS"))
-    candidate = move_candidates(study, EditLimits())[0]
     source = replace(parse_request(request()), program=study.view.source)
-    over = Workbench(deadline=Deadline(0.1))
-    found = as_moved(candidate, source, study, over, EditLimits(), accuracy=True)
-    assert found == UNVERIFIED
+    moved = as_moved(move_candidates(study, EditLimits())[0], source, study, bench(), EditLimits())
+    assert isinstance(moved, Moved)
+    plans, _ = propose(source, moved.study, bench())
+    over = replace(bench(), deadline=Deadline(0.1))
+    assert draft(source, study, over, plans, moved=moved).keep == UNVERIFIED
+
+
+@pytest.mark.triton
+def test_programs_by_moves_are_studied_side_by_side(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(predicting, "usable_workers", lambda: 2)
+    both = threading.Barrier(2, timeout=60.0)
+
+    def waiting(*arguments: Any) -> Study | str:
+        both.wait()
+        return study_moved(*arguments)
+
+    monkeypatch.setattr(predicting, "study_moved", waiting)
+    study = studied(with_steps("STEPS"))
+    pair = move_candidates(study, EditLimits())[:1] * 2
+    monkeypatch.setattr(predicting, "move_candidates", lambda *_: pair)
+    monkeypatch.setattr(predicting, "refined", lambda *_: ())
+    one, other = predicted_by_moves(study, bench(), EditLimits()).counted
+    assert one == other
+    assert one.after is not None
+
+
+@pytest.mark.triton
+def test_a_program_by_moves_is_interpreted_once_with_its_configs() -> None:
+    """The candidate is not verified before the draft that is made of it."""
+    told: list[str] = []
+    answer = answer_request(
+        replace(parse_request(request()), program=with_steps("STEPS")),
+        replace(bench(), listener=lambda name, text, **_: told.append(f"{name}: {text}")),
+    )
+    assert answer.moves
+    assert answer.gate.status is Status.PASS
+    assert len([text for text in told if text.startswith("accuracy: choosing small")]) == 1
+    assert len([text for text in told if text.startswith("full size: ")]) == 1
+
+
+@pytest.mark.triton
+def test_with_little_time_left_no_new_configs_are_compiled() -> None:
+    told: list[str] = []
+    late = replace(bench(), listener=lambda name, text, **_: told.append(text))
+    late = replace(late, deadline=Deadline(600.0).part(0.2))
+    source = replace(parse_request(request()), program=with_steps("STEPS"))
+    answer = answer_request(source, late)
+    assert "scan_rows: 0 new configs within the rules to look at" in told
+    assert not any(choice.proposed for plan in answer.plans for choice in plan.choices)
+    assert answer.gate.status is Status.PASS
+
+
+@pytest.mark.triton
+def test_a_program_beside_itself_runs_once_and_on_no_further_sizes(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Its code is the parent's on any sizes; its runs are the parent's runs."""
+    runs: list[str] = []
+
+    def counting(source: str, reference: Any, asked: Sequence[Any], **how: Any) -> Any:
+        runs.extend(f"{run.case} {sorted(run.pins.items())}" for run in asked)
+        return interpret(source, reference, asked, **how)
+
+    monkeypatch.setattr(accuracy, "interpret", counting)
+    study = studied(with_steps("STEPS"))
+    kernels = {kernel.kernel: kernel for kernel in study.kernels}
+    run = verify_accuracy(study, study.view, kernels, bench())
+    assert run.result.status is Status.PASS
+    assert all(case.bit_equal_to_parent for case in run.cases if case.distribution == "problem")
+    assert len(runs) == len(set(runs)) == len(run.cases)
+
+
+@pytest.mark.triton
+def test_configs_with_tiles_that_the_parent_has_not_run_on_further_sizes_too() -> None:
+    study = studied(with_steps("STEPS"))
+    child = read_program(with_steps("STEPS").replace('"LANES": 4', '"LANES": 8'))
+    kernels = {kernel.kernel: kernel for kernel in study.kernels}
+    told: list[str] = []
+    listening = replace(bench(), listener=lambda name, text, **_: told.append(text))
+    verify_accuracy(study, child, kernels, listening)
+    assert any(text.startswith("choosing further sizes") for text in told)
+
+
+def bench() -> Workbench:
+    return Workbench(PassingCache())

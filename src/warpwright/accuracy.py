@@ -25,8 +25,10 @@ from warpwright.sandbox.shrink import Init, ShrunkenInputs, plan_shrunken_inputs
 from warpwright.sandbox.sizes import FEW, FurtherSets, InputSet, plan_further_sets
 from warpwright.sandbox.trace import device_facts
 from warpwright.source.branch_sites import Outcome
+from warpwright.source.difference import difference
 from warpwright.study import Workbench
 from warpwright.types.config import Config
+from warpwright.types.edit import EditKind
 from warpwright.types.gpu import GpuSheet
 from warpwright.types.program import ProgramView
 from warpwright.types.shapes import TensorSpec
@@ -41,6 +43,11 @@ PROBLEM = "problem"
 FURTHER_SHARE = 0.5  # of the time left; the rest is for the check at full size
 FURTHER_S = 5.0  # with less left no further set is begun
 FURTHER_KINDS = ("problem", "normal")  # of data, on further sets of sizes
+# Edits that leave to every config the code and the tiles that it had.
+SAME_CODE = frozenset({
+    EditKind.CONFIG_ADDED, EditKind.CONFIG_REMOVED, EditKind.CONFIGS_REORDERED,
+    EditKind.LAUNCH_OPTIONS, EditKind.COSMETIC,
+})  # fmt: skip
 
 
 Task = tuple[str, Sequence["PinnedRun"], Sequence[str]]
@@ -119,7 +126,33 @@ def _verified(
         return again if again.cases else run
     if run.first is None or not run.cases or run.result.status is Status.FAIL:
         return run
+    if not alone and new_to_the_parent(parent, child, kernels) is None:
+        return run  # on any sizes each config computes what it computes in the parent
     return _on_further_sets(parent, child, kernels, bench, run, alone=alone, beside=beside)
+
+
+def new_to_the_parent(
+    parent: Study, child: ProgramView, kernels: Mapping[str, KernelStudy]
+) -> PinnedRun | None:
+    """Pins to run a candidate with that show what its parent does not; None where all its code
+    and tiles are the parent's. `kernels` holds the configs of each kernel of the child."""
+    runs = pinned_runs(child, kernels, {kernel.kernel: kernel.usual for kernel in parent.kernels})
+    edits = difference(parent.view.source, child.source)
+    if any(edit.kind not in SAME_CODE for edit in edits):
+        return runs[0]
+    known = {
+        kernel.kernel: {(study.config.meta, study.config.pre_hook) for study in kernel.configs}
+        for kernel in parent.kernels
+    }
+    return next(
+        (
+            run
+            for run in runs
+            for name, config in run.pins.items()
+            if (config.meta, config.pre_hook) not in known.get(name, set())
+        ),
+        None,
+    )
 
 
 def _on_further_sets(
@@ -365,9 +398,14 @@ def _judge(
         sheet = parent.gpu.sheet
         return _interpret(source, runs, kinds, reference, sheet, bench, spoil_undefined)
 
+    # A program beside itself is run once.
+    itself = not alone and child.source == parent.view.source and pinned[0].pins == base
+
     def perform_all(spoil_undefined: bool) -> list[tuple[Interpretation, ...]]:
+        todo = tasks[1:] if itself else tasks
         with ThreadPoolExecutor(max_workers=usable_workers()) as pool:
-            return list(pool.map(lambda task: perform(task, spoil_undefined), tasks))
+            done = list(pool.map(lambda task: perform(task, spoil_undefined), todo))
+        return [_as_the_parents(done[0]), *done] if itself else done
 
     theirs, *done = perform_all(True)
     spoiled = True
@@ -412,6 +450,11 @@ def _judge(
         relies_on_sizes="write" in outside or unclear,
         ways=frozenset().union(*(run.ways for run in ours)),
     )
+
+
+def _as_the_parents(runs: Sequence[Interpretation]) -> tuple[Interpretation, ...]:
+    """A candidate's runs as those of a parent of the same text."""
+    return tuple(replace(one, run=replace(one.run, label="parent")) for one in runs)
 
 
 def _is_of(run: PinnedRun, further: InputSet) -> bool:

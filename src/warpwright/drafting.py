@@ -20,6 +20,7 @@ from warpwright.types.verdict import EditLimits, GateReport, Status
 from warpwright.verifying import Verification, VerifyContext, verify
 
 ATTEMPTS = 4
+DROPS_SHARE = 0.12  # of the time limit: what verifying takes that only own configs are kept
 WRONG_OUTPUT = "refused: its output is wrong (see accuracy)"
 
 Failing = dict[str, set[Config]]
@@ -69,7 +70,10 @@ def draft(
             return Draft(plans, keep=refused or _nothing(plans))
         program = in_strict_order(program)
         moves = () if moved is None else moved.candidate.moves
-        found = _verdict(request, program, replace(context, wrong=rejected), moves)
+        # New configs leave time to the program without them, should they not be verified by then.
+        own_bench = bench if moved is not None or _only_drops(plans) else bench.leaving(DROPS_SHARE)
+        this = replace(context, wrong=rejected, bench=own_bench)
+        found = _verdict(request, program, this, moves)
         if found.accuracy.differing:
             return Draft(plans, keep=own_outputs_differ(found.accuracy.differing))
         if moved is not None and (differing := not_as_claimed(moved.candidate, found)):

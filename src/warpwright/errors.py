@@ -75,6 +75,13 @@ class InputError(WarpwrightError):
             lines.append(f"  next:     {self.hint}")
         return "\n".join(lines)
 
+    def moved(self, document: str | None, first_line: int) -> InputError:
+        """The same error in `document`, whose line `first_line` is line 1 of what it speaks of."""
+        line = self.place.line
+        place = Place(document, self.place.section, None if line is None else line + first_line - 1)
+        told = {"expected": self.expected, "got": self.got, "hint": self.hint}
+        return type(self)(self.what, place=place, **told)
+
     def as_dict(self) -> dict[str, object]:
         """The error as JSON-ready fields, for `--json`."""
         return {

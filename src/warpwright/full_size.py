@@ -17,7 +17,7 @@ from pathlib import Path
 
 import numpy as np
 
-from warpwright.accuracy import SEED, PinnedRun, pinned_runs
+from warpwright.accuracy import SEED, PinnedRun, new_to_the_parent
 from warpwright.gate.spot import (
     SKIPPED,
     Compared,
@@ -31,19 +31,12 @@ from warpwright.gate.spot import (
 from warpwright.sandbox.compile_pool import usable_workers
 from warpwright.sandbox.spot import Spot, SpotRun, SpotState
 from warpwright.sandbox.trace import device_facts
-from warpwright.source.difference import difference
 from warpwright.study import Workbench
 from warpwright.types.config import Config
-from warpwright.types.edit import EditKind
 from warpwright.types.program import ProgramView
 from warpwright.types.study import KernelStudy, Study
 from warpwright.types.verdict import CheckResult, Status
 
-# Edits that leave to every config the code and the tiles that it had.
-SAME_CODE = frozenset({
-    EditKind.CONFIG_ADDED, EditKind.CONFIG_REMOVED, EditKind.CONFIGS_REORDERED,
-    EditKind.LAUNCH_OPTIONS, EditKind.COSMETIC,
-})  # fmt: skip
 LEAST_S = 15.0  # with less time left nothing is begun
 SHARE = 0.8  # of the time left
 # What the problem's model may cost in float64 on one core: some seconds, and some gigabytes.
@@ -84,7 +77,7 @@ def check_full_size(
     if parent.problem is None or parent.trace is None:
         return None
     base = {kernel.kernel: kernel.usual for kernel in parent.kernels}
-    chosen = _worth_running(parent, child, pinned_runs(child, kernels, base))
+    chosen = new_to_the_parent(parent, child, kernels)
     if chosen is None:
         return None
     deadline = bench.deadline
@@ -106,23 +99,6 @@ def check_full_size(
         if isinstance(state, str):
             return f"{SKIPPED}: {state}"
         return _judged(parent, child, base, chosen, spot, state)
-
-
-def _worth_running(parent: Study, child: ProgramView, runs: list[PinnedRun]) -> PinnedRun | None:
-    """The pins to run the candidate with; None where all its code and tiles are the parent's."""
-    edits = difference(parent.view.source, child.source)
-    if any(edit.kind not in SAME_CODE for edit in edits):
-        return runs[0]
-    known = {
-        kernel.kernel: {config.config.meta for config in kernel.configs}
-        for kernel in parent.kernels
-    }
-    new = [
-        run
-        for run in runs
-        if any(config.meta not in known.get(name, set()) for name, config in run.pins.items())
-    ]
-    return new[0] if new else None
 
 
 def _judged(

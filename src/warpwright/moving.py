@@ -117,25 +117,17 @@ def _as_the_parent(kernel: KernelStudy, before: KernelStudy | None) -> KernelStu
 
 
 def as_moved(
-    candidate: Candidate,
-    request: Request,
-    parent: Study,
-    bench: Workbench,
-    limits: EditLimits,
-    accuracy: bool = False,
+    candidate: Candidate, request: Request, parent: Study, bench: Workbench, limits: EditLimits
 ) -> Moved | str:
-    """The candidate studied, if the verifier accepts its text; the reason where it does not.
+    """The candidate studied, if its text keeps the rules and it can run on the target; the reason
+    where not.
 
-    Without `accuracy` nothing is interpreted: the draft that is made of it will be.
+    Nothing is interpreted: the draft that is made of it will be.
     """
-    context = VerifyContext(parent, bench, parent.problem, accuracy=accuracy, limits=limits)
+    context = VerifyContext(parent, bench, parent.problem, accuracy=False, limits=limits)
     found = verify(candidate, request, context)
     if found.gate.status is Status.FAIL:
         return f"refused: {'; '.join(str(v) for v in found.gate.violations[:2])}"
-    if accuracy and not found.accuracy.result.in_time:
-        return UNVERIFIED
-    if differing := not_as_claimed(candidate, found):
-        return f"refused: its moves claim bit-equal outputs, and {differing} differ"
     study = study_moved(candidate, parent, bench)
     return study if isinstance(study, str) else Moved(candidate, study)
 

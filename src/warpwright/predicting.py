@@ -4,58 +4,62 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import replace
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, replace
 from functools import partial
 
 from warpwright.diagnosis.count_criterion import compare_counts
 from warpwright.diagnosis.launch_work import dtype_bytes
 from warpwright.launch_counts import program_counts
-from warpwright.moving import (
-    Moved,
-    as_moved,
-    move_candidates,
-    refined,
-    study_moved,
-    with_moves,
-)
+from warpwright.moving import move_candidates, refined, study_moved, with_moves
 from warpwright.proposers.rewrites.lanes import is_of_a_store
 from warpwright.proposers.rewrites.registry import PACKS
+from warpwright.sandbox.compile_pool import usable_workers
 from warpwright.study import Workbench
 from warpwright.types.candidate import Candidate, moves_label
+from warpwright.types.compiled import CompileFailed
 from warpwright.types.config import Config
 from warpwright.types.counts import MovesCounted, ProgramCounts
-from warpwright.types.request import Request
-from warpwright.types.study import Study
+from warpwright.types.progress import silent
+from warpwright.types.study import KernelStudy, Study
 from warpwright.types.trace import TensorArgument
-from warpwright.types.verdict import EditLimits
+from warpwright.types.verdict import NOT_IN_TIME, EditLimits
 
 CLEARLY = math.log(1.02)  # of instructions times sectors: a refinement gains at least so much
 OUT_OF_TIME = "the time was over before it was looked at"
-LEAST_SHARE = 1 / 3  # of the time limit: the rest is for configs, which need no new code
-REFINING_SHARE = 0.55  # what is left to begin refining: what was accepted is to be verified yet
+LEAST_SHARE = 0.5  # of the time limit: the rest is for verifying, and for configs
+REFINING_SHARE = 0.6  # what is left to begin refining
 
 
-def predicted_by_moves(
-    request: Request, study: Study, bench: Workbench, limits: EditLimits
-) -> tuple[Moved | None, tuple[MovesCounted, ...]]:
-    """The program by moves that is predicted to gain most and that the verifier accepts, None
-    without any; and what became of each list of moves.
+@dataclass(frozen=True, slots=True)
+class Predicted:
+    """Candidates by moves, and what counts say of each, in the same order."""
+
+    candidates: tuple[Candidate, ...] = ()
+    counted: tuple[MovesCounted, ...] = ()
+
+    @property
+    def accepted(self) -> tuple[int, ...]:
+        """The places of those that counts speak for, what is predicted to gain most first."""
+        places = [place for place, counted in enumerate(self.counted) if counted.accepted]
+        return tuple(sorted(places, key=lambda place: _cost(self.counted[place])))
+
+    def without(self, place: int, reason: str) -> Predicted:
+        """The same, but one of them is not taken after all."""
+        counted = list(self.counted)
+        counted[place] = replace(counted[place], accepted=False, reason=reason)
+        return replace(self, counted=tuple(counted))
+
+
+def predicted_by_moves(study: Study, bench: Workbench, limits: EditLimits) -> Predicted:
+    """Which lists of moves are predicted to make a program faster; none is verified here.
 
     Counts are those of the config that may be the active one, in each kernel.
     """
     if study.toolchain is None or study.trace is None or limits.strict:
-        return None, ()
+        return Predicted()
     candidates, told = _Search(study, bench, limits).run()
-    order = [place for place, counted in enumerate(told) if counted.accepted]
-    for place in sorted(order, key=lambda place: _cost(told[place])):
-        if _out_of_time(bench):
-            told[place] = replace(told[place], accepted=False, reason=OUT_OF_TIME)
-            continue
-        moved = as_moved(candidates[place], request, study, bench, limits, accuracy=True)
-        if isinstance(moved, Moved):
-            return moved, tuple(told)
-        told[place] = replace(told[place], accepted=False, reason=moved)
-    return None, tuple(told)
+    return Predicted(tuple(candidates), tuple(told))
 
 
 class _Search:
@@ -64,7 +68,7 @@ class _Search:
     def __init__(self, study: Study, bench: Workbench, limits: EditLimits) -> None:
         self._study, self._bench, self._limits = study, bench, limits
         self._chosen = {kernel.kernel: kernel.usual for kernel in study.kernels}
-        stop = partial(_out_of_time, bench)
+        stop = partial(_out_of_time, bench.leaving(LEAST_SHARE))
         self._before = program_counts(study, self._chosen, cache=bench.cache, stop=stop)
 
     def run(self) -> tuple[list[Candidate], list[MovesCounted]]:
@@ -94,26 +98,30 @@ class _Search:
         self, candidates: Sequence[Candidate], least_share: float = LEAST_SHARE
     ) -> list[MovesCounted]:
         """Each counted while so much of the time is left; the others are not looked at."""
-        found: list[MovesCounted] = []
         if candidates:
             self._tell(f"counting what programs by moves execute and touch: {len(candidates)}")
-        for number, candidate in enumerate(candidates, 1):
-            if _out_of_time(self._bench, least_share):
-                found += [_not_looked_at(left, self._before) for left in candidates[number - 1 :]]
-                break
-            counted = _counted(candidate, self._study, self._bench, self._chosen, self._before)
-            where = f"{number} of {len(candidates)}: {moves_label(candidate.moves)}"
-            self._tell(f"{where}: {counted.reason}")
-            found.append(counted)
+        quiet = replace(self._bench.leaving(least_share), listener=silent)
+
+        def count(candidate: Candidate) -> MovesCounted:
+            if quiet.deadline is not None and quiet.deadline.over:
+                return _not_looked_at(candidate, self._before)
+            return _counted(candidate, self._study, quiet, self._chosen, self._before)
+
+        found: list[MovesCounted] = []
+        with ThreadPoolExecutor(max_workers=usable_workers()) as pool:
+            for counted in pool.map(count, candidates):
+                found.append(counted)
+                where = f"{len(found)} of {len(candidates)}: {moves_label(counted.moves)}"
+                self._tell(f"{where}: {counted.reason}")
         return found
 
     def _tell(self, text: str) -> None:
         self._bench.listener("moves", text)
 
 
-def _out_of_time(bench: Workbench, least_share: float = LEAST_SHARE) -> bool:
-    """Whether what is left of the time is kept for what comes after the moves."""
-    return bench.deadline is not None and bench.deadline.left_share < least_share
+def _out_of_time(bench: Workbench) -> bool:
+    """Whether the search's own time is over; what is left is kept for what comes after it."""
+    return bench.deadline is not None and bench.deadline.over
 
 
 def _not_looked_at(candidate: Candidate, before: ProgramCounts) -> MovesCounted:
@@ -134,6 +142,8 @@ def _counted(
         return _not_looked_at(candidate, before)
     for kernel in moved.kernels:
         if not any(config.launchable for config in kernel.configs):
+            if _cut(kernel):
+                return _not_looked_at(candidate, before)
             reason = f"{kernel.kernel} cannot be launched on the target any more"
             return MovesCounted(candidate.moves, before, None, False, reason)
     stop = partial(_out_of_time, bench)
@@ -142,6 +152,12 @@ def _counted(
     unknown = [f"not known: {what}" for what in verdict.unknown]
     reason = "; ".join((*verdict.reasons, *unknown)) or "the counts are the same"
     return MovesCounted(candidate.moves, before, after, verdict.accepted, reason)
+
+
+def _cut(kernel: KernelStudy) -> bool:
+    """Whether the time was over while a config of it was compiled: that shows nothing."""
+    results = [view.result for config in kernel.configs for view in config.compiled]
+    return any(isinstance(r, CompileFailed) and r.reason.startswith(NOT_IN_TIME) for r in results)
 
 
 def _of(study: Study, chosen: dict[str, Config]) -> dict[str, Config]:

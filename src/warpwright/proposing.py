@@ -23,12 +23,18 @@ WARPS_ACTIVE = "sm__warps_active.avg.pct_of_peak_sustained_active"
 
 
 def propose(
-    request: Request, study: Study, bench: Workbench, limit: int | None = None
+    request: Request,
+    study: Study,
+    bench: Workbench,
+    limit: int | None = None,
+    *,
+    asked_alone: bool = False,
 ) -> tuple[tuple[ConfigPlan, ...], dict[str, KernelStudy]]:
     """A plan a kernel, and what its new configs compile to.
 
     `limit` is for measuring: up to so many new configs a kernel, and as many places in its list
     as there are; who gets the places that the request allows is for `chosen_by_time` to say.
+    `asked_alone`: no new configs but those that the rules ask for by name, where time is short.
     """
     rules = rules_of(request)
     if limit is not None:
@@ -42,6 +48,8 @@ def propose(
             plans.append(ConfigPlan(kernel.kernel, (), left_alone=untouchable))
             continue
         wanted = neighbours(kernel, rules)[:limit]
+        if asked_alone:
+            wanted = tuple(config for config in wanted if asked_for(config, rules))
         bench.listener(
             "propose", f"{kernel.kernel}: {len(wanted)} new configs within the rules to look at"
         )

@@ -20,7 +20,7 @@ from warpwright.errors import Place
 from warpwright.formats.nsight import check_profile_kernels, foreign_kernels, retired_metrics
 from warpwright.measure.minimum import minimum_of
 from warpwright.moving import Moved, as_moved
-from warpwright.predicting import predicted_by_moves
+from warpwright.predicting import OUT_OF_TIME, Predicted, predicted_by_moves
 from warpwright.proposers.asked import without_new
 from warpwright.proposing import chosen_by_time, propose, rules_of
 from warpwright.report.change_line import what_changed
@@ -42,6 +42,11 @@ from warpwright.types.trial import Trial
 from warpwright.types.verdict import EditLimits, GateReport
 from warpwright.verifying import GPU_SECTION as GPU_SECTION
 from warpwright.verifying import VerifyContext, verify
+
+FOLLOWED = 3  # of the programs by moves that were timed, the fastest first
+ON_MOVES_SHARE = 0.35  # of the time limit: with less left no draft by moves is begun
+NEW_CONFIGS_SHARE = 0.3  # with less left no new configs are compiled and verified
+WITHOUT_MOVES_SHARE = 0.25  # what such a draft leaves to an answer without moves
 
 
 def answer_request(
@@ -76,21 +81,54 @@ def answer_request(
 
 def _predicted(request: Request, study: Study, bench: Workbench, limits: EditLimits) -> Answer:
     """The answer without a GPU: moves by their counts, configs by what they compile to."""
-    moved, counted = predicted_by_moves(request, study, bench, limits)
-    base = study if moved is None else moved.study
-    plans, _ = propose(request, base, bench)
-    if (unable := _unable(base, plans)) is not None:
-        return replace(_kept(request, study, bench, plans, unable), counted=counted)
-    drafted = draft(request, study, bench, plans, limits=limits, moved=moved)
-    if drafted.keep is not None and moved is not None:
-        # What the moves made was accepted by itself; with other configs it was not, or not in time.
-        fewer = tuple(without_new(plan, rules_of(request)) for plan in plans)
-        drafted = draft(request, study, bench, fewer, limits=limits, moved=moved)
-    if drafted.keep is not None and moved is not None:
-        moved = None
-        plans, _ = propose(request, study, bench)
+    found = predicted_by_moves(study, bench, limits)
+    moved, drafted, found = _on_moves(request, study, bench, limits, found)
+    if drafted is None:
+        plans, _ = propose(request, study, bench, asked_alone=not bench.has_left(NEW_CONFIGS_SHARE))
+        if (unable := _unable(study, plans)) is not None:
+            kept = _kept(request, study, bench, plans, unable)
+            return replace(kept, counted=found.counted)
         drafted = draft(request, study, bench, plans, limits=limits)
-    return replace(_answer(request, study, bench, drafted, moved=moved), counted=counted)
+    answer = _answer(request, study, bench, drafted, moved=moved)
+    return replace(answer, counted=found.counted)
+
+
+def _on_moves(
+    request: Request, study: Study, bench: Workbench, limits: EditLimits, found: Predicted
+) -> tuple[Moved | None, Draft | None, Predicted]:
+    """The first program by moves that the verifier accepts, with configs on top of it; None
+    without any. Why the others were not taken is told in the last."""
+    in_time = bench.leaving(WITHOUT_MOVES_SHARE)
+    for place in found.accepted:
+        if not bench.has_left(ON_MOVES_SHARE):
+            found = found.without(place, OUT_OF_TIME)
+            continue
+        made = _with_configs(found.candidates[place], request, study, in_time, limits)
+        if not isinstance(made, str):
+            return *made, found
+        found = found.without(place, made)
+    return None, None, found
+
+
+def _with_configs(
+    candidate: Candidate, request: Request, study: Study, bench: Workbench, limits: EditLimits
+) -> tuple[Moved, Draft] | str:
+    """A candidate's draft with new configs, else with the program's own; or why it is refused.
+
+    The candidate is not verified by itself: what verifies the draft verifies the moves.
+    """
+    moved = as_moved(candidate, request, study, bench, limits)
+    if isinstance(moved, str):
+        return moved
+    plans, _ = propose(request, moved.study, bench)
+    if (unable := _unable(moved.study, plans)) is not None:
+        return unable
+    drafted = draft(request, study, bench, plans, limits=limits, moved=moved)
+    fewer = tuple(without_new(plan, rules_of(request)) for plan in plans)
+    over = bench.deadline is not None and bench.deadline.over
+    if drafted.keep is not None and fewer != plans and not over:
+        drafted = draft(request, study, bench, fewer, limits=limits, moved=moved)
+    return (moved, drafted) if drafted.keep is None else drafted.keep
 
 
 def _measured(
@@ -125,8 +163,8 @@ def _fastest(
     """The fastest program by moves that the verifier accepts, with configs on top of it; by
     configs alone where it accepts none. Raises ParentFailedError."""
     with bench.off_the_clock():
-        candidates, trials = search_moves(table, study, limits)
-    for place in by_gain(trials):
+        candidates, trials = search_moves(table, study, bench, limits)
+    for place in by_gain(trials)[:FOLLOWED]:
         moved = as_moved(candidates[place], request, study, bench, limits)
         if isinstance(moved, Moved):
             drafted, trial = _tried(request, study, bench, table, moved, limits)

@@ -6,9 +6,10 @@ config, and gathers findings. `inspect` shows the result, the proposers act on i
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Hashable, Sequence
 from contextlib import AbstractContextManager, nullcontext
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
+from typing import Any
 
 from warpwright.calls import find_calls, launch_options, specializations_of
 from warpwright.diagnosis.active_config import GRID_SIZE, infer_active
@@ -73,13 +74,25 @@ COMPILING_SHARE = 0.6  # of the time left: the rest is for running what was comp
 class Workbench:
     """What work is done with: where results are kept, who is told, how many children run, how long.
 
-    Without a `deadline` each job has its own limits alone.
+    Without a `deadline` each job has its own limits alone. `known`: verdicts of this run by what
+    was asked (`verifying`), so that nobody asks twice.
     """
 
     cache: ResultCache | None = None
     listener: Listener = silent
     workers: int | None = None
     deadline: Deadline | None = None
+    known: dict[Hashable, Any] = field(default_factory=dict, compare=False, repr=False)
+
+    def leaving(self, share: float) -> Workbench:
+        """The same, for work that is to leave so much of the whole time (0 to 1) to others."""
+        if self.deadline is None:
+            return self
+        return replace(self, deadline=self.deadline.leaving(share))
+
+    def has_left(self, share: float) -> bool:
+        """Whether so much of the whole time is left."""
+        return self.deadline is None or self.deadline.left_share >= share
 
     def off_the_clock(self) -> AbstractContextManager[None]:
         """Time in this block does not count: what a GPU measures has a budget of its own."""

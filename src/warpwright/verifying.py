@@ -8,7 +8,7 @@ handed out that `check` refuses.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Hashable, Mapping, Sequence
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, field, replace
 
@@ -40,7 +40,14 @@ from warpwright.types.request import Request
 from warpwright.types.shapes import Problem
 from warpwright.types.study import KernelStudy, Study
 from warpwright.types.trace import Trace
-from warpwright.types.verdict import CheckResult, EditLimits, GateReport, Status, Violation
+from warpwright.types.verdict import (
+    NOT_IN_TIME,
+    CheckResult,
+    EditLimits,
+    GateReport,
+    Status,
+    Violation,
+)
 from warpwright.wide_offsets import wide_only, wrapped_offsets, wraps
 
 GPU_SECTION = "# Target GPU"
@@ -91,6 +98,11 @@ class Verification:
         return {kernel: set(configs) for kernel, configs in self.accuracy.failing.items()}
 
     @property
+    def in_time(self) -> bool:
+        """Whether no part of it was left open by the time limit."""
+        return not any(NOT_IN_TIME in note for r in self.gate.results for note in r.notes)
+
+    @property
     def refused(self) -> bool:
         return self.gate.status is Status.FAIL
 
@@ -104,6 +116,11 @@ def verify(candidate: Candidate, request: Request | None, context: VerifyContext
     of the program. What could not be checked is "not verified", with the reason. Raises
     MissingToolError where Triton is missing, unless `context.missing` says so already.
     """
+    asked = _question(candidate, request, context)
+    known = context.bench.known.get(asked)
+    if known is not None:
+        found: Verification = known[0]
+        return found
     child, broken = _read(candidate.program)
     if child is None:
         return Verification(GateReport((broken,)))
@@ -112,12 +129,50 @@ def verify(candidate: Candidate, request: Request | None, context: VerifyContext
         nothing = not_verified(f"{context.missing}: nothing was run")
         gate = _with_beyond(replace(gate, results=(*gate.results, nothing)), context)
         return Verification(gate)
+    found = _run(request, context, child, _before_running(candidate, request, context, child))
+    if found.in_time:
+        # With what the key goes by, so that it stays what it was.
+        context.bench.known[asked] = (found, context.parent, request)
+    return found
+
+
+def _question(
+    candidate: Candidate, request: Request | None, context: VerifyContext, part: str = ""
+) -> Hashable:
+    """What a verdict depends on, besides the time."""
+    wrong = frozenset((kernel, frozenset(configs)) for kernel, configs in context.wrong.items())
+    more = (context.parent_fails, context.missing, repr(context.problem))
+    how = (part, part or context.accuracy, context.limits, wrong, *more)
+    return (candidate.program, id(request), id(context.parent), *how)
+
+
+def _before_running(
+    candidate: Candidate, request: Request | None, context: VerifyContext, child: ProgramView
+) -> Verification:
+    """All that reading and compiling tell. Known where the same text was looked at before, be it
+    without accuracy; but not where a verdict on its lists may hang on that."""
+    asked = _question(candidate, request, context, "before it is run")
+    known = context.bench.known.get(asked)
+    if known is not None:
+        found: Verification = known[0]
+        return found
     kernels, resources, trace = _studied(child, context)
     if context.parent_fails is not None:
         why = f"the request's program fails, so nothing is compared with it: {context.parent_fails}"
         resources = replace(resources, notes=(why, *resources.notes))
     gate = _judged(request, context, child, kernels, trace)
     gate = replace(gate, results=(*gate.results, resources))
+    found = Verification(gate, kernels, trace)
+    if found.in_time and gate.status is not Status.FAIL:
+        context.bench.known[asked] = (found, context.parent, request)
+    return found
+
+
+def _run(
+    request: Request | None, context: VerifyContext, child: ProgramView, before: Verification
+) -> Verification:
+    """The whole verdict, with accuracy as far as it is asked for."""
+    gate, kernels, trace = before.gate, before.kernels, before.trace
     if context.limits.strict:
         gate = _with_beyond(gate, context)
     if gate.status is Status.FAIL:  # what reading and compiling refuse is not run

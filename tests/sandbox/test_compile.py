@@ -17,6 +17,7 @@ from warpwright.sandbox.compile import (
     request_key,
 )
 from warpwright.sandbox.compile_pool import PoolLimits
+from warpwright.sandbox.deadline import Deadline
 from warpwright.types.compiled import (
     Compiled,
     CompileFailed,
@@ -406,6 +407,28 @@ def test_a_config_that_always_takes_too_long_is_not_tried_again(tmp_path: Path) 
     )
     assert isinstance(third, CompileFailed)
     assert third.reason == "still compiling after 2 s"
+
+
+@pytest.mark.triton
+def test_a_config_that_the_deadline_ended_is_not_begun_again_with_less_time() -> None:
+    deadline = Deadline(40.0)
+
+    def compiled() -> tuple[CompileResult, float]:
+        began = time.monotonic()
+        [result] = compile_configs(
+            ENDLESS,
+            [CompileRequest(SMALL, config(32))],
+            compute_capability=ADA,
+            deadline=deadline.part(0.25),
+        )
+        return result, time.monotonic() - began
+
+    first, first_s = compiled()
+    again, again_s = compiled()
+    assert again == first
+    assert isinstance(first, CompileFailed)
+    assert first.reason == deadline.reason
+    assert first_s > 5 > 1 > again_s
 
 
 @pytest.mark.triton

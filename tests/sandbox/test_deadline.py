@@ -30,6 +30,23 @@ def test_a_part_leaves_the_rest_and_a_pause_costs_nothing() -> None:
     assert before - deadline.left_s < 0.1
 
 
+def test_work_that_leaves_a_share_ends_when_that_is_left() -> None:
+    deadline = Deadline(100.0)
+    assert 74 < deadline.leaving(0.2).left_s <= 75
+    assert 0 < deadline.part(0.4).leaving(0.2).left_s <= 18
+    assert deadline.leaving(1.0).over
+
+
+def test_work_that_was_ended_is_begun_again_with_twice_the_time_alone() -> None:
+    deadline = Deadline(100.0)
+    deadline.part(0.5).remember_ended("a kernel", 20.0)
+    assert not deadline.would_end("a kernel")
+    assert not deadline.would_end("another")
+    assert deadline.part(0.4).would_end("a kernel")
+    deadline.remember_ended("a kernel", 5.0)
+    assert deadline.part(0.4).would_end("a kernel")
+
+
 def test_no_job_begins_once_it_is_over() -> None:
     deadline = Deadline(0.1)
     assert deadline.over

@@ -12,7 +12,7 @@ import re
 from collections.abc import Iterable, Mapping, Sequence, Set
 
 from warpwright.source.loop_trips import loop_trips
-from warpwright.syntax import syntax_tree
+from warpwright.source.program import parse_program
 from warpwright.types.config import Config
 from warpwright.types.trace import Launch, TracedConfig
 
@@ -49,7 +49,7 @@ def padded_configs(
 
 
 def _function(source: str, name: str) -> ast.FunctionDef | None:
-    found = (n for n in ast.walk(syntax_tree(source)) if isinstance(n, ast.FunctionDef))
+    found = (n for n in ast.walk(parse_program(source).written) if isinstance(n, ast.FunctionDef))
     return next((node for node in found if node.name == name), None)
 
 

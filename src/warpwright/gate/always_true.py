@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 
 from warpwright.gate.loops import single_assignments
 from warpwright.gate.reading import dotted
-from warpwright.syntax import syntax_tree
+from warpwright.source.parsing import expression_of
 from warpwright.types.config import MetaValue
 
 _DEEPEST = 60
@@ -33,7 +33,7 @@ class Unbounded(Exception):  # noqa: N818
 class Bounds:
     """Bounds of a kernel's integers in one launch: `values` of its arguments, `grid` of blocks."""
 
-    node: ast.FunctionDef
+    node: ast.FunctionDef | None
     values: Mapping[str, MetaValue]
     grid: Sequence[int]
     _assigned: Mapping[str, ast.expr] = field(init=False)
@@ -41,6 +41,9 @@ class Bounds:
     _depth: int = field(init=False, default=0)
 
     def __post_init__(self) -> None:
+        if self.node is None:  # no local names
+            self._assigned, self._loops = {}, {}
+            return
         self._assigned = single_assignments(self.node)
         names = [n for n in ast.walk(self.node) if isinstance(n, ast.Name)]
         stored = [name.id for name in names if isinstance(name.ctx, ast.Store)]
@@ -158,10 +161,11 @@ class Bounds:
 
 
 def span_of(text: str, values: Mapping[str, MetaValue]) -> Span:
-    """Bounds of an expression over arguments alone. Raises Unbounded, SyntaxError."""
-    nothing = syntax_tree("def kernel():\n    pass").body[0]
-    assert isinstance(nothing, ast.FunctionDef)
-    return Bounds(nothing, values, ()).span(syntax_tree(text, "eval").body)
+    """Bounds of an expression over arguments alone. Raises Unbounded."""
+    node = expression_of(text)
+    if node is None:
+        raise Unbounded(text)
+    return Bounds(None, values, ()).span(node)
 
 
 def _inside(node: ast.expr) -> ast.expr | None:

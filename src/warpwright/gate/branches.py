@@ -8,6 +8,7 @@ from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 
 from warpwright.source.branch_sites import Outcome, Site, branch_sites
+from warpwright.source.program import parse_program
 
 # Facts of a tensor or a machine that no size of the problem's inputs changes.
 OF_KIND = re.compile(
@@ -46,8 +47,8 @@ def unrun_branches(
     `reached_at_full`: those that the problem's own do. A way that nothing reaches counts too,
     unless its test is about the kind of a tensor, which sizes do not change.
     """
-    theirs = {(site.kind, site.text) for site in branch_sites(ast.parse(parent))}
-    tree = ast.parse(source)
+    theirs = {(site.kind, site.text) for site in branch_sites(parse_program(parent).written)}
+    tree = parse_program(source).written
     kinds = _kinds(tree)
     return tuple(
         _unrun(site, way, reached, reached_at_full, kinds)

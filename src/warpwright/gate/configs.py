@@ -14,7 +14,8 @@ from dataclasses import dataclass, field
 
 from warpwright.gate.context import KernelPair, RuleContext
 from warpwright.gate.reading import host_digest, host_nodes, program_of
-from warpwright.syntax import syntax_tree
+from warpwright.source.parsing import expression_of
+from warpwright.source.program import ParsedProgram, once, parse_program
 from warpwright.types.config import Config, MetaValue
 from warpwright.types.program import Kernel, LaunchSite, ProgramView
 
@@ -242,7 +243,8 @@ def _tile(
     for name in names & set(parameters):
         value: MetaValue | ast.expr = values.get(name)
         if value is None and name not in values and parameters[name].default is not None:
-            value = _literal(parameters[name].default or "")
+            default = expression_of(parameters[name].default or "")
+            value = parameters[name].default if default is None else _plain_value(default)
         if isinstance(value, ast.expr):
             unknown.add(name)
             value = ast.unparse(value)
@@ -250,14 +252,6 @@ def _tile(
             continue
         tile[name] = value
     return tuple(sorted(tile.items())), frozenset(unknown)
-
-
-def _literal(text: str) -> MetaValue | ast.expr:
-    try:
-        node = syntax_tree(text, "eval").body
-    except SyntaxError:
-        return text
-    return _plain_value(node)
 
 
 def _plain_value(node: ast.expr) -> MetaValue | ast.expr:
@@ -273,17 +267,11 @@ def _launch_values(
     view: ProgramView, kernel: Kernel, site: LaunchSite
 ) -> dict[str, MetaValue | ast.expr]:
     """Argument values of a launch by parameter: a literal where the source settles it."""
-    texts: dict[str, str] = {}
-    for parameter, text in zip(kernel.parameters, site.arguments, strict=False):
-        if text.startswith("*"):
-            break  # positions after an unpacked argument are unknown
-        texts[parameter.name] = text
-    texts.update(site.keywords)
-    texts = {**_maybe_passed(view, kernel, site), **texts}
+    passed = {**_maybe_passed(view, kernel, site), **site.passed_to(kernel)}
     constants = local_constants(view, site.function)
     values: dict[str, MetaValue | ast.expr] = {}
-    for name, text in texts.items():
-        value = _literal(text)
+    for name, node in passed.items():
+        value = _plain_value(node)
         if isinstance(value, ast.Name):
             found = constants.get(value.id)
             if found is not None:
@@ -292,28 +280,32 @@ def _launch_values(
     return values
 
 
-def _maybe_passed(view: ProgramView, kernel: Kernel, site: LaunchSite) -> dict[str, str]:
-    """What `*args` and `**options` that cannot be read may pass, as text over them.
+def _maybe_passed(view: ProgramView, kernel: Kernel, site: LaunchSite) -> dict[str, ast.expr]:
+    """What `*args` and `**options` that cannot be read may pass, as items of something unread.
 
-    The texts of two programs are equal only where all of their host code is.
+    Those of two programs are equal only where all of their host code is.
     """
     is_mapping = "**" in site.keywords
     if not is_mapping and not any(text.startswith("*") for text in site.arguments):
         return {}
     names = [parameter.name for parameter in kernel.parameters if parameter.is_constexpr]
     names += LAUNCH_OPTIONS[:3] if is_mapping else ()
-    return {name: f"{UNREAD}{host_digest(view.source)}[{name!r}]" for name in names}
+    unread = ast.Name(f"{UNREAD}{host_digest(parse_program(view.source))}", ast.Load())
+    return {name: ast.Subscript(unread, ast.Constant(name), ast.Load()) for name in names}
 
 
-def local_constants(view: ProgramView, function: str) -> dict[str, MetaValue | ast.expr]:
+def local_constants(view: ProgramView, function: str) -> Mapping[str, MetaValue | ast.expr]:
     """Names that are assigned once in `function` or at module level, with their values.
 
     A literal is given as its value, any other expression as its syntax tree; a name that is
     assigned more than once is left out, since its value depends on the path taken.
     """
     program = program_of(view.source)
-    if program is None:
-        return {}
+    return {} if program is None else _constants(program, function)
+
+
+@once
+def _constants(program: ParsedProgram, function: str) -> dict[str, MetaValue | ast.expr]:
     assigned: dict[str, list[ast.expr]] = {}
     for node, scope in host_nodes(program):
         if scope not in ("", function) or not isinstance(node, (ast.Assign, ast.AnnAssign)):

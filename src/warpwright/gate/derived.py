@@ -7,7 +7,7 @@ training changes these, and the work is not done in the calls that are timed.
 from __future__ import annotations
 
 import ast
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 
 from warpwright.gate.host import HostFunction, own_nodes
 from warpwright.gate.reading import dotted, resolve
@@ -25,7 +25,7 @@ _REGISTERS = frozenset({"register_buffer", "register_parameter"})
 
 
 def kept_from_parameters(
-    function: HostFunction, known: dict[str, str]
+    function: HostFunction, known: Mapping[str, str]
 ) -> Iterator[tuple[str, int]]:
     """Attributes and buffers of the model that hold something worked out from its parameters.
 
@@ -63,7 +63,7 @@ def _values(call: ast.Call) -> list[ast.expr]:
 
 
 def _own_parameters(
-    node: ast.FunctionDef | ast.AsyncFunctionDef, known: dict[str, str]
+    node: ast.FunctionDef | ast.AsyncFunctionDef, known: Mapping[str, str]
 ) -> set[str]:
     """`self.name` for each `nn.Parameter` that the function makes."""
     found: set[str] = set()
@@ -78,7 +78,7 @@ def _own_parameters(
 class _Reading:
     """Whether expressions of `__init__` take the values of the model's parameters."""
 
-    def __init__(self, parameters: set[str], derived: set[str], known: dict[str, str]) -> None:
+    def __init__(self, parameters: set[str], derived: set[str], known: Mapping[str, str]) -> None:
         self._parameters = parameters
         self._derived = derived
         self._known = known

@@ -10,8 +10,10 @@ from __future__ import annotations
 import ast
 from collections.abc import Mapping
 
-from warpwright.syntax import syntax_tree
+from warpwright.source.clone import clone
+from warpwright.source.parsing import expression_of
 from warpwright.types.config import MetaValue
+from warpwright.types.program import LaunchSite
 
 _CDIV = ("cdiv", "ceil_div", "ceildiv")
 _KEEP_SHAPE = frozenset(
@@ -23,19 +25,19 @@ _DEEPEST = 12  # names that stand for names that stand for names
 Names = Mapping[str, MetaValue | ast.expr]
 
 
-def canonical_grid(text: str, names: Names, tile: Mapping[str, MetaValue]) -> str | None:
-    """The canonical text of a grid, or None where it cannot be read as an expression.
+def canonical_grid(site: LaunchSite, names: Names, tile: Mapping[str, MetaValue]) -> str | None:
+    """The canonical text of a launch's grid, None where it cannot be read as an expression.
 
     `names` maps local names to what they are assigned once, `tile` the meta-parameters of one
     config to their values; both are put in their place.
     """
-    tree = _expression(text)
+    tree = _grid(site)
     if tree is None:
         return None
     body, meta = _body(tree, names)
     if body is None:
         return None
-    node = _Canonical(meta, names, tile).visit(_copy(body))
+    node = _Canonical(meta, names, tile).visit(clone(body))
     if isinstance(node, (ast.List, ast.Tuple)):
         extents = [ast.unparse(item) for item in node.elts]
         while len(extents) > 1 and extents[-1] == "1":
@@ -44,46 +46,36 @@ def canonical_grid(text: str, names: Names, tile: Mapping[str, MetaValue]) -> st
     return ast.unparse(node)
 
 
-def uses_meta(text: str, names: Names) -> bool:
+def uses_meta(site: LaunchSite, names: Names) -> bool:
     """True if the grid is a function of the meta-parameters: a lambda or a function."""
-    tree = _expression(text)
+    tree = _grid(site)
     return tree is not None and bool(_body(tree, names)[1])
 
 
-def canonical_value(text: str, names: Names) -> str:
-    """An expression with local names put in their place; the text itself if it has none."""
-    tree = _expression(text)
-    if not isinstance(tree, ast.expr):
-        return text
-    return ast.unparse(_Canonical(frozenset(), names).visit(_copy(tree)))
+def canonical_value(node: ast.expr, names: Names) -> ast.expr:
+    """An expression with local names put in their place."""
+    value = _Canonical(frozenset(), names).visit(clone(node))
+    assert isinstance(value, ast.expr)
+    return value
 
 
-def grid_extents(text: str, names: Names) -> tuple[str, ...] | None:
-    """The extents of a grid that is a readable tuple, each as canonical text."""
-    tree = _expression(text)
+def grid_extents(site: LaunchSite, names: Names) -> tuple[ast.expr, ...] | None:
+    """The extents of a grid that is a readable tuple, each in the canonical form."""
+    tree = _grid(site)
     if tree is None:
         return None
     body, meta = _body(tree, names)
     if not isinstance(body, (ast.Tuple, ast.List)):
         return None
-    return tuple(ast.unparse(_Canonical(meta, names).visit(_copy(e))) for e in body.elts)
+    return tuple(_Canonical(meta, names).visit(clone(extent)) for extent in body.elts)
 
 
-def _expression(text: str) -> ast.expr | ast.FunctionDef | None:
-    try:
-        tree = syntax_tree(text.strip())
-    except (SyntaxError, ValueError):
+def _grid(site: LaunchSite) -> ast.expr | ast.FunctionDef | None:
+    node = site.grid_node or expression_of(site.grid)
+    parts = node.elts if isinstance(node, ast.Tuple) else [node]
+    if any(isinstance(part, ast.Slice) for part in parts):
         return None
-    if len(tree.body) != 1:
-        return None
-    node = tree.body[0]
-    if isinstance(node, ast.Expr):
-        return node.value
-    return node if isinstance(node, ast.FunctionDef) else None
-
-
-def _copy(node: ast.expr) -> ast.expr:
-    return syntax_tree(ast.unparse(node), "eval").body
+    return node if isinstance(node, ast.expr | ast.FunctionDef) else None
 
 
 def _body(node: ast.expr | ast.FunctionDef, names: Names) -> tuple[ast.expr | None, frozenset[str]]:
@@ -109,7 +101,7 @@ def _returned(function: ast.FunctionDef) -> ast.expr | None:
         if isinstance(statement, ast.Return):
             if statement.value is None:
                 return None
-            return _Canonical(frozenset(), local).visit(_copy(statement.value))  # type: ignore[no-any-return]
+            return _Canonical(frozenset(), local).visit(clone(statement.value))  # type: ignore[no-any-return]
         if isinstance(statement, ast.Assign) and len(statement.targets) == 1:
             target = statement.targets[0]
             if isinstance(target, ast.Name):
@@ -154,7 +146,7 @@ class _Canonical(ast.NodeTransformer):
         if not _is_arithmetic(value):
             return node
         self.open.append(node.id)
-        result = self.visit(_copy(value))
+        result = self.visit(clone(value))
         self.open.pop()
         return result  # type: ignore[no-any-return]
 
@@ -203,9 +195,7 @@ def _rounded_up(node: ast.expr, divisor: str) -> ast.expr | None:
     return None
 
 
-def expression_names(text: str) -> frozenset[str]:
-    """The names that an expression uses; none where it does not parse."""
-    tree = _expression(text)
-    if tree is None:
-        return frozenset()
-    return frozenset(node.id for node in ast.walk(tree) if isinstance(node, ast.Name))
+def names_used(node: ast.AST | None) -> frozenset[str]:
+    """The names that stand in an expression."""
+    nodes = () if node is None else ast.walk(node)
+    return frozenset(inner.id for inner in nodes if isinstance(inner, ast.Name))

@@ -11,7 +11,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 from warpwright.gate.reading import parse
-from warpwright.syntax import syntax_tree
+from warpwright.source.parsing import expression_of
 from warpwright.types.config import MetaValue
 
 _OVERWRITES = frozenset({"zero_", "fill_", "copy_", "normal_", "uniform_"})
@@ -32,12 +32,8 @@ UNREADABLE = HookEffect(readable=False)
 def read_hook(source: str, hook: str, meta: Mapping[str, MetaValue]) -> HookEffect:
     """What a hook does, under a config with these meta-parameters. `hook` is its text in the list:
     a function's name, a lambda, or a call that makes one."""
-    tree = parse(source)
-    try:
-        node = syntax_tree(hook, "eval").body
-    except SyntaxError:
-        return UNREADABLE
-    if tree is None:
+    tree, node = parse(source), expression_of(hook)
+    if tree is None or node is None:
         return UNREADABLE
     found = _resolve(tree.body, node, {})
     if found is None:

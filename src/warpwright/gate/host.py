@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import ast
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 
-from warpwright.gate.reading import aliases, dotted, resolve
-from warpwright.source.program import ParsedProgram
+from warpwright.gate.reading import dotted, plain_aliases, resolve
+from warpwright.source.program import ParsedProgram, once
 
 FunctionNode = ast.FunctionDef | ast.AsyncFunctionDef
 ALLOCATIONS = frozenset(
@@ -35,16 +35,17 @@ class HostCode:
     """The host functions of a program, the model first, and what forward can reach."""
 
     tree: ast.Module
-    known: dict[str, str]
-    functions: dict[str, HostFunction] = field(default_factory=dict)
+    known: Mapping[str, str]
+    functions: Mapping[str, HostFunction] = field(default_factory=dict)
     reachable: frozenset[str] = frozenset()
 
 
+@once
 def read_host(program: ParsedProgram, model: str) -> HostCode:
     """All host functions, and the ones that `model.forward` or `model.__init__` can reach."""
     tree = program.tree
     functions = {found.name: found for found in _functions(program, tree, "", None)}
-    return HostCode(tree, aliases(tree), functions, _reachable(tree, functions, model))
+    return HostCode(tree, plain_aliases(program), functions, _reachable(tree, functions, model))
 
 
 def _functions(
@@ -103,7 +104,7 @@ def own_nodes(function: FunctionNode) -> Iterator[ast.AST]:
             stack.extend(reversed(list(ast.iter_child_nodes(node))))
 
 
-def is_allocation(node: ast.expr, known: dict[str, str]) -> bool:
+def is_allocation(node: ast.expr, known: Mapping[str, str]) -> bool:
     """A call that makes a new tensor out of nothing."""
     if not isinstance(node, ast.Call):
         return False

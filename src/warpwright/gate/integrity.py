@@ -160,8 +160,7 @@ def _results_discarded(view: ProgramView, host: HostCode) -> Iterator[_Finding]:
         if function is None or kernel is None:
             continue
         written = written_pointers(view.source, kernel.name)
-        texts = dict(zip((p.name for p in kernel.parameters), site.arguments, strict=False))
-        texts.update(site.keywords)
+        texts = site.texts_of(kernel)
         outputs = [texts[pointer] for pointer in sorted(written) if pointer in texts]
         values = assignments(function.node)
         local = [

@@ -11,10 +11,11 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import lru_cache
 
+from warpwright.gate.expressions import names_used
 from warpwright.gate.loops import TripCount, inlined, single_assignments, trip_counts
 from warpwright.gate.reading import dotted, program_of
 from warpwright.gate.under_config import decided
-from warpwright.source.normal import clone
+from warpwright.source.clone import clone
 from warpwright.types.config import MetaValue
 
 _POINTER_CALLS = ("make_block_ptr", "make_tensor_descriptor", "advance", "multiple_of",
@@ -37,7 +38,8 @@ class Access:
     mask: frozenset[str] | None
     line: int
     address: str = ""
-    written: str | None = None  # the mask as it is written
+    mask_node: ast.expr | None = None  # as it is written
+    mask_names: frozenset[str] = frozenset()  # with local names put in their place
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,9 +77,9 @@ def read_body(source: str, kernel: str, constants: Constants = ()) -> KernelBody
     if node is None:
         return KernelBody((), ())
     names = single_assignments(node)
-    scalars = _scalars(node)
-    parameters = {argument.arg for argument in _arguments(node)} - scalars
-    accesses = tuple(_accesses(node, names, parameters))
+    assigned = _all_assignments(node)
+    parameters = {argument.arg for argument in _arguments(node)} - _scalars(node, assigned)
+    accesses = tuple(_accesses(node, names, assigned, parameters))
     return KernelBody(accesses, tuple(trip_counts(node, names)))
 
 
@@ -92,7 +94,7 @@ def _written(source: str, kernel: str, callers: frozenset[str]) -> frozenset[str
     if node is None or kernel in callers:
         return frozenset()
     assigned = _all_assignments(node)
-    parameters = {argument.arg for argument in _arguments(node)} - _scalars(node)
+    parameters = {argument.arg for argument in _arguments(node)} - _scalars(node, assigned)
     found = set(read_body(source, kernel).pointers("store", "atomic"))
     for call in ast.walk(node):
         if not isinstance(call, ast.Call) or not isinstance(call.func, ast.Name):
@@ -118,14 +120,13 @@ def _arguments(node: ast.FunctionDef) -> list[ast.arg]:
     return [*node.args.posonlyargs, *node.args.args, *node.args.kwonlyargs]
 
 
-def _scalars(node: ast.FunctionDef) -> set[str]:
+def _scalars(node: ast.FunctionDef, assigned: Mapping[str, list[ast.expr]]) -> set[str]:
     """Parameters that are sizes, strides or paddings, since no pointer is used that way.
 
     A pointer is never multiplied, divided, subtracted or compared (except with None), so
     whatever such an operand is summed from is a number.
     """
     names = {argument.arg for argument in _arguments(node)}
-    assigned = _all_assignments(node)
     products = (ast.Mult, ast.Div, ast.FloorDiv, ast.Mod)
     found: set[str] = set()
     for inner in ast.walk(node):
@@ -158,9 +159,11 @@ def _all_assignments(node: ast.FunctionDef) -> dict[str, list[ast.expr]]:
 
 
 def _accesses(
-    node: ast.FunctionDef, names: Mapping[str, ast.expr], parameters: set[str]
+    node: ast.FunctionDef,
+    names: Mapping[str, ast.expr],
+    assigned: Mapping[str, list[ast.expr]],
+    parameters: set[str],
 ) -> Iterator[Access]:
-    assigned = _all_assignments(node)
     for call in sorted(
         (inner for inner in ast.walk(node) if isinstance(inner, ast.Call)),
         key=lambda inner: (inner.lineno, inner.col_offset),
@@ -171,9 +174,9 @@ def _accesses(
         pointer = _pointer(address, assigned, parameters)
         text = ast.unparse(inlined(address, names))
         mask = _mask_of(kind, call)
-        parts = None if mask is None else frozenset(_conjuncts(inlined(mask, names)))
-        written = None if mask is None else ast.unparse(mask)
-        yield Access(kind, pointer, parts, call.lineno, text, written)
+        whole = None if mask is None else inlined(mask, names)
+        parts = None if whole is None else frozenset(_conjuncts(whole))
+        yield Access(kind, pointer, parts, call.lineno, text, mask, names_used(whole))
 
 
 def _access_kind(call: ast.Call) -> tuple[str | None, ast.expr | None]:

@@ -11,7 +11,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
 from warpwright.gate.reading import dotted
-from warpwright.syntax import syntax_tree
+from warpwright.source.clone import clone
 
 _DEEPEST = 40
 _MOST_NAMES = 400  # names put in their place in one expression; more is no readable bound
@@ -60,15 +60,14 @@ class _Inline(ast.NodeTransformer):
         if value is None or node.id in self.open or len(self.open) > _DEEPEST or self.budget < 0:
             return node
         self.open.append(node.id)
-        result = self.visit(syntax_tree(ast.unparse(value), "eval").body)
+        result = self.visit(clone(value))
         self.open.pop()
         return result  # type: ignore[no-any-return]
 
 
 def inlined(node: ast.expr, names: Mapping[str, ast.expr]) -> ast.expr:
     """The expression with names that are assigned once put in their place."""
-    copy = syntax_tree(ast.unparse(node), "eval").body
-    result = _Inline(names).visit(copy)
+    result = _Inline(names).visit(clone(node))
     assert isinstance(result, ast.expr)
     return result
 

@@ -8,12 +8,12 @@ from dataclasses import dataclass
 
 from warpwright.gate.reading import (
     Reference,
-    aliases,
     dotted,
     host_nodes,
     program_of,
     references,
     resolve,
+    written_aliases,
 )
 from warpwright.source.program import ParsedProgram
 from warpwright.types.program import ProgramView
@@ -108,7 +108,7 @@ def _findings(view: ProgramView, allowed: frozenset[str] | set[str]) -> list[_Fi
     program = program_of(view.source)
     if program is None:
         return []  # the format check tells it
-    return [*_undefined(view), *_imports(view, allowed), *_banned(view.source), *_dynamic(program)]
+    return [*_undefined(view), *_imports(view, allowed), *_banned(program), *_dynamic(program)]
 
 
 def _undefined(view: ProgramView) -> list[_Finding]:
@@ -139,10 +139,10 @@ def _imports(view: ProgramView, allowed: frozenset[str] | set[str]) -> list[_Fin
     return found
 
 
-def _banned(source: str) -> list[_Finding]:
+def _banned(program: ParsedProgram) -> list[_Finding]:
     """Names that start other work, load code, or reach around what can be read."""
     found = []
-    for reference in references(source):
+    for reference in references(program):
         reason = _ban_reason(reference)
         if reason is None:
             continue
@@ -179,7 +179,7 @@ _PLAIN_DUNDERS = frozenset(
 
 def _dynamic(program: ParsedProgram) -> list[_Finding]:
     """`getattr(torch, …)` and `setattr(torch, …)`: names that only exist when run."""
-    known = aliases(program.written)
+    known = written_aliases(program)
     found = []
     for node, scope in host_nodes(program, program.written):
         if not isinstance(node, ast.Call) or not isinstance(node.func, ast.Name):

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import ast
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from functools import lru_cache
 from hashlib import sha256
 
 from warpwright.errors import InputError
-from warpwright.source.program import ParsedProgram, parse_program
+from warpwright.source.program import ParsedProgram, once, parse_program
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,7 +27,6 @@ class Reference:
     is_imported: bool = False  # the first part is an import or an alias of one
 
 
-@lru_cache(maxsize=64)
 def program_of(source: str) -> ParsedProgram | None:
     """The program as all readers see it, or None where the source cannot be read."""
     try:
@@ -37,19 +35,14 @@ def program_of(source: str) -> ParsedProgram | None:
         return None
 
 
-@lru_cache(maxsize=64)
-def host_digest(source: str) -> str:
+@once
+def host_digest(program: ParsedProgram) -> str:
     """A short text that is equal where the host code is, whatever kernels and imports are."""
-    program = program_of(source)
-    statements = [] if program is None else program.tree.body
     host = [
         ast.unparse(statement)
-        for statement in statements
-        if program is None
-        or (
-            not (program.is_kernel(statement) or program.makes_kernel(statement))
-            and not isinstance(statement, (ast.Import, ast.ImportFrom))
-        )
+        for statement in program.tree.body
+        if not (program.is_kernel(statement) or program.makes_kernel(statement))
+        and not isinstance(statement, (ast.Import, ast.ImportFrom))
     ]
     return sha256("\n".join(host).encode()).hexdigest()[:8]
 
@@ -85,8 +78,20 @@ def host_nodes(
         yield from host_nodes(program, child, inner)
 
 
-def aliases(tree: ast.Module) -> dict[str, str]:
-    """Local name → what it stands for: imports, and assignments of imported dotted names."""
+@once
+def plain_aliases(program: ParsedProgram) -> Mapping[str, str]:
+    """Local name → what it stands for in the plain tree: imports, and assignments of imported
+    dotted names."""
+    return _aliases(program.tree)
+
+
+@once
+def written_aliases(program: ParsedProgram) -> Mapping[str, str]:
+    """The same in the tree as written."""
+    return _aliases(program.written)
+
+
+def _aliases(tree: ast.Module) -> dict[str, str]:
     found: dict[str, str] = {}
     for node in ast.walk(tree):
         if isinstance(node, ast.Import):
@@ -121,7 +126,7 @@ def _follow_assignments(tree: ast.Module, found: dict[str, str]) -> None:
                 changed = True
 
 
-def resolve(name: str, known: dict[str, str]) -> str:
+def resolve(name: str, known: Mapping[str, str]) -> str:
     """The dotted name with its first part replaced by what it is an alias of."""
     root, _, rest = name.partition(".")
     base = known.get(root)
@@ -130,15 +135,13 @@ def resolve(name: str, known: dict[str, str]) -> str:
     return base + ("." + rest if rest else "")
 
 
-def references(source: str) -> tuple[Reference, ...]:
+@once
+def references(program: ParsedProgram) -> tuple[Reference, ...]:
     """Every dotted name of the host code, longest form only, aliases resolved.
 
     As written: what is changed in a library under an alias is told by the import.
     """
-    program = program_of(source)
-    if program is None:
-        return ()
-    known = aliases(program.written)
+    known = written_aliases(program)
     inner: set[int] = set()
     found = []
     for node, scope in host_nodes(program, program.written):

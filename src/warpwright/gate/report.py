@@ -6,7 +6,7 @@ from warpwright.gate.context import RuleContext
 from warpwright.gate.format import check_format
 from warpwright.gate.integrity import check_integrity
 from warpwright.gate.names import check_names
-from warpwright.gate.rules.check import check_rules
+from warpwright.gate.rules.check import check_reading
 from warpwright.gate.rules.finding import Reading
 from warpwright.gate.rules.semantics import lost_work
 from warpwright.gate.rules.stages import classify_edits
@@ -19,9 +19,11 @@ def judge(context: RuleContext) -> GateReport:
     Nothing is executed and nothing is measured; accuracy is not among the results.
     """
     parent, child, output = context.parent, context.child, context.output_rules
-    rules = check_rules(context)
-    lost = {name for name, found in lost_work(Reading.of(context)).items() if found.violations}
-    _, beyond, forbidden = classify_edits(context.stage, context.edits, lost)
+    reading = Reading.of(context)
+    lost = lost_work(reading)
+    rules = check_reading(reading, lost)
+    losing = {name for name, found in lost.items() if found.violations}
+    _, beyond, forbidden = classify_edits(context.stage, context.edits, losing)
     if rules.status is not Status.FAIL:
         # Forbidden by its kind alone, but reading both programs found it to be the same grid
         # written otherwise: it may stay if the outputs are no less exact.

@@ -5,11 +5,11 @@ from __future__ import annotations
 import ast
 from collections import Counter
 
-from warpwright.gate.reading import aliases, dotted, parse, resolve
+from warpwright.gate.reading import dotted, plain_aliases, program_of, resolve
 from warpwright.gate.untaken import untaken
 from warpwright.source.integrity import HostCall, host_calls
+from warpwright.source.parsing import expression_of
 from warpwright.source.torch_calls import CallKind
-from warpwright.syntax import syntax_tree
 from warpwright.types.program import ProgramView
 from warpwright.types.trace import Trace
 from warpwright.types.verdict import Violation
@@ -106,10 +106,10 @@ def _contained(
 
 def _constructed(view: ProgramView) -> Counter[str]:
     """How often the host code makes each `nn.Something`."""
-    tree = parse(view.source)
+    program = program_of(view.source)
     found: Counter[str] = Counter()
-    known = aliases(tree) if tree is not None else {}
-    for node in ast.walk(tree) if tree is not None else ():
+    known = plain_aliases(program) if program is not None else {}
+    for node in ast.walk(program.tree) if program is not None else ():
         name = resolve(dotted(node.func) or "", known) if isinstance(node, ast.Call) else ""
         if name.startswith("torch.nn.") and name.split(".")[-1][:1].isupper():
             found[name.split(".")[-1].replace("_", "").lower()] += 1
@@ -137,7 +137,7 @@ def _on_host_numbers(call: HostCall) -> bool:
     """`torch.sqrt(torch.tensor(2.0))`: arithmetic on a number, written with a tensor."""
     if _operator(call) not in _NUMBER_OPERATORS:
         return False
-    tree = syntax_tree(call.text, "eval").body
+    tree = expression_of(call.text)
     if not isinstance(tree, ast.Call):
         return False
     operands = [*tree.args, *([tree.func.value] if isinstance(tree.func, ast.Attribute) else [])]

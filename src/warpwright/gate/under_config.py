@@ -4,35 +4,22 @@ from __future__ import annotations
 
 import ast
 from collections.abc import Mapping
-from functools import lru_cache
 
 from warpwright.source.evaluate import Evaluator, Unreadable
 from warpwright.source.resolve import Aliases
-from warpwright.syntax import syntax_tree
 from warpwright.types.config import MetaValue
 
 
-@lru_cache(maxsize=128)
-def under_config(source: str, kernel: str, meta: tuple[tuple[str, MetaValue], ...]) -> str:
-    """The program with the branches of one kernel that `meta` settles decided.
+def decided(
+    node: ast.FunctionDef, aliases: Aliases, constants: Mapping[str, MetaValue]
+) -> ast.FunctionDef:
+    """The kernel, which is changed, without the branches that its constants do not take.
 
     if SPLIT == 1:                       with SPLIT = 1
         tl.store(c, s)             →         tl.store(c, s)
     else:
         tl.atomic_add(c, s)
     """
-    tree = syntax_tree(source)
-    names = {name: ast.Constant(value) for name, value in meta}
-    for node in ast.walk(tree):
-        if isinstance(node, ast.FunctionDef) and node.name == kernel:
-            _Deciding(Evaluator(Aliases(tree), names)).visit(node)
-    return ast.unparse(ast.fix_missing_locations(tree))
-
-
-def decided(
-    node: ast.FunctionDef, aliases: Aliases, constants: Mapping[str, MetaValue]
-) -> ast.FunctionDef:
-    """The kernel, which is changed, without the branches that its constants do not take."""
     names = {name: ast.Constant(value) for name, value in constants.items()}
     _Deciding(Evaluator(aliases, names)).visit(node)
     return node

@@ -6,13 +6,13 @@ import ast
 
 from warpwright.gate.reading import parse
 from warpwright.source.integrity import HostCall
-from warpwright.syntax import syntax_tree
+from warpwright.source.parsing import expression_of
 from warpwright.types.trace import Trace
 
 # What tells tensors of one kind from those of another, whatever their sizes and values.
 _KINDS = frozenset({"is_cuda", "is_cpu", "device", "dtype", "is_available"})
 _PLAIN = (
-    ast.Expression, ast.BoolOp, ast.boolop, ast.UnaryOp, ast.Not, ast.Compare, ast.cmpop,
+    ast.BoolOp, ast.boolop, ast.UnaryOp, ast.Not, ast.Compare, ast.cmpop,
     ast.Name, ast.Constant, ast.Tuple, ast.List, ast.Set, ast.expr_context,
 )  # fmt: skip
 
@@ -32,9 +32,8 @@ def untaken(call: HostCall, source: str, trace: Trace) -> bool:
 
 def asks_for_kind(guard: str) -> bool:
     """Whether a condition asks for nothing but the device or the dtype of tensors."""
-    try:
-        tree = syntax_tree(guard, "eval")
-    except SyntaxError:
+    tree = expression_of(guard)
+    if tree is None:
         return False  # "except X", "case X"
     kinds = 0
     todo: list[ast.AST] = [tree]

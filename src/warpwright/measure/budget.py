@@ -33,6 +33,8 @@ class Budget:
     warm_up_us: float  # before the first burst of a worker
     min_calls: int = 3
     max_calls: int = 50
+    moves_s: float = 240.0  # by the clock: what screening programs by moves may take
+    configs_s: float = 300.0  # the same for configs; what was not screened by then is left out
     apart: bool = True  # whether what device time does not hold is measured too
 
     def __post_init__(self) -> None:
@@ -72,6 +74,8 @@ QUICK = Budget(
     rounds=4,
     burst_us=15_000,
     warm_up_us=30_000,
+    moves_s=50.0,
+    configs_s=35.0,
     apart=False,
 )
 DEFAULT = Budget(
@@ -99,5 +103,7 @@ THOROUGH = Budget(
     rounds=16,
     burst_us=40_000,
     warm_up_us=100_000,
+    moves_s=900.0,
+    configs_s=1200.0,
 )
 BUDGETS = {budget.name: budget for budget in (QUICK, DEFAULT, THOROUGH)}

@@ -15,7 +15,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from warpwright.errors import MissingToolError
+from warpwright.errors import InputError, MissingToolError
 from warpwright.sandbox.cache import ResultCache, children_digest
 from warpwright.sandbox.compile_pool import CompilePool, PoolLimits
 from warpwright.sandbox.deadline import Deadline
@@ -95,6 +95,8 @@ def compile_configs(
         work.add(index, request)
     for index, result in work.from_cache():
         report(index, result)
+    for index, result in work.hopeless(deadline):
+        report(index, result)
     pool = CompilePool(
         payload={
             "program": program,
@@ -109,6 +111,7 @@ def compile_configs(
     for item, value, keep in pool.run(workers):
         for index in work.settle(item, value, keep=keep):
             report(index, value)
+    work.remember_ended(pool.ended_after_s, deadline)
     return work.results()
 
 
@@ -208,7 +211,7 @@ class _Work:
         if kernel not in self._codes:
             try:
                 self._codes[kernel] = kernel_code(self._program, kernel)
-            except (SyntaxError, ValueError):
+            except InputError:
                 self._codes[kernel] = self._program  # the child will say what is wrong with it
         return self._codes[kernel]
 
@@ -235,6 +238,23 @@ class _Work:
                 self._values[key] = value
                 found += [(index, value) for index in members]
         return found
+
+    def hopeless(self, deadline: Deadline | None) -> list[tuple[int, Mapping[str, Any]]]:
+        """Requests that the deadline ended before and would end again; settles these."""
+        found = []
+        for key, members in self._members.items():
+            if deadline is None or key in self._values or not deadline.would_end(key):
+                continue
+            self._values[key] = {"failed": {"kind": "timeout", "reason": deadline.reason}}
+            found += [(index, self._values[key]) for index in members]
+        return found
+
+    def remember_ended(self, after_s: Mapping[int, float], deadline: Deadline | None) -> None:
+        """Tell the deadline which requests it ended, and after how long (`after_s`, by item)."""
+        for item, spent_s in after_s.items():
+            failed = self._values[self._keys[item]].get("failed", {})
+            if deadline is not None and failed.get("reason") == deadline.reason:
+                deadline.remember_ended(self._keys[item], spent_s)
 
     def _load(self, key: str) -> Mapping[str, Any] | None:
         if self._cache is None:

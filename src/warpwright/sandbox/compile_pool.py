@@ -7,6 +7,7 @@ import os
 import shutil
 import tempfile
 import threading
+import time
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import FIRST_COMPLETED, ThreadPoolExecutor, wait
 from dataclasses import dataclass
@@ -60,6 +61,7 @@ class CompilePool:
         self._children = 0
         self._culprits: dict[int, tuple[Mapping[str, Any], bool]] = {}
         self._stopped: JobResult | None = None
+        self.ended_after_s: dict[int, float] = {}  # items that a child was ended in, by id
 
     def run(self, workers: int | None) -> Iterator[tuple[int, Mapping[str, Any], bool]]:
         """Yield (id, result, whether to keep it) for each item, as they come."""
@@ -104,6 +106,8 @@ class CompilePool:
             result = run_in_time(self._job(name, exchange, len(left)), self._deadline)
             culprit = self._unfinished(exchange, name)
             if culprit is not None:
+                claimed = (exchange / f"claim-{culprit}").lstat().st_mtime
+                self.ended_after_s[culprit] = max(0.0, time.time() - claimed)
                 log = _tail(exchange / f"log-{culprit}")
                 keep = _by_signal(result, "SIGPROF")
                 self._culprits[culprit] = (blame(result, log, self._limits), keep)

@@ -21,6 +21,7 @@ OPTIMIZE_S = 300.0  # the stage that chooses the algorithm compiles some two doz
 RESERVE_SHARE = 0.05
 MOST_RESERVE_S = 5.0
 LEAST_JOB_S = 0.5  # with less left no job is begun: a child needs as much to start
+AGAIN = 2.0  # times what a piece of work had in vain is what it gets at least when begun again
 WRITE_S = 0.5  # a child stops so long before it is stopped, and so can tell what it has
 
 
@@ -34,6 +35,7 @@ class Deadline:
         self.limit_s = limit_s
         reserve_s = min(MOST_RESERVE_S, RESERVE_SHARE * limit_s)
         self._end_s = time.monotonic() + limit_s - reserve_s
+        self._ended: dict[str, float] = {}
 
     @property
     def left_s(self) -> float:
@@ -62,9 +64,26 @@ class Deadline:
 
     def part(self, share: float) -> Deadline:
         """One that leaves the rest of what is left to others; `share` between 0 and 1."""
+        return self._ending(time.monotonic() + share * self.left_s)
+
+    def leaving(self, share: float) -> Deadline:
+        """One that ends when so much of the whole budget (0 to 1) is left to others."""
+        return self._ending(self._end_s - share * self.limit_s)
+
+    def _ending(self, end_s: float) -> Deadline:
+        """One of the same budget, which knows the same of work that was ended."""
         piece = Deadline(self.limit_s)
-        piece._end_s = time.monotonic() + share * self.left_s
+        piece._end_s, piece._ended = end_s, self._ended
         return piece
+
+    def remember_ended(self, work: str, spent_s: float) -> None:
+        """That the time was over for a piece of work (by its key) after so many seconds."""
+        self._ended[work] = max(spent_s, self._ended.get(work, 0.0))
+
+    def would_end(self, work: str) -> bool:
+        """Whether it is not worth while to begin a piece of work again that was ended: so it is
+        with less than twice the time that it had."""
+        return work in self._ended and self.left_s < AGAIN * self._ended[work]
 
     @contextmanager
     def paused(self) -> Iterator[None]:

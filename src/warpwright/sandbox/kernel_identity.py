@@ -11,9 +11,9 @@ import ast
 import copy
 from collections.abc import Iterable, Iterator
 
+from warpwright.source.clone import clone
 from warpwright.source.kernel_forms import KernelNode
-from warpwright.source.program import Place, parse_program, place_of
-from warpwright.syntax import syntax_tree
+from warpwright.source.program import ParsedProgram, Place, once, parse_program, place_of
 
 _SCOPES = (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef, ast.Lambda)
 
@@ -27,12 +27,14 @@ def kernel_code(program: str, kernel: str) -> str:
     docstrings are left out. A kernel that is not defined at module level depends on the whole
     program.
 
-    Raises SyntaxError (or ValueError, for null bytes) when the program does not parse, and
-    `InputError` where it is too long or too deep to read.
+    Raises `InputError` for a program that cannot be read.
     """
-    module = syntax_tree(program)
-    statements = module.body
-    kernels = parse_program(program).kernels
+    return _code(parse_program(program), kernel)
+
+
+@once
+def _code(program: ParsedProgram, kernel: str) -> str:
+    statements, kernels = program.written.body, program.kernels
     bound = [frozenset(_bound_names(statement)) for statement in statements]
     roots = [i for i, statement in enumerate(statements) if _defines(statement, kernel)]
     if not roots:
@@ -121,7 +123,7 @@ def _acts(statement: ast.stmt) -> bool:
 
 
 def _dump(statement: ast.stmt) -> str:
-    return ast.dump(_DropDocstrings().visit(copy.deepcopy(statement)))
+    return ast.dump(_DropDocstrings().visit(clone(statement)))
 
 
 class _DropDocstrings(ast.NodeTransformer):

@@ -15,7 +15,7 @@ from collections.abc import Iterable, Mapping
 
 from warpwright.sandbox.specialize import ALIGNMENT, triton_type
 from warpwright.source.parameter_types import parameter_kinds
-from warpwright.syntax import syntax_tree
+from warpwright.source.program import parse_program
 from warpwright.types.compiled import Specialization
 from warpwright.types.config import MetaValue
 from warpwright.types.parameters import ParameterKind
@@ -47,7 +47,7 @@ def specialization_classes(
     if found is None:
         return ()
     values = {**_defaults(found), **_from_launches(found, view.launches), **(known or {})}
-    kinds = parameter_kinds(syntax_tree(view.source), kernel)
+    kinds = parameter_kinds(parse_program(view.source).written, kernel)
     flags = [n for n, k in kinds.items() if k is ParameterKind.FLAG and n not in values]
     integers = [n for n, k in kinds.items() if k is ParameterKind.INTEGER and n not in values]
     choices = itertools.product((True, False), repeat=len(flags[:MAX_FLAGS]))

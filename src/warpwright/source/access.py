@@ -9,9 +9,8 @@ from difflib import SequenceMatcher
 
 from warpwright.source.kernels import is_constexpr
 from warpwright.source.normal import Definitions, Position, position_of
-from warpwright.source.parsing import text_of
+from warpwright.source.parsing import expression_of, text_of
 from warpwright.source.resolve import Aliases
-from warpwright.syntax import syntax_tree
 
 _MASK_INDEX = {"load": 1, "store": 2, "atomic_cas": None}
 """Position of `mask` among the arguments; atomics other than `cas` take it third."""
@@ -86,7 +85,8 @@ def _is_weaker(one: _Access, other: _Access) -> bool:
 
 def _widens(condition: str, original: str) -> bool:
     """Whether `condition` holds wherever `original` does: `a or b`, `a <= n`, `a < n + 16`."""
-    new, old = syntax_tree(condition, "eval").body, syntax_tree(original, "eval").body
+    new, old = expression_of(condition), expression_of(original)
+    assert new is not None and old is not None  # texts of nodes
     if isinstance(new, ast.BinOp) and isinstance(new.op, ast.BitOr):
         return original in _alternatives(new)
     if not (_is_less(new) and _is_less(old)):

@@ -16,13 +16,11 @@ from warpwright.source.kernel_difference import (
     signature_edits,
 )
 from warpwright.source.kernel_forms import KernelNode
-from warpwright.source.kernels import read_kernel
 from warpwright.source.launch_form import launches_of
-from warpwright.source.launches import find_launches
 from warpwright.source.normal import renamed_lines
 from warpwright.source.parsing import too_deep
 from warpwright.source.program import ParsedProgram, parse_program
-from warpwright.source.resolve import read_imports
+from warpwright.source.view import view_of
 from warpwright.types.edit import Edit, EditKind
 from warpwright.types.program import ImportedModule, Kernel
 
@@ -49,8 +47,8 @@ def difference(parent: str, child: str) -> tuple[Edit, ...]:
 
 
 def _import_edits(old: ParsedProgram, new: ParsedProgram) -> Iterator[Edit]:
-    before = {_import_text(item): item for item in read_imports(old.tree)}
-    after = {_import_text(item): item for item in read_imports(new.tree)}
+    before = {_import_text(item): item for item in view_of(old).imports}
+    after = {_import_text(item): item for item in view_of(new).imports}
     for text, item in before.items():
         if text not in after:
             yield Edit(EditKind.IMPORT_REMOVED, item.module, text, None, item.line)
@@ -91,8 +89,7 @@ def _program_edits(old: ParsedProgram, new: ParsedProgram) -> Iterator[Edit]:
 
 
 def _kernels(program: ParsedProgram) -> dict[str, Kernel]:
-    launched = frozenset(launch.kernel for launch in find_launches(program))
-    return {kernel.node.name: read_kernel(program, kernel, launched) for kernel in program.kernels}
+    return {kernel.name: kernel for kernel in view_of(program).kernels}
 
 
 def _match(

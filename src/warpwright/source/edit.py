@@ -33,7 +33,7 @@ from warpwright.source.tree import (
     replace_nodes,
     span_of,
 )
-from warpwright.source.view import view_of
+from warpwright.source.view import read_program
 from warpwright.syntax import syntax_tree
 from warpwright.types.config import Config
 
@@ -62,7 +62,7 @@ def set_configs(
     if not configs:
         raise InternalError(f"kernel {kernel}: an autotune needs at least one config")
     _check_writable(kernel, configs)
-    found = view_of(program).kernel(kernel)
+    found = read_program(source).kernel(kernel)
     if found and found.autotune and found.autotune.configs == tuple(configs) and not comments:
         return source
     tree = parse_tree(source)
@@ -358,7 +358,7 @@ def _with_import(tree: cst.Module, program: ParsedProgram, prefix: str) -> cst.M
 
 def _verified(source: str, kernel: str, configs: Sequence[Config]) -> str:
     """The source, if reading it back gives these configs: no edit leaves here unread."""
-    found = view_of(parse_program(source)).kernel(kernel)
+    found = read_program(source).kernel(kernel)
     autotune = found.autotune if found is not None else None
     if autotune is None or autotune.configs is None or set(autotune.configs) != set(configs):
         raise InputError(

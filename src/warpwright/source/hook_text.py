@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import ast
 
+from warpwright.source.clone import clone
 from warpwright.source.evaluate import Evaluator, FunctionName, Unreadable
-from warpwright.source.parsing import text_of
-from warpwright.syntax import syntax_tree
+from warpwright.source.parsing import expression_of, text_of
 
 
 def written_out(node: ast.expr, evaluator: Evaluator) -> str | None:
@@ -24,7 +24,7 @@ def written_out(node: ast.expr, evaluator: Evaluator) -> str | None:
         pass
     if isinstance(node, ast.IfExp):
         return written_out(node.body if evaluator.value(node.test) else node.orelse, evaluator)
-    return text_of(_Replacing(evaluator).visit(syntax_tree(text_of(node), "eval").body))
+    return text_of(_Replacing(evaluator).visit(clone(node)))
 
 
 def _value_text(value: object) -> str | None:
@@ -46,8 +46,9 @@ class _Replacing(ast.NodeTransformer):
     def visit_Name(self, node: ast.Name) -> ast.expr:
         if node.id not in self._evaluator.local:
             return node
-        text = _value_text(self._evaluator.local[node.id])
-        return syntax_tree(str(text), "eval").body
+        value = expression_of(str(_value_text(self._evaluator.local[node.id])))
+        assert value is not None
+        return value
 
     def visit_Lambda(self, node: ast.Lambda) -> ast.expr:
         """Defaults are evaluated where they stand, the body when the hook runs."""

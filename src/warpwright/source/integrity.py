@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 from warpwright.source.guards import guarded_nodes
 from warpwright.source.launches import MODULE, find_launches
 from warpwright.source.parsing import text_of
-from warpwright.source.program import HostFunction, ParsedProgram, parse_program
+from warpwright.source.program import HostFunction, ParsedProgram, once, parse_program
 from warpwright.source.reach import Reach, read_reach
 from warpwright.source.resolve import literal_getattr
 from warpwright.source.tensors import TensorNames
@@ -63,7 +63,12 @@ def host_calls(source: str) -> tuple[HostCall, ...]:
     torch operators passed on as values. Calls in `__init__`, and in functions that only
     `__init__` calls, are parameter creation. Raises `InputError` if the source cannot be read.
     """
-    program = parse_program(source)
+    return calls_of(parse_program(source))
+
+
+@once
+def calls_of(program: ParsedProgram) -> tuple[HostCall, ...]:
+    """The same, of an already parsed program."""
     reader = _Reader(program)
     found: list[HostCall] = []
     for function in program.host_functions:

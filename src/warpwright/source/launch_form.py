@@ -6,8 +6,9 @@ import ast
 from collections.abc import Mapping, Set
 from dataclasses import dataclass
 
+from warpwright.source.clone import clone
 from warpwright.source.launches import MODULE, LaunchNode, find_launches, grid_values
-from warpwright.source.normal import Definitions, Position, body_lines, clone, position_of
+from warpwright.source.normal import Definitions, Position, body_lines, position_of
 from warpwright.source.parsing import text_of
 from warpwright.source.program import ParsedProgram
 from warpwright.types.program import Kernel

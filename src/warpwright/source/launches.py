@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from warpwright.source.evaluate import outside_functions
 from warpwright.source.kernel_forms import sole_return
 from warpwright.source.parsing import text_of
-from warpwright.source.program import HostFunction, ParsedProgram
+from warpwright.source.program import HostFunction, ParsedProgram, once
 from warpwright.source.splats import Splats
 from warpwright.types.program import LaunchSite
 
@@ -31,6 +31,7 @@ class LaunchNode:
     keywords: tuple[ast.keyword, ...] = ()
 
 
+@once
 def find_launches(program: ParsedProgram) -> tuple[LaunchNode, ...]:
     """Every `kernel[grid](...)` in host code, in order of lines."""
     found: list[LaunchNode] = []
@@ -54,16 +55,20 @@ def read_launches(program: ParsedProgram) -> tuple[LaunchSite, ...]:
 def _site(launch: LaunchNode) -> LaunchSite:
     call = launch.call
     values = grid_values(launch)
-    texts = [text_of(value) for value in values]
+    texts = dict.fromkeys(text_of(value) for value in values)
+    keywords = {k.arg or "**": k.value for k in launch.keywords if k.arg != "grid"}
     ranks = {rank for value in values for rank in _ranks(value)}
     return LaunchSite(
         kernel=launch.kernel,
         function=launch.function.name if launch.function else MODULE,
         line=call.lineno,
-        grid=" or ".join(dict.fromkeys(texts)),
+        grid=" or ".join(texts),
         grid_rank=ranks.pop() if len(ranks) == 1 else None,
         arguments=tuple(text_of(argument) for argument in launch.arguments),
-        keywords={k.arg or "**": text_of(k.value) for k in launch.keywords if k.arg != "grid"},
+        keywords={name: text_of(value) for name, value in keywords.items()},
+        grid_node=values[0] if len(texts) == 1 else None,
+        argument_nodes=launch.arguments,
+        keyword_nodes=keywords,
     )
 
 

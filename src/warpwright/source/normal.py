@@ -5,29 +5,14 @@ from __future__ import annotations
 import ast
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
-from typing import TypeVar
 
+from warpwright.source.clone import clone
 from warpwright.source.evaluate import outside_functions
 from warpwright.source.parsing import text_of
 from warpwright.source.plain import FunctionNode
 
 MAX_EXPANDED_NODES = 250
 """An expanded expression above this keeps its names: expansion can grow exponentially."""
-
-
-_Node = TypeVar("_Node", bound=ast.AST)
-
-
-def clone(node: _Node) -> _Node:
-    """A deep copy that takes two stack frames per level of the tree."""
-    fields = {name: _clone_field(value) for name, value in ast.iter_fields(node)}
-    return ast.copy_location(type(node)(**fields), node)
-
-
-def _clone_field(value: object) -> object:
-    if isinstance(value, list):
-        return [clone(item) if isinstance(item, ast.AST) else item for item in value]
-    return clone(value) if isinstance(value, ast.AST) else value
 
 
 @dataclass(frozen=True, slots=True)

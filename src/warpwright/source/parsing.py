@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import re
 import warnings
+from functools import lru_cache
 
 from warpwright.errors import InputError, Place
 from warpwright.syntax import LOCK, syntax_tree
@@ -56,6 +57,18 @@ def parse(source: str, *, document: str | None = None, first_line: int = 1) -> a
             hint="remove null bytes and broken characters from the program",
         ) from None
     return tree
+
+
+@lru_cache(maxsize=4096)
+def expression_of(text: str) -> ast.expr | None:
+    """An expression that is known as text alone, read once and not to be changed; None for none.
+
+    Where the node that the text was made of is at hand, that is what to ask.
+    """
+    try:
+        return syntax_tree(text.strip(), "eval").body
+    except (SyntaxError, ValueError):
+        return None
 
 
 def tree_depth(tree: ast.AST) -> tuple[int, int | None]:

@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 import ast
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
+from functools import lru_cache, wraps
+from typing import Concatenate, ParamSpec, TypeVar, cast
 
+from warpwright.errors import InputError
+from warpwright.source.clone import clone
 from warpwright.source.evaluate import FunctionName, single_assignments
 from warpwright.source.kernel_forms import (
     KernelNode,
@@ -16,7 +20,9 @@ from warpwright.source.kernel_forms import (
 from warpwright.source.parsing import parse
 from warpwright.source.plain import FunctionNode, bound_in, rename_plainly, spell_plainly
 from warpwright.source.resolve import Aliases
-from warpwright.syntax import syntax_tree
+
+KEPT = 64
+"""Programs that are held; a search reads some dozens of texts many times."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,7 +35,7 @@ class HostFunction:
     class_name: str | None
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class ParsedProgram:
     """Source, trees, aliases, kernels and host functions of one program.
 
@@ -48,6 +54,7 @@ class ParsedProgram:
     made: Mapping[int, str] = field(default_factory=dict)  # id of a call → the kernel it makes
     kernel_places: frozenset[Place] = frozenset()
     making_places: frozenset[Place] = frozenset()
+    held: dict[object, object] = field(default_factory=dict, repr=False)  # see `once`
 
     @property
     def kernel_names(self) -> tuple[str, ...]:
@@ -83,6 +90,28 @@ class ParsedProgram:
 Place = tuple[int, int]
 
 
+_Found = TypeVar("_Found")
+_More = ParamSpec("_More")
+
+
+def once(
+    find: Callable[Concatenate[ParsedProgram, _More], _Found],
+) -> Callable[Concatenate[ParsedProgram, _More], _Found]:
+    """`find`, which the program answers from what it holds when it is asked again.
+
+    For what is found in a program and changed by nobody; further arguments are hashable.
+    """
+
+    @wraps(find)
+    def found(program: ParsedProgram, /, *more: _More.args, **named: _More.kwargs) -> _Found:
+        key = find, more, tuple(named.items())
+        if key not in program.held:
+            program.held[key] = find(program, *more, **named)
+        return cast(_Found, program.held[key])
+
+    return found
+
+
 def place_of(node: ast.AST) -> Place:
     """Line and column, which tell a statement in any copy of its tree."""
     return getattr(node, "lineno", 0), getattr(node, "col_offset", 0)
@@ -91,9 +120,22 @@ def place_of(node: ast.AST) -> Place:
 def parse_program(
     source: str, *, document: str | None = None, first_line: int = 1
 ) -> ParsedProgram:
-    """Parses `source` and finds its kernels and host functions. Raises `InputError`."""
-    written = parse(source, document=document, first_line=first_line)
-    tree = syntax_tree(source)
+    """The program with its kernels and host functions; a text is read once. Raises `InputError`.
+
+    What it holds is shared by all who ask for this text: whoever changes a node clones it before
+    (`source.clone`). Errors are told in lines of `document`, where the program starts at
+    `first_line`.
+    """
+    try:
+        return _read(source)
+    except InputError as error:
+        raise error.moved(document, first_line) from None
+
+
+@lru_cache(maxsize=KEPT)
+def _read(source: str) -> ParsedProgram:
+    written = parse(source)
+    tree = clone(written)
     written_aliases = Aliases(written)
     spell_plainly(tree, written_aliases)
     aliases = written_aliases.without("triton")

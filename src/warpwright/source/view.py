@@ -8,7 +8,7 @@ from warpwright.source.kernels import read_kernel
 from warpwright.source.launches import read_launches
 from warpwright.source.names import undefined_names
 from warpwright.source.parsing import too_deep
-from warpwright.source.program import ParsedProgram, parse_program
+from warpwright.source.program import ParsedProgram, once, parse_program
 from warpwright.source.resolve import read_imports
 from warpwright.source.sections import read_top_level
 from warpwright.types.program import ProgramView
@@ -22,12 +22,14 @@ def read_program(source: str, *, document: str | None = None, first_line: int = 
     gives a view. Raises `InputError` for source that is no Python, or is too long or too
     deeply nested to read.
     """
+    program = parse_program(source, document=document, first_line=first_line)
     try:
-        return view_of(parse_program(source, document=document, first_line=first_line))
+        return view_of(program)
     except RecursionError:
         raise too_deep(document, first_line, None) from None
 
 
+@once
 def view_of(program: ParsedProgram) -> ProgramView:
     """The view of an already parsed program."""
     launches = read_launches(program)

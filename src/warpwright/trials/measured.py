@@ -15,6 +15,7 @@ from warpwright.measure.family import choose_finalists
 from warpwright.measure.light import Light, against_light, light_floor
 from warpwright.measure.minimum import Minimum
 from warpwright.proposing import Timed
+from warpwright.sandbox.deadline import Deadline
 from warpwright.trials.apart import measure_apart
 from warpwright.trials.entrants import Entrant, entrants_of
 from warpwright.trials.finals import Final, check_in_full, check_program, decide_on
@@ -139,7 +140,8 @@ def measure_configs(
             "screen",
             f"measuring {len(entrants)} configs beside the parent on {card(table.bench.gpu)}",
         )
-        trials = _screened(screening, entrants, [plan.kernel for plan in plans])
+        kernels = [plan.kernel for plan in plans]
+        trials = _screened(screening, entrants, kernels, table.budget.configs_s)
     trial = Trial(table.bench.gpu, table.budget.name, configs=trials, resumed=table.session.resumed)
     by_key = {(entrant.kernel, entrant.config): entrant for entrant in entrants}
     timed = {plan.kernel: _timed(table, plan.kernel, trials, moved) for plan in plans}
@@ -157,13 +159,16 @@ def settle_chosen(table: Table, chosen: Mapping[str, Config]) -> dict[str, Confi
 
 
 def _screened(
-    screening: Screening, entrants: Sequence[Entrant], kernels: Sequence[str]
+    screening: Screening, entrants: Sequence[Entrant], kernels: Sequence[str], limit_s: float
 ) -> tuple[ConfigTrial, ...]:
-    """Every config once; then each kernel's new ones near the best, until their order is clear."""
-    first = dict(zip((entrant.name for entrant in entrants), screening.run(entrants), strict=True))
+    """Every config once; then each kernel's new ones near the best, until their order is clear or
+    the time is over."""
+    deadline = Deadline(limit_s)
+    trials = screening.run(entrants, deadline)
+    first = dict(zip((entrant.name for entrant in entrants), trials, strict=True))
     for kernel in kernels:
         new = [entrant for entrant in entrants if entrant.kernel == kernel and entrant.proposed]
-        again = screening.run_again(new, [first[entrant.name] for entrant in new])
+        again = screening.run_again(new, [first[entrant.name] for entrant in new], deadline)
         first |= dict(zip((entrant.name for entrant in new), again, strict=True))
     return tuple(first.values())
 

@@ -2,45 +2,51 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
+from dataclasses import replace
+from functools import partial
 
 from warpwright.moving import move_candidates, refined, with_moves
+from warpwright.sandbox.deadline import Deadline
+from warpwright.study import Workbench
 from warpwright.trials.entrants import Entrant, usual_pins
 from warpwright.trials.measured import settle_chosen
 from warpwright.trials.screening import Screening
 from warpwright.trials.setup import Table, card
+from warpwright.trials.sieve import Pins, Sieve
 from warpwright.types.candidate import Candidate
 from warpwright.types.config import Config
 from warpwright.types.study import Study
 from warpwright.types.trial import LEAST_GAIN_PCT, ConfigTrial, MovesTrial
 from warpwright.types.verdict import EditLimits
 
-Pins = Mapping[str, Config]  # the config that each tuned kernel is left
-
 BEST_CONFIGS = 3
 """Configs under which each refinement is timed: what helps under one may not under another."""
 
 
 def search_moves(
-    table: Table, study: Study, limits: EditLimits
+    table: Table, study: Study, bench: Workbench, limits: EditLimits
 ) -> tuple[list[Candidate], list[MovesTrial]]:
     """Every list of moves that was tried, and what timing it showed.
 
     First the chains that the rewrites propose, with the configs that the parent's tuners took. Then
     the fastest of them (the parent, where none is faster) with each of its configs, and on it each
-    refinement alone under the best of those; at last those together that each gained. Raises
-    ParentFailedError.
+    refinement alone under the best of those; at last those together that each gained. What runs the
+    same code as another is not timed. When the budget's time for it is over, what was timed by then
+    is all there is. Raises ParentFailedError.
     """
     with Screening(table) as screening:
         screening.start()
-        return _Search(table, study, screening).run(limits)
+        return _Search(table, study, bench, screening).run(limits)
 
 
 class _Search:
     """The search on one screening, beside one worker that holds the parent."""
 
-    def __init__(self, table: Table, study: Study, screening: Screening) -> None:
+    def __init__(self, table: Table, study: Study, bench: Workbench, screening: Screening) -> None:
         self._table, self._study, self._screening = table, study, screening
+        self._deadline = Deadline(table.budget.moves_s)
+        self._sieve = Sieve(study, replace(bench, deadline=self._deadline))
         self._usual = usual_pins(study, settle_chosen(table, screening.chosen))
 
     def run(self, limits: EditLimits) -> tuple[list[Candidate], list[MovesTrial]]:
@@ -54,6 +60,7 @@ class _Search:
             return candidates, trials
         seen_pct = trials[order[0]].gain_pct or 0.0 if order else 0.0
         best, base_pct = self._best_pins(base, seen_pct)
+        self._sieve.reasons([base], best)  # what runs the base's code shows nothing new
         measured = self._measured(singles, best)
         least_pct = (100 + base_pct) * (1 + LEAST_GAIN_PCT / 100) - 100
         helpful = [
@@ -77,7 +84,7 @@ class _Search:
             if config.launchable
             for pins in [{**self._usual, kernel.kernel: config.config}]
         ]
-        trials = self._screening.run(entrants)
+        trials = self._screening.run(entrants, self._deadline)
         timed = [
             (trial.gain_pct, number)
             for number, trial in enumerate(trials)
@@ -92,17 +99,37 @@ class _Search:
         """A trial for each candidate: that of the pins under which it is fastest."""
         if not candidates:
             return []
-        count = len(candidates) * len(pins)
-        programs = "1 program" if count == 1 else f"{count} programs"
-        where = card(self._table.bench.gpu)
-        told = f"measuring {programs} by moves beside the parent on {where}"
-        self._table.tell("screen", told)
-        entrants = [_entrant(candidate, one) for candidate in candidates for one in pins]
-        trials = self._screening.run(entrants)
-        return [
-            _fastest(candidate, trials[number * len(pins) : (number + 1) * len(pins)])
-            for number, candidate in enumerate(candidates)
+        tell = partial(self._table.tell, "screen")
+        tell(f"comparing what {len(candidates)} lists of moves compile to")
+        reasons = self._sieve.reasons(candidates, pins)
+        entrants = [
+            _entrant(candidate, one)
+            for candidate, told in zip(candidates, reasons, strict=True)
+            for one, reason in zip(pins, told, strict=True)
+            if reason is None
         ]
+        tell(self._intention(len(entrants), len(candidates) * len(pins)))
+        timed = iter(self._screening.run(entrants, self._deadline))
+        found = []
+        for candidate, told in zip(candidates, reasons, strict=True):
+            trials = [
+                next(timed) if reason is None else _untimed(_entrant(candidate, one), reason)
+                for one, reason in zip(pins, told, strict=True)
+            ]
+            found.append(_fastest(candidate, trials))
+        return found
+
+    def _intention(self, count: int, of: int) -> str:
+        programs = "1 program" if count == 1 else f"{count} programs"
+        same = f" ({of - count} more are not worth it)" if count < of else ""
+        return (
+            f"measuring {programs} by moves beside the parent on {card(self._table.bench.gpu)}, "
+            f"{self._deadline.left_s:.0f} s at most{same}"
+        )
+
+
+def _untimed(entrant: Entrant, reason: str) -> ConfigTrial:
+    return ConfigTrial(entrant.kernel, entrant.config, True, failure=reason)
 
 
 def _fastest(candidate: Candidate, trials: Sequence[ConfigTrial]) -> MovesTrial:

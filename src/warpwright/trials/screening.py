@@ -16,6 +16,7 @@ from pydantic import TypeAdapter
 from warpwright.measure.family import choose_again, screened_gain_pct
 from warpwright.measure.samples import burst_median_us
 from warpwright.measure.schedule import PARENT, pair_up, plan_screening
+from warpwright.sandbox.deadline import Deadline
 from warpwright.sandbox.worker import Worker, chosen_configs
 from warpwright.trials.entrants import Entrant
 from warpwright.trials.setup import GIVEN_UP, TUNING_S, Table, digest, why
@@ -76,20 +77,29 @@ class Screening:
         self._call_us = median(map(float, answer.value["times_us"]))
         self.chosen = chosen_configs(answer.value)
 
-    def run(self, entrants: Sequence[Entrant]) -> tuple[ConfigTrial, ...]:
-        """Measure each entrant, or take what an earlier run measured. Raises ParentFailedError."""
+    def run(
+        self, entrants: Sequence[Entrant], deadline: Deadline | None = None
+    ) -> tuple[ConfigTrial, ...]:
+        """Measure each entrant, or take what an earlier run measured.
+
+        None is begun once the deadline is over: those are failures that say so, and are measured
+        by a run that goes on with this one. Raises ParentFailedError.
+        """
         bench = self._table.bench
         known = self._table.session.finished()
         new = [entrant for entrant in entrants if _item(entrant) not in known]
-        self._table.compile_ahead([bench.program(e.source, e.pins) for e in new])
+        self._table.compile_ahead([bench.program(e.source, e.pins) for e in new], deadline)
         self._numbers = {entrant.name: number for number, entrant in enumerate(entrants, 1)}
         trials = []
         for number, entrant in enumerate(entrants, 1):
-            result = self._table.once(
-                _item(entrant),
-                lambda entrant=entrant, number=number: self._measure(entrant, number),  # type: ignore[misc]
-                {"failure": GIVEN_UP},
-            )
+            if deadline is not None and deadline.over and _item(entrant) not in known:
+                result: Mapping[str, Any] = {"failure": _no_time(deadline)}
+            else:
+                result = self._table.once(
+                    _item(entrant),
+                    lambda entrant=entrant, number=number: self._measure(entrant, number),  # type: ignore[misc]
+                    {"failure": GIVEN_UP},
+                )
             trial = _decoded(entrant, result)
             self._table.tell(
                 "screen", f"{number} of {len(entrants)}: {entrant.label}: {told(trial)}"
@@ -98,12 +108,15 @@ class Screening:
         return tuple(trials)
 
     def run_again(
-        self, entrants: Sequence[Entrant], trials: Sequence[ConfigTrial]
+        self,
+        entrants: Sequence[Entrant],
+        trials: Sequence[ConfigTrial],
+        deadline: Deadline | None = None,
     ) -> tuple[ConfigTrial, ...]:
         """Time those near the best of what `run` found in other workers, until the order is clear.
 
         `entrants`: some of those that `run` had. Returns their trials, with what was added to some.
-        Raises ParentFailedError.
+        None is begun once the deadline is over. Raises ParentFailedError.
         """
         found = dict(zip((entrant.name for entrant in entrants), trials, strict=True))
         by_name = {entrant.name: entrant for entrant in entrants}
@@ -111,6 +124,8 @@ class Screening:
             pairs = {name: pairs_of(trial) for name, trial in found.items() if not trial.failure}
             again = choose_again(pairs, self._table.budget)
             for place, name in enumerate(again, 1):
+                if deadline is not None and deadline.over:
+                    return tuple(found.values())
                 number = self._numbers[name] + (screening - 1) * len(self._numbers)
                 result = self._table.once(
                     f"{_item(by_name[name])} ({screening})",
@@ -203,6 +218,10 @@ class Screening:
 
 
 CANDIDATE = "candidate"
+
+
+def _no_time(deadline: Deadline) -> str:
+    return f"not timed: the {deadline.limit_s:g} s for screening were over"
 
 
 def _wrong(result: CheckResult) -> str:

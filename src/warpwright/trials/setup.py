@@ -17,6 +17,7 @@ from warpwright.ledger import Ledger, Session
 from warpwright.measure.budget import DEFAULT, Budget
 from warpwright.measuring import CASES, Bench, open_bench
 from warpwright.sandbox.cache import toolchain_versions
+from warpwright.sandbox.deadline import Deadline
 from warpwright.sandbox.worker import Program, Worker
 from warpwright.sandbox.worker_pool import split_cores
 from warpwright.types.config import Config
@@ -89,13 +90,18 @@ class Table:
         self.session.finish(item, result)
         return result
 
-    def compile_ahead(self, programs: Sequence[Program]) -> None:
+    def compile_ahead(self, programs: Sequence[Program], deadline: Deadline | None = None) -> None:
         """As `compile_ahead`, on this table's device."""
-        compile_ahead(self.bench.device, programs, self.tell)
+        compile_ahead(self.bench.device, programs, self.tell, deadline)
 
 
-def compile_ahead(device: str, programs: Sequence[Program], tell: Listener) -> None:
-    """Fill the programs' Triton caches, several at a time. What fails shows when it is run."""
+def compile_ahead(
+    device: str, programs: Sequence[Program], tell: Listener, deadline: Deadline | None = None
+) -> None:
+    """Fill the programs' Triton caches, several at a time. What fails shows when it is run.
+
+    With a deadline those for which there is no time are left out.
+    """
     if device == "cpu" or not programs:
         return
     cores = split_cores().other
@@ -103,14 +109,22 @@ def compile_ahead(device: str, programs: Sequence[Program], tell: Listener) -> N
     tell("compile", f"compiling {len(programs)} programs ahead, {count} at a time")
     rows = [programs[number::count] for number in range(count)]
     with ThreadPoolExecutor(max_workers=count) as pool:
-        list(pool.map(lambda row: _compile(device, row, cores), rows))
+        list(pool.map(lambda row: _compile(device, row, cores, deadline), rows))
 
 
-def _compile(device: str, programs: Sequence[Program], cores: Sequence[int] | None) -> None:
+def _compile(
+    device: str,
+    programs: Sequence[Program],
+    cores: Sequence[int] | None,
+    deadline: Deadline | None,
+) -> None:
     worker = Worker(device, cores=cores)
     try:
         for program in programs:
-            worker.compile(program, deadline_s=COMPILE_S)
+            if deadline is not None and deadline.over:
+                return
+            limit_s = COMPILE_S if deadline is None else min(COMPILE_S, deadline.left_s)
+            worker.compile(program, deadline_s=limit_s)
             if not worker.healthy:
                 worker.close()
                 worker = Worker(device, cores=cores)

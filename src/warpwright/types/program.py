@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
@@ -93,7 +94,10 @@ class Kernel:
 
 @dataclass(frozen=True, slots=True)
 class LaunchSite:
-    """`kernel[grid](...)` in host code, as written."""
+    """`kernel[grid](...)` in host code, as written.
+
+    The nodes are those of the texts, and not to be changed; a grid that branches define has none.
+    """
 
     kernel: str
     function: str  # qualified name of the host function it stands in
@@ -102,6 +106,24 @@ class LaunchSite:
     grid_rank: int | None  # where the grid is a readable tuple
     arguments: tuple[str, ...]
     keywords: Mapping[str, str]
+    grid_node: ast.AST | None = field(default=None, compare=False, repr=False)
+    argument_nodes: tuple[ast.expr, ...] = field(default=(), compare=False, repr=False)
+    keyword_nodes: Mapping[str, ast.expr] = field(default_factory=dict, compare=False, repr=False)
+
+    def texts_of(self, kernel: Kernel) -> dict[str, str]:
+        """Argument texts by the kernel's parameter; an unpacked `*args` counts as one."""
+        names = (parameter.name for parameter in kernel.parameters)
+        return {**dict(zip(names, self.arguments, strict=False)), **self.keywords}
+
+    def passed_to(self, kernel: Kernel) -> dict[str, ast.expr]:
+        """Arguments by the kernel's parameter, up to an unpacked one: behind it, which is which
+        is not known."""
+        found: dict[str, ast.expr] = {}
+        for parameter, node in zip(kernel.parameters, self.argument_nodes, strict=False):
+            if isinstance(node, ast.Starred):
+                break
+            found[parameter.name] = node
+        return {**found, **self.keyword_nodes}
 
 
 @dataclass(frozen=True, slots=True)

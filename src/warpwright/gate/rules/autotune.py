@@ -9,14 +9,12 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
 from collections.abc import Set as AbstractSet
-from dataclasses import replace
 
 from warpwright.gate.configs import LAUNCH_OPTIONS
 from warpwright.gate.hooks import HookEffect, read_hook
-from warpwright.gate.kernels import read_body
+from warpwright.gate.kernels import Constants, read_body
 from warpwright.gate.rules.finding import Finding, Reading, merged, undecided, violated
 from warpwright.gate.rules.grid import sites_of
-from warpwright.gate.under_config import under_config
 from warpwright.types.config import Config
 from warpwright.types.program import Autotune, Kernel, LaunchSite, ProgramView
 from warpwright.types.trace import Launch, TensorArgument
@@ -94,11 +92,10 @@ def changed_by_running(
         yield from _changed(view, kernel, launches, restored, reset)
         return
     told: dict[tuple[str, str], None] = {}
-    for source, effect in _under_hooks(view, kernel):
+    for constants, effect in _under_hooks(view, kernel):
         if effect.readable:
-            seen = replace(view, source=source)
             both = reset | effect.overwritten
-            told |= dict.fromkeys(_changed(seen, kernel, launches, restored, both))
+            told |= dict.fromkeys(_changed(view, kernel, launches, restored, both, constants))
     yield from told
 
 
@@ -109,14 +106,14 @@ def behind_unread_hooks(view: ProgramView, kernel: Kernel) -> Iterator[tuple[str
     """
     restored, reset = _restored(kernel.autotune)
     hooks = [] if not _has_hook(kernel.autotune) else list(_under_hooks(view, kernel))
-    for source, effect in hooks:
+    for constants, effect in hooks:
         if not effect.readable:
-            seen = replace(view, source=source)
-            yield from _changed(seen, kernel, (), restored, reset | effect.overwritten)
+            both = reset | effect.overwritten
+            yield from _changed(view, kernel, (), restored, both, constants)
 
 
-def _under_hooks(view: ProgramView, kernel: Kernel) -> Iterator[tuple[str, HookEffect]]:
-    """For each config the program under it, and what its hook and the tuner's own overwrite."""
+def _under_hooks(view: ProgramView, kernel: Kernel) -> Iterator[tuple[Constants, HookEffect]]:
+    """The constants of each config, and what its hook and the tuner's own overwrite."""
     autotune = kernel.autotune
     assert autotune is not None
     tuners = autotune.other_arguments.get("pre_hook")
@@ -124,8 +121,7 @@ def _under_hooks(view: ProgramView, kernel: Kernel) -> Iterator[tuple[str, HookE
         hooks = [hook for hook in (config.pre_hook, tuners) if hook not in (None, "None")]
         effects = [read_hook(view.source, str(hook), config.meta_dict) for hook in hooks]
         overwritten = frozenset().union(*(effect.overwritten for effect in effects))
-        source = under_config(view.source, kernel.name, config.meta)
-        yield source, HookEffect(overwritten, all(effect.readable for effect in effects))
+        yield config.meta, HookEffect(overwritten, all(effect.readable for effect in effects))
 
 
 def _changed(
@@ -134,9 +130,13 @@ def _changed(
     launches: Sequence[Launch],
     restored: AbstractSet[str],
     reset: AbstractSet[str],
+    constants: Constants = (),
 ) -> Iterator[tuple[str, str]]:
-    """Pointers that a second run finds changed, but for those that are put back or zeroed."""
-    body = read_body(view.source, kernel.name)
+    """Pointers that a second run finds changed, but for those that are put back or zeroed.
+
+    `constants`: those of a config, whose branches are decided.
+    """
+    body = read_body(view.source, kernel.name, constants)
     for pointer in sorted(body.pointers("atomic") - reset):
         yield pointer, f"it uses atomics on {pointer}"
     if not reset and any(
@@ -151,8 +151,7 @@ def _changed(
     for pointer in sorted((loaded & stored) - reset):
         yield pointer, f"it reads and writes {pointer}"
     for site in sites_of(view, kernel):
-        texts = dict(zip((p.name for p in kernel.parameters), site.arguments, strict=False))
-        texts.update(site.keywords)
+        texts = site.texts_of(kernel)
         for output in sorted(stored - restored):
             for source in sorted(loaded - {output} - restored):
                 if texts.get(output) is not None and texts.get(output) == texts.get(source):

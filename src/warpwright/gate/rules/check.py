@@ -18,7 +18,7 @@ from warpwright.gate.rules import (
 )
 from warpwright.gate.rules.autotune import check_autotune_safe, check_launches
 from warpwright.gate.rules.finding import Checker, Finding, Reading, merged
-from warpwright.gate.rules.semantics import check_semantics
+from warpwright.gate.rules.semantics import lost_work
 from warpwright.types.stage import Rule
 from warpwright.types.verdict import CheckResult, Status
 
@@ -76,10 +76,15 @@ def check_rules(context: RuleContext) -> CheckResult:
     nothing (advice), which are left out.
     """
     reading = Reading.of(context)
+    return check_reading(reading, lost_work(reading))
+
+
+def check_reading(reading: Reading, lost: Mapping[str, Finding]) -> CheckResult:
+    """The same where both programs were read and their kernels' work compared before."""
     findings = []
     unchecked = []
     notes = []
-    for rule in context.stage.rules:
+    for rule in reading.context.stage.rules:
         kind = _checked_by(rule)
         checker = CHECKERS.get(rule.id)
         if checker is not None:
@@ -90,7 +95,7 @@ def check_rules(context: RuleContext) -> CheckResult:
             notes.append(f"{rule.id}: decided by comparing outputs")
         elif kind is not CheckedBy.ADVICE:
             unchecked.append(_text(rule))
-    findings += [check_semantics(reading), check_autotune_safe(reading), check_launches(reading)]
+    findings += [*lost.values(), check_autotune_safe(reading), check_launches(reading)]
     findings.append(
         Finding(notes=tuple(n for c in (*reading.configs, *reading.new_configs) for n in c.notes))
     )

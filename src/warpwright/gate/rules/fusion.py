@@ -98,8 +98,7 @@ def intermediate_buffers(reading: Reading, *, parent: bool) -> set[str]:
         if kernel is None:
             continue
         body = read_body(view.source, kernel.name)
-        texts = dict(zip((p.name for p in kernel.parameters), site.arguments, strict=False))
-        texts.update(site.keywords)
+        texts = site.texts_of(kernel)
         for pointer in body.pointers("store", "atomic"):
             if texts.get(pointer, "").isidentifier():
                 stored.add((site.function, texts[pointer]))

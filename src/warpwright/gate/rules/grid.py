@@ -9,8 +9,8 @@ from warpwright.gate.configs import KernelConfigs, local_constants
 from warpwright.gate.context import KernelPair
 from warpwright.gate.expressions import (
     canonical_grid,
-    expression_names,
     grid_extents,
+    names_used,
     uses_meta,
 )
 from warpwright.gate.rules.configs import limit
@@ -51,11 +51,11 @@ def _changes_of(
     before: set[str | None] = set()
     for site in sites_of(context.parent, pair.parent):
         names = local_constants(context.parent, site.function)
-        before |= {canonical_grid(site.grid, names, tile) for tile in tiles}
-        before.add(canonical_grid(site.grid, names, {}))
+        before |= {canonical_grid(site, names, tile) for tile in tiles}
+        before.add(canonical_grid(site, names, {}))
     for site in sites_of(context.child, pair.child):
         names = local_constants(context.child, site.function)
-        after = {canonical_grid(site.grid, names, tile) for tile in new_tiles or [{}]}
+        after = {canonical_grid(site, names, tile) for tile in new_tiles or [{}]}
         if None in after or None in before:
             texts = {s.grid for s in sites_of(context.parent, pair.parent)}
             if site.grid not in texts:
@@ -102,7 +102,7 @@ def _ranks(view: ProgramView) -> list[tuple[LaunchSite, int]]:
     for site in view.launches:
         rank = site.grid_rank
         if rank is None:
-            extents = grid_extents(site.grid, local_constants(view, site.function))
+            extents = grid_extents(site, local_constants(view, site.function))
             rank = None if extents is None else len(extents)
         if rank is not None:
             found.append((site, rank))
@@ -162,10 +162,10 @@ def _axes(view: ProgramView, kernel: Kernel) -> set[int]:
 
 def _used_rank(view: ProgramView, site: LaunchSite, rank: int) -> int:
     """The rank without trailing extents of 1."""
-    extents = grid_extents(site.grid, local_constants(view, site.function))
+    extents = grid_extents(site, local_constants(view, site.function))
     if extents is None or len(extents) != rank:
         return rank
-    while extents and extents[-1] == "1":
+    while extents and _is_one(extents[-1]):
         extents = extents[:-1]
     return len(extents)
 
@@ -179,7 +179,7 @@ def check_meta_lambda(rule: Rule, reading: Reading) -> Finding:
             continue
         for site in sites_of(context.child, pair.child):
             names = local_constants(context.child, site.function)
-            if uses_meta(site.grid, names) or _needs_no_block(context.child, site, pair):
+            if uses_meta(site, names) or _needs_no_block(context.child, site, pair):
                 continue
             expected = "a grid that is a function of META, since BLOCK sizes are autotuned"
             findings.append(violated(rule.id, site.line, expected, f"`{site.grid[:80]}`"))
@@ -191,6 +191,10 @@ def _needs_no_block(view: ProgramView, site: LaunchSite, pair: KernelPair) -> bo
     names = local_constants(view, site.function)
     # Names of block sizes stay as they are, so that they can be seen in the extents.
     open_names = {name: value for name, value in names.items() if isinstance(value, ast.expr)}
-    extents = grid_extents(site.grid, open_names)
+    extents = grid_extents(site, open_names)
     blocks = {p.name for p in pair.child.parameters if p.is_constexpr}
-    return extents is not None and not any(expression_names(e) & blocks for e in extents)
+    return extents is not None and not any(names_used(e) & blocks for e in extents)
+
+
+def _is_one(extent: ast.expr) -> bool:
+    return isinstance(extent, ast.Constant) and extent.value == 1

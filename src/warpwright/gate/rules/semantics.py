@@ -6,6 +6,7 @@ kernel is rewritten by design, and the comparison of outputs decides.
 
 from __future__ import annotations
 
+import ast
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
@@ -13,13 +14,12 @@ from dataclasses import replace
 from warpwright.gate.always_true import Bounds, Unbounded, span_of
 from warpwright.gate.configs import local_constants, tile_names
 from warpwright.gate.context import KernelPair
-from warpwright.gate.expressions import canonical_value, expression_names
+from warpwright.gate.expressions import canonical_value, names_used
 from warpwright.gate.kernels import Access, Constants, KernelBody, kernel_node
 from warpwright.gate.loops import TripCount
 from warpwright.gate.rules.finding import OBEYED, Finding, Reading, merged, violated
 from warpwright.gate.rules.grid import sites_of
 from warpwright.gate.variants import Variant, lines_left, variants, whole
-from warpwright.syntax import syntax_tree
 from warpwright.types.config import MetaValue
 from warpwright.types.program import Kernel, LaunchSite, ProgramView
 from warpwright.types.stage import StageId
@@ -29,11 +29,6 @@ _REDUCTIONS = (
     "sum", "max", "min", "reduce", "argmax", "argmin", "associative_scan", "cumsum", "cumprod",
     "xor_sum", "softmax", "sort",
 )  # fmt: skip
-
-
-def check_semantics(reading: Reading) -> Finding:
-    """In the tuning stage: no operation, mask or iteration of a kernel is lost."""
-    return merged(lost_work(reading).values())
 
 
 def lost_work(reading: Reading) -> dict[str, Finding]:
@@ -175,11 +170,11 @@ def _always_true(
     node = kernel_node(reading.context.parent.source, pair.parent.name, variant.parent)
     if node is None or not variant.ran:
         return False
-    sizes = set().union(*(expression_names(part) for a in masked for part in a.mask or ()))
+    sizes: set[str] = set().union(*(access.mask_names for access in masked))
     sizes &= {p.name for p in pair.parent.parameters if not p.is_constexpr}
     if sizes & {p.name for p in pair.child.parameters if not p.is_constexpr}:
         return False  # another call may pass another size
-    masks = [syntax_tree(access.written or "None", "eval").body for access in masked]
+    masks = [access.mask_node or ast.Constant(None) for access in masked]
     return all(
         bounds.holds(mask)
         for bounds in (Bounds(node, ran.values, ran.grid) for ran in variant.ran)
@@ -236,7 +231,7 @@ def _times(trips: Sequence[TripCount], values: Mapping[str, MetaValue]) -> int |
     for trip in trips:
         try:
             low, high = span_of(trip.text or "", values)
-        except (Unbounded, SyntaxError):
+        except Unbounded:
             return None
         if low != high:
             return None
@@ -258,8 +253,7 @@ def _sizes(reading: Reading, pair: KernelPair, every: Variant, cases: Sequence[V
     before, after = every.before, every.after
     sizes = set().union(*(trip.names for trip in (*before.trips, *after.trips)), frozenset())
     for access in (*before.accesses, *after.accesses):
-        for part in access.mask or ():
-            sizes |= expression_names(part)
+        sizes |= access.mask_names
     sizes &= {p.name for p in pair.parent.parameters} & {p.name for p in pair.child.parameters}
     sizes -= tile_names(pair)  # the rules on block sizes judge those
     runs = [ran for variant in cases for ran in variant.ran]
@@ -275,21 +269,17 @@ def _sizes(reading: Reading, pair: KernelPair, every: Variant, cases: Sequence[V
         old = _arguments(context.parent, pair.parent, old_site)
         new = _arguments(context.child, pair.child, new_site)
         for name in sorted(sizes & old.keys() & new.keys()):
-            subset = expression_names(new[name]) <= expression_names(old[name])
-            if old[name] != new[name] and subset and expression_names(new[name]):
-                expected = f"{pair.child.name} called with {name} = {old[name]}"
-                found = f"loop bound or mask changed: {name} = {new[name]}"
+            before_text, after_text = ast.unparse(old[name]), ast.unparse(new[name])
+            used = names_used(new[name])
+            if before_text != after_text and used and used <= names_used(old[name]):
+                expected = f"{pair.child.name} called with {name} = {before_text}"
+                found = f"loop bound or mask changed: {name} = {after_text}"
                 findings.append(violated(RULE, new_site.line, expected, found))
     return merged(findings)
 
 
-def _arguments(view: ProgramView, kernel: Kernel, site: LaunchSite) -> dict[str, str]:
-    """Argument texts by parameter, local names put in their place."""
-    texts = {}
-    for parameter, text in zip(kernel.parameters, site.arguments, strict=False):
-        if text.startswith("*"):
-            break
-        texts[parameter.name] = text
-    texts.update(site.keywords)
+def _arguments(view: ProgramView, kernel: Kernel, site: LaunchSite) -> dict[str, ast.expr]:
+    """Arguments by parameter, local names put in their place."""
     names = local_constants(view, site.function)
-    return {name: canonical_value(text, names) for name, text in texts.items()}
+    passed = site.passed_to(kernel)
+    return {name: canonical_value(node, names) for name, node in passed.items()}
