@@ -25,9 +25,11 @@ from warpwright.source.view import read_program
 from warpwright.specialist import answer_request
 from warpwright.study import Subject, Workbench, study_program
 from warpwright.types.answer import Decision
+from warpwright.types.candidate import Candidate
 from warpwright.types.gpu import ResolvedGpu
 from warpwright.types.study import Study
 from warpwright.types.verdict import NOT_IN_TIME, EditLimits, Status
+from warpwright.verifying import VerifyContext, verify
 
 # A scan along each row, one element after the other, with a step that no smaller input shortens.
 PROGRAM = """
@@ -253,6 +255,28 @@ def test_configs_with_tiles_that_the_parent_has_not_run_on_further_sizes_too() -
     listening = replace(bench(), listener=lambda name, text, **_: told.append(text))
     verify_accuracy(study, child, kernels, listening)
     assert any(text.startswith("choosing further sizes") for text in told)
+
+
+@pytest.mark.triton
+def test_no_text_is_verified_twice_but_where_the_time_was_over() -> None:
+    study = studied(with_steps("STEPS"))
+    source = replace(parse_request(request()), program=study.view.source)
+    told: list[str] = []
+    working = replace(bench(), listener=lambda name, text, **_: told.append(f"{name}: {text}"))
+    asked = Candidate(
+        study.view.source, study.view.source.replace("total += x", "total = total + x")
+    )
+    over = replace(working, deadline=Deadline(0.1))
+    late = verify(asked, source, VerifyContext(study, over, study.problem))
+    assert not late.in_time
+    read = verify(asked, source, VerifyContext(study, working, study.problem, accuracy=False))
+    whole = verify(asked, source, VerifyContext(study, working, study.problem))
+    assert read.in_time and whole.in_time
+    assert [result.check for result in whole.gate.results].count("accuracy") == 1
+    assert verify(asked, source, VerifyContext(study, working, study.problem)) is whole
+    assert told.count("trace: tracing the candidate's launches") == 2  # one of them in vain
+    strict = VerifyContext(study, working, study.problem, limits=EditLimits(strict=True))
+    assert verify(asked, source, strict).refused
 
 
 def bench() -> Workbench:
