@@ -25,7 +25,7 @@ from warpwright.source.view import read_program
 from warpwright.specialist import answer_request
 from warpwright.study import Subject, Workbench, study_program
 from warpwright.types.answer import Decision
-from warpwright.types.candidate import Candidate
+from warpwright.types.candidate import Candidate, Move, moves_label
 from warpwright.types.gpu import ResolvedGpu
 from warpwright.types.study import Study
 from warpwright.types.verdict import NOT_IN_TIME, EditLimits, Status
@@ -198,6 +198,24 @@ def test_programs_by_moves_are_studied_side_by_side(monkeypatch: pytest.MonkeyPa
     one, other = predicted_by_moves(study, bench(), EditLimits()).counted
     assert one == other
     assert one.after is not None
+
+
+@pytest.mark.triton
+def test_programs_that_run_the_same_are_one_candidate(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where the first is refused, the verifier is not asked about the same code again."""
+    study = studied(with_steps("STEPS"))
+    first = move_candidates(study, EditLimits())[0]
+    text = first.program.replace(
+        "    total = tl.zeros", "    # the sum so far\n    total = tl.zeros"
+    )
+    same = replace(first, program=text, moves=(*first.moves, Move("comment", "scan_rows")))
+    assert same.program != first.program
+    monkeypatch.setattr(predicting, "move_candidates", lambda *_: (first, same))
+    monkeypatch.setattr(predicting, "refined", lambda *_: ())
+    found = predicted_by_moves(study, bench(), EditLimits())
+    assert found.accepted == (0,)
+    assert found.counted[1].reason == f"compiles to the same code as {moves_label(first.moves)}"
+    assert found.counted[1].after == found.counted[0].after
 
 
 @pytest.mark.triton
