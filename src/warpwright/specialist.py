@@ -19,7 +19,7 @@ from warpwright.drafting import Draft, Failing, draft
 from warpwright.errors import Place
 from warpwright.formats.nsight import check_profile_kernels, foreign_kernels, retired_metrics
 from warpwright.measure.minimum import minimum_of
-from warpwright.moving import Moved, as_moved
+from warpwright.moving import UNVERIFIED, Moved, as_moved
 from warpwright.predicting import OUT_OF_TIME, Predicted, predicted_by_moves
 from warpwright.proposers.asked import without_new
 from warpwright.proposing import chosen_by_time, propose, rules_of
@@ -107,6 +107,8 @@ def _on_moves(
         if not isinstance(made, str):
             return *made, found
         found = found.without(place, made)
+        if made == UNVERIFIED:  # nor would another be
+            break
     return None, None, found
 
 
