@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+
 from warpwright import api
 from warpwright.report.explanation import explain
 from warpwright.source.view import read_program
