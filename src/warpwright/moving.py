@@ -140,10 +140,17 @@ def as_moved(
 
 
 def not_as_claimed(candidate: Candidate, found: Verification) -> str | None:
-    """A case whose output is not the parent's bit by bit although all moves claim so."""
-    for case in found.gate.accuracy_cases if candidate.claim is Claim.BIT_EQUAL else ():
-        if case.bit_equal_to_parent is False:
-            return f"those of {case.config} on {case.distribution} data"
+    """In what way the outputs are not what all moves claim, None where they are.
+
+    Bit-equal moves must leave every bit of the parent's; others must be no less exact on any kind
+    of data (docs/precision.md), also at a stage whose rules would let more pass.
+    """
+    for case in found.gate.accuracy_cases:
+        where = f"those of {case.config} on {case.distribution} data"
+        if candidate.claim is Claim.BIT_EQUAL and case.bit_equal_to_parent is False:
+            return f"its moves claim bit-equal outputs, and {where} differ"
+        if case.gating and not case.bit_equal_to_parent and case.less_exact is not None:
+            return f"its moves claim outputs no less exact, and {where} are: {case.less_exact}"
     return None
 
 

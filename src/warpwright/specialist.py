@@ -22,7 +22,7 @@ from warpwright.measure.minimum import minimum_of
 from warpwright.moving import UNVERIFIED, Moved, as_moved
 from warpwright.predicting import OUT_OF_TIME, Predicted, predicted_by_moves
 from warpwright.proposers.asked import without_new
-from warpwright.proposing import chosen_by_time, propose, rules_of
+from warpwright.proposing import chosen_by_time, configs_left_alone, propose, rules_of
 from warpwright.report.change_line import what_changed
 from warpwright.resources.gpus import resolve_gpu
 from warpwright.study import Subject, Workbench, read_view, study_program
@@ -31,7 +31,7 @@ from warpwright.trials.moves import by_gain, search_moves
 from warpwright.trials.screening import ParentFailedError
 from warpwright.trials.setup import Table, TrialSetup, open_table
 from warpwright.types.answer import Answer, ConfigPlan, Decision
-from warpwright.types.candidate import Candidate
+from warpwright.types.candidate import Candidate, moves_label
 from warpwright.types.evidence import Origin
 from warpwright.types.gpu import ResolvedGpu
 from warpwright.types.request import Request
@@ -68,9 +68,8 @@ def answer_request(
     """
     limits = limits or EditLimits()
     study, problem = study_request(request, bench, problem, gpu)
-    if request.stage.id is not StageId.TUNING:
-        stage = request.stage.id or "the request's stage"
-        reason = f"no proposer of ours makes candidates for {stage} yet"
+    if request.stage.id is None:
+        reason = "its stage is none that is known here, so nothing is proposed for it"
         return _kept(request, study, bench, (), reason)
     if setup is not None and study.problem is not None and study.trace is not None:
         return _measured(request, study, bench, setup, limits)
@@ -83,6 +82,10 @@ def _predicted(request: Request, study: Study, bench: Workbench, limits: EditLim
     """The answer without a GPU: moves by their counts, configs by what they compile to."""
     found = predicted_by_moves(study, bench, limits)
     moved, drafted, found = _on_moves(request, study, bench, limits, found)
+    if drafted is None and request.stage.id is not StageId.TUNING:
+        why = _no_move(study, limits, found)
+        kept = _kept(request, study, bench, configs_left_alone(request, study), why)
+        return replace(kept, counted=found.counted)
     if drafted is None:
         plans, _ = propose(request, study, bench, asked_alone=not bench.has_left(NEW_CONFIGS_SHARE))
         if (unable := _unable(study, plans)) is not None:
@@ -122,7 +125,10 @@ def _with_configs(
     moved = as_moved(candidate, request, study, bench, limits)
     if isinstance(moved, str):
         return moved
-    plans, _ = propose(request, moved.study, bench)
+    if request.stage.id is StageId.TUNING:
+        plans, _ = propose(request, moved.study, bench)
+    else:
+        plans = configs_left_alone(request, moved.study)
     if (unable := _unable(moved.study, plans)) is not None:
         return unable
     drafted = draft(request, study, bench, plans, limits=limits, moved=moved)
@@ -131,6 +137,21 @@ def _with_configs(
     if drafted.keep is not None and fewer != plans and not over:
         drafted = draft(request, study, bench, fewer, limits=limits, moved=moved)
     return (moved, drafted) if drafted.keep is None else drafted.keep
+
+
+def _no_move(study: Study, limits: EditLimits, found: Predicted) -> str:
+    """Why a program stays where the stage is not about configs."""
+    if limits.strict:
+        return "--strict makes no moves, and nothing else is proposed at this stage"
+    if study.trace is None:
+        return "moves need the program's launches, which are not known (give the problem's shapes)"
+    if not found.counted:
+        return "no move of ours applies to it"
+    first = found.counted[0]
+    return (
+        f"no list of moves is predicted to make it faster: of {len(found.counted)} "
+        f"{moves_label(first.moves)}: {first.reason}"
+    )
 
 
 def _measured(

@@ -129,7 +129,8 @@ def verify(candidate: Candidate, request: Request | None, context: VerifyContext
         nothing = not_verified(f"{context.missing}: nothing was run")
         gate = _with_beyond(replace(gate, results=(*gate.results, nothing)), context)
         return Verification(gate)
-    found = _run(request, context, child, _before_running(candidate, request, context, child))
+    before = _before_running(candidate, request, context, child)
+    found = _run(request, context, child, before, moved=bool(candidate.moves))
     if found.in_time:
         # With what the key goes by, so that it stays what it was.
         context.bench.known[asked] = (found, context.parent, request)
@@ -142,7 +143,7 @@ def _question(
     """What a verdict depends on, besides the time."""
     wrong = frozenset((kernel, frozenset(configs)) for kernel, configs in context.wrong.items())
     more = (context.parent_fails, context.missing, repr(context.problem))
-    how = (part, part or context.accuracy, context.limits, wrong, *more)
+    how = (part, part or (context.accuracy, bool(candidate.moves)), context.limits, wrong, *more)
     return (candidate.program, id(request), id(context.parent), *how)
 
 
@@ -169,9 +170,14 @@ def _before_running(
 
 
 def _run(
-    request: Request | None, context: VerifyContext, child: ProgramView, before: Verification
+    request: Request | None,
+    context: VerifyContext,
+    child: ProgramView,
+    before: Verification,
+    moved: bool,
 ) -> Verification:
-    """The whole verdict, with accuracy as far as it is asked for."""
+    """The whole verdict, with accuracy as far as it is asked for. `moved`: by moves, whose claims
+    are about the parent's outputs under the same config."""
     gate, kernels, trace = before.gate, before.kernels, before.trace
     if context.limits.strict:
         gate = _with_beyond(gate, context)
@@ -179,7 +185,8 @@ def _run(
         return Verification(gate, kernels, trace)
     run = AccuracyRun(not_verified("not asked for"))
     if context.accuracy:
-        run = _accuracy(request, context, child, kernels, trace, beside=bool(gate.beyond_stage))
+        beside = moved or bool(gate.beyond_stage)
+        run = _accuracy(request, context, child, kernels, trace, beside=beside)
         results: tuple[CheckResult, ...] = (run.result,)
         if request is not None and context.parent_fails is None:
             results = with_full_size(run.result, context.parent, child, kernels, context.bench)

@@ -66,9 +66,10 @@ def command(
     This is the request's own stage only, with its rules kept. `optimize` chooses another
     algorithm and keeps no rules; nothing yet goes through every stage in turn.
 
-    In the tuning stage two things are tried: *configs* for the tuner, within the rules, and
-    *moves*, edits of the kernels that the rules neither ask for nor forbid, such as sizes that
-    become compile-time constants, loops that can be pipelined, or a reduction in another order.
+    Two things are tried: *configs* for the tuner, within the rules (without a GPU in the tuning
+    stage alone), and *moves*, edits of the kernels that the rules do not forbid, such as sizes
+    that become compile-time constants, loops that can be pipelined, or a reduction in another
+    order.
     Each move says what it does to the outputs (no bit changes, another order of a sum, other
     arithmetic) and is held to it; such edits stay only where the outputs are no less exact than
     before, and are listed apart. --bit-equal keeps those that change no bit, --strict makes none.
