@@ -22,6 +22,7 @@ from warpwright.formats.kernelbench import read_problem
 from warpwright.report.optimization_record import optimization_record
 from warpwright.report.optimization_text import beside_text, explain_optimization
 from warpwright.sandbox.deadline import OPTIMIZE_S
+from warpwright.types.conv2d import CONFIGS, TRIES
 
 NOTHING_TO_HAND_OUT = 1
 
@@ -48,8 +49,8 @@ def command(
     ] = None,
     measure: options.MeasureOption = None,
     budget: options.BudgetOption = "quick",
-    tries: Annotated[int, typer.Option(min=1, help="Candidates to compile.")] = 24,
-    configs: Annotated[int, typer.Option(min=1, help="Configs in the program, at most.")] = 4,
+    tries: Annotated[int, typer.Option(min=1, help="Candidates to compile.")] = TRIES,
+    configs: Annotated[int, typer.Option(min=1, help="Configs in the program, at most.")] = CONFIGS,
     explain_it: Annotated[
         bool, typer.Option("--explain", help="Write the explanation to stderr as well.")
     ] = False,
