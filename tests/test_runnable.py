@@ -7,15 +7,15 @@ from pathlib import Path
 import pytest
 from texts import replace_once
 
-from warpwright.accuracy import pinned_runs
+from warpwright.accuracy_pins import pinned_runs
 from warpwright.checking import check_reply
 from warpwright.data.gpus import find_gpu
 from warpwright.data.stages import find_stage
 from warpwright.formats.reply import parse_reply
+from warpwright.request_study import study_request
 from warpwright.resources.gpus import stated_gpu
 from warpwright.sandbox.cache import ResultCache
 from warpwright.source.view import read_program
-from warpwright.specialist import study_request
 from warpwright.study import Workbench
 from warpwright.types.request import Request
 from warpwright.types.shapes import Problem, TensorSpec

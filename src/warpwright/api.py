@@ -268,7 +268,7 @@ def inspect(
 ) -> Study:
     """Study a program, or the program of a request document, on a GPU that need not be there."""
     from warpwright.formats.request import looks_like_request, parse_request
-    from warpwright.specialist import study_request
+    from warpwright.request_study import study_request
     from warpwright.study import Subject, study_program
 
     bench = _bench(use_cache, listener, time_limit_s)

@@ -17,7 +17,8 @@ from pathlib import Path
 
 import numpy as np
 
-from warpwright.accuracy import SEED, PinnedRun, pinned_runs
+from warpwright.accuracy_judging import SEED
+from warpwright.accuracy_pins import PinnedRun, pinned_runs
 from warpwright.gate.spot import (
     SKIPPED,
     Compared,

@@ -7,13 +7,13 @@ from warpwright.journal import default_state_dir
 from warpwright.local_gpu import is_here
 from warpwright.measure.budget import BUDGETS
 from warpwright.resources.gpus import resolve_gpu
-from warpwright.specialist import GPU_SECTION
 from warpwright.trials.setup import TrialSetup
 from warpwright.types.gpu import GpuSheet, ResolvedGpu
 from warpwright.types.progress import Listener
 from warpwright.types.request import Request
 from warpwright.types.shapes import Problem
 from warpwright.types.trial import Measuring
+from warpwright.verifying import GPU_SECTION
 
 
 def trial_setup(

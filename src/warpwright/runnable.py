@@ -10,8 +10,8 @@ import re
 from collections.abc import Mapping, Sequence, Set
 from dataclasses import dataclass
 from enum import Enum, auto
+from typing import TYPE_CHECKING
 
-from warpwright.diagnosis.wrapped_offsets import WrappedOffset
 from warpwright.resources.launchability import unlaunchable_grid
 from warpwright.sandbox.trace import TraceFailed
 from warpwright.source.parsing import lines_of
@@ -21,6 +21,9 @@ from warpwright.types.program import Kernel, ProgramView
 from warpwright.types.study import CompiledView, ConfigStudy, KernelStudy, Study
 from warpwright.types.trace import Launch, Trace
 from warpwright.types.verdict import CheckResult, Status, Violation
+
+if TYPE_CHECKING:
+    from warpwright.diagnosis.wrapped_offsets import WrappedOffset
 
 CHECK = "resources"
 HOST_CODE = "program.runs"

@@ -24,7 +24,11 @@ def imported_by(*arguments: str, state: Path, code: str = "run()") -> set[str]:
     """The modules that a command line, or `code` in its place, has imported when it ends."""
     done = subprocess.run(
         [sys.executable, "-c", TELL + code, *arguments],
-        env=os.environ | {"WARPWRIGHT_STATE_DIR": str(state)},
+        env=os.environ
+        | {
+            "WARPWRIGHT_STATE_DIR": str(state / "state"),
+            "WARPWRIGHT_CACHE_DIR": str(state / "cache"),
+        },
         capture_output=True,
         text=True,
         timeout=120,
@@ -52,6 +56,15 @@ def test_a_command_of_text_imports_no_heavy_library(
     arguments: tuple[str, ...], tmp_path: Path
 ) -> None:
     assert not imported_by(*arguments, state=tmp_path) & HEAVY
+
+
+@pytest.mark.triton
+def test_a_check_without_shapes_imports_no_heavy_library(state: Path) -> None:
+    example = Path(__file__).parents[2] / "examples" / "01-conv2d-stride4"
+    documents = map(str, (example / "request.txt", example / "answer.py"))
+    imported = imported_by("check", "--quiet", *documents, state=state)
+    assert "warpwright.verifying" in imported
+    assert not imported & HEAVY
 
 
 def test_the_options_of_the_commands_import_no_heavy_library(tmp_path: Path) -> None:
