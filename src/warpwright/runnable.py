@@ -13,6 +13,7 @@ from enum import Enum, auto
 from typing import TYPE_CHECKING
 
 from warpwright.resources.launchability import unlaunchable_grid
+from warpwright.sandbox.toolchain import missing_module, not_installed
 from warpwright.sandbox.trace import TraceFailed
 from warpwright.source.parsing import lines_of
 from warpwright.types.compiled import CompileFailed, Unlaunchable
@@ -48,6 +49,9 @@ class End(Enum):
 
 def host_code_failed(failed: TraceFailed) -> CheckResult:
     """The verdict on host code of which no trace could be made."""
+    if failed.missing_module is not None:
+        note = f"not verified: {not_installed(failed.missing_module)}"
+        return CheckResult(CHECK, Status.NOT_VERIFIED, notes=(note,))
     if not failed.is_of_the_program:
         note = f"not verified: Warpwright cannot trace the launches: {failed.reason}"
         return CheckResult(CHECK, Status.NOT_VERIFIED, notes=(note,))
@@ -194,7 +198,7 @@ def _end(view: CompiledView, program: ProgramView, kernel: Kernel | None) -> End
     if not isinstance(result, CompileFailed):
         return End.SKIPPED
     not_here = any(words in result.reason for words in (NOT_FOUND_HERE, *OTHER_TRITON))
-    if result.kind != "error" or not_here:
+    if result.kind != "error" or not_here or missing_module(result.reason):
         return End.UNKNOWN
     asserted = kernel is not None and _at_static_assert(view, program, kernel)
     return End.SKIPPED if asserted or result.reason.startswith("ptxas ") else End.PROGRAM
