@@ -27,7 +27,7 @@ from mutation.engine import Mutant, sample
 from mutation.truth import Change, Subject, changes, other_sizes
 from recorded import cases, problem_of, processor_s
 
-from warpwright.accuracy import AccuracyRun, verify_accuracy
+from warpwright.accuracy import verify_accuracy
 from warpwright.calls import find_calls
 from warpwright.checking import check_reply
 from warpwright.errors import InputError
@@ -43,7 +43,7 @@ from warpwright.types.request import Request
 from warpwright.types.shapes import Problem
 from warpwright.types.study import ConfigStudy, KernelStudy, Study
 from warpwright.types.trace import Trace
-from warpwright.types.verdict import Status
+from warpwright.types.verdict import AccuracyRun, Status
 from warpwright.verifying import bare_study
 
 SEED = 3

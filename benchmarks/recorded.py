@@ -42,11 +42,12 @@ from warpwright.errors import InputError, InternalError
 from warpwright.formats.reply import parse_reply
 from warpwright.formats.request import parse_request
 from warpwright.gate.against import NO_REFERENCE
+from warpwright.request_study import study_request
 from warpwright.resources.gpus import resolve_gpu
 from warpwright.sandbox.cache import ResultCache
 from warpwright.sandbox.trace import TraceFailed, trace_program
 from warpwright.source.view import read_program
-from warpwright.specialist import answer_request, study_request
+from warpwright.specialist import answer_request
 from warpwright.study import Workbench
 from warpwright.types.answer import Answer
 from warpwright.types.shapes import Problem, TensorSpec

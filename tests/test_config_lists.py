@@ -11,6 +11,7 @@ from warpwright import api
 from warpwright.data.gpus import find_gpu
 from warpwright.data.stages import find_stage
 from warpwright.formats.request import render_request
+from warpwright.resources.gpus import stated_gpu
 from warpwright.source.view import read_program
 from warpwright.types.answer import Answer, Decision, Fate
 from warpwright.types.config import Config
@@ -238,7 +239,7 @@ def answered(program: str, of: str, gpu: str = "4090") -> tuple[Answer, GateRepo
     """The answer to a tuning request without a profile, and its own check of it."""
     text = render_request(
         Request(
-            gpu=api.stated_gpu(find_gpu(gpu)),
+            gpu=stated_gpu(find_gpu(gpu)),
             stage=find_stage("tuning"),
             program=program,
             problem=of,

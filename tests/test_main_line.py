@@ -14,8 +14,9 @@ from warpwright.formats.request import parse_request, render_request
 from warpwright.report.explanation import explain
 from warpwright.report.record import answer_record
 from warpwright.report.schema import AnswerRecord
+from warpwright.request_study import foreign_kernel_findings
+from warpwright.resources.gpus import stated_gpu
 from warpwright.source.view import read_program
-from warpwright.specialist import foreign_kernel_findings
 from warpwright.types.answer import Answer, Decision
 from warpwright.types.config import Config
 from warpwright.types.request import KernelProfile, Profile, Request
@@ -114,7 +115,7 @@ def document(
     )
     return render_request(
         Request(
-            gpu=api.stated_gpu(find_gpu("4090")),
+            gpu=stated_gpu(find_gpu("4090")),
             stage=stage or find_stage("tuning"),
             program=program,
             profile=Profile((profile,)),

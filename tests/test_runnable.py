@@ -7,15 +7,15 @@ from pathlib import Path
 import pytest
 from texts import replace_once
 
-from warpwright import api
-from warpwright.accuracy import pinned_runs
+from warpwright.accuracy_pins import pinned_runs
 from warpwright.checking import check_reply
 from warpwright.data.gpus import find_gpu
 from warpwright.data.stages import find_stage
 from warpwright.formats.reply import parse_reply
+from warpwright.request_study import study_request
+from warpwright.resources.gpus import stated_gpu
 from warpwright.sandbox.cache import ResultCache
 from warpwright.source.view import read_program
-from warpwright.specialist import study_request
 from warpwright.study import Workbench
 from warpwright.types.request import Request
 from warpwright.types.shapes import Problem, TensorSpec
@@ -75,9 +75,7 @@ def bench(tmp_path_factory: pytest.TempPathFactory) -> Workbench:
 
 def resources(bench: Workbench, reply: str, parent: str = PROGRAM) -> CheckResult:
     """The check on what runs, of a reply to a request of the memory stage."""
-    request = Request(
-        gpu=api.stated_gpu(find_gpu("4090")), stage=find_stage("memory"), program=parent
-    )
+    request = Request(gpu=stated_gpu(find_gpu("4090")), stage=find_stage("memory"), program=parent)
     assert reply != parent
     gate = check_reply(request, parse_reply(reply), bench, PROBLEM, accuracy=False)
     (result,) = [result for result in gate.results if result.check == "resources"]
@@ -193,9 +191,7 @@ def test_a_config_that_never_runs_on_the_target_is_not_judged_by_its_output(
     bench: Workbench,
 ) -> None:
     child = read_program(TUNED)
-    request = Request(
-        gpu=api.stated_gpu(find_gpu("4090")), stage=find_stage("memory"), program=TUNED
-    )
+    request = Request(gpu=stated_gpu(find_gpu("4090")), stage=find_stage("memory"), program=TUNED)
     study, _ = study_request(request, bench, PROBLEM)
     kernels = {kernel.kernel: kernel for kernel in study.kernels}
     assert len(kernels["gram_kernel"].configs) == 2
@@ -233,9 +229,7 @@ def get_init_inputs():
     return []
 """
     )
-    request = Request(
-        gpu=api.stated_gpu(find_gpu("4090")), stage=find_stage("memory"), program=FAILING
-    )
+    request = Request(gpu=stated_gpu(find_gpu("4090")), stage=find_stage("memory"), program=FAILING)
     exact = PROGRAM.replace("tl.dot(left, right)", "tl.dot(left, right, input_precision='ieee')")
     for reply, status in ((exact, Status.PASS), (PROGRAM, Status.FAIL)):
         gate = check_reply(request, parse_reply(reply), Workbench(), problem)

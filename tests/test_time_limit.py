@@ -25,9 +25,11 @@ from warpwright.source.view import read_program
 from warpwright.specialist import answer_request
 from warpwright.study import Subject, Workbench, study_program
 from warpwright.types.answer import Decision
+from warpwright.types.candidate import Candidate, Move, moves_label
 from warpwright.types.gpu import ResolvedGpu
 from warpwright.types.study import Study
 from warpwright.types.verdict import NOT_IN_TIME, EditLimits, Status
+from warpwright.verifying import VerifyContext, verify
 
 # A scan along each row, one element after the other, with a step that no smaller input shortens.
 PROGRAM = """
@@ -199,6 +201,24 @@ def test_programs_by_moves_are_studied_side_by_side(monkeypatch: pytest.MonkeyPa
 
 
 @pytest.mark.triton
+def test_programs_that_run_the_same_are_one_candidate(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where the first is refused, the verifier is not asked about the same code again."""
+    study = studied(with_steps("STEPS"))
+    first = move_candidates(study, EditLimits())[0]
+    text = first.program.replace(
+        "    total = tl.zeros", "    # the sum so far\n    total = tl.zeros"
+    )
+    same = replace(first, program=text, moves=(*first.moves, Move("comment", "scan_rows")))
+    assert same.program != first.program
+    monkeypatch.setattr(predicting, "move_candidates", lambda *_: (first, same))
+    monkeypatch.setattr(predicting, "refined", lambda *_: ())
+    found = predicted_by_moves(study, bench(), EditLimits())
+    assert found.accepted == (0,)
+    assert found.counted[1].reason == f"compiles to the same code as {moves_label(first.moves)}"
+    assert found.counted[1].after == found.counted[0].after
+
+
+@pytest.mark.triton
 def test_a_program_by_moves_is_interpreted_once_with_its_configs() -> None:
     """The candidate is not verified before the draft that is made of it."""
     told: list[str] = []
@@ -253,6 +273,28 @@ def test_configs_with_tiles_that_the_parent_has_not_run_on_further_sizes_too() -
     listening = replace(bench(), listener=lambda name, text, **_: told.append(text))
     verify_accuracy(study, child, kernels, listening)
     assert any(text.startswith("choosing further sizes") for text in told)
+
+
+@pytest.mark.triton
+def test_no_text_is_verified_twice_but_where_the_time_was_over() -> None:
+    study = studied(with_steps("STEPS"))
+    source = replace(parse_request(request()), program=study.view.source)
+    told: list[str] = []
+    working = replace(bench(), listener=lambda name, text, **_: told.append(f"{name}: {text}"))
+    asked = Candidate(
+        study.view.source, study.view.source.replace("total += x", "total = total + x")
+    )
+    over = replace(working, deadline=Deadline(0.1))
+    late = verify(asked, source, VerifyContext(study, over, study.problem))
+    assert not late.in_time
+    read = verify(asked, source, VerifyContext(study, working, study.problem, accuracy=False))
+    whole = verify(asked, source, VerifyContext(study, working, study.problem))
+    assert read.in_time and whole.in_time
+    assert [result.check for result in whole.gate.results].count("accuracy") == 1
+    assert verify(asked, source, VerifyContext(study, working, study.problem)) is whole
+    assert told.count("trace: tracing the candidate's launches") == 2  # one of them in vain
+    strict = VerifyContext(study, working, study.problem, limits=EditLimits(strict=True))
+    assert verify(asked, source, strict).refused
 
 
 def bench() -> Workbench:

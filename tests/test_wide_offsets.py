@@ -10,6 +10,7 @@ from warpwright.checking import check_reply
 from warpwright.data.gpus import find_gpu
 from warpwright.data.stages import find_stage
 from warpwright.formats.reply import parse_reply
+from warpwright.resources.gpus import stated_gpu
 from warpwright.study import Subject, Workbench, study_program
 from warpwright.types.request import Request
 from warpwright.types.shapes import Problem, TensorSpec
@@ -47,9 +48,7 @@ REPLY = replace_once(PROGRAM, "0.5 * value", "value * 0.5")
 
 def violations(parent: str, reply: str, shape: tuple[int, int]) -> list[Violation]:
     """What `offsets.wide_enough` says of a reply."""
-    request = Request(
-        gpu=api.stated_gpu(find_gpu("H100")), stage=find_stage("memory"), program=parent
-    )
+    request = Request(gpu=stated_gpu(find_gpu("H100")), stage=find_stage("memory"), program=parent)
     problem = Problem(inputs=(TensorSpec(shape),), origin="the test")
     gate = check_reply(request, parse_reply(reply), Workbench(), problem, accuracy=False)
     return [v for v in gate.violations if v.rule == "offsets.wide_enough"]

@@ -6,6 +6,9 @@
     print(answer.program)
 
 All raise `InputError` for bad input and `MissingToolError` where this machine lacks a tool.
+
+Each function imports what it alone needs: `warpwright gpus` should not wait for the libraries of
+`answer` (tests/cli/test_startup.py).
 """
 
 from __future__ import annotations
@@ -14,50 +17,29 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from warpwright.benching import BenchPlan
-from warpwright.benching import bench as run_bench
-from warpwright.checking import check_reply
-from warpwright.data.gpus import all_gpus, find_gpu
-from warpwright.data.stages import all_stages, find_stage
 from warpwright.errors import InputError, Place
-from warpwright.formats.kernelbench import read_problem
-from warpwright.formats.nsight import check_profile_kernels, parse_metrics
-from warpwright.formats.reply import parse_reply
-from warpwright.formats.request import looks_like_request, parse_request, render_request
 from warpwright.journal import Journal, RecordedRun, RunEntry, Step, default_state_dir
-from warpwright.launch_counts import with_counts
-from warpwright.local_gpu import HERE, local_gpu
-from warpwright.machine import MachineReport, examine_machine
-from warpwright.measurable import Measuring as Measuring
-from warpwright.measurable import not_here, setup_unless, trial_setup
-from warpwright.measure.minimum import minimum_of
-from warpwright.optimizing import CONFIGS, TRIES, optimize_problem
-from warpwright.profiling.metrics import wanted_metrics
-from warpwright.profiling.run import CLOCK_CONTROLS, Plan, profile_program
-from warpwright.report.optimization_record import optimization_record
-from warpwright.report.record import answer_record, bench_record, check_record
-from warpwright.report.verify_script import verify_script
-from warpwright.resources.gpus import resolve_gpu, stated_gpu
-from warpwright.sandbox.cache import PassingCache, ResultCache
 from warpwright.sandbox.deadline import DEFAULT_S, OPTIMIZE_S, Deadline
-from warpwright.source.view import read_program
-from warpwright.specialist import answer_request, study_request
-from warpwright.study import Subject, Workbench, read_view, study_program
-from warpwright.trials.ranking import beside_eager, measured_ranker
-from warpwright.types.answer import Answer, Decision
-from warpwright.types.bench import BenchResult
-from warpwright.types.gpu import GpuSheet, ResolvedGpu, StatedGpu
-from warpwright.types.optimization import Optimization
-from warpwright.types.profiling import ProfileRun
+from warpwright.types.conv2d import CONFIGS, TRIES
 from warpwright.types.progress import Listener, silent
-from warpwright.types.request import Profile, Request
-from warpwright.types.shapes import Problem
-from warpwright.types.stage import ProgramKind, Stage
-from warpwright.types.study import Study
+from warpwright.types.trial import Measuring as Measuring
 from warpwright.types.verdict import EditLimits as EditLimits
-from warpwright.types.verdict import GateReport
+
+if TYPE_CHECKING:
+    from warpwright.machine import MachineReport
+    from warpwright.study import Workbench
+    from warpwright.types.answer import Answer
+    from warpwright.types.bench import BenchResult
+    from warpwright.types.gpu import GpuSheet, ResolvedGpu
+    from warpwright.types.optimization import Optimization
+    from warpwright.types.profiling import ProfileRun
+    from warpwright.types.request import Request
+    from warpwright.types.shapes import Problem
+    from warpwright.types.stage import ProgramKind, Stage
+    from warpwright.types.study import Study
+    from warpwright.types.verdict import GateReport
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,6 +110,11 @@ def answer_run(
     listener: Listener = silent,
 ) -> AnswerRun:
     """`answer`, kept in the journal step by step; what is measured can be resumed."""
+    from warpwright.formats.request import parse_request
+    from warpwright.measurable import trial_setup
+    from warpwright.report.record import answer_record
+    from warpwright.specialist import answer_request
+
     parsed = parse_request(request, document=document)
     target = None
     if gpu is not None:
@@ -149,6 +136,10 @@ def verify(answer: Answer, *, title: str = "") -> str | None:
 
     It needs torch and Triton only. None where the parent stays, or no model is known to check by.
     """
+    from warpwright.measure.minimum import minimum_of
+    from warpwright.report.verify_script import verify_script
+    from warpwright.types.answer import Decision
+
     problem = answer.study.problem
     if answer.decision is Decision.KEPT or problem is None or not problem.source:
         return None
@@ -197,6 +188,11 @@ def check_run(
     listener: Listener = silent,
 ) -> CheckRun:
     """`check`, kept in the journal. `document` and `reply_document` name both in errors."""
+    from warpwright.checking import check_reply
+    from warpwright.formats.reply import parse_reply
+    from warpwright.formats.request import parse_request
+    from warpwright.report.record import check_record
+
     parsed = parse_request(request, document=document)
     found = parse_reply(reply, document=reply_document)
     with RecordedRun("check", document, listener) as run:
@@ -228,6 +224,12 @@ def optimize_run(
     listener: Listener = silent,
 ) -> OptimizeRun:
     """`optimize`, kept in the journal step by step; what is measured can be resumed."""
+    from warpwright.measurable import not_here, setup_unless
+    from warpwright.optimizing import optimize_problem
+    from warpwright.report.optimization_record import optimization_record
+    from warpwright.source.view import read_program
+    from warpwright.trials.ranking import beside_eager, measured_ranker
+
     target = target_gpu(gpu)
     if program is not None:
         read_program(program, document=document)
@@ -265,6 +267,10 @@ def inspect(
     listener: Listener = silent,
 ) -> Study:
     """Study a program, or the program of a request document, on a GPU that need not be there."""
+    from warpwright.formats.request import looks_like_request, parse_request
+    from warpwright.request_study import study_request
+    from warpwright.study import Subject, study_program
+
     bench = _bench(use_cache, listener, time_limit_s)
     if looks_like_request(subject):
         request = parse_request(subject, document=document)
@@ -285,6 +291,8 @@ def inspect(
 
 
 def _counted(study: Study, bench: Workbench) -> Study:
+    from warpwright.launch_counts import with_counts
+
     bench.listener("counts", "counting instructions and sectors in the machine code")
     deadline = bench.deadline
     return with_counts(study, bench.cache, lambda: deadline is not None and deadline.over)
@@ -295,6 +303,11 @@ def target_gpu(name: str) -> ResolvedGpu:
 
     Raises InputError for an unknown name, MissingToolError for `here` without a GPU.
     """
+    from warpwright.data.gpus import find_gpu
+    from warpwright.local_gpu import HERE, local_gpu
+    from warpwright.resources.gpus import resolve_gpu
+    from warpwright.types.gpu import StatedGpu
+
     if name.strip().lower() == HERE:
         return local_gpu()
     place = Place("--gpu")
@@ -303,6 +316,9 @@ def target_gpu(name: str) -> ResolvedGpu:
 
 
 def _retargeted(request: Request, gpu: ResolvedGpu) -> Request:
+    from warpwright.types.gpu import StatedGpu
+    from warpwright.types.request import Profile, Request
+
     return Request(
         gpu=StatedGpu(gpu.sheet.name),
         stage=request.stage,
@@ -330,6 +346,14 @@ def request(
 
     The three documents name program, profile and problem in errors.
     """
+    from warpwright.data.stages import find_stage
+    from warpwright.formats.kernelbench import read_problem
+    from warpwright.formats.nsight import check_profile_kernels, parse_metrics
+    from warpwright.formats.request import render_request
+    from warpwright.resources.gpus import stated_gpu
+    from warpwright.study import Subject, read_view
+    from warpwright.types.request import Profile, Request
+
     view = read_view(Subject(program, document))
     measured = Profile()
     if profile is not None:
@@ -369,6 +393,13 @@ def profile(
     Collects what `metrics`, `request` (another document's text) and `stage` name, or the
     default, and `groups` besides. `problem` gives the inputs; without it, a [PROBLEM] section.
     """
+    from warpwright.data.stages import find_stage
+    from warpwright.formats.request import looks_like_request, parse_request
+    from warpwright.profiling.metrics import wanted_metrics
+    from warpwright.profiling.run import CLOCK_CONTROLS, Plan, profile_program
+    from warpwright.source.view import read_program
+    from warpwright.types.shapes import Problem
+
     own = parse_request(subject, document=document) if looks_like_request(subject) else None
     naming = own if request is None else parse_request(request, document=request_document)
     program = subject if own is None else own.program
@@ -405,6 +436,10 @@ def with_profile(
     request: str, subject: str, run: ProfileRun, *, document: str | None = None
 ) -> str:
     """The request document with this program, its profile, and the measured GPU as target."""
+    from warpwright.formats.request import looks_like_request, parse_request, render_request
+    from warpwright.local_gpu import local_gpu
+    from warpwright.resources.gpus import stated_gpu
+
     program = parse_request(subject).program if looks_like_request(subject) else subject
     parsed = parse_request(request, document=document)
     gpu = stated_gpu(local_gpu().sheet)
@@ -413,16 +448,22 @@ def with_profile(
 
 def gpus(name: str | None = None) -> tuple[GpuSheet, ...]:
     """All GPU sheets, or the one that `name` means; `here` is this machine's."""
+    from warpwright.data.gpus import all_gpus
+
     return all_gpus() if name is None else (target_gpu(name).sheet,)
 
 
 def stages(kind: str | None = None) -> tuple[Stage, ...]:
     """All stages with their rules, or those of one kind of program."""
+    from warpwright.data.stages import all_stages
+
     wanted = None if kind is None else _kind(kind)
     return tuple(stage for stage in all_stages() if wanted is None or stage.kind is wanted)
 
 
 def _kind(name: str) -> ProgramKind:
+    from warpwright.types.stage import ProgramKind
+
     try:
         return ProgramKind(name)
     except ValueError as error:
@@ -459,6 +500,11 @@ def bench(
 
     Raises `MissingToolError` without a CUDA GPU.
     """
+    from warpwright.benching import BenchPlan
+    from warpwright.benching import bench as run_bench
+    from warpwright.report.record import bench_record
+    from warpwright.source.view import read_program
+
     for name, source in programs:
         read_program(source, document=name)
     plan = BenchPlan(groups=groups, rounds=rounds)
@@ -472,11 +518,16 @@ def bench(
 
 def doctor() -> MachineReport:
     """What this machine can do, and the fix for what it cannot."""
+    from warpwright.machine import examine_machine
+
     return examine_machine()
 
 
 def _bench(use_cache: bool, listener: Listener, time_limit_s: float) -> Workbench:
     """The clock starts here."""
+    from warpwright.sandbox.cache import PassingCache, ResultCache
+    from warpwright.study import Workbench
+
     if not time_limit_s > 0:
         raise InputError(
             "no time",

@@ -6,7 +6,7 @@ from dataclasses import replace
 
 from warpwright.errors import BrokenProgramError, MissingToolError
 from warpwright.formats.reply import Reply
-from warpwright.specialist import study_request
+from warpwright.request_study import study_request
 from warpwright.study import Workbench
 from warpwright.types.candidate import Candidate
 from warpwright.types.request import Request

@@ -77,8 +77,7 @@ def draft(
         if found.accuracy.differing:
             return Draft(plans, keep=own_outputs_differ(found.accuracy.differing))
         if moved is not None and (differing := not_as_claimed(moved.candidate, found)):
-            told = f"its moves claim bit-equal outputs, and {differing} differ"
-            return Draft(plans, keep=f"the candidate was refused: {told}")
+            return Draft(plans, keep=f"the candidate was refused: {differing}")
         gate, failing = found.gate, found.failing
         if (copied := _wrong_in_the_copy_alone(request, context, failing)) is not None:
             return Draft(plans, keep=copied)

@@ -17,7 +17,8 @@ from pathlib import Path
 
 import numpy as np
 
-from warpwright.accuracy import SEED, PinnedRun, new_to_the_parent
+from warpwright.accuracy_judging import SEED
+from warpwright.accuracy_pins import PinnedRun, new_to_the_parent
 from warpwright.gate.spot import (
     SKIPPED,
     Compared,

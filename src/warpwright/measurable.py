@@ -2,32 +2,18 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 from warpwright.errors import InputError, MissingToolError, Place
 from warpwright.journal import default_state_dir
 from warpwright.local_gpu import is_here
 from warpwright.measure.budget import BUDGETS
 from warpwright.resources.gpus import resolve_gpu
-from warpwright.specialist import GPU_SECTION
 from warpwright.trials.setup import TrialSetup
 from warpwright.types.gpu import GpuSheet, ResolvedGpu
 from warpwright.types.progress import Listener
 from warpwright.types.request import Request
 from warpwright.types.shapes import Problem
-
-
-@dataclass(frozen=True, slots=True)
-class Measuring:
-    """Whether and how much an answer is measured.
-
-    `wanted` None: where the target is the GPU of this machine and shapes are known. `budget` is
-    one of `measure.budget.BUDGETS`. `device` "cpu" times Triton's interpreter: for tests.
-    """
-
-    wanted: bool | None = None
-    budget: str = "default"
-    device: str = "cuda"
+from warpwright.types.trial import Measuring
+from warpwright.verifying import GPU_SECTION
 
 
 def trial_setup(

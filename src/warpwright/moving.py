@@ -7,7 +7,8 @@ configs of the candidate.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import ast
+from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from warpwright.calls import find_calls
@@ -15,12 +16,18 @@ from warpwright.proposers.rewrites.registry import chains, refinements, replay
 from warpwright.sandbox.trace import TraceFailed, trace_program
 from warpwright.source.view import read_program
 from warpwright.study import Subject, Workbench, study_kernel
+from warpwright.syntax import syntax_tree
 from warpwright.types.candidate import Candidate, Claim, Move
+from warpwright.types.compiled import Compiled
 from warpwright.types.config import Config
+from warpwright.types.program import ProgramView
 from warpwright.types.request import Request
-from warpwright.types.study import KernelStudy, Study
+from warpwright.types.study import ConfigStudy, KernelStudy, Study
+from warpwright.types.trace import Launch
 from warpwright.types.verdict import NOT_IN_TIME, EditLimits, Status
 from warpwright.verifying import Verification, VerifyContext, verify
+
+Pins = Mapping[str, Config]  # the config that each tuned kernel is left
 
 UNVERIFIED = f"the candidate was {NOT_IN_TIME} (see accuracy)"
 
@@ -133,8 +140,74 @@ def as_moved(
 
 
 def not_as_claimed(candidate: Candidate, found: Verification) -> str | None:
-    """A case whose output is not the parent's bit by bit although all moves claim so."""
-    for case in found.gate.accuracy_cases if candidate.claim is Claim.BIT_EQUAL else ():
-        if case.bit_equal_to_parent is False:
-            return f"those of {case.config} on {case.distribution} data"
+    """In what way the outputs are not what all moves claim, None where they are.
+
+    Bit-equal moves must leave every bit of the parent's; others must be no less exact on any kind
+    of data (docs/precision.md), also at a stage whose rules would let more pass.
+    """
+    for case in found.gate.accuracy_cases:
+        where = f"those of {case.config} on {case.distribution} data"
+        if candidate.claim is Claim.BIT_EQUAL and case.bit_equal_to_parent is False:
+            return f"its moves claim bit-equal outputs, and {where} differ"
+        if case.gating and not case.bit_equal_to_parent and case.less_exact is not None:
+            return f"its moves claim outputs no less exact, and {where} are: {case.less_exact}"
     return None
+
+
+def run_by(study: Study, pins: Pins) -> Hashable | None:
+    """All that a forward pass runs under the pins: equal for programs that do the same.
+
+    Binaries, grids and run-time arguments of each launch, and the host code. None where some of it
+    is not known.
+    """
+    if study.trace is None:
+        return None
+    launches: list[tuple[int, Hashable]] = []
+    for calls, kernel in zip(study.calls, study.kernels, strict=True):
+        config = config_under(kernel, pins)
+        if config is None or config.identity is None:
+            return None
+        passed = {
+            name
+            for view in config.compiled
+            if isinstance(view.result, Compiled)
+            for name in view.result.parameters
+        }
+        for launch in calls.launches:
+            told = _launched(launch, config, passed)
+            if told is None:
+                return None
+            launches.append((launch.order, (kernel.kernel, config.identity, told)))
+    if len(launches) != len(study.trace.launches):
+        return None
+    return (tuple(sorted(launches, key=lambda one: one[0])), _host_code(study.view))
+
+
+def _host_code(view: ProgramView) -> str:
+    """All of a program but its kernels, whose binaries tell more; without comments and layout."""
+    kernels = {kernel.name for kernel in view.kernels}
+    return "\n".join(
+        ast.dump(statement)
+        for statement in syntax_tree(view.source).body
+        if not (isinstance(statement, ast.FunctionDef) and statement.name in kernels)
+    )
+
+
+def _launched(launch: Launch, config: ConfigStudy, passed: set[str]) -> Hashable | None:
+    """A launch's grid and the arguments that its binary is given."""
+    traced = next((one for one in launch.configs if one.config == config.config), None)
+    if traced is None:
+        return None
+    arguments = {**launch.arguments, **traced.arguments}
+    return (
+        traced.grid,
+        tuple((name, repr(arguments.get(name))) for name in sorted(passed)),
+        tuple(sorted((name, repr(value)) for name, value in launch.options.items())),
+    )
+
+
+def config_under(kernel: KernelStudy, pins: Pins) -> ConfigStudy | None:
+    """The config that a kernel runs with under the pins."""
+    if kernel.kernel in pins:
+        return kernel.config(pins[kernel.kernel])
+    return kernel.configs[0] if len(kernel.configs) == 1 else None

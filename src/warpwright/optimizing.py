@@ -23,7 +23,7 @@ from warpwright.types.bench import BenchResult
 from warpwright.types.candidate import Candidate
 from warpwright.types.compiled import Compiled
 from warpwright.types.config import Config
-from warpwright.types.conv2d import Conv2dTask, ScheduleCandidate
+from warpwright.types.conv2d import CONFIGS, TRIES, Conv2dTask, ScheduleCandidate
 from warpwright.types.evidence import Origin
 from warpwright.types.gpu import GpuSheet, ResolvedGpu
 from warpwright.types.optimization import Optimization, Ranking, Screened
@@ -39,8 +39,6 @@ Comparer = Callable[[str, Problem], BenchResult]
 Proposer = Callable[[Conv2dTask, GpuSheet], Sequence[ScheduleCandidate]]
 Emitter = Callable[[Conv2dTask, Sequence[ScheduleCandidate], GpuSheet], str]
 
-CONFIGS = 4  # the program's tuner tries so many
-TRIES = 24  # candidates that are compiled, the best predicted first
 ATTEMPTS = 3
 SCREENING_SHARE = 0.7  # of the time left: the rest is for judging what is written
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Hashable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from functools import partial
@@ -11,12 +11,12 @@ from functools import partial
 from warpwright.diagnosis.count_criterion import compare_counts
 from warpwright.diagnosis.launch_work import dtype_bytes
 from warpwright.launch_counts import program_counts
-from warpwright.moving import move_candidates, refined, study_moved, with_moves
+from warpwright.moving import move_candidates, refined, run_by, study_moved, with_moves
 from warpwright.proposers.rewrites.lanes import is_of_a_store
 from warpwright.proposers.rewrites.registry import PACKS
 from warpwright.sandbox.compile_pool import usable_workers
 from warpwright.study import Workbench
-from warpwright.types.candidate import Candidate, moves_label
+from warpwright.types.candidate import Candidate, Move, moves_label
 from warpwright.types.compiled import CompileFailed
 from warpwright.types.config import Config
 from warpwright.types.counts import MovesCounted, ProgramCounts
@@ -67,6 +67,7 @@ class _Search:
 
     def __init__(self, study: Study, bench: Workbench, limits: EditLimits) -> None:
         self._study, self._bench, self._limits = study, bench, limits
+        self._seen: dict[Hashable, tuple[Move, ...]] = {}
         self._chosen = {kernel.kernel: kernel.usual for kernel in study.kernels}
         stop = partial(_out_of_time, bench.leaving(LEAST_SHARE))
         self._before = program_counts(study, self._chosen, cache=bench.cache, stop=stop)
@@ -102,18 +103,29 @@ class _Search:
             self._tell(f"counting what programs by moves execute and touch: {len(candidates)}")
         quiet = replace(self._bench.leaving(least_share), listener=silent)
 
-        def count(candidate: Candidate) -> MovesCounted:
-            if quiet.deadline is not None and quiet.deadline.over:
-                return _not_looked_at(candidate, self._before)
+        def count(candidate: Candidate) -> tuple[MovesCounted, Hashable]:
+            if _out_of_time(quiet):
+                return _not_looked_at(candidate, self._before), None
             return _counted(candidate, self._study, quiet, self._chosen, self._before)
 
         found: list[MovesCounted] = []
         with ThreadPoolExecutor(max_workers=usable_workers()) as pool:
-            for counted in pool.map(count, candidates):
-                found.append(counted)
+            for counted, code in pool.map(count, candidates):
+                found.append(self._unless_known(counted, code))
+                counted = found[-1]
                 where = f"{len(found)} of {len(candidates)}: {moves_label(counted.moves)}"
                 self._tell(f"{where}: {counted.reason}")
         return found
+
+    def _unless_known(self, counted: MovesCounted, code: Hashable) -> MovesCounted:
+        """What runs the same as another before it is no candidate of its own."""
+        if code is None:
+            return counted
+        first = self._seen.setdefault(code, counted.moves)
+        if first == counted.moves:
+            return counted
+        reason = f"compiles to the same code as {moves_label(first)}"
+        return replace(counted, accepted=False, reason=reason)
 
     def _tell(self, text: str) -> None:
         self._bench.listener("moves", text)
@@ -134,24 +146,26 @@ def _counted(
     bench: Workbench,
     chosen: dict[str, Config],
     before: ProgramCounts,
-) -> MovesCounted:
+) -> tuple[MovesCounted, Hashable]:
+    """The candidate by its counts, and what it runs (None where that is not known)."""
     moved = study_moved(candidate, study, bench, tuple(chosen.values()))
     if isinstance(moved, str):
-        return MovesCounted(candidate.moves, before, None, False, moved)
+        return MovesCounted(candidate.moves, before, None, False, moved), None
     if _out_of_time(bench):  # what was still being compiled shows nothing
-        return _not_looked_at(candidate, before)
+        return _not_looked_at(candidate, before), None
     for kernel in moved.kernels:
         if not any(config.launchable for config in kernel.configs):
             if _cut(kernel):
-                return _not_looked_at(candidate, before)
+                return _not_looked_at(candidate, before), None
             reason = f"{kernel.kernel} cannot be launched on the target any more"
-            return MovesCounted(candidate.moves, before, None, False, reason)
+            return MovesCounted(candidate.moves, before, None, False, reason), None
     stop = partial(_out_of_time, bench)
     after = program_counts(moved, _of(moved, chosen), cache=bench.cache, stop=stop)
     verdict = compare_counts(before, after, _copied_bytes(candidate, study))
     unknown = [f"not known: {what}" for what in verdict.unknown]
     reason = "; ".join((*verdict.reasons, *unknown)) or "the counts are the same"
-    return MovesCounted(candidate.moves, before, after, verdict.accepted, reason)
+    counted = MovesCounted(candidate.moves, before, after, verdict.accepted, reason)
+    return counted, run_by(moved, _of(moved, chosen))
 
 
 def _cut(kernel: KernelStudy) -> bool:

@@ -65,6 +65,13 @@ def propose(
     return tuple(plans), studied
 
 
+def configs_left_alone(request: Request, study: Study) -> tuple[ConfigPlan, ...]:
+    """Plans for a stage that is not about configs, where nothing is measured: nothing would show
+    that others are better than the program's own."""
+    why = f"the {request.stage.id} stage is not about configs, and nothing is measured"
+    return tuple(ConfigPlan(kernel.kernel, (), left_alone=why) for kernel in study.kernels)
+
+
 def pruned_by(call: KernelCalls) -> tuple[Config, ...]:
     """Configs of a list that can be read that the program's own pruning leaves out here."""
     autotune = call.source.autotune

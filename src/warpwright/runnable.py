@@ -10,9 +10,10 @@ import re
 from collections.abc import Mapping, Sequence, Set
 from dataclasses import dataclass
 from enum import Enum, auto
+from typing import TYPE_CHECKING
 
-from warpwright.diagnosis.wrapped_offsets import WrappedOffset
 from warpwright.resources.launchability import unlaunchable_grid
+from warpwright.sandbox.toolchain import missing_module, not_installed
 from warpwright.sandbox.trace import TraceFailed
 from warpwright.source.parsing import lines_of
 from warpwright.types.compiled import CompileFailed, Unlaunchable
@@ -21,6 +22,9 @@ from warpwright.types.program import Kernel, ProgramView
 from warpwright.types.study import CompiledView, ConfigStudy, KernelStudy, Study
 from warpwright.types.trace import Launch, Trace
 from warpwright.types.verdict import CheckResult, Status, Violation
+
+if TYPE_CHECKING:
+    from warpwright.diagnosis.wrapped_offsets import WrappedOffset
 
 CHECK = "resources"
 HOST_CODE = "program.runs"
@@ -45,6 +49,9 @@ class End(Enum):
 
 def host_code_failed(failed: TraceFailed) -> CheckResult:
     """The verdict on host code of which no trace could be made."""
+    if failed.missing_module is not None:
+        note = f"not verified: {not_installed(failed.missing_module)}"
+        return CheckResult(CHECK, Status.NOT_VERIFIED, notes=(note,))
     if not failed.is_of_the_program:
         note = f"not verified: Warpwright cannot trace the launches: {failed.reason}"
         return CheckResult(CHECK, Status.NOT_VERIFIED, notes=(note,))
@@ -191,7 +198,7 @@ def _end(view: CompiledView, program: ProgramView, kernel: Kernel | None) -> End
     if not isinstance(result, CompileFailed):
         return End.SKIPPED
     not_here = any(words in result.reason for words in (NOT_FOUND_HERE, *OTHER_TRITON))
-    if result.kind != "error" or not_here:
+    if result.kind != "error" or not_here or missing_module(result.reason):
         return End.UNKNOWN
     asserted = kernel is not None and _at_static_assert(view, program, kernel)
     return End.SKIPPED if asserted or result.reason.startswith("ptxas ") else End.PROGRAM

@@ -14,33 +14,28 @@ from collections.abc import Sequence
 from contextlib import ExitStack
 from dataclasses import replace
 
-from warpwright.diagnosis.profile_check import toolchain_finding
 from warpwright.drafting import Draft, Failing, draft
-from warpwright.errors import Place
-from warpwright.formats.nsight import check_profile_kernels, foreign_kernels, retired_metrics
 from warpwright.measure.minimum import minimum_of
-from warpwright.moving import Moved, as_moved
+from warpwright.moving import UNVERIFIED, Moved, as_moved
 from warpwright.predicting import OUT_OF_TIME, Predicted, predicted_by_moves
 from warpwright.proposers.asked import without_new
-from warpwright.proposing import chosen_by_time, propose, rules_of
+from warpwright.proposing import chosen_by_time, configs_left_alone, propose, rules_of
 from warpwright.report.change_line import what_changed
-from warpwright.resources.gpus import resolve_gpu
-from warpwright.study import Subject, Workbench, read_view, study_program
+from warpwright.request_study import study_request
+from warpwright.study import Workbench
 from warpwright.trials.measured import decide_draft, measure_configs, with_apart
 from warpwright.trials.moves import by_gain, search_moves
 from warpwright.trials.screening import ParentFailedError
 from warpwright.trials.setup import Table, TrialSetup, open_table
 from warpwright.types.answer import Answer, ConfigPlan, Decision
-from warpwright.types.candidate import Candidate
-from warpwright.types.evidence import Origin
+from warpwright.types.candidate import Candidate, moves_label
 from warpwright.types.gpu import ResolvedGpu
 from warpwright.types.request import Request
 from warpwright.types.shapes import Problem
 from warpwright.types.stage import StageId
-from warpwright.types.study import Finding, Study
+from warpwright.types.study import Study
 from warpwright.types.trial import Trial
 from warpwright.types.verdict import EditLimits, GateReport
-from warpwright.verifying import GPU_SECTION as GPU_SECTION
 from warpwright.verifying import VerifyContext, verify
 
 FOLLOWED = 3  # of the programs by moves that were timed, the fastest first
@@ -68,9 +63,8 @@ def answer_request(
     """
     limits = limits or EditLimits()
     study, problem = study_request(request, bench, problem, gpu)
-    if request.stage.id is not StageId.TUNING:
-        stage = request.stage.id or "the request's stage"
-        reason = f"no proposer of ours makes candidates for {stage} yet"
+    if request.stage.id is None:
+        reason = "its stage is none that is known here, so nothing is proposed for it"
         return _kept(request, study, bench, (), reason)
     if setup is not None and study.problem is not None and study.trace is not None:
         return _measured(request, study, bench, setup, limits)
@@ -83,6 +77,10 @@ def _predicted(request: Request, study: Study, bench: Workbench, limits: EditLim
     """The answer without a GPU: moves by their counts, configs by what they compile to."""
     found = predicted_by_moves(study, bench, limits)
     moved, drafted, found = _on_moves(request, study, bench, limits, found)
+    if drafted is None and request.stage.id is not StageId.TUNING:
+        why = _no_move(study, limits, found)
+        kept = _kept(request, study, bench, configs_left_alone(request, study), why)
+        return replace(kept, counted=found.counted)
     if drafted is None:
         plans, _ = propose(request, study, bench, asked_alone=not bench.has_left(NEW_CONFIGS_SHARE))
         if (unable := _unable(study, plans)) is not None:
@@ -107,6 +105,8 @@ def _on_moves(
         if not isinstance(made, str):
             return *made, found
         found = found.without(place, made)
+        if made == UNVERIFIED:  # nor would another be
+            break
     return None, None, found
 
 
@@ -120,7 +120,10 @@ def _with_configs(
     moved = as_moved(candidate, request, study, bench, limits)
     if isinstance(moved, str):
         return moved
-    plans, _ = propose(request, moved.study, bench)
+    if request.stage.id is StageId.TUNING:
+        plans, _ = propose(request, moved.study, bench)
+    else:
+        plans = configs_left_alone(request, moved.study)
     if (unable := _unable(moved.study, plans)) is not None:
         return unable
     drafted = draft(request, study, bench, plans, limits=limits, moved=moved)
@@ -129,6 +132,21 @@ def _with_configs(
     if drafted.keep is not None and fewer != plans and not over:
         drafted = draft(request, study, bench, fewer, limits=limits, moved=moved)
     return (moved, drafted) if drafted.keep is None else drafted.keep
+
+
+def _no_move(study: Study, limits: EditLimits, found: Predicted) -> str:
+    """Why a program stays where the stage is not about configs."""
+    if limits.strict:
+        return "--strict makes no moves, and nothing else is proposed at this stage"
+    if study.trace is None:
+        return "moves need the program's launches, which are not known (give the problem's shapes)"
+    if not found.counted:
+        return "no move of ours applies to it"
+    first = found.counted[0]
+    return (
+        f"no list of moves is predicted to make it faster: of {len(found.counted)} "
+        f"{moves_label(first.moves)}: {first.reason}"
+    )
 
 
 def _measured(
@@ -255,57 +273,6 @@ def _unable(study: Study, plans: Sequence[ConfigPlan]) -> str | None:
                 f"config of {kernel.kernel} can, and none within the rules would help"
             )
     return None
-
-
-def study_request(
-    request: Request, bench: Workbench, problem: Problem | None, gpu: ResolvedGpu | None = None
-) -> tuple[Study, Problem | None]:
-    """The study of a request's program, and the problem that was used.
-
-    `gpu` stands in for the request's own GPU.
-    """
-    if problem is None and request.problem is not None:
-        problem = Problem(source=request.problem, origin="the request's [PROBLEM] section")
-    if gpu is None:
-        gpu = resolve_gpu(request.gpu, place=Place(request.document, GPU_SECTION))
-    subject = Subject(request.program, request.document, request.program_line)
-    names = [kernel.name for kernel in read_view(subject).kernels]
-    check_profile_kernels(request.profile, names, document=request.document)
-    study = study_program(subject, gpu, bench, problem=problem, profile=request.profile)
-    texts = (request.task, *request.constraints, *request.gpu.unknown)
-    named = toolchain_finding(texts, study.toolchain)
-    told = (
-        *retired_metric_findings(request),
-        *foreign_kernel_findings(request, names),
-        *([] if named is None else [named]),
-    )
-    return replace(study, findings=(*study.findings, *told)), problem
-
-
-def foreign_kernel_findings(request: Request, names: Sequence[str]) -> tuple[Finding, ...]:
-    """That the profile holds kernels of libraries too, if it does."""
-    foreign = [kernel.kernel for kernel in foreign_kernels(request.profile, names)]
-    if not foreign:
-        return ()
-    listed = ", ".join(name[:80] for name in foreign[:3])
-    more = f" and {len(foreign) - 3} others" if len(foreign) > 3 else ""
-    said = f"The profile also has {listed}{more}: no kernels of the program, so they are left out."
-    return (Finding("foreign-kernel", "the profile", said, Origin.STATED),)
-
-
-def retired_metric_findings(request: Request) -> tuple[Finding, ...]:
-    """Metrics that the request's stage names and that no profile of this card can hold."""
-    names = [target.metric for target in request.stage.metrics]
-    return tuple(
-        Finding(
-            "retired-metric",
-            "the request",
-            f"The stage asks for {metric.name}, which no profile of this card can hold: "
-            f"{metric.reason}. Ask for {metric.successor} instead; what depends on it is unknown.",
-            Origin.STATED,
-        )
-        for metric in retired_metrics(names)
-    )
 
 
 def _kept(

@@ -18,7 +18,7 @@ from warpwright.diagnosis.causes import kernel_causes
 from warpwright.diagnosis.findings import by_weight, kernel_findings, profile_disagreements
 from warpwright.diagnosis.padding import padded_configs
 from warpwright.diagnosis.profile_check import resource_disagreements
-from warpwright.errors import BrokenProgramError, InputError, Place
+from warpwright.errors import BrokenProgramError, InputError, MissingToolError, Place
 from warpwright.launch_floors import with_floors
 from warpwright.lowered_launches import LoweredLaunch, lowered_launches
 from warpwright.problem_floor import problem_floor
@@ -30,7 +30,7 @@ from warpwright.sandbox.cost import problem_cost
 from warpwright.sandbox.deadline import Deadline
 from warpwright.sandbox.importing import import_program
 from warpwright.sandbox.symbolic import SymbolicLaunch, SymbolicTrace, trace_symbolic
-from warpwright.sandbox.toolchain import toolchain
+from warpwright.sandbox.toolchain import missing_module, not_installed, toolchain
 from warpwright.sandbox.trace import TraceFailed, device_facts, trace_program
 from warpwright.source.view import read_program
 from warpwright.types.calls import KernelCalls
@@ -50,6 +50,8 @@ from warpwright.types.study import (
 from warpwright.types.trace import Trace
 from warpwright.types.verdict import NOT_IN_TIME
 from warpwright.wide_offsets import with_wrapped_offsets
+
+INSTALL = "install it where Warpwright runs, or take the import out of the program"
 
 # What helps where a trace, not the program, is at its end; by the kind of the failure.
 NOT_TRACED = {
@@ -169,10 +171,14 @@ def study_program(
 def without_shapes(subject: Subject, sheet: GpuSheet, bench: Workbench) -> SymbolicTrace:
     """What is certain of the launches although no shapes are given.
 
-    Raises InputError for a program that cannot be imported.
+    Raises InputError for a program that cannot be imported, MissingToolError where it needs a
+    module that is not installed here.
     """
     bench.listener("trace", "no input shapes: finding out what does not depend on them")
     imported = import_program(subject.source, sheet, bench.cache, bench.deadline)
+    missing = missing_module(imported.reason or "")
+    if missing is not None:
+        raise MissingToolError(not_installed(missing), hint=INSTALL)
     if not imported.ok:
         raise InputError(
             f"the program fails when it is imported: {imported.reason}",
@@ -266,7 +272,9 @@ def traced(subject: Subject, problem: Problem, sheet: GpuSheet, bench: Workbench
     raise trace_error(result, subject, problem)
 
 
-def trace_error(failed: TraceFailed, subject: Subject, problem: Problem) -> InputError:
+def trace_error(
+    failed: TraceFailed, subject: Subject, problem: Problem
+) -> InputError | MissingToolError:
     """What a failed trace means to the user: which file, which line, why."""
     if failed.reason.startswith(NOT_IN_TIME):
         return InputError(
@@ -280,6 +288,8 @@ def trace_error(failed: TraceFailed, subject: Subject, problem: Problem) -> Inpu
         if "ModuleNotFoundError" in failed.reason:
             hint = "install the module where Warpwright runs, or give shapes by --input instead"
         return InputError(f"the problem file fails: {failed.reason}", place=place, hint=hint)
+    if failed.missing_module is not None:
+        return MissingToolError(not_installed(failed.missing_module), hint=INSTALL)
     line = None if failed.line is None else subject.first_line + failed.line - 1
     if not failed.is_of_the_program:
         return InputError(

@@ -3,7 +3,8 @@
     verify(candidate, request, context) -> Verification
 
 `check`, our own drafts, kept parents and what `optimize` writes all go through it, so nothing is
-handed out that `check` refuses.
+handed out that `check` refuses. What needs NumPy or LibCST (outputs, new configs) is imported where
+it is used: a check without shapes should not wait for them (tests/cli/test_startup.py).
 """
 
 from __future__ import annotations
@@ -12,19 +13,15 @@ from collections.abc import Hashable, Mapping, Sequence
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, field, replace
 
-from warpwright.accuracy import AccuracyRun, not_verified, verify_accuracy, verify_alone
 from warpwright.calls import find_calls
 from warpwright.errors import InputError, Place
-from warpwright.full_size import with_full_size
 from warpwright.gate.beyond import check_beyond
 from warpwright.gate.format import check_format
 from warpwright.gate.integrity import check_integrity
 from warpwright.gate.names import check_names
 from warpwright.judging import judge_candidate
 from warpwright.lowered_launches import lowered_launches
-from warpwright.proposers.emit import emit_plans
 from warpwright.proposers.tuning_rules import TuningRules
-from warpwright.proposing import propose
 from warpwright.resources.gpus import resolve_gpu
 from warpwright.runnable import configs_run, host_code_failed, offsets_wrap
 from warpwright.sandbox.trace import TraceFailed, trace_program
@@ -41,7 +38,9 @@ from warpwright.types.shapes import Problem
 from warpwright.types.study import KernelStudy, Study
 from warpwright.types.trace import Trace
 from warpwright.types.verdict import (
+    NO_SHAPES,
     NOT_IN_TIME,
+    AccuracyRun,
     CheckResult,
     EditLimits,
     GateReport,
@@ -90,7 +89,7 @@ class Verification:
     gate: GateReport
     kernels: Mapping[str, KernelStudy] = field(default_factory=dict)
     trace: Trace | None = None
-    accuracy: AccuracyRun = field(default_factory=lambda: AccuracyRun(not_verified(NOT_RUN)))
+    accuracy: AccuracyRun = field(default_factory=lambda: AccuracyRun.unknown(NOT_RUN))
 
     @property
     def failing(self) -> dict[str, set[Config]]:
@@ -126,10 +125,11 @@ def verify(candidate: Candidate, request: Request | None, context: VerifyContext
         return Verification(GateReport((broken,)))
     if context.missing is not None:
         gate = _judged(request, context, child, {}, None)
-        nothing = not_verified(f"{context.missing}: nothing was run")
+        nothing = AccuracyRun.unknown(f"{context.missing}: nothing was run").result
         gate = _with_beyond(replace(gate, results=(*gate.results, nothing)), context)
         return Verification(gate)
-    found = _run(request, context, child, _before_running(candidate, request, context, child))
+    before = _before_running(candidate, request, context, child)
+    found = _run(request, context, child, before, moved=bool(candidate.moves))
     if found.in_time:
         # With what the key goes by, so that it stays what it was.
         context.bench.known[asked] = (found, context.parent, request)
@@ -142,7 +142,7 @@ def _question(
     """What a verdict depends on, besides the time."""
     wrong = frozenset((kernel, frozenset(configs)) for kernel, configs in context.wrong.items())
     more = (context.parent_fails, context.missing, repr(context.problem))
-    how = (part, part or context.accuracy, context.limits, wrong, *more)
+    how = (part, part or (context.accuracy, bool(candidate.moves)), context.limits, wrong, *more)
     return (candidate.program, id(request), id(context.parent), *how)
 
 
@@ -169,19 +169,27 @@ def _before_running(
 
 
 def _run(
-    request: Request | None, context: VerifyContext, child: ProgramView, before: Verification
+    request: Request | None,
+    context: VerifyContext,
+    child: ProgramView,
+    before: Verification,
+    moved: bool,
 ) -> Verification:
-    """The whole verdict, with accuracy as far as it is asked for."""
+    """The whole verdict, with accuracy as far as it is asked for. `moved`: by moves, whose claims
+    are about the parent's outputs under the same config."""
     gate, kernels, trace = before.gate, before.kernels, before.trace
     if context.limits.strict:
         gate = _with_beyond(gate, context)
     if gate.status is Status.FAIL:  # what reading and compiling refuse is not run
         return Verification(gate, kernels, trace)
-    run = AccuracyRun(not_verified("not asked for"))
+    run = AccuracyRun.unknown("not asked for")
     if context.accuracy:
-        run = _accuracy(request, context, child, kernels, trace, beside=bool(gate.beyond_stage))
+        beside = moved or bool(gate.beyond_stage)
+        run = _accuracy(request, context, child, kernels, trace, beside=beside)
         results: tuple[CheckResult, ...] = (run.result,)
-        if request is not None and context.parent_fails is None:
+        if _beside_parent(request, context) and context.parent.trace is not None:
+            from warpwright.full_size import with_full_size
+
             results = with_full_size(run.result, context.parent, child, kernels, context.bench)
         gate = replace(gate, results=(*gate.results, *results), accuracy_cases=run.cases)
     if gate.status is not Status.FAIL:  # of a wrong output nothing more needs to be said
@@ -306,6 +314,8 @@ def _by_lists(
     broken = {violation.rule for violation in gate.violations}
     if not (broken & _OF_LISTS and kernels and parent.calls):
         return gate, ()
+    from warpwright.proposing import propose
+
     plans = propose(request, parent, context.bench)[0]
     short = _exhausted(request, plans, kernels, wrong)
     if short:
@@ -339,6 +349,9 @@ def _shown_wrong(
     parent, bench = context.parent, context.bench
     if not context.accuracy or context.problem is None or parent.trace is None:
         return {}
+    from warpwright.accuracy import verify_accuracy
+    from warpwright.proposers.emit import emit_plans
+
     bench.listener("accuracy", "finding out whether configs that are left out are wrong")
     planned = emit_plans(request.program, list(zip(plans, parent.calls, strict=True)))
     found: dict[str, set[Config]] = {}
@@ -366,10 +379,20 @@ def _accuracy(
 ) -> AccuracyRun:
     """The outputs beside the parent's (`beside`: config by config); by themselves where there is
     no parent that runs."""
-    parent, bench = context.parent, context.bench
-    if request is not None and context.parent_fails is None:
-        return verify_accuracy(parent, child, kernels, bench, beside=beside)
-    alone = replace(
-        parent, view=child, kernels=tuple(kernels.values()), problem=context.problem, trace=trace
-    )
-    return verify_alone(alone, bench)
+    compared = _beside_parent(request, context)
+    run = context.parent
+    if not compared:
+        own = tuple(kernels.values())
+        run = replace(run, view=child, kernels=own, problem=context.problem, trace=trace)
+    if run.problem is None or run.trace is None:
+        return AccuracyRun.unknown(NO_SHAPES)
+    from warpwright.accuracy import verify_accuracy, verify_alone
+
+    if compared:
+        return verify_accuracy(run, child, kernels, context.bench, beside=beside)
+    return verify_alone(run, context.bench)
+
+
+def _beside_parent(request: Request | None, context: VerifyContext) -> bool:
+    """Whether there is a parent that runs."""
+    return request is not None and context.parent_fails is None

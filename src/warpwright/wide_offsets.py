@@ -4,14 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
+from typing import TYPE_CHECKING
 
 from warpwright.diagnosis.launch_work import bind_arguments
-from warpwright.diagnosis.wrapped_offsets import WrappedOffset, wrapped_offset
 from warpwright.lowered_launches import LoweredLaunch
 from warpwright.types.calls import KernelCalls
 from warpwright.types.evidence import Origin
 from warpwright.types.study import Finding, KernelStudy
 from warpwright.types.trace import Launch, TensorArgument
+
+if TYPE_CHECKING:
+    from warpwright.diagnosis.wrapped_offsets import WrappedOffset
 
 FIRST_TOO_FAR = 1 << 31
 WRAPPED = "wrapped-offset"
@@ -33,6 +36,8 @@ def wrapped_offsets(lowered: Iterable[LoweredLaunch]) -> dict[str, WrappedOffset
         bound = bind_arguments(each.function, each.names, arguments, each.traced)
         if bound is None:
             continue
+        from warpwright.diagnosis.wrapped_offsets import wrapped_offset  # with NumPy
+
         wrapped = wrapped_offset(each.function, bound.scalars, bound.pointers, each.traced.grid)
         if wrapped is not None:
             found[each.launch.kernel] = wrapped

@@ -7,13 +7,10 @@ is far below what taking bits for numbers, or adding one by one, gives.
 
 from __future__ import annotations
 
-import json
-import os
-import subprocess
-import sys
 from textwrap import dedent
 
 import pytest
+from interpreted import run_interpreted
 
 pytestmark = pytest.mark.triton
 
@@ -175,28 +172,14 @@ ATOMICS = dedent(
 )
 
 
-def run(script: str) -> dict:
-    environment = {**os.environ, "TRITON_INTERPRET": "1", "OMP_NUM_THREADS": "1"}
-    done = subprocess.run(
-        [sys.executable, "-W", "ignore", "-c", script],
-        env=environment,
-        capture_output=True,
-        text=True,
-        timeout=300,
-        check=False,
-    )
-    assert done.returncode == 0, done.stderr[-3000:]
-    return json.loads(done.stdout.splitlines()[-1])
-
-
 def test_every_operation_gives_numbers_and_rounds_as_a_tree_does():
-    found = run(SCRIPT)
+    found = run_interpreted(SCRIPT)
     assert found["count"] > 200
     assert found["wrong"] == []
 
 
 def test_atomic_addition_adds_numbers_lane_after_lane():
-    found = run(ATOMICS)
+    found = run_interpreted(ATOMICS)
     for error, second in found.values():
         assert error <= 0.25  # sums of up to 30 in steps that the type holds
         assert second == pytest.approx(1.25)  # what the first lane left for the fifth

@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-import json
-import os
-import subprocess
-import sys
 from textwrap import dedent
 
 import pytest
+from interpreted import run_interpreted
 
 pytestmark = pytest.mark.triton
 
@@ -89,20 +86,6 @@ SCRIPT = dedent(
     print(json.dumps({"compared": compared, "wrong": wrong[:20]}))
     """
 )
-
-
-def run_interpreted(script: str) -> dict:
-    environment = {**os.environ, "TRITON_INTERPRET": "1", "OMP_NUM_THREADS": "1"}
-    done = subprocess.run(
-        [sys.executable, "-W", "ignore", "-c", script],
-        env=environment,
-        capture_output=True,
-        text=True,
-        timeout=300,
-        check=False,
-    )
-    assert done.returncode == 0, done.stderr[-3000:]
-    return json.loads(done.stdout.splitlines()[-1])
 
 
 def test_every_operator_agrees_on_types_shapes_and_bits():

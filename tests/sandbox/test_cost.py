@@ -139,3 +139,58 @@ def test_integer_products_have_no_rate_on_the_sheets() -> None:
 def test_a_problem_that_asks_for_the_card_when_it_is_imported_is_counted() -> None:
     head = "DEVICE = torch.device('cuda', torch.cuda.current_device())"
     assert cost("return a[0] @ a[1]", head=head).flops == PRODUCT
+
+
+IMAGE = "torch.randn(2, 8, 32, 32)"
+IMAGE_BYTES = 2 * 8 * 32 * 32 * 4
+CONV = "self.c = nn.Conv2d(8, 16, 3)"
+
+
+def test_a_problem_without_products_has_a_floor_by_its_bytes() -> None:
+    found = cost("return torch.softmax(a[0], -1)", MATRICES)
+    assert (found.flops, found.counted) == (0, ())
+    assert found.needed == (0, SQUARE, SQUARE)
+
+
+@pytest.mark.parametrize(
+    "pooled",
+    [
+        "F.max_pool2d({}, 2)",
+        "F.max_pool2d({}, 3, stride=2, padding=1)",
+        "F.adaptive_max_pool2d({}, (5, 3))",
+    ],
+)
+def test_the_largest_of_windows_that_reach_everything_needs_everything(pooled: str) -> None:
+    assert cost(f"return {pooled.format('a[0]')}", IMAGE).needed[1] == IMAGE_BYTES
+    behind = cost(f"return {pooled.format('self.c(a[0])')}", IMAGE, CONV)
+    assert behind.needed[0] == behind.flops > 0
+    assert not behind.spared
+
+
+@pytest.mark.parametrize(
+    "pooled", ["F.avg_pool2d({}, 2)", "F.avg_pool2d({}, (2, 4), 1)", "F.adaptive_avg_pool2d({}, 4)"]
+)
+def test_a_mean_of_windows_needs_what_it_reads_but_no_product_as_it_is(pooled: str) -> None:
+    assert cost(f"return {pooled.format('a[0]')}", IMAGE).needed[1] == IMAGE_BYTES
+    assert cost(f"return {pooled.format('self.c(a[0])')}", IMAGE, CONV).needed[0] == 0
+
+
+@pytest.mark.parametrize(
+    "pooled",
+    [
+        "F.max_pool2d({}, 2, stride=3)",
+        "F.max_pool2d({}, 2, stride=1, dilation=2)",
+        "F.max_pool2d({}, 7)",  # 30 and 32 are no multiples: the last lines are left out
+        "F.avg_pool2d({}, 2, stride=3)",
+    ],
+)
+def test_windows_that_leave_something_out_claim_nothing_and_are_named(pooled: str) -> None:
+    assert cost(f"return {pooled.format('a[0]')}", IMAGE).needed[1] == 0
+    behind = cost(f"return {pooled.format('self.c(a[0])')}", IMAGE, CONV)
+    assert behind.needed[0] == 0
+    assert any("not counted" in why and "pool2d" in why for why in behind.spared)
+
+
+def test_an_operator_that_is_not_known_is_named() -> None:
+    found = cost("return torch.sort(a[0] @ a[1])[0]")
+    assert any("not counted" in why and "sort" in why for why in found.spared)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from warpwright.errors import InputError
 from warpwright.sandbox.kernel_identity import kernel_code
 
 PROGRAM = '''"""Adds."""
@@ -98,5 +99,5 @@ def test_a_kernel_made_inside_a_function_depends_on_the_whole_program() -> None:
 
 
 def test_a_program_that_does_not_parse_is_an_error() -> None:
-    with pytest.raises(SyntaxError):
+    with pytest.raises(InputError):
         kernel_code("def add(:", "add")

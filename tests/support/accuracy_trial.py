@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from textwrap import dedent
 
-from warpwright.accuracy import AccuracyRun, verify_accuracy
+from warpwright.accuracy import verify_accuracy
 from warpwright.data.gpus import find_gpu
 from warpwright.sandbox.cache import ResultCache
 from warpwright.source.view import read_program
 from warpwright.study import Subject, Workbench, study_program
 from warpwright.types.gpu import ResolvedGpu
 from warpwright.types.shapes import Problem
-from warpwright.types.verdict import Status
+from warpwright.types.verdict import AccuracyRun, Status
 
 IMPORTS = "import torch\nimport torch.nn as nn\nimport triton\nimport triton.language as tl\n\n\n"
 

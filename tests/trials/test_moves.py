@@ -11,12 +11,16 @@ from typing import Any
 import pytest
 
 from warpwright import api
+from warpwright.formats.request import parse_request
 from warpwright.measure.budget import QUICK, Budget
+from warpwright.measure.minimum import Minimum
+from warpwright.proposing import propose
 from warpwright.sandbox.cache import PassingCache
 from warpwright.sandbox.deadline import Deadline
 from warpwright.study import Subject, Workbench, study_program
 from warpwright.trials import moves as searching
 from warpwright.trials.entrants import Entrant
+from warpwright.trials.measured import decide_draft, measure_configs
 from warpwright.trials.moves import search_moves
 from warpwright.trials.screening import Screening
 from warpwright.trials.setup import Table, TrialSetup, open_table
@@ -73,6 +77,7 @@ def get_inputs():
 def get_init_inputs():
     return []
 """
+REQUEST = api.request(PROGRAM, gpu="RTX 4090", problem=PROBLEM)
 SLEEP = "time.sleep(0.020)"
 NEVER_COMPILED = 'eviction_policy="evict_first"'
 SMALL = replace(
@@ -206,6 +211,21 @@ def test_what_was_timed_before_the_end_stays(study: Study, tmp_path: Path) -> No
         again = screening.run(entrants)
     assert again[:2] == (first, second)  # kept
     assert again[2].failure is None  # and what was left out is measured
+
+
+def test_a_program_by_moves_is_decided_on_although_no_config_was_timed(
+    study: Study, tmp_path: Path
+) -> None:
+    """As where the time for screening configs is over while they compile."""
+    base = candidate("base", (SLEEP, "pass"))
+    with table_for(study, tmp_path, replace(SMALL, configs_s=0.1)) as table:
+        plans, _ = propose(parse_request(REQUEST), study, bench(), 2)
+        found = measure_configs(table, study, plans, moved=True)
+        trial, _ = decide_draft(table, found, base.program, Minimum(1.0, 2.0))
+    assert {one.failure for one in trial.configs} == {
+        "not timed: the 0.1 s for screening were over"
+    }
+    assert trial.comparison is not None and trial.bursts
 
 
 def test_where_nothing_is_tuned_a_refinement_must_beat_what_it_refines(

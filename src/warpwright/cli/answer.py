@@ -21,8 +21,10 @@ from warpwright.cli.output import (
 from warpwright.report.explanation import explain
 from warpwright.report.moves_text import predicted_gain
 from warpwright.report.record import answer_record
+from warpwright.report.schema import AnswerRecord
 from warpwright.report.trial_text import gain_text
 from warpwright.sandbox.deadline import DEFAULT_S
+from warpwright.types.answer import Answer
 
 
 def command(
@@ -66,9 +68,10 @@ def command(
     This is the request's own stage only, with its rules kept. `optimize` chooses another
     algorithm and keeps no rules; nothing yet goes through every stage in turn.
 
-    In the tuning stage two things are tried: *configs* for the tuner, within the rules, and
-    *moves*, edits of the kernels that the rules neither ask for nor forbid, such as sizes that
-    become compile-time constants, loops that can be pipelined, or a reduction in another order.
+    Two things are tried: *configs* for the tuner, within the rules (without a GPU in the tuning
+    stage alone), and *moves*, edits of the kernels that the rules do not forbid, such as sizes
+    that become compile-time constants, loops that can be pipelined, or a reduction in another
+    order.
     Each move says what it does to the outputs (no bit changes, another order of a sum, other
     arithmetic) and is held to it; such edits stay only where the outputs are no less exact than
     before, and are listed apart. --bit-equal keeps those that change no bit, --strict makes none.
@@ -107,17 +110,10 @@ def command(
         )
     finally:
         progress.close()
-    explanation = explain(done.answer)
     record = answer_record(done.answer, done.run)
-    folder = done.folder if out is None else out.parent
-    stem = "answer" if out is None else out.stem
     program = f"```python\n{done.answer.program.rstrip()}\n```\n" if fenced else done.answer.program
-    write_file(folder / f"{stem}.record.json", record.model_dump_json(indent=2) + "\n")
-    write_file(folder / f"{stem}.explanation.md", explanation)
-    write_file(out or folder / "answer.py", program)
-    script = api.verify(done.answer, title=Path(request).name)
-    if script is not None:
-        write_file(folder / f"{stem}.verify.py", script)
+    explanation = explain(done.answer)
+    folder = _write_files(done, record, explanation, program, out, title=Path(request).name)
     if json_output:
         write_json(record)
     elif out is None:
@@ -125,11 +121,36 @@ def command(
     if explain_it:
         stderr().print(explanation, markup=False, soft_wrap=True)
     if not quiet:
-        summary = f"{done.answer.decision}: {done.answer.reason}"
-        trial = done.answer.trial
-        if trial is not None and trial.gpu is not None and trial.comparison is not None:
-            summary += f"\nmeasured on {trial.gpu.name}: {gain_text(trial.comparison)}"
-        elif (predicted := predicted_gain(done.answer)) is not None:
-            summary += f"\nnot measured: {predicted}"
         where = f"run {done.run}; record and explanation in {folder}"
-        stderr().print(f"{summary}\n{where}", markup=False, soft_wrap=True)
+        stderr().print(f"{_summary(done.answer)}\n{where}", markup=False, soft_wrap=True)
+
+
+def _write_files(
+    done: api.AnswerRun,
+    record: AnswerRecord,
+    explanation: str,
+    program: str,
+    out: Path | None,
+    *,
+    title: str,
+) -> Path:
+    """The program and what goes beside it; where they are: beside `out`, or in the run's folder."""
+    folder = done.folder if out is None else out.parent
+    stem = "answer" if out is None else out.stem
+    write_file(folder / f"{stem}.record.json", record.model_dump_json(indent=2) + "\n")
+    write_file(folder / f"{stem}.explanation.md", explanation)
+    write_file(out or folder / "answer.py", program)
+    script = api.verify(done.answer, title=title)
+    if script is not None:
+        write_file(folder / f"{stem}.verify.py", script)
+    return folder
+
+
+def _summary(answer: Answer) -> str:
+    """What was decided and why, and by which gain, measured or predicted."""
+    summary = f"{answer.decision}: {answer.reason}"
+    trial = answer.trial
+    if trial is not None and trial.gpu is not None and trial.comparison is not None:
+        return f"{summary}\nmeasured on {trial.gpu.name}: {gain_text(trial.comparison)}"
+    predicted = predicted_gain(answer)
+    return summary if predicted is None else f"{summary}\nnot measured: {predicted}"

@@ -4,25 +4,13 @@ from __future__ import annotations
 
 import json
 import sys
-from typing import Annotated
+from importlib import import_module
+from typing import Annotated, Any
 
 import typer
+from typer.core import TyperGroup
 
 from warpwright import __version__
-from warpwright.cli import (
-    answer,
-    bench,
-    check,
-    doctor,
-    gpus,
-    inspect,
-    optimize,
-    profile,
-    request,
-    runs,
-    stages,
-)
-from warpwright.cli.output import stderr
 from warpwright.errors import InputError, WarpwrightError
 
 HELP = """Make Triton GPU kernels faster, within stated rules, and prove it.
@@ -49,28 +37,60 @@ Exit codes:
 - 4: an error of Warpwright's own
 """
 
+COMMANDS = {
+    "answer": "Answer a request: the program alone on stdout, the evidence beside it.",
+    "optimize": "Choose the algorithm: from a problem alone, or for a program that is stuck.",
+    "check": "Check a reply against the request: format, names, rules, integrity, accuracy.",
+    "inspect": "Show each config of a program, compiled for a GPU: what it uses and what caps it.",
+    "bench": "Time programs on this machine's GPU against each other and against PyTorch.",
+    "request": "Write the request document for a program: what `answer` reads, and a model can "
+    "read too.",
+    "profile": "Profile a program on this machine's GPU: the profile section of a request, on "
+    "stdout.",
+    "gpus": "List the GPUs that Warpwright knows, or one GPU's sheet with the source of each "
+    "number.",
+    "stages": "List the stages and the rules of each. A request's own text comes before these.",
+    "runs": "List the latest runs, or every step of one.",
+    "doctor": "Say what this machine can do: GPU, driver, torch, Triton, Nsight Compute, "
+    "isolation.",
+}
+"""Each command, which is the module of its name beside this one, and what `--help` says of it: the
+first line of the module's `command`. Kept here so that `--help` imports none of them."""
+
+SETTINGS: dict[str, Any] = {
+    "rich_markup_mode": "markdown",  # paragraphs fit any width of terminal
+    "add_completion": False,
+    "pretty_exceptions_enable": False,
+}
+
+
+def load(name: str) -> Any:
+    """The command of a name, with its options: what `typer.main.get_command` makes of its module.
+
+    Only this imports the module, and with it what the command works with.
+    """
+    alone = typer.Typer(**SETTINGS)
+    alone.command(name)(import_module(f"warpwright.cli.{name}").command)
+    return typer.main.get_command(alone)
+
+
+class _LoadedWhenCalled(TyperGroup):
+    """Lists the commands by their lines above, and loads the one that is called."""
+
+    def resolve_command(self, ctx: Any, args: list[str]) -> Any:
+        name, _, rest = super().resolve_command(ctx, args)
+        return name, load(str(name)), rest
+
+
 app = typer.Typer(
+    cls=_LoadedWhenCalled,
     help=HELP,
-    rich_markup_mode="markdown",  # paragraphs fit any width of terminal
     no_args_is_help=True,
-    add_completion=False,
-    pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
+    **SETTINGS,
 )
-for module, name in (
-    (answer, "answer"),
-    (optimize, "optimize"),
-    (check, "check"),
-    (inspect, "inspect"),
-    (bench, "bench"),
-    (request, "request"),
-    (profile, "profile"),
-    (gpus, "gpus"),
-    (stages, "stages"),
-    (runs, "runs"),
-    (doctor, "doctor"),
-):
-    app.command(name)(module.command)
+for _name, _line in COMMANDS.items():
+    app.command(_name, help=_line)(lambda: None)
 
 
 def _version(show: bool) -> None:
@@ -103,6 +123,8 @@ def run() -> None:
 
 def report(error: WarpwrightError) -> None:
     """One error on stderr; with `--json`, as one JSON object on stdout too."""
+    from warpwright.cli.output import stderr
+
     stderr().print(f"error: {error}", style="red", markup=False, soft_wrap=True)
     if "--json" in sys.argv:
         detail = error.as_dict() if isinstance(error, InputError) else {"what": str(error)}

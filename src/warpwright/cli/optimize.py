@@ -19,9 +19,10 @@ from warpwright.cli.output import (
     write_text,
 )
 from warpwright.formats.kernelbench import read_problem
-from warpwright.report.optimization_record import optimization_record
+from warpwright.report.optimization_record import OptimizationRecord, optimization_record
 from warpwright.report.optimization_text import beside_text, explain_optimization
 from warpwright.sandbox.deadline import OPTIMIZE_S
+from warpwright.types.conv2d import CONFIGS, TRIES
 
 NOTHING_TO_HAND_OUT = 1
 
@@ -48,8 +49,8 @@ def command(
     ] = None,
     measure: options.MeasureOption = None,
     budget: options.BudgetOption = "quick",
-    tries: Annotated[int, typer.Option(min=1, help="Candidates to compile.")] = 24,
-    configs: Annotated[int, typer.Option(min=1, help="Configs in the program, at most.")] = 4,
+    tries: Annotated[int, typer.Option(min=1, help="Candidates to compile.")] = TRIES,
+    configs: Annotated[int, typer.Option(min=1, help="Configs in the program, at most.")] = CONFIGS,
     explain_it: Annotated[
         bool, typer.Option("--explain", help="Write the explanation to stderr as well.")
     ] = False,
@@ -99,12 +100,7 @@ def command(
     result = done.result
     explanation = explain_optimization(result)
     record = optimization_record(result, done.run)
-    folder = done.folder if out is None else out.parent
-    stem = "optimize" if out is None else out.stem
-    write_file(folder / f"{stem}.record.json", record.model_dump_json(indent=2) + "\n")
-    write_file(folder / f"{stem}.explanation.md", explanation)
-    if result.program is not None:
-        write_file(out or folder / "optimize.py", result.program)
+    folder = _write_files(done, record, explanation, out)
     if json_output:
         write_json(record)
     elif out is None and result.program is not None:
@@ -118,3 +114,16 @@ def command(
         stderr().print(f"{result.reason}\n{where}", markup=False, soft_wrap=True)
     if result.program is None:
         raise typer.Exit(NOTHING_TO_HAND_OUT)
+
+
+def _write_files(
+    done: api.OptimizeRun, record: OptimizationRecord, explanation: str, out: Path | None
+) -> Path:
+    """The program, if there is one, and what goes beside it; where they are."""
+    folder = done.folder if out is None else out.parent
+    stem = "optimize" if out is None else out.stem
+    write_file(folder / f"{stem}.record.json", record.model_dump_json(indent=2) + "\n")
+    write_file(folder / f"{stem}.explanation.md", explanation)
+    if done.result.program is not None:
+        write_file(out or folder / "optimize.py", done.result.program)
+    return folder

@@ -12,7 +12,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 from warpwright.diagnosis.ir_operations import UncountedError, float_operations, moved_bytes
-from warpwright.diagnosis.ir_scalars import scalar_value
+from warpwright.diagnosis.ir_scalars import axis_of, scalar_value
 from warpwright.types.kernel_ir import IrFunction, IrOperation, IrRegion
 
 MAX_STEPS = 300_000
@@ -176,7 +176,7 @@ class _Walker:
     def _scalar(self, operation: IrOperation) -> None:
         if len(operation.results) != 1:
             return
-        axis = next((i for i, letter in enumerate("xyz") if f" {letter} " in operation.text), None)
+        axis = axis_of(operation)
         value = None
         if operation.name == "tt.get_program_id" and axis is not None:
             value = self.program.get(axis)

@@ -69,6 +69,11 @@ def predicate_of(comparison: IrOperation) -> str | None:
     return None if match is None else match[1]
 
 
+def axis_of(operation: IrOperation) -> int | None:
+    """The axis of the grid that a `tt.get_program_id` or `tt.get_num_programs` asks for."""
+    return next((i for i, axis in enumerate("xyz") if f" {axis} " in operation.text), None)
+
+
 def scalar_value(operation: IrOperation, known: Mapping[str, int]) -> int | None:
     """The integer that an operation makes of known integers, or None."""
     if operation.name == "arith.constant":

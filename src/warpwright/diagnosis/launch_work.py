@@ -12,6 +12,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from warpwright.diagnosis.block_work import MAX_STEPS, UNKNOWN_LOOP, BlockWork, block_work
+from warpwright.diagnosis.ir_scalars import axis_of
 from warpwright.resources.roofline import RateClass, floor
 from warpwright.types.gpu import GpuSheet
 from warpwright.types.kernel_ir import IrFunction, IrOperation
@@ -164,15 +165,13 @@ def _everything(operations: Iterable[IrOperation]) -> Iterable[IrOperation]:
 
 def _axes(function: IrFunction) -> tuple[int, ...]:
     """Axes of the grid whose program id the function reads."""
-    texts = [
-        operation.text
+    axes = {
+        axis_of(operation)
         for _, block in function.blocks
         for operation in _everything(block)
         if operation.name == "tt.get_program_id"
-    ]
-    return tuple(
-        axis for axis, letter in enumerate("xyz") if any(f" {letter} " in t for t in texts)
-    )
+    }
+    return tuple(sorted(axis for axis in axes if axis is not None))
 
 
 def _count_loops(function: IrFunction) -> int:

@@ -24,6 +24,7 @@ from warpwright.diagnosis.ir_lanes import (
     lanes_of,
     scalar,
 )
+from warpwright.diagnosis.ir_scalars import axis_of
 from warpwright.types.kernel_ir import IrFunction, IrOperation, IrRegion
 
 MAX_OPERATIONS = 20_000  # of a block that are carried out
@@ -141,7 +142,7 @@ class _Walk:
         elif operation.name == "scf.if" and operation.regions:
             made = self._branch(operation, values)
         elif operation.name in ("tt.get_program_id", "tt.get_num_programs"):
-            axis = next((i for i, axis in enumerate("xyz") if f" {axis} " in operation.text), None)
+            axis = axis_of(operation)
             of = self.block if operation.name == "tt.get_program_id" else self.extents
             made = [None if axis is None else scalar(of[axis], 32)]
         else:

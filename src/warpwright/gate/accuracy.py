@@ -28,10 +28,14 @@ from warpwright.gate.conduct import (
 )
 from warpwright.gate.in_time import cut_note, is_cut, without_excuse
 from warpwright.gate.outputs import ReferenceLike, all_bits_equal, degenerate_references
-from warpwright.types.verdict import AccuracyCase, CheckResult, Status, Violation
-
-CHECK = "accuracy"
-NO_SHAPES = "not verified: no input shapes"
+from warpwright.types.verdict import (
+    ACCURACY,
+    NO_SHAPES,
+    AccuracyCase,
+    CheckResult,
+    Status,
+    Violation,
+)
 
 
 def judge_outputs(
@@ -150,7 +154,7 @@ def _compared(
 def conclude(cases: Sequence[AccuracyCase]) -> CheckResult:
     """One result of all cases. It passes when every gating case passes and each config has one."""
     if not cases:
-        return CheckResult(CHECK, Status.NOT_VERIFIED, notes=(NO_SHAPES,))
+        return CheckResult(ACCURACY, Status.NOT_VERIFIED, notes=(NO_SHAPES,))
     failed = [case for case in cases if case.gating and case.status is Status.FAIL]
     open_cases = [case for case in cases if case.gating and case.status is Status.NOT_VERIFIED]
     passed = {case.config for case in cases if case.gating and case.status is Status.PASS}
@@ -167,7 +171,7 @@ def conclude(cases: Sequence[AccuracyCase]) -> CheckResult:
     breaking = [n for case in cases for n in case.notes if n.startswith(PARENT_BREAKS)]
     notes += breaking[:1]  # the numbers differ from case to case, the finding does not
     return CheckResult(
-        CHECK,
+        ACCURACY,
         status,
         violations=tuple(_violation(case) for case in failed),
         notes=tuple(dict.fromkeys(notes)),
@@ -180,7 +184,7 @@ def _where(case: AccuracyCase) -> str:
 
 def _violation(case: AccuracyCase) -> Violation:
     return Violation(
-        rule=CHECK,
+        rule=ACCURACY,
         line=None,
         expected=f"the reference's output ({_where(case)})",
         found=case.reason or "a different output",

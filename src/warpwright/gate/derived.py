@@ -9,8 +9,9 @@ from __future__ import annotations
 import ast
 from collections.abc import Iterator, Mapping
 
-from warpwright.gate.host import HostFunction, own_nodes
+from warpwright.gate.host import own_nodes
 from warpwright.gate.reading import dotted, resolve
+from warpwright.source.program import HostFunction
 
 _OF_A_LAYER = frozenset({"weight", "bias", "in_proj_weight", "in_proj_bias"})
 # What these say of a tensor does not change with its values.

@@ -10,7 +10,7 @@ from __future__ import annotations
 import ast
 from collections.abc import Mapping
 
-from warpwright.source.clone import clone
+from warpwright.source.nodes import clone, rounded_up
 from warpwright.source.parsing import expression_of
 from warpwright.types.config import MetaValue
 from warpwright.types.program import LaunchSite
@@ -164,11 +164,10 @@ class _Canonical(ast.NodeTransformer):
 
     def visit_BinOp(self, node: ast.BinOp) -> ast.AST:
         self.generic_visit(node)
-        if isinstance(node.op, ast.FloorDiv):
-            top = _rounded_up(node.left, ast.unparse(node.right))
-            if top is not None:
-                return ast.Call(ast.Name("cdiv", ast.Load()), [top, node.right], [])
-        return node
+        whole = rounded_up(node)
+        if whole is None:
+            return node
+        return ast.Call(ast.Name("cdiv", ast.Load()), [whole, node.right], [])
 
 
 def _is_arithmetic(value: ast.expr) -> bool:
@@ -178,24 +177,3 @@ def _is_arithmetic(value: ast.expr) -> bool:
         ast.Attribute, ast.Subscript, ast.UnaryOp, ast.unaryop, ast.Tuple,
     )  # fmt: skip
     return all(isinstance(node, allowed) for node in ast.walk(value))
-
-
-def _rounded_up(node: ast.expr, divisor: str) -> ast.expr | None:
-    """`a` of `a + b - 1` and `a + (b - 1)`, where `b` is the divisor."""
-    if not isinstance(node, ast.BinOp):
-        return None
-    if isinstance(node.op, ast.Sub) and ast.unparse(node.right) == "1":
-        inner = node.left
-        if isinstance(inner, ast.BinOp) and isinstance(inner.op, ast.Add):
-            for first, second in ((inner.left, inner.right), (inner.right, inner.left)):
-                if ast.unparse(second) == divisor:
-                    return first
-    if isinstance(node.op, ast.Add) and ast.unparse(node.right) == f"{divisor} - 1":
-        return node.left
-    return None
-
-
-def names_used(node: ast.AST | None) -> frozenset[str]:
-    """The names that stand in an expression."""
-    nodes = () if node is None else ast.walk(node)
-    return frozenset(inner.id for inner in nodes if isinstance(inner, ast.Name))

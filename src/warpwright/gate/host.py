@@ -7,9 +7,9 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 
 from warpwright.gate.reading import dotted, plain_aliases, resolve
-from warpwright.source.program import ParsedProgram, once
+from warpwright.source.plain import FunctionNode
+from warpwright.source.program import HostFunction, ParsedProgram, once
 
-FunctionNode = ast.FunctionDef | ast.AsyncFunctionDef
 ALLOCATIONS = frozenset(
     {
         "torch.empty", "torch.empty_like", "torch.zeros", "torch.zeros_like", "torch.ones",
@@ -19,15 +19,6 @@ ALLOCATIONS = frozenset(
     }
 )  # fmt: skip
 _TENSOR_ALLOCATIONS = ("new_empty", "new_zeros", "new_ones", "new_full", "new_tensor")
-
-
-@dataclass(frozen=True, slots=True)
-class HostFunction:
-    """A host function with its qualified name; kernels are not among them."""
-
-    name: str
-    node: FunctionNode
-    class_name: str | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,24 +35,12 @@ class HostCode:
 def read_host(program: ParsedProgram, model: str) -> HostCode:
     """All host functions, and the ones that `model.forward` or `model.__init__` can reach."""
     tree = program.tree
-    functions = {found.name: found for found in _functions(program, tree, "", None)}
+    functions = {
+        found.name: found
+        for found in program.host_functions
+        if not any(map(program.is_kernel, found.outer))
+    }
     return HostCode(tree, plain_aliases(program), functions, _reachable(tree, functions, model))
-
-
-def _functions(
-    program: ParsedProgram, node: ast.AST, prefix: str, class_name: str | None
-) -> Iterator[HostFunction]:
-    for child in ast.iter_child_nodes(node):
-        if program.is_kernel(child):
-            continue
-        if isinstance(child, (ast.FunctionDef, ast.AsyncFunctionDef)):
-            name = f"{prefix}{child.name}"
-            yield HostFunction(name, child, class_name)
-            yield from _functions(program, child, f"{name}.", None)
-        elif isinstance(child, ast.ClassDef):
-            yield from _functions(program, child, f"{prefix}{child.name}.", child.name)
-        else:
-            yield from _functions(program, child, prefix, class_name)
 
 
 def _reachable(tree: ast.Module, functions: dict[str, HostFunction], model: str) -> frozenset[str]:

@@ -13,7 +13,6 @@ from dataclasses import dataclass
 
 from warpwright.gate.host import (
     HostCode,
-    HostFunction,
     assignments,
     call_arguments,
     is_allocation,
@@ -24,6 +23,7 @@ from warpwright.gate.kernels import written_pointers
 from warpwright.gate.reading import dotted, host_nodes, program_of, resolve
 from warpwright.gate.state import kept_between_calls
 from warpwright.gate.torch_work import torch_work
+from warpwright.source.program import HostFunction
 from warpwright.types.program import ProgramView
 from warpwright.types.request import OutputRules
 from warpwright.types.trace import Trace

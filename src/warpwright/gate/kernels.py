@@ -11,11 +11,10 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import lru_cache
 
-from warpwright.gate.expressions import names_used
 from warpwright.gate.loops import TripCount, inlined, single_assignments, trip_counts
 from warpwright.gate.reading import dotted, program_of
 from warpwright.gate.under_config import decided
-from warpwright.source.clone import clone
+from warpwright.source.nodes import clone, names_in
 from warpwright.types.config import MetaValue
 
 _POINTER_CALLS = ("make_block_ptr", "make_tensor_descriptor", "advance", "multiple_of",
@@ -176,7 +175,7 @@ def _accesses(
         mask = _mask_of(kind, call)
         whole = None if mask is None else inlined(mask, names)
         parts = None if whole is None else frozenset(_conjuncts(whole))
-        yield Access(kind, pointer, parts, call.lineno, text, mask, names_used(whole))
+        yield Access(kind, pointer, parts, call.lineno, text, mask, names_in(whole))
 
 
 def _access_kind(call: ast.Call) -> tuple[str | None, ast.expr | None]:

@@ -11,7 +11,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
 from warpwright.gate.reading import dotted
-from warpwright.source.clone import clone
+from warpwright.source.nodes import clone, names_in, rounded_up
 
 _DEEPEST = 40
 _MOST_NAMES = 400  # names put in their place in one expression; more is no readable bound
@@ -101,7 +101,7 @@ def _range_trip(loop: ast.For, names: Mapping[str, ast.expr]) -> TripCount:
 def _while_trip(loop: ast.While, node: ast.FunctionDef, names: Mapping[str, ast.expr]) -> TripCount:
     """`while k < K:` with `k = 0` before it and one `k += s` in it, as a range."""
     written = ast.unparse(loop.test)
-    unreadable = TripCount(None, _names(inlined(loop.test, names)), loop.lineno, written)
+    unreadable = TripCount(None, names_in(inlined(loop.test, names)), loop.lineno, written)
     test = loop.test
     if (
         not isinstance(test, ast.Compare)
@@ -133,7 +133,7 @@ def _while_trip(loop: ast.While, node: ast.FunctionDef, names: Mapping[str, ast.
 
 
 def _trip(start: ast.expr, stop: ast.expr, step: ast.expr, line: int, written: str) -> TripCount:
-    names = _names(start) | _names(stop) | _names(step)
+    names = names_in(start) | names_in(stop) | names_in(step)
     length = ast.unparse(stop)
     if ast.unparse(start) != "0":
         length = f"{length} - ({ast.unparse(start)})"
@@ -151,16 +151,7 @@ def _cdiv_text(node: ast.expr) -> str:
         name = (dotted(node.func) or "").split(".")[-1]
         if name == "cdiv":
             return f"cdiv({ast.unparse(node.args[0])}, {ast.unparse(node.args[1])})"
-    if isinstance(node, ast.BinOp) and isinstance(node.op, ast.FloorDiv):
-        divisor = ast.unparse(node.right)
-        top = node.left
-        if isinstance(top, ast.BinOp):
-            text = ast.unparse(top)
-            for tail in (f" + {divisor} - 1", f" + ({divisor} - 1)"):
-                if text.endswith(tail):
-                    return f"cdiv({text.removesuffix(tail)}, {divisor})"
+    whole = rounded_up(node) if isinstance(node, ast.BinOp) else None
+    if isinstance(node, ast.BinOp) and whole is not None:
+        return f"cdiv({ast.unparse(whole)}, {ast.unparse(node.right)})"
     return ast.unparse(node)
-
-
-def _names(node: ast.expr) -> frozenset[str]:
-    return frozenset(inner.id for inner in ast.walk(node) if isinstance(inner, ast.Name))

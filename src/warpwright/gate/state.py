@@ -6,8 +6,9 @@ import ast
 from collections.abc import Iterator
 
 from warpwright.gate.derived import kept_from_parameters
-from warpwright.gate.host import HostCode, HostFunction, assignments, is_allocation, own_nodes
+from warpwright.gate.host import HostCode, assignments, is_allocation, own_nodes
 from warpwright.gate.reading import dotted, resolve
+from warpwright.source.program import HostFunction
 
 _IDENTITY_METHODS = frozenset({"data_ptr", "_version", "untyped_storage", "storage"})
 _MUTATORS = frozenset(

@@ -43,6 +43,12 @@ TOTALS = frozenset({
     "mse_loss", "smooth_l1_loss", "huber_loss", "binary_cross_entropy",
 })  # fmt: skip
 EXTREMES = frozenset({"amax", "amin", "max", "min", "argmax", "argmin", "logsumexp"})
+MAX_POOLS = frozenset({"max_pool2d_with_indices", "max_pool3d_with_indices"})
+AVERAGE_POOLS = frozenset({"avg_pool2d", "avg_pool3d"})
+ADAPTIVE_POOLS = {
+    "_adaptive_avg_pool2d": "total", "_adaptive_avg_pool3d": "total",
+    "adaptive_max_pool2d": "extreme", "adaptive_max_pool3d": "extreme",
+}  # fmt: skip
 RANDOM = frozenset({
     "rand", "randn", "rand_like", "randn_like", "uniform", "normal", "randint", "randint_like",
     "normal_functional", "log_normal", "exponential",
@@ -52,7 +58,7 @@ PLAIN_FACTORIES = frozenset({"empty", "empty_like", "empty_strided", "new_empty"
 STRUCTURE = "operands that may have a structure (a triangle, a mask, zeros) need less"
 REORDER = "products that follow one another, or are only summed, can be merged or reordered"
 UNUSED = "not all of its results may be needed"
-LOOKUP = "not all of its inputs need be read"
+NOT_COUNTED = "not counted, with all that lies behind it: "
 
 
 @dataclass
@@ -133,7 +139,7 @@ class Graph(TorchDispatchMode):  # type: ignore[misc]
             share = 0.0 if "attention" in name else share  # it may have a mask of its own
             self._add(name, "product", operands, outputs, counted, int(counted * share))
             return
-        kind = kind_of(plain)
+        kind = pool_kind(plain, args) or kind_of(plain)
         if func._schema.is_mutable and plain not in RANDOM:
             kind = "written" if kind == "unknown" or self._shared(outputs) else kind
         self._add(name, kind, operands, outputs, 0, 0)
@@ -180,6 +186,30 @@ def kind_of(name: str) -> str:
     return next((kind for kind, names in groups.items() if name in names), "unknown")
 
 
+def pool_kind(name: str, args: tuple[Any, ...]) -> str | None:
+    """The group of a pooling operator whose windows reach every element; None for any other call.
+
+    `args` as of aten: input, window, stride, padding, and for a maximum dilation.
+    """
+    if name in ADAPTIVE_POOLS:
+        return ADAPTIVE_POOLS[name]
+    if name not in MAX_POOLS | AVERAGE_POOLS:
+        return None
+    largest = name in MAX_POOLS
+    window, stride, padding = args[1], args[2] if len(args) > 2 else (), args[3:4] or ((0,),)
+    dilation = args[4] if largest and len(args) > 4 else (1,)
+    axes = len(args[1]) if len(args[1]) > 1 else int(name[8])  # max_pool2d…, avg_pool2d
+    for axis in range(axes):
+        size = int(args[0].shape[axis - axes])
+        wide, step, zeros, apart = (
+            values[axis] if axis < len(values) else values[-1]
+            for values in (window, stride or window, padding[0], dilation)
+        )
+        if apart != 1 or step > wide or (size + 2 * zeros - wide) % step > zeros:
+            return None
+    return "extreme" if largest else "total"
+
+
 def _has_structure(kind: str, inputs: list[Value]) -> bool:
     if kind in ("random", "plain"):
         return False
@@ -217,12 +247,17 @@ def demand(graph: Graph, outputs: list[torch.Tensor]) -> tuple[int, set[str]]:
     for tensor in outputs:
         graph.value(tensor).demand = VALUE
     needed = 0
+    unknown: set[str] = set()
     for node in reversed(graph.nodes):
         wanted = max((value.demand for value in node.outputs), default=NOT)
+        if wanted and node.inputs and node.kind in ("unknown", "written"):
+            unknown.add(node.name)
         if node.kind == "product":
             needed += _needed(node, wanted, reasons)
         for index, value in enumerate(node.inputs):
             value.demand = max(value.demand, _passed(node, index, wanted))
+    if unknown:
+        reasons.add(NOT_COUNTED + ", ".join(sorted(unknown)))
     return needed, reasons
 
 

@@ -34,10 +34,10 @@ def install() -> None:
     """Patch the interpreter's reductions and scans for good."""
     ReduceOps.sum = _sum(ReduceOps.sum)
     ReduceOps.min_max = _in_numbers(ReduceOps.min_max)
-    ReduceOps.generic_reduce = _generic_reduce(ReduceOps.generic_reduce)
+    ReduceOps.generic_reduce = _in_blocks(ReduceOps.generic_reduce, _reduced)
     ScanOps.cumsum = _running(ScanOps.cumsum, np.add)
     ScanOps.cumprod = _running(ScanOps.cumprod, np.multiply)
-    ScanOps.generic_scan = _generic_scan(ScanOps.generic_scan)
+    ScanOps.generic_scan = _in_blocks(ScanOps.generic_scan, _scanned)
 
 
 def _rounded(values: Values, dtype: tl.dtype) -> Values:
@@ -116,15 +116,19 @@ def _running(original: Callable[..., Any], operation: Any) -> Callable[..., Any]
     return scan
 
 
-def _generic_reduce(original: Callable[..., Any]) -> Callable[..., Any]:
-    def generic_reduce(self: Any, input: Any) -> Any:
+def _in_blocks(
+    original: Callable[..., Any], ours: Callable[[Any, Tensors], list[Any]]
+) -> Callable[..., Any]:
+    """Our way, which calls the combining function for blocks; the original where it cannot be."""
+
+    def combined(self: Any, input: Any) -> Any:
         try:
             with _whole_blocks_only():
-                return _reduced(self, input)
+                return ours(self, input)
         except _BranchesOnElementsError:
             return original(self, input)
 
-    return generic_reduce
+    return combined
 
 
 def _reduced(self: Any, input: Tensors) -> list[Any]:
@@ -150,17 +154,6 @@ def _reduced(self: Any, input: Tensors) -> list[Any]:
             values = np.moveaxis(values, 0, axis)
         results.append(self.to_tensor(values, dtype))
     return results
-
-
-def _generic_scan(original: Callable[..., Any]) -> Callable[..., Any]:
-    def generic_scan(self: Any, input: Any) -> Any:
-        try:
-            with _whole_blocks_only():
-                return _scanned(self, input)
-        except _BranchesOnElementsError:
-            return original(self, input)
-
-    return generic_scan
 
 
 def _scanned(self: Any, input: Tensors) -> list[Any]:

@@ -11,8 +11,8 @@ import ast
 import copy
 from collections.abc import Iterable, Iterator
 
-from warpwright.source.clone import clone
 from warpwright.source.kernel_forms import KernelNode
+from warpwright.source.nodes import clone
 from warpwright.source.program import ParsedProgram, Place, once, parse_program, place_of
 
 _SCOPES = (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef, ast.Lambda)

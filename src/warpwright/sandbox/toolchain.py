@@ -12,6 +12,7 @@ import importlib.util
 import platform
 import re
 import subprocess
+import sys
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -24,6 +25,7 @@ INSTALL_HINT = (
     "pip install torch triton   (a CPU build of torch is enough to compile; Triton is for Linux)"
 )
 _VERSION_TIMEOUT_S = 10
+_NO_MODULE = re.compile(r"ModuleNotFoundError: No module named '(?P<name>[^']+)'")
 _INIT_VERSION = re.compile(r"""^__version__\s*=\s*['"]([^'"]+)""", re.MULTILINE)
 
 
@@ -131,6 +133,25 @@ def ptxas_version(path: Path) -> str | None:
         return None
     found = re.search(r"\bV(\d+(?:\.\d+)+)", result.stdout)
     return found[1] if found else None
+
+
+def missing_module(reason: str) -> str | None:
+    """The module that is not installed here, where a child failed for that; else None.
+
+    `reason` is the exception as Python tells it. A part of something that is installed, such as
+    `triton.nothing`, is the program's own mistake.
+    """
+    said = _NO_MODULE.search(reason)
+    if said is None:
+        return None
+    root = said["name"].split(".")[0]
+    if root in sys.stdlib_module_names or importlib.util.find_spec(root) is not None:
+        return None
+    return root
+
+
+def not_installed(module: str) -> str:
+    return f"the program needs the module {module}, which is not installed here"
 
 
 def _package_directory(name: str) -> Path | None:

@@ -13,6 +13,7 @@ from typing import Any
 from warpwright.sandbox.cache import ResultCache, run_cached
 from warpwright.sandbox.deadline import Deadline
 from warpwright.sandbox.run import Job
+from warpwright.sandbox.toolchain import missing_module
 from warpwright.sandbox.trace_decode import MalformedTraceError, decode_trace
 from warpwright.types.gpu import GpuSheet
 from warpwright.types.sandbox import JobLimits, JobOutcome, JobResult
@@ -52,6 +53,11 @@ class TraceFailed:
     of_a_tool: bool = False
 
     @property
+    def missing_module(self) -> str | None:
+        """The module that the program or the problem needs and this machine lacks."""
+        return missing_module(self.reason)
+
+    @property
     def is_of_the_program(self) -> bool:
         """Whether the program fails by itself, on a GPU too.
 
@@ -61,6 +67,8 @@ class TraceFailed:
         if self.stage == "process":
             return self.outcome is JobOutcome.EXITED or self.reason.startswith(FORBIDDEN)
         if self.of_a_tool or self.stage == "problem" or self.kind in LIMITS_OF_A_TRACE:
+            return False
+        if self.missing_module is not None:
             return False
         return not any(words in self.reason for words in NO_GPU_HERE)
 

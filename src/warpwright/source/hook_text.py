@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import ast
 
-from warpwright.source.clone import clone
 from warpwright.source.evaluate import Evaluator, FunctionName, Unreadable
+from warpwright.source.nodes import clone
 from warpwright.source.parsing import expression_of, text_of
 
 

@@ -5,11 +5,11 @@ from __future__ import annotations
 import ast
 from collections.abc import Iterator, Mapping
 
-from warpwright.source.clone import clone
 from warpwright.source.evaluate import outside_functions
 from warpwright.source.kernel_difference import line_edits
 from warpwright.source.launch_form import LaunchForm
 from warpwright.source.launches import MODULE
+from warpwright.source.nodes import clone
 from warpwright.source.normal import Line, body_lines, position_of
 from warpwright.source.parsing import text_of
 from warpwright.source.plain import FunctionNode

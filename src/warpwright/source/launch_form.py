@@ -6,8 +6,8 @@ import ast
 from collections.abc import Mapping, Set
 from dataclasses import dataclass
 
-from warpwright.source.clone import clone
 from warpwright.source.launches import MODULE, LaunchNode, find_launches, grid_values
+from warpwright.source.nodes import clone, rounded_up
 from warpwright.source.normal import Definitions, Position, body_lines, position_of
 from warpwright.source.parsing import text_of
 from warpwright.source.program import ParsedProgram
@@ -117,31 +117,13 @@ class _GridForm(ast.NodeTransformer):
 
     def visit_BinOp(self, node: ast.BinOp) -> ast.AST:
         self.generic_visit(node)
-        if not isinstance(node.op, ast.FloorDiv):
-            return node
-        right = text_of(node.right)
-        top = node.left
-        if isinstance(top, ast.BinOp) and isinstance(top.op, ast.Sub) and _is_one(top.right):
-            inner = top.left
-            if isinstance(inner, ast.BinOp) and isinstance(inner.op, ast.Add):
-                if text_of(inner.right) == right:
-                    return _cdiv(inner.left, node.right)
-                if text_of(inner.left) == right:
-                    return _cdiv(inner.right, node.right)
-        if isinstance(top, ast.BinOp) and isinstance(top.op, ast.Add):
-            less = ast.BinOp(node.right, ast.Sub(), ast.Constant(1))
-            if text_of(top.right) == text_of(less):
-                return _cdiv(top.left, node.right)
-        return node
+        whole = rounded_up(node)
+        return node if whole is None else _cdiv(whole, node.right)
 
 
 def _cdiv(left: ast.expr, right: ast.expr) -> ast.Call:
     function = ast.Attribute(ast.Name("triton", ast.Load()), "cdiv", ast.Load())
     return ast.Call(function, [left, right], [])
-
-
-def _is_one(node: ast.expr) -> bool:
-    return isinstance(node, ast.Constant) and node.value == 1
 
 
 def _meta(name: str) -> ast.Subscript:

@@ -6,8 +6,8 @@ import ast
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 
-from warpwright.source.clone import clone
 from warpwright.source.evaluate import outside_functions
+from warpwright.source.nodes import clone
 from warpwright.source.parsing import text_of
 from warpwright.source.plain import FunctionNode
 

@@ -9,7 +9,6 @@ from functools import lru_cache, wraps
 from typing import Concatenate, ParamSpec, TypeVar, cast
 
 from warpwright.errors import InputError
-from warpwright.source.clone import clone
 from warpwright.source.evaluate import FunctionName, single_assignments
 from warpwright.source.kernel_forms import (
     KernelNode,
@@ -17,6 +16,7 @@ from warpwright.source.kernel_forms import (
     find_kernels,
     names_around,
 )
+from warpwright.source.nodes import clone
 from warpwright.source.parsing import parse
 from warpwright.source.plain import FunctionNode, bound_in, rename_plainly, spell_plainly
 from warpwright.source.resolve import Aliases
@@ -123,7 +123,7 @@ def parse_program(
     """The program with its kernels and host functions; a text is read once. Raises `InputError`.
 
     What it holds is shared by all who ask for this text: whoever changes a node clones it before
-    (`source.clone`). Errors are told in lines of `document`, where the program starts at
+    (`source.nodes.clone`). Errors are told in lines of `document`, where the program starts at
     `first_line`.
     """
     try:

@@ -12,8 +12,8 @@ from __future__ import annotations
 import ast
 from collections.abc import Mapping
 
-from warpwright.source.clone import clone
 from warpwright.source.kernel_forms import sole_return
+from warpwright.source.nodes import clone
 from warpwright.source.parsing import text_of
 from warpwright.source.plain import FunctionNode, bound_in
 from warpwright.source.program import HostFunction, ParsedProgram

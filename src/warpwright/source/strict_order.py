@@ -6,16 +6,16 @@ import ast
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
-
-import libcst as cst
+from typing import TYPE_CHECKING
 
 from warpwright.source.import_time import ImportTime, import_time
 from warpwright.source.program import parse_program
 from warpwright.source.sections import read_top_level
-from warpwright.source.tree import parse_tree
+
+if TYPE_CHECKING:
+    import libcst as cst
 
 _RANK = {"docstring": 0, "imports": 1, "kernels": 2, "wrappers": 3, "model": 4}
-_DEFINITIONS = (cst.FunctionDef, cst.ClassDef)
 
 
 def in_strict_order(source: str) -> str:
@@ -143,6 +143,11 @@ def _all_met(order: Sequence[int], needs: Mapping[int, set[int]]) -> bool:
 
 
 def _written(source: str, order: Sequence[int]) -> str | None:
+    import libcst as cst  # reading an order needs none of it
+
+    from warpwright.source.tree import parse_tree
+
+    definitions = (cst.FunctionDef, cst.ClassDef)
     tree = parse_tree(source)
     if len(tree.body) != len(order) or order[0] != 0:
         return None  # several statements on one line; comments at the head of the file stay there
@@ -150,7 +155,7 @@ def _written(source: str, order: Sequence[int]) -> str | None:
     for before, index in pairwise(order):
         node = tree.body[index]
         assert isinstance(node, (cst.SimpleStatementLine, cst.BaseCompoundStatement))
-        apart = isinstance(node, _DEFINITIONS) or isinstance(tree.body[before], _DEFINITIONS)
+        apart = isinstance(node, definitions) or isinstance(tree.body[before], definitions)
         body.append(_spaced(node) if apart and index != before + 1 else node)
     code = tree.with_changes(body=body).code
     return code if _definitions(code) == _definitions(source) else None
@@ -160,6 +165,8 @@ def _spaced(
     node: cst.SimpleStatementLine | cst.BaseCompoundStatement,
 ) -> cst.SimpleStatementLine | cst.BaseCompoundStatement:
     """Two empty lines above what stands beside another definition than before."""
+    import libcst as cst
+
     lines = list(node.leading_lines)
     blank = next((i for i, line in enumerate(lines) if line.comment is not None), len(lines))
     missing = [cst.EmptyLine(indent=False)] * max(0, 2 - blank)

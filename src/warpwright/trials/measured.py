@@ -47,6 +47,7 @@ class MeasuredConfigs:
     timed: Mapping[str, Timed] = field(default_factory=dict)
     chosen: Mapping[str, Config] = field(default_factory=dict)  # what the parent's tuners took
     moved: bool = False  # of a program that moves made of the parent
+    call_us: float = 0.0  # the parent's time a call when it was loaded
 
     @property
     def wrong_originals(self) -> tuple[ConfigTrial, ...]:
@@ -145,7 +146,7 @@ def measure_configs(
     trial = Trial(table.bench.gpu, table.budget.name, configs=trials, resumed=table.session.resumed)
     by_key = {(entrant.kernel, entrant.config): entrant for entrant in entrants}
     timed = {plan.kernel: _timed(table, plan.kernel, trials, moved) for plan in plans}
-    return MeasuredConfigs(table, study, trial, by_key, timed, chosen, moved)
+    return MeasuredConfigs(table, study, trial, by_key, timed, chosen, moved, screening.call_us)
 
 
 def settle_chosen(table: Table, chosen: Mapping[str, Config]) -> dict[str, Config]:
@@ -209,6 +210,8 @@ def decide_draft(
     Raises ParentFailedError.
     """
     known = [trial.parent_us for trial in found.trial.configs if trial.parent_us is not None]
+    if not known:  # the time was over before any config was timed
+        known = [found.call_us]
     tried = sum(trial.proposed for trial in found.trial.configs)
     final = decide_on(table, program, call_us=median(known), minimum=minimum, tried=tried)
     trial, light = _with_light(found, final)

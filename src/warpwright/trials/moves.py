@@ -6,14 +6,14 @@ from collections.abc import Sequence
 from dataclasses import replace
 from functools import partial
 
-from warpwright.moving import move_candidates, refined, with_moves
+from warpwright.moving import Pins, move_candidates, refined, with_moves
 from warpwright.sandbox.deadline import Deadline
 from warpwright.study import Workbench
 from warpwright.trials.entrants import Entrant, usual_pins
 from warpwright.trials.measured import settle_chosen
 from warpwright.trials.screening import Screening
 from warpwright.trials.setup import Table, card
-from warpwright.trials.sieve import Pins, Sieve
+from warpwright.trials.sieve import Sieve
 from warpwright.types.candidate import Candidate
 from warpwright.types.config import Config
 from warpwright.types.study import Study

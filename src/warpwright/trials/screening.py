@@ -47,7 +47,7 @@ class Screening:
     def __init__(self, table: Table) -> None:
         self._table = table
         self._parent: Worker | None = None
-        self._call_us = 0.0
+        self.call_us = 0.0
         self._numbers: dict[str, int] = {}  # of each entrant's first worker; 0 is the parent's
         self.chosen: dict[str, Config] = {}
 
@@ -74,7 +74,7 @@ class Screening:
             )
         if not isinstance(answer, Done):
             raise ParentFailedError(why(answer))
-        self._call_us = median(map(float, answer.value["times_us"]))
+        self.call_us = median(map(float, answer.value["times_us"]))
         self.chosen = chosen_configs(answer.value)
 
     def run(
@@ -197,7 +197,7 @@ class Screening:
         assert self._parent is not None
         bench = self._table.bench
         plan = plan_screening(
-            self._table.budget, CANDIDATE, self._call_us, seed=secrets.randbelow(2**31)
+            self._table.budget, CANDIDATE, self.call_us, seed=secrets.randbelow(2**31)
         )
         bursts: list[Burst] = []
         for step in plan:

@@ -5,6 +5,12 @@ from __future__ import annotations
 from dataclasses import dataclass
 from enum import StrEnum
 
+TRIES = 24
+"""Candidates that are compiled, the best predicted first, where the user does not say otherwise."""
+
+CONFIGS = 4
+"""Configs in the program that is written, at most, where the user does not say otherwise."""
+
 
 class Precision(StrEnum):
     """How an fp32 convolution may multiply. Half-precision inputs always accumulate in fp32."""

@@ -15,6 +15,19 @@ LEAST_GAIN_PCT = 1.0
 
 
 @dataclass(frozen=True, slots=True)
+class Measuring:
+    """Whether and how much an answer is measured.
+
+    `wanted` None: where the target is the GPU of this machine and shapes are known. `budget` is
+    one of `measure.budget.BUDGETS`. `device` "cpu" times Triton's interpreter: for tests.
+    """
+
+    wanted: bool | None = None
+    budget: str = "default"
+    device: str = "cuda"
+
+
+@dataclass(frozen=True, slots=True)
 class ConfigTrial:
     """One config of a kernel, screened: the program with this config alone beside the parent.
 

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 
+from warpwright.types.config import Config
 from warpwright.types.edit import Edit
 
 NOT_IN_TIME = "not verified in time"
+NO_SHAPES = "not verified: no input shapes"
+ACCURACY = "accuracy"  # the name of that check
 """How each note begins that tells of a check which the time limit ended."""
 
 
@@ -90,6 +94,29 @@ class AccuracyCase:
     notes: tuple[str, ...] = ()  # e.g. that the parent breaks the precision policy
     gating: bool = True  # False: reported, but it decides nothing (an undefined operator)
     less_exact: str | None = None  # how the outputs are less exact than the parent's, in numbers
+
+
+@dataclass(frozen=True, slots=True)
+class AccuracyRun:
+    """The verdict on a program's outputs, each case, and the configs that failed, by kernel.
+
+    `differing`: which of the parent's own configs give another output. `relies_on_sizes`: on the
+    sizes that were run, the parent (or the program alone) leaves its tensors, and that matters.
+    `ways`: which ways the candidate's branches took: line, kind and text of the branch, and
+    whether its test held.
+    """
+
+    result: CheckResult
+    cases: tuple[AccuracyCase, ...] = ()
+    failing: Mapping[str, set[Config]] = field(default_factory=dict)
+    differing: tuple[str, ...] = ()
+    relies_on_sizes: bool = False
+    ways: frozenset[tuple[int, str, str, bool]] = frozenset()
+
+    @classmethod
+    def unknown(cls, reason: str) -> AccuracyRun:
+        """Accuracy that could not be judged, and why. Never a pass."""
+        return cls(CheckResult(ACCURACY, Status.NOT_VERIFIED, notes=(reason,)))
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from warpwright.gate.configs import KernelConfigs, LaunchConfig
-from warpwright.gate.expressions import names_used
 from warpwright.gate.rules.evidence import child_evidence, is_active, parent_evidence
 from warpwright.gate.rules.finding import OBEYED, Finding, Reading, merged, violated
+from warpwright.source.nodes import names_in
 from warpwright.source.parsing import expression_of
 from warpwright.types.config import MetaValue
 from warpwright.types.stage import Rule
@@ -195,7 +195,7 @@ def _rewritten(ours: Mapping[str, MetaValue], theirs: Mapping[str, MetaValue], n
     old, new = ours.get(name), theirs.get(name)
     if not isinstance(old, str) or not isinstance(new, str) or old == new:
         return False
-    old_names, new_names = names_used(expression_of(old)), names_used(expression_of(new))
+    old_names, new_names = names_in(expression_of(old)), names_in(expression_of(new))
     return bool(old_names) and old_names == new_names
 
 

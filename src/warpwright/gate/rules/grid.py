@@ -10,11 +10,11 @@ from warpwright.gate.context import KernelPair
 from warpwright.gate.expressions import (
     canonical_grid,
     grid_extents,
-    names_used,
     uses_meta,
 )
 from warpwright.gate.rules.configs import limit
 from warpwright.gate.rules.finding import OBEYED, Finding, Reading, merged, violated
+from warpwright.source.nodes import names_in
 from warpwright.types.program import Kernel, LaunchSite, ProgramView
 from warpwright.types.stage import Rule
 from warpwright.types.verdict import Violation
@@ -193,7 +193,7 @@ def _needs_no_block(view: ProgramView, site: LaunchSite, pair: KernelPair) -> bo
     open_names = {name: value for name, value in names.items() if isinstance(value, ast.expr)}
     extents = grid_extents(site, open_names)
     blocks = {p.name for p in pair.child.parameters if p.is_constexpr}
-    return extents is not None and not any(names_used(e) & blocks for e in extents)
+    return extents is not None and not any(names_in(e) & blocks for e in extents)
 
 
 def _is_one(extent: ast.expr) -> bool:

@@ -14,12 +14,13 @@ from dataclasses import replace
 from warpwright.gate.always_true import Bounds, Unbounded, span_of
 from warpwright.gate.configs import local_constants, tile_names
 from warpwright.gate.context import KernelPair
-from warpwright.gate.expressions import canonical_value, names_used
+from warpwright.gate.expressions import canonical_value
 from warpwright.gate.kernels import Access, Constants, KernelBody, kernel_node
 from warpwright.gate.loops import TripCount
 from warpwright.gate.rules.finding import OBEYED, Finding, Reading, merged, violated
 from warpwright.gate.rules.grid import sites_of
 from warpwright.gate.variants import Variant, lines_left, variants, whole
+from warpwright.source.nodes import names_in
 from warpwright.types.config import MetaValue
 from warpwright.types.program import Kernel, LaunchSite, ProgramView
 from warpwright.types.stage import StageId
@@ -270,8 +271,8 @@ def _sizes(reading: Reading, pair: KernelPair, every: Variant, cases: Sequence[V
         new = _arguments(context.child, pair.child, new_site)
         for name in sorted(sizes & old.keys() & new.keys()):
             before_text, after_text = ast.unparse(old[name]), ast.unparse(new[name])
-            used = names_used(new[name])
-            if before_text != after_text and used and used <= names_used(old[name]):
+            used = names_in(new[name])
+            if before_text != after_text and used and used <= names_in(old[name]):
                 expected = f"{pair.child.name} called with {name} = {before_text}"
                 found = f"loop bound or mask changed: {name} = {after_text}"
                 findings.append(violated(RULE, new_site.line, expected, found))

@@ -8,9 +8,10 @@ negative numbers, true division, numbers beyond 31 bits) a parameter stays a run
 from __future__ import annotations
 
 import ast
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Set
 
 from warpwright.proposers.rewrites.kernel_text import KernelText, stored_names
+from warpwright.source.nodes import names_in
 
 LARGEST = 2**31 - 1
 HINTS = {"multiple_of", "max_contiguous", "max_constancy"}
@@ -57,15 +58,15 @@ class _Reader:
                     self._look(node)
         return self._unfit
 
-    def _refuse(self, names: set[str], reason: str) -> None:
+    def _refuse(self, names: Set[str], reason: str) -> None:
         for name in names & self._values.keys():
             self._unfit.setdefault(name, reason)
 
     def _look(self, node: ast.AST) -> None:
         if isinstance(node, ast.Attribute) and self._is_pure(node.value):
-            self._refuse(_names(node.value), f"the kernel uses its .{node.attr}")
+            self._refuse(names_in(node.value), f"the kernel uses its .{node.attr}")
         elif isinstance(node, ast.Subscript) and self._is_pure(node.value):
-            self._refuse(_names(node.value), "the kernel subscripts it")
+            self._refuse(names_in(node.value), "the kernel subscripts it")
         elif isinstance(node, ast.Call):
             self._look_at_call(node)
         elif isinstance(node, ast.BinOp) and self._is_pure(node):
@@ -73,7 +74,7 @@ class _Reader:
 
     def _look_at_arithmetic(self, node: ast.BinOp) -> None:
         """An operation that would be folded."""
-        names = _names(node)
+        names = names_in(node)
         value = self._value(node)
         if isinstance(node.op, (ast.Div, ast.Pow)) or type(value) is not int:
             self._refuse(names, "it stands in arithmetic that rounds otherwise when folded")
@@ -90,7 +91,7 @@ class _Reader:
         if called is not None and called.split(".")[-1] in _TAKE_NO_CONSTANTS:
             for argument in arguments:
                 if self._is_pure(argument):
-                    self._refuse(_names(argument), f"it is passed to {called}")
+                    self._refuse(names_in(argument), f"it is passed to {called}")
         elif isinstance(node.func, ast.Name):
             helper = next(
                 (k.node for k in self._kernel.program.kernels if k.node.name == node.func.id), None
@@ -113,13 +114,13 @@ class _Reader:
         found = {} if deep else _Reader(text, inner, {}, self._depth + 1).unfit()
         for name, argument in passed.items():
             if deep:
-                self._refuse(_names(argument), f"it is passed to {helper.name}")
+                self._refuse(names_in(argument), f"it is passed to {helper.name}")
             elif name in found:
-                self._refuse(_names(argument), f"in {helper.name}: {found[name]}")
+                self._refuse(names_in(argument), f"in {helper.name}: {found[name]}")
 
     def _is_pure(self, node: ast.AST) -> bool:
         """Whether an expression would be folded: candidates and numbers alone, at least one."""
-        return self._folds(node) and bool(_names(node))
+        return self._folds(node) and bool(names_in(node))
 
     def _folds(self, node: ast.AST) -> bool:
         if isinstance(node, ast.Name):
@@ -156,10 +157,6 @@ class _Reader:
         if isinstance(node.op, (ast.FloorDiv, ast.Mod)) and right:
             return left // right if isinstance(node.op, ast.FloorDiv) else left % right
         return None
-
-
-def _names(node: ast.AST) -> set[str]:
-    return {inner.id for inner in ast.walk(node) if isinstance(inner, ast.Name)}
 
 
 def is_hint(kernel: KernelText, node: ast.Expr, names: Collection[str]) -> bool:

@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 
 from warpwright.proposers.rewrites.kernel_text import KernelText, loaded_names
 from warpwright.proposers.rewrites.shapes import new_axes
+from warpwright.source.nodes import clone
 
 RANGES = ("range", "static_range")
 
@@ -60,7 +61,7 @@ class Nest:
         """The same nest with other names for what it assigns. The statement stays as it is."""
 
         def anew(node: ast.expr) -> ast.expr:
-            copy = ast.parse(ast.unparse(node), mode="eval").body
+            copy = clone(node)
             for inner in ast.walk(copy):
                 if isinstance(inner, ast.Name):
                     inner.id = names.get(inner.id, inner.id)

@@ -15,6 +15,7 @@ from warpwright.proposers.rewrites.shapes import (
     new_axes,
     shape_of,
 )
+from warpwright.proposers.rewrites.text import parsed
 
 FIRST, LAST = "[:, None]", "[None, :]"
 _CREATORS = ("arange", "zeros", "full", "program_id", "num_programs")
@@ -149,7 +150,3 @@ def _mask(load: ast.Call, inside: str) -> None:
         masks[0].value = ast.BinOp(masks[0].value, ast.BitAnd(), parsed(inside))
     else:
         load.keywords.insert(0, ast.keyword("mask", parsed(inside)))
-
-
-def parsed(text: str) -> ast.expr:
-    return ast.parse(text, mode="eval").body

@@ -15,7 +15,8 @@ from warpwright.proposers.rewrites.nests import Nest, Step, free_name
 from warpwright.proposers.rewrites.outer_axes import FIRST, LAST, Axes, also_masked, checked
 from warpwright.proposers.rewrites.refusal import DoesNotApply
 from warpwright.proposers.rewrites.shapes import Shape, new_axes, shape_of
-from warpwright.proposers.rewrites.text import INDENT, indented, laid_out
+from warpwright.proposers.rewrites.text import INDENT, indented, laid_out, parsed
+from warpwright.source.nodes import clone
 
 Line = tuple[int, list[str]]
 """Lines of the new loop, and the line of the old one that they come from."""
@@ -73,13 +74,13 @@ class TiledBody:
         head += [f"{self._inside} = {self._term} < {ast.unparse(whole)}"]
         for name, value in self._decoded(extents, self._term):
             head += laid_out(f"{name} = ", value, "", self._columns)
-        cdiv = ast.parse(self._kernel.builtin("cdiv"), mode="eval").body
+        cdiv = parsed(self._kernel.builtin("cdiv"))
         lanes = {loop.variable for loop in self._nest.loops}
         return self._loop(ast.Call(cdiv, [whole, width], []), head, lanes, self._inside)
 
     def _arange(self) -> ast.expr:
         arange = f"{self._kernel.builtin('arange')}(0, {self._width})"
-        return ast.parse(arange, mode="eval").body
+        return parsed(arange)
 
     def _decoded(self, counts: Sequence[ast.expr], index: str) -> list[tuple[str, ast.expr]]:
         """Each variable's value from an index in which the innermost one varies fastest."""
@@ -112,7 +113,7 @@ class TiledBody:
         line = f"{acc} = {call}"
         if len(line) <= self._columns:
             return [line]
-        return laid_out(f"{acc} = ", ast.parse(call, mode="eval").body, "", self._columns)
+        return laid_out(f"{acc} = ", parsed(call), "", self._columns)
 
     def side_of(self, name: str) -> str:
         """Which operand needs a name, "left" or "right". Refuses both, and neither."""
@@ -153,7 +154,7 @@ class _Writer:
 
     def rewritten(self, step: Step) -> tuple[str, ast.expr]:
         shapes = self._body.shapes
-        value = ast.parse(ast.unparse(step.value), mode="eval").body
+        value = clone(step.value)
         changed = self.lanes | self.tiles
         checked(value, shapes, changed)
         if not step.reads & changed:
@@ -181,7 +182,7 @@ class _Writer:
         if also_masked(value, inside, changed, cleared=operand) or not operand:
             return value
         where = self._body._kernel.builtin("where")
-        return ast.parse(f"{where}({inside}, {ast.unparse(value)}, 0.0)", mode="eval").body
+        return parsed(f"{where}({inside}, {ast.unparse(value)}, 0.0)")
 
 
 def _operands(nest: Nest, shapes: dict[str, Shape]) -> tuple[str, str]:

@@ -8,6 +8,8 @@ import textwrap
 import tokenize
 from collections.abc import Sequence
 
+from warpwright.syntax import syntax_tree
+
 INDENT = "    "
 MAX_COLUMNS = 100
 
@@ -102,3 +104,8 @@ def _chain(node: ast.expr, operator: type[ast.operator]) -> list[ast.expr]:
 def _term(node: ast.expr, operator: ast.operator) -> str:
     """An operand, in the brackets that it needs beside the operator."""
     return ast.unparse(ast.BinOp(ast.Name("x"), operator, node)).split(" ", 2)[2]
+
+
+def parsed(text: str) -> ast.expr:
+    """The expression that a text of a rewrite's own says; a new tree each time."""
+    return syntax_tree(text, "eval").body

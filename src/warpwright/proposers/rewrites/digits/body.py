@@ -11,6 +11,7 @@ from warpwright.proposers.rewrites.digits.reading import Digits, Lanes, Reader, 
 from warpwright.proposers.rewrites.digits.shapes import is_scalar
 from warpwright.proposers.rewrites.kernel_text import loaded_names, stored_names
 from warpwright.proposers.rewrites.refusal import DoesNotApply
+from warpwright.proposers.rewrites.text import parsed
 
 Readdress = Callable[[ast.expr], ast.expr | None]
 """A load's pointer as the loop had it → another, or None to keep it."""
@@ -106,7 +107,7 @@ class BodyWriter:
         if known is Scalar.BASE or isinstance(known, Lanes):
             return node
         if isinstance(known, Digits):
-            return ast.parse(self.order.text(known), mode="eval").body
+            return parsed(self.order.text(known))
         if isinstance(node, ast.Subscript):
             return self._subscript(node)
         if isinstance(node, ast.BinOp) and isinstance(node.op, ast.BitAnd):

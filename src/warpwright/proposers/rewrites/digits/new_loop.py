@@ -11,14 +11,16 @@ from warpwright.proposers.rewrites.digits.body import BodyWriter
 from warpwright.proposers.rewrites.digits.loops import Reduction
 from warpwright.proposers.rewrites.digits.order import Order
 from warpwright.proposers.rewrites.digits.pack import Layout, packed_address, read_layout
-from warpwright.proposers.rewrites.digits.reading import names_in
 from warpwright.proposers.rewrites.digits.shapes import scalar_names
 from warpwright.proposers.rewrites.digits.split import split_address
 from warpwright.proposers.rewrites.digits.text import indented, statement_lines
 from warpwright.proposers.rewrites.kernel_text import stored_names
 from warpwright.proposers.rewrites.refusal import DoesNotApply
 from warpwright.proposers.rewrites.splice import spliced, whole_lines
+from warpwright.proposers.rewrites.text import parsed
+from warpwright.source.nodes import names_in
 from warpwright.source.parsing import lines_of
+from warpwright.syntax import syntax_tree
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,7 +69,7 @@ class NewLoop:
         definitions = self.order.definitions(header, arange)
         if self.packing is not None:
             definitions.append(f"{self.packing.index} = {header.base_text} + {arange}")
-        made = [ast.parse(line).body[0] for line in definitions]
+        made = [syntax_tree(line).body[0] for line in definitions]
         lines = [
             f"if {self._condition()}:",
             *(f"    # {line}" for line in self._comment()),
@@ -115,9 +117,7 @@ class NewLoop:
         except DoesNotApply:
             return None
         if any(
-            names_in(ast.parse(t.atom)) & self.wide
-            for t in address.terms
-            if isinstance(t.atom, str)
+            names_in(parsed(t.atom)) & self.wide for t in address.terms if isinstance(t.atom, str)
         ):
             return None  # what followed the index in another way than by its digits
         if packing is None or address.pointer != packing.operand:

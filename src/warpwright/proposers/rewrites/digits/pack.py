@@ -11,6 +11,7 @@ from warpwright.proposers.rewrites.digits.extent import ONE, Extent
 from warpwright.proposers.rewrites.digits.order import Digit, Order
 from warpwright.proposers.rewrites.digits.reading import Axis, Digits, Header, subscripted
 from warpwright.proposers.rewrites.refusal import DoesNotApply
+from warpwright.proposers.rewrites.text import parsed
 from warpwright.types.trace import TensorArgument
 
 
@@ -109,7 +110,7 @@ def packed_address(
         factor = row if ratio == ONE else f"{ratio.bracketed} * {row}"
         words.append(f"{term.text} * {factor}")
     words.append(subscripted(index, layout.axis))
-    return ast.parse(" + ".join(words), mode="eval").body
+    return parsed(" + ".join(words))
 
 
 def host_tests(

@@ -14,6 +14,7 @@ from enum import Enum
 
 from warpwright.proposers.rewrites.digits.extent import ONE, Extent
 from warpwright.proposers.rewrites.kernel_text import KernelText, stored_names
+from warpwright.source.nodes import names_in
 
 Axis = tuple[str, ...] | None
 """How a vector was given more axes: (":", "None") for `[:, None]`; None for none."""
@@ -310,7 +311,3 @@ def block_count(
 
 def _is_zero(node: ast.expr) -> bool:
     return isinstance(node, ast.Constant) and node.value == 0 and type(node.value) is int
-
-
-def names_in(node: ast.AST) -> set[str]:
-    return {inner.id for inner in ast.walk(node) if isinstance(inner, ast.Name)}

@@ -15,6 +15,7 @@ from warpwright.proposers.rewrites.digits.address import Address, Term
 from warpwright.proposers.rewrites.digits.extent import ONE
 from warpwright.proposers.rewrites.digits.order import Order
 from warpwright.proposers.rewrites.digits.reading import Axis, Digits, Reader, axis_of
+from warpwright.proposers.rewrites.text import parsed
 
 ROWS, COLUMNS = (":", "None"), ("None", ":")
 _SCALAR = "scalar"
@@ -36,7 +37,7 @@ def split_address(
         return None
     parts = [_sum(group) for group in groups.values() if group]
     text = " ".join([address.pointer, *parts])
-    return ast.parse(text, mode="eval").body
+    return parsed(text)
 
 
 def _text(order: Order, term: Term) -> str:
@@ -58,7 +59,7 @@ def _sum(terms: list[str]) -> str:
 def _spread(reader: Reader, order: Order, scalars: set[str], term: Term) -> Spread:
     if isinstance(term.atom, Digits):
         return term.atom.axis if order.has_lanes(term.atom) else _SCALAR
-    inner = spread_of(reader, scalars, ast.parse(term.atom, mode="eval").body, 0)
+    inner = spread_of(reader, scalars, parsed(term.atom), 0)
     if term.axis is None or inner == _SCALAR:
         return inner
     return term.axis

@@ -49,7 +49,7 @@ from warpwright.proposers.rewrites.repack.address import (
     read_walk,
 )
 from warpwright.proposers.rewrites.splice import Splice, replaced, spliced
-from warpwright.proposers.rewrites.text import laid_out
+from warpwright.proposers.rewrites.text import laid_out, parsed
 from warpwright.source.parsing import lines_of
 from warpwright.types.calls import KernelCalls
 from warpwright.types.candidate import Claim, Move
@@ -200,7 +200,7 @@ def _changed(source: str, load: _Load, packed: _Packed) -> list[Splice]:
     statement, pointer = load.statement, load.call.args[0]
     margin = lines_of(source)[statement.lineno - 1][: statement.col_offset]
     room = _COLUMNS - len(margin) - 4
-    new = ast.parse(load.walk.packed(packed.pointer), mode="eval").body
+    new = parsed(load.walk.packed(packed.pointer))
     lines = [
         f"if {packed.flag}:  # the same elements, of a copy in which the lanes lie side by side",
         *("    " + line for line in laid_out(f"{packed.address} = ", new, "", room)),
