@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 from warpwright.moving import move_candidates, refined, with_moves
+from warpwright.proposers.rewrites.registry import HELP_OTHERS
 from warpwright.trials.entrants import Entrant, usual_pins
 from warpwright.trials.measured import settle_chosen
 from warpwright.trials.screening import Screening
 from warpwright.trials.setup import Table, card
-from warpwright.types.candidate import Candidate
+from warpwright.types.candidate import Candidate, Move
 from warpwright.types.config import Config
 from warpwright.types.study import Study
 from warpwright.types.trial import LEAST_GAIN_PCT, ConfigTrial, MovesTrial
@@ -28,8 +29,8 @@ def search_moves(
 
     First the chains that the rewrites propose, with the configs that the parent's tuners took. Then
     the fastest of them (the parent, where none is faster) with each of its configs, and on it each
-    refinement alone under the best of those; at last those together that each gained. Raises
-    ParentFailedError.
+    refinement alone under the best of those; at last those together that each gained, also with the
+    moves that show their worth beside others only. Raises ParentFailedError.
     """
     with Screening(table) as screening:
         screening.start()
@@ -56,12 +57,7 @@ class _Search:
         best, base_pct = self._best_pins(base, seen_pct)
         measured = self._measured(singles, best)
         least_pct = (100 + base_pct) * (1 + LEAST_GAIN_PCT / 100) - 100
-        helpful = [
-            single.moves[-1]
-            for single, trial in zip(singles, measured, strict=True)
-            if trial.failure is None and (trial.gain_pct or 0.0) >= least_pct
-        ]
-        together = [with_moves(base, helpful)] if len(helpful) > 1 else []
+        together = [with_moves(base, moves) for moves in joint_moves(singles, measured, least_pct)]
         joined = self._measured(together, best)
         return [*candidates, *singles, *together], [*trials, *measured, *joined]
 
@@ -103,6 +99,30 @@ class _Search:
             _fastest(candidate, trials[number * len(pins) : (number + 1) * len(pins)])
             for number, candidate in enumerate(candidates)
         ]
+
+
+def joint_moves(
+    singles: Sequence[Candidate], trials: Sequence[MovesTrial], least_pct: float
+) -> list[tuple[Move, ...]]:
+    """Lists of refinements worth trying together, of those whose trials alone are given.
+
+    All that gained at least `least_pct` beside the parent; and where one that helps others gained
+    nothing alone, it with the best of those, and with all of them.
+    """
+    gains = {
+        single.moves[-1]: trial.gain_pct or 0.0
+        for single, trial in zip(singles, trials, strict=True)
+        if trial.failure is None
+    }
+    helpful = tuple(move for move, gain in gains.items() if gain >= least_pct)
+    if not helpful:
+        return []
+    best = max(helpful, key=lambda move: gains[move])
+    others = tuple(move for move in gains if move not in helpful and move.name in HELP_OTHERS)
+    found = [helpful] if len(helpful) > 1 else []
+    if others:
+        found += [(*others, best), (*others, *helpful)]
+    return list(dict.fromkeys(found))
 
 
 def _fastest(candidate: Candidate, trials: Sequence[ConfigTrial]) -> MovesTrial:

@@ -93,7 +93,7 @@ def test_a_product_of_vectors_and_the_long_form_of_the_sum() -> None:
         ("        sum + 1.0,", "        sum + x,", "x is read behind"),
         ("    sum = tl.zeros(", "    at = pixel[:, None]\n    sum = tl.zeros(", "elsewhere"),
         ("    pixel_ok = pixel[:, None] < P\n", "    pixel_ok = helper(pixel)\n", "not of outer"),
-        ("            sum += x *", "            x += 0\n            sum += x *", "no outer products"),
+        ("            sum += x", "            x += 0\n            sum += x", "no outer products"),
     ],
 )  # fmt: skip
 def test_what_may_change_more_than_the_layout_is_refused(old: str, new: str, why: str) -> None:
