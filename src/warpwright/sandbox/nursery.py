@@ -1,10 +1,11 @@
-"""Children that have torch loaded before they start: a process that forks one for each job.
+"""Children that have torch and Triton loaded before they start: forks of one process.
 
-Loading torch takes over a second of processor time, and an answer runs about a dozen jobs. The
-nursery loads it once; a job's child is a fork of it, with an environment, a directory, a process
-group and output of its own, as a newly started one has. It shares nothing that a job could
-change: memory is copied on write, and all descriptors are closed. The nursery itself never runs
-foreign code. Only on Linux; elsewhere, and where it cannot be started, children are started anew.
+Loading them takes one and a half seconds of processor time, and an answer runs about a dozen
+jobs. The nursery loads them once; a job's child is a fork of it, with an environment, a
+directory, a process group and output of its own, as a newly started one has. It shares nothing
+that a job could change: memory is copied on write, and all descriptors are closed. The nursery
+itself never runs foreign code. Only on Linux; elsewhere, and where it cannot be started, children
+are started anew.
 """
 
 from __future__ import annotations
