@@ -225,15 +225,6 @@ class ModelNew(nn.Module):
 )
 
 
-@pytest.fixture(scope="module", autouse=True)
-def own_state(tmp_path_factory: pytest.TempPathFactory) -> None:
-    """A cache and a journal of this module's own."""
-    state = tmp_path_factory.mktemp("state")
-    patch = pytest.MonkeyPatch()
-    patch.setenv("WARPWRIGHT_CACHE_DIR", str(state / "cache"))
-    patch.setenv("WARPWRIGHT_STATE_DIR", str(state / "state"))
-
-
 def answered(program: str, of: str, gpu: str = "4090") -> tuple[Answer, GateReport]:
     """The answer to a tuning request without a profile, and its own check of it."""
     text = render_request(

@@ -78,8 +78,8 @@ class Answered:
 
 
 def warpwright(*arguments: str | Path, home: Path) -> subprocess.CompletedProcess[str]:
-    """The command as a user runs it, its cache and journal in `home`."""
-    places = {"WARPWRIGHT_CACHE_DIR": str(home / "cache"), "WARPWRIGHT_STATE_DIR": str(home)}
+    """The command as a user runs it, its journal in `home`."""
+    places = {"WARPWRIGHT_STATE_DIR": str(home)}
     return subprocess.run(
         [sys.executable, "-c", "from warpwright.cli.main import run; run()", *map(str, arguments)],
         cwd=ROOT,
@@ -93,7 +93,7 @@ def warpwright(*arguments: str | Path, home: Path) -> subprocess.CompletedProces
 
 @pytest.fixture(scope="module", params=EXAMPLES, ids=lambda path: path.name)
 def answered(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Answered:
-    """The real tool, once on each example, with nothing in its cache."""
+    """The real tool, once on each example."""
     folder: Path = request.param
     home = tmp_path_factory.mktemp(folder.name)
     given = (folder / "request.txt", "--problem", folder / "problem.py")

@@ -59,7 +59,7 @@ def study(
         inputs=tuple(TensorSpec(shape, dtype=dtype) for shape, dtype in inputs), origin="the test"
     )
     target = resolve_gpu(StatedGpu(find_gpu(gpu).name))
-    return study_program(Subject(source), target, Workbench(), problem=problem)
+    return study_program(Subject(source), target, Workbench(ResultCache()), problem=problem)
 
 
 def counted(made: Study, cache: ResultCache | None = None) -> LaunchCounts:

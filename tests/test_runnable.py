@@ -238,6 +238,6 @@ def get_init_inputs():
     )
     exact = PROGRAM.replace("tl.dot(left, right)", "tl.dot(left, right, input_precision='ieee')")
     for reply, status in ((exact, Status.PASS), (PROGRAM, Status.FAIL)):
-        gate = check_reply(request, parse_reply(reply), Workbench(), problem)
+        gate = check_reply(request, parse_reply(reply), Workbench(ResultCache()), problem)
         (accuracy,) = [result for result in gate.results if result.check == "accuracy"]
         assert accuracy.status is status

@@ -1,4 +1,4 @@
-"""Run the real command, with a cache and a journal of its own.
+"""Run the real command, with the cache and the journal of the tests' session.
 
 `warpwright` runs it in the tests' own process, which has loaded it; `as_a_process` as users do.
 Both take the same and give the same.
@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import contextlib
 import io
-import os
 import subprocess
 import sys
 import time
@@ -24,23 +23,8 @@ Command = Callable[..., "subprocess.CompletedProcess[str]"]
 REQUEST = Path(__file__).parents[2] / "examples" / "02-conv2d-dilated" / "request.txt"
 
 
-@pytest.fixture(scope="session")
-def state(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Cache and journal, shared by the session's tests: what one compiled another need not."""
-    return tmp_path_factory.mktemp("state")
-
-
-@pytest.fixture(scope="session")
-def places(state: Path) -> dict[str, str]:
-    """The variables that name the session's cache and journal."""
-    return {
-        "WARPWRIGHT_CACHE_DIR": str(state / "cache"),
-        "WARPWRIGHT_STATE_DIR": str(state / "state"),
-    }
-
-
 @pytest.fixture
-def warpwright(tmp_path: Path, places: dict[str, str], monkeypatch: pytest.MonkeyPatch) -> Command:
+def warpwright(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Command:
     """`warpwright("check", ...)` in an empty directory; standard input may be given as bytes."""
 
     def run(
@@ -57,8 +41,7 @@ def warpwright(tmp_path: Path, places: dict[str, str], monkeypatch: pytest.Monke
             patch.chdir(tmp_path)
             patch.setattr(sys, "argv", command)
             patch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(stdin), "utf-8"))
-            for name, value in {**places, "COLUMNS": "80"}.items():
-                patch.setenv(name, value)
+            patch.setenv("COLUMNS", "80")
             with contextlib.redirect_stdout(stdout), contextlib.redirect_stderr(stderr):
                 code = exit_code_of_the_command()
             stdout.flush()
@@ -79,7 +62,7 @@ def exit_code_of_the_command() -> int:
 
 
 @pytest.fixture
-def as_a_process(tmp_path: Path, places: dict[str, str]) -> Command:
+def as_a_process(tmp_path: Path) -> Command:
     """The same in a process of its own."""
 
     def run(
@@ -88,7 +71,6 @@ def as_a_process(tmp_path: Path, places: dict[str, str]) -> Command:
         done = subprocess.run(
             [sys.executable, "-m", "warpwright", *map(str, arguments)],
             cwd=tmp_path,
-            env=os.environ | places,
             input=stdin,
             capture_output=True,
             timeout=timeout_s,

@@ -5,7 +5,7 @@ child. So the nursery waits for nobody, and requests are served one after the ot
 
 Triton is another one where its interpreter is asked for, from the moment that it is loaded. So
 the nursery itself loads torch alone, and passes each request to a branch: a fork of it, made when
-it is first needed, that has loaded Triton as this request wants it.
+it is first needed, that has loaded Triton as this request wants it, and what else it asks for.
 """
 
 from __future__ import annotations
@@ -37,10 +37,12 @@ HIGHEST_DESCRIPTOR = 4096
 # What nearly every job's child loads. The second is what torch makes of a tensor without data; it
 # brings sympy, which takes a third of a second.
 FOR_ALL = ("torch", "torch.fx.experimental.symbolic_shapes")
-IN_A_BRANCH = ("triton",)
+# Triton itself loads the second when it meets the first tensor of a launch.
+IN_A_BRANCH = ("triton", "triton.experimental.gluon.nvidia.hopper")
 BRANCH_VARIABLE = "TRITON_INTERPRET"
 
 Request = tuple[bytes, list[int]]
+Branch = tuple[str, tuple[str, ...]]  # the variable's value, and what is loaded besides
 
 
 def main(descriptor: int) -> None:
@@ -48,10 +50,11 @@ def main(descriptor: int) -> None:
     requests = socket.socket(fileno=descriptor)
     _load(FOR_ALL)
     signal.signal(signal.SIGCHLD, signal.SIG_IGN)  # keepers and branches are nobody's to wait for
-    branches: dict[str, socket.socket] = {}
+    branches: dict[Branch, socket.socket] = {}
     while (request := _receive(requests)) is not None:
         message, descriptors = request
-        wanted = json.loads(message)["environment"].get(BRANCH_VARIABLE, "")
+        told = json.loads(message)
+        wanted = (told["environment"].get(BRANCH_VARIABLE, ""), tuple(told["loads"]))
         if wanted not in branches:
             not_its_own = [requests.fileno(), *descriptors]
             not_its_own += [other.fileno() for other in branches.values()]
@@ -81,15 +84,16 @@ def _receive(requests: socket.socket) -> Request | None:
     return (message, descriptors) if message else None
 
 
-def _new_branch(wanted: str, not_its_own: Iterable[int]) -> socket.socket:
-    """Fork a branch for this value of `TRITON_INTERPRET`; where it takes requests."""
+def _new_branch(wanted: Branch, not_its_own: Iterable[int]) -> socket.socket:
+    """Fork a branch, and let it load what it is for; where it takes requests."""
+    interpreted, others = wanted
     ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
     if os.fork() == 0:
         for descriptor in (ours.fileno(), *not_its_own):
             os.close(descriptor)
-        if wanted:
-            os.environ[BRANCH_VARIABLE] = wanted
-        _load(IN_A_BRANCH)
+        if interpreted:
+            os.environ[BRANCH_VARIABLE] = interpreted
+        _load((*IN_A_BRANCH, *others))
         _fork_for_each(theirs)
     theirs.close()
     return ours

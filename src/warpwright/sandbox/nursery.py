@@ -123,10 +123,12 @@ class Nursery:
         entry: str = "child_main",
         arguments: Sequence[str] = (),
         descriptors: Sequence[int] = (),
+        loads: Sequence[str] = (),
     ) -> ForkedChild:
         """A new child in `job_dir`, which calls `main` of the module `entry` of this package.
 
         `main` gets the arguments, and then the numbers that the descriptors have in the child.
+        `loads` names modules that are loaded before it starts, as torch and Triton are.
         Raises NurseryError where the nursery does not answer.
         """
         read_output, write_output = os.pipe()
@@ -137,6 +139,7 @@ class Nursery:
                 "environment": dict(environment),
                 "entry": entry,
                 "arguments": list(arguments),
+                "loads": list(loads),
             }
         ).encode()
         try:

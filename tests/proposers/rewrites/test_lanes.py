@@ -10,6 +10,7 @@ from warpwright.launch_counts import config_counts
 from warpwright.proposers.rewrites import lanes
 from warpwright.proposers.rewrites.refusal import DoesNotApply
 from warpwright.proposers.rewrites.registry import refinements, replay
+from warpwright.sandbox.cache import ResultCache
 from warpwright.study import Subject, Workbench, study_kernel
 from warpwright.types.candidate import Claim, Move
 
@@ -134,7 +135,9 @@ def test_lanes_along_memory_touch_a_fraction_of_the_sectors() -> None:
     counts = []
     for text in (KERNEL, moved):
         (call,) = rewriting.traced(text, problem)[1]
-        study = study_kernel(call, call.configs, Subject(text), rewriting.sheet(), Workbench())
+        study = study_kernel(
+            call, call.configs, Subject(text), rewriting.sheet(), Workbench(ResultCache())
+        )
         counts.append(config_counts(call, study.configs[0]))
     assert counts[0].sectors is not None
     assert counts[1].sectors is not None

@@ -62,8 +62,8 @@ def facts_of(study: Study, kernel: str) -> dict[str, int]:
 
 
 @pytest.fixture(scope="module")
-def bench(tmp_path_factory: pytest.TempPathFactory) -> Workbench:
-    return Workbench(cache=ResultCache(tmp_path_factory.mktemp("cache")))
+def bench() -> Workbench:
+    return Workbench(cache=ResultCache())
 
 
 @pytest.mark.parametrize(
