@@ -10,7 +10,7 @@ from textwrap import dedent
 
 import pytest
 
-pytestmark = pytest.mark.triton
+pytestmark = [pytest.mark.triton, pytest.mark.versions]
 
 SCRIPT = dedent(
     """

@@ -29,6 +29,8 @@ from warpwright.types.compiled import (
 from warpwright.types.config import Config
 from warpwright.types.sandbox import JobLimits
 
+pytestmark = pytest.mark.versions
+
 ADA, HOPPER = (8, 9), (9, 0)
 
 MATMUL = """
