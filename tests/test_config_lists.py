@@ -253,8 +253,8 @@ def fates(answer: Answer) -> set[Fate | None]:
     ("program", "hook"),
     [
         (HOOK_FROM_HELPER, "zeroing('out')"),
-        (HOOK_AS_LAMBDA, "lambda a: a['out'].zero_()"),
-        (LIST_FROM_FUNCTION, "clear_out"),
+        pytest.param(HOOK_AS_LAMBDA, "lambda a: a['out'].zero_()", marks=pytest.mark.slow),
+        pytest.param(LIST_FROM_FUNCTION, "clear_out", marks=pytest.mark.slow),
     ],
 )
 def test_equal_binaries_go_and_every_config_that_stays_or_comes_has_its_hook(

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from amounts import slow_but
 
 from warpwright.formats.kernelbench import read_problem
 from warpwright.formats.request import parse_request
@@ -91,7 +92,7 @@ def warpwright(*arguments: str | Path, home: Path) -> subprocess.CompletedProces
     )
 
 
-@pytest.fixture(scope="module", params=EXAMPLES, ids=lambda path: path.name)
+@pytest.fixture(scope="module", params=slow_but(EXAMPLES[:1], EXAMPLES), ids=lambda path: path.name)
 def answered(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Answered:
     """The real tool, once on each example."""
     folder: Path = request.param

@@ -66,9 +66,7 @@ def relative_errors(found: Conv2dTask, schedule: Schedule, folder: Path) -> list
     files["ours.py"].write_text(schedule.program(found, first, GPU))
     files["theirs.py"].write_text(found.problem_source)
     size, other = (layer.height, layer.width), (layer.height + 2, layer.width + 3)
-    script = COMPARE.format(
-        size=size, other=other, channels=layer.in_channels, dtype=layer.dtype
-    )
+    script = COMPARE.format(size=size, other=other, channels=layer.in_channels, dtype=layer.dtype)
     job = Job(
         "import",
         {"source": script},
