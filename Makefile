@@ -17,9 +17,10 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 EXAMPLE := examples/01-conv2d-stride4
 DEMO := build/demo
+OTHER_TRITON = $(CURDIR)/build/triton-$(VERSION)
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test test-all lint format examples clean
+.PHONY: help setup demo test test-all test-triton lint format examples clean
 
 help:  ## show this list
 	@sed -n 's/^\([a-z-]*\):.*##  *\(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 16
@@ -43,11 +44,21 @@ demo: $(STAMP)  ## answer example 01 (no GPU needed)
 	@echo "explanation: $(DEMO)/answer.explanation.md"
 	@echo "record:      $(DEMO)/answer.record.json"
 
-test: $(STAMP)  ## run the tests that need no GPU
+test: $(STAMP)  ## run the tests that need no GPU, each kind of thing once
 	$(BIN)/python -m pytest -m "not gpu and not slow" -n auto --dist worksteal
 
-test-all: $(STAMP)  ## run the slow ones too
-	$(BIN)/python -m pytest -m "not gpu" -n auto --dist worksteal
+test-all: $(STAMP)  ## run the slow ones too, and properties on more examples
+	WARPWRIGHT_THOROUGH=1 $(BIN)/python -m pytest -m "not gpu" -n auto --dist worksteal
+
+# Triton of another version lies in front of the one in .venv, for these tests alone.
+test-triton: $(STAMP)  ## run what depends on Triton's version: make test-triton VERSION=3.6
+	@test -n "$(VERSION)" || { echo "make: name a version: make test-triton VERSION=3.6" >&2; exit 2; }
+	@test -e $(OTHER_TRITON)/.installed || { rm -rf $(OTHER_TRITON) && $(BIN)/python -m pip install \
+		--quiet --no-deps --only-binary :all: --target $(OTHER_TRITON) 'triton==$(VERSION).*' \
+		&& touch $(OTHER_TRITON)/.installed; } \
+		|| { echo "make: Triton $(VERSION) cannot be installed here (pip's reason is above)" >&2; exit 1; }
+	WARPWRIGHT_TRITON=$(VERSION) PYTHONPATH=$(OTHER_TRITON) $(BIN)/python -m pytest \
+		-m "versions and not gpu and not slow" -n auto --dist worksteal
 
 lint: $(STAMP)  ## ruff and mypy, as CI runs them
 	$(BIN)/ruff check .

@@ -63,6 +63,23 @@ def pytest_runtest_setup(item: pytest.Item) -> None:
             pytest.skip(reason)
 
 
+@pytest.fixture(scope="session", autouse=True)
+def results_of_the_session(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """One cache of children's results for all tests and all of xdist's processes, first empty.
+
+    What a test's child found under the same key, of the same program and the same code of ours,
+    another test need not find again. Tests of what is kept, and of what a child does, make a
+    cache of their own, or none. The user's own cache is neither read nor written.
+    """
+    base = tmp_path_factory.getbasetemp()
+    # xdist's processes have folders of their own, side by side
+    shared = base.parent if "PYTEST_XDIST_WORKER" in os.environ else base
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("WARPWRIGHT_CACHE_DIR", str(shared / "results"))
+        patch.setenv("WARPWRIGHT_STATE_DIR", str(base / "journal"))
+        yield
+
+
 @pytest.fixture(scope="session")
 def cases_dir() -> Path:
     """The directory of recorded requests: `cases/recorded.jsonl.gz` and `seeds/*.txt`."""

@@ -226,15 +226,6 @@ class ModelNew(nn.Module):
 )
 
 
-@pytest.fixture(scope="module", autouse=True)
-def own_state(tmp_path_factory: pytest.TempPathFactory) -> None:
-    """A cache and a journal of this module's own."""
-    state = tmp_path_factory.mktemp("state")
-    patch = pytest.MonkeyPatch()
-    patch.setenv("WARPWRIGHT_CACHE_DIR", str(state / "cache"))
-    patch.setenv("WARPWRIGHT_STATE_DIR", str(state / "state"))
-
-
 def answered(program: str, of: str, gpu: str = "4090") -> tuple[Answer, GateReport]:
     """The answer to a tuning request without a profile, and its own check of it."""
     text = render_request(
@@ -263,8 +254,8 @@ def fates(answer: Answer) -> set[Fate | None]:
     ("program", "hook"),
     [
         (HOOK_FROM_HELPER, "zeroing('out')"),
-        (HOOK_AS_LAMBDA, "lambda a: a['out'].zero_()"),
-        (LIST_FROM_FUNCTION, "clear_out"),
+        pytest.param(HOOK_AS_LAMBDA, "lambda a: a['out'].zero_()", marks=pytest.mark.slow),
+        pytest.param(LIST_FROM_FUNCTION, "clear_out", marks=pytest.mark.slow),
     ],
 )
 def test_equal_binaries_go_and_every_config_that_stays_or_comes_has_its_hook(

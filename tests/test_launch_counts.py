@@ -6,6 +6,7 @@ from functools import cache
 from pathlib import Path
 
 import pytest
+from amounts import slow_but
 
 from warpwright.data.gpus import find_gpu
 from warpwright.diagnosis.count_criterion import compare_counts
@@ -37,6 +38,7 @@ class ModelNew(nn.Module):
 {host}
 """
 BOTH = pytest.mark.parametrize("gpu", ["RTX 4090", "H100"])
+EITHER = pytest.mark.parametrize("gpu", slow_but(["RTX 4090"], ["RTX 4090", "H100"]))
 SECTOR = 32
 
 
@@ -59,7 +61,7 @@ def study(
         inputs=tuple(TensorSpec(shape, dtype=dtype) for shape, dtype in inputs), origin="the test"
     )
     target = resolve_gpu(StatedGpu(find_gpu(gpu).name))
-    return study_program(Subject(source), target, Workbench(), problem=problem)
+    return study_program(Subject(source), target, Workbench(ResultCache()), problem=problem)
 
 
 def counted(made: Study, cache: ResultCache | None = None) -> LaunchCounts:
@@ -100,7 +102,7 @@ def test_a_copy_touches_each_sector_once_and_lanes_apart_touch_one_each(gpu: str
     assert dense.instructions % (n // 1024 * 4) == 0  # straight code: the same in each warp
 
 
-@BOTH
+@EITHER
 def test_lanes_that_a_mask_switches_off_touch_nothing(gpu: str) -> None:
     """1008 of 1024 elements in one block."""
     found = copied(gpu, 1008, 1)
@@ -109,7 +111,7 @@ def test_lanes_that_a_mask_switches_off_touch_nothing(gpu: str) -> None:
     assert not found.sampled
 
 
-@BOTH
+@EITHER
 def test_a_size_that_16_does_not_divide_costs_vectors_and_so_sectors(gpu: str) -> None:
     """Four loads of one element a lane, 16 bytes apart, instead of one of four: each sector
     is touched by two lanes of each of four loads."""
@@ -148,7 +150,7 @@ def horner(gpu: str, turns: int, constant: bool = False, loop: str = "n") -> Lau
     )
 
 
-@BOTH
+@EITHER
 @pytest.mark.parametrize(("turns", "constant"), [(2, False), (7, False), (103, False), (7, True)])
 def test_a_loop_runs_as_often_as_it_is_told_however_the_assembler_unrolls_it(
     gpu: str, turns: int, constant: bool
@@ -167,7 +169,7 @@ def test_instructions_grow_by_the_same_with_each_unrolled_pass() -> None:
     assert horner("RTX 4090", 39).sectors == horner("RTX 4090", 103).sectors
 
 
-@BOTH
+@EITHER
 def test_a_loop_whose_bound_was_loaded_is_unknown(gpu: str) -> None:
     made = study(
         gpu,
@@ -182,7 +184,7 @@ def test_a_loop_whose_bound_was_loaded_is_unknown(gpu: str) -> None:
     assert "data" in found.unknown[0]
 
 
-@BOTH
+@EITHER
 def test_blocks_that_leave_early_count_what_they_ran(gpu: str) -> None:
     body = HORNER.format(turns="n", before="if tl.program_id(0) * 128 >= n * 64:\n    return")
     host = HORNER_HOST.format(turns=64)
@@ -193,7 +195,7 @@ def test_blocks_that_leave_early_count_what_they_ran(gpu: str) -> None:
     assert found.requested_bytes == 2 * 4 * 128 * 32
 
 
-@BOTH
+@EITHER
 def test_loops_as_long_as_the_blocks_number_count_for_each_block(gpu: str) -> None:
     """As in causal attention: block i makes i turns."""
     body = HORNER.format(turns="tl.program_id(0)", before="")
@@ -209,7 +211,7 @@ tl.store(y + at, tl.load(x + tl.load(index + at)))
 """
 
 
-@BOTH
+@EITHER
 def test_an_address_that_was_loaded_leaves_sectors_unknown_and_instructions_known(
     gpu: str,
 ) -> None:
@@ -266,7 +268,7 @@ tl.store(y + column * rows + row, tl.load(x + at))
 """
 
 
-@BOTH
+@EITHER
 def test_quotients_by_run_time_numbers_are_worked_out_as_the_machine_does(gpu: str) -> None:
     """A transpose whose index is taken apart: 24 columns, so stores of a warp run along rows."""
     rows, width = 512, 24

@@ -6,6 +6,7 @@ import pytest
 
 from warpwright.data.gpus import find_gpu
 from warpwright.resources.gpus import resolve_gpu
+from warpwright.sandbox.cache import ResultCache
 from warpwright.study import Subject, Workbench, study_program
 from warpwright.types.gpu import StatedGpu
 from warpwright.types.shapes import Problem, TensorSpec
@@ -37,7 +38,9 @@ class ModelNew(nn.Module):
 def test_a_config_that_stands_twice_in_its_list_is_counted_once() -> None:
     problem = Problem(inputs=(TensorSpec((1 << 20,)),), origin="the test")
     gpu = resolve_gpu(StatedGpu(find_gpu("4090").name))
-    (kernel,) = study_program(Subject(PROGRAM), gpu, Workbench(), problem=problem).kernels
+    (kernel,) = study_program(
+        Subject(PROGRAM), gpu, Workbench(ResultCache()), problem=problem
+    ).kernels
     (config,) = kernel.configs
     (floor,) = config.floors
     assert floor.work.read_bytes == floor.work.written_bytes == 4 << 20

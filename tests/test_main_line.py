@@ -124,15 +124,6 @@ def document(
     )
 
 
-@pytest.fixture(scope="module", autouse=True)
-def own_state(tmp_path_factory: pytest.TempPathFactory) -> None:
-    """A cache and a journal of this module's own."""
-    state = tmp_path_factory.mktemp("state")
-    patch = pytest.MonkeyPatch()
-    patch.setenv("WARPWRIGHT_CACHE_DIR", str(state / "cache"))
-    patch.setenv("WARPWRIGHT_STATE_DIR", str(state / "state"))
-
-
 @pytest.fixture(scope="module")
 def answered() -> Answer:
     return api.answer(document())

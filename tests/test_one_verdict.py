@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from types import ModuleType
 
 import gathering
@@ -17,16 +17,6 @@ from warpwright.study import Workbench
 from warpwright.types.verdict import EditLimits, GateReport, Status
 
 pytestmark = pytest.mark.triton
-
-
-@pytest.fixture(scope="module", autouse=True)
-def own_state(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
-    """A cache and a journal of this module's own."""
-    state = tmp_path_factory.mktemp("state")
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("WARPWRIGHT_CACHE_DIR", str(state / "cache"))
-        patch.setenv("WARPWRIGHT_STATE_DIR", str(state / "state"))
-        yield
 
 
 @pytest.fixture(scope="module")

@@ -158,8 +158,8 @@ def emit(_: Conv2dTask, chosen: Sequence[ScheduleCandidate], __: GpuSheet) -> st
 
 
 @pytest.fixture(scope="module")
-def bench(tmp_path_factory: pytest.TempPathFactory) -> Workbench:
-    return Workbench(cache=ResultCache(tmp_path_factory.mktemp("cache")))
+def bench() -> Workbench:
+    return Workbench(cache=ResultCache())
 
 
 def optimize(bench: Workbench, *found: ScheduleCandidate, **options: object):

@@ -232,6 +232,6 @@ def get_init_inputs():
     request = Request(gpu=stated_gpu(find_gpu("4090")), stage=find_stage("memory"), program=FAILING)
     exact = PROGRAM.replace("tl.dot(left, right)", "tl.dot(left, right, input_precision='ieee')")
     for reply, status in ((exact, Status.PASS), (PROGRAM, Status.FAIL)):
-        gate = check_reply(request, parse_reply(reply), Workbench(), problem)
+        gate = check_reply(request, parse_reply(reply), Workbench(ResultCache()), problem)
         (accuracy,) = [result for result in gate.results if result.check == "accuracy"]
         assert accuracy.status is status

@@ -11,6 +11,7 @@ from warpwright.data.gpus import find_gpu
 from warpwright.data.stages import find_stage
 from warpwright.formats.reply import parse_reply
 from warpwright.resources.gpus import stated_gpu
+from warpwright.sandbox.cache import ResultCache
 from warpwright.study import Subject, Workbench, study_program
 from warpwright.types.request import Request
 from warpwright.types.shapes import Problem, TensorSpec
@@ -50,7 +51,9 @@ def violations(parent: str, reply: str, shape: tuple[int, int]) -> list[Violatio
     """What `offsets.wide_enough` says of a reply."""
     request = Request(gpu=stated_gpu(find_gpu("H100")), stage=find_stage("memory"), program=parent)
     problem = Problem(inputs=(TensorSpec(shape),), origin="the test")
-    gate = check_reply(request, parse_reply(reply), Workbench(), problem, accuracy=False)
+    gate = check_reply(
+        request, parse_reply(reply), Workbench(ResultCache()), problem, accuracy=False
+    )
     return [v for v in gate.violations if v.rule == "offsets.wide_enough"]
 
 
@@ -70,7 +73,7 @@ def test_a_study_tells_of_a_program_that_wraps() -> None:
     problem = Problem(inputs=(TensorSpec((70_000, 50_000)),), origin="the test")
     gpu = api.target_gpu("H100")
     studies = [
-        study_program(Subject(source), gpu, Workbench(), problem=problem)
+        study_program(Subject(source), gpu, Workbench(ResultCache()), problem=problem)
         for source in (PROGRAM, PROGRAM.replace(WIDE, SHORT))
     ]
     right, wrong = (

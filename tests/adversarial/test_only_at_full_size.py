@@ -9,6 +9,7 @@ import pytest
 from warpwright import api
 from warpwright.formats.kernelbench import read_problem
 from warpwright.full_size import check_full_size
+from warpwright.sandbox.cache import ResultCache
 from warpwright.source.view import read_program
 from warpwright.study import Subject, Workbench, study_program
 from warpwright.types.study import Study
@@ -87,13 +88,15 @@ SHARES = "x / x.sum(dim=1, keepdim=True)"
 @functools.cache
 def parent(source: str, problem: str) -> Study:
     gpu = api.target_gpu("RTX 4090")
-    return study_program(Subject(source), gpu, Workbench(), problem=read_problem(problem))
+    return study_program(
+        Subject(source), gpu, Workbench(ResultCache()), problem=read_problem(problem)
+    )
 
 
 def verdict(source: str, problem: str, child: str) -> CheckResult | str | None:
     study = parent(source, problem)
     kernels = {kernel.kernel: kernel for kernel in study.kernels}
-    return check_full_size(study, read_program(child), kernels, Workbench())
+    return check_full_size(study, read_program(child), kernels, Workbench(ResultCache()))
 
 
 def changed(source: str, old: str, new: str, times: int = 1) -> str:

@@ -1,42 +1,77 @@
-"""Run the real command in a process of its own, with a cache and a journal of its own."""
+"""Run the real command, with the cache and the journal of the tests' session.
+
+`warpwright` runs it in the tests' own process, which has loaded it; `as_a_process` as users do.
+Both take the same and give the same.
+"""
 
 from __future__ import annotations
 
-import os
+import contextlib
+import io
 import subprocess
 import sys
+import time
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+
+from warpwright.cli import main
 
 Command = Callable[..., "subprocess.CompletedProcess[str]"]
 
 REQUEST = Path(__file__).parents[2] / "examples" / "02-conv2d-dilated" / "request.txt"
 
 
-@pytest.fixture(scope="session")
-def state(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Cache and journal, shared by the session's tests: what one compiled another need not."""
-    return tmp_path_factory.mktemp("state")
-
-
 @pytest.fixture
-def warpwright(tmp_path: Path, state: Path) -> Command:
+def warpwright(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Command:
     """`warpwright("check", ...)` in an empty directory; standard input may be given as bytes."""
 
     def run(
-        *arguments: str | Path, stdin: bytes | None = None, timeout_s: float = 300
+        *arguments: str | Path, stdin: bytes = b"", timeout_s: float = 300
     ) -> subprocess.CompletedProcess[str]:
-        environment = os.environ | {
-            "WARPWRIGHT_CACHE_DIR": str(state / "cache"),
-            "WARPWRIGHT_STATE_DIR": str(state / "state"),
-        }
+        command = ["warpwright", *map(str, arguments)]
+        out, err = io.BytesIO(), io.BytesIO()
+        started = time.monotonic()
+        with (
+            monkeypatch.context() as patch,
+            io.TextIOWrapper(out, "utf-8") as stdout,
+            io.TextIOWrapper(err, "utf-8") as stderr,
+        ):
+            patch.chdir(tmp_path)
+            patch.setattr(sys, "argv", command)
+            patch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(stdin), "utf-8"))
+            patch.setenv("COLUMNS", "80")
+            with contextlib.redirect_stdout(stdout), contextlib.redirect_stderr(stderr):
+                code = exit_code_of_the_command()
+            stdout.flush()
+            stderr.flush()
+            said, told = out.getvalue().decode(), err.getvalue().decode()
+        assert time.monotonic() - started < timeout_s
+        return subprocess.CompletedProcess(command, code, said, told)
+
+    return run
+
+
+def exit_code_of_the_command() -> int:
+    try:
+        main.run()
+    except SystemExit as ended:
+        return ended.code if isinstance(ended.code, int) else int(ended.code is not None)
+    return 0
+
+
+@pytest.fixture
+def as_a_process(tmp_path: Path) -> Command:
+    """The same in a process of its own."""
+
+    def run(
+        *arguments: str | Path, stdin: bytes = b"", timeout_s: float = 300
+    ) -> subprocess.CompletedProcess[str]:
         done = subprocess.run(
             [sys.executable, "-m", "warpwright", *map(str, arguments)],
             cwd=tmp_path,
-            env=environment,
-            input=stdin if stdin is not None else b"",
+            input=stdin,
             capture_output=True,
             timeout=timeout_s,
         )

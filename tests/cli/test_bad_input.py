@@ -130,12 +130,12 @@ def test_a_reply_with_a_syntax_error_is_a_violation_that_says_so(
 
 
 def test_fifty_megabytes_are_refused_before_they_are_read(
-    warpwright: Command, tmp_path: Path
+    warpwright: Command, as_a_process: Command, tmp_path: Path
 ) -> None:
     with (tmp_path / "request.txt").open("wb") as stream:
         stream.truncate(50 * 1024**2)
     refused(warpwright("answer", "request.txt", timeout_s=20), "bytes")
-    refused(warpwright("answer", "-", stdin=b"x" * 50 * 1024**2, timeout_s=20), "bytes")
+    refused(as_a_process("answer", "-", stdin=b"x" * 50 * 1024**2, timeout_s=20), "bytes")
 
 
 def test_bytes_that_are_no_text_are_refused(warpwright: Command, tmp_path: Path) -> None:
@@ -248,8 +248,8 @@ def test_the_wrong_one_of_several_files_is_named(
         app(list(arguments), standalone_mode=False)
 
 
-def test_with_json_the_error_is_json_too(warpwright: Command) -> None:
-    done = warpwright("answer", "nowhere.txt", "--json")
+def test_with_json_the_error_is_json_too(as_a_process: Command) -> None:
+    done = as_a_process("answer", "nowhere.txt", "--json")
     assert done.returncode == 2
     error = json.loads(done.stdout)
     assert error["schema_name"] == "warpwright.error"

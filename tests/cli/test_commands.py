@@ -52,8 +52,10 @@ def get_inputs():
 """
 
 
-def test_help_teaches_the_first_steps_and_the_exit_codes(warpwright: Command) -> None:
-    done = warpwright("--help")
+def test_help_teaches_the_first_steps_and_the_exit_codes(
+    warpwright: Command, as_a_process: Command
+) -> None:
+    done = as_a_process("--help")
     assert done.returncode == 0
     for words in ("doctor", "answer request.txt", "bad input"):
         assert words in done.stdout

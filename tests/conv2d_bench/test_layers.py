@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pytest
+from amounts import slow_but
 from conv2d_bench.layers import problem_file, read_layers, task_of
 from pydantic import ValidationError
 
@@ -54,7 +55,10 @@ def test_a_misspelt_field_is_refused(tmp_path):
 
 
 @pytest.mark.triton
-@pytest.mark.parametrize("name", ["A", "B", "mobile-dw-7", "inception-7x1-f16", "resnext-3x3"])
+@pytest.mark.parametrize(
+    "name",
+    slow_but(["A", "mobile-dw-7"], ["A", "B", "mobile-dw-7", "inception-7x1-f16", "resnext-3x3"]),
+)
 def test_a_layers_problem_file_is_recognised_as_the_layer(name):
     layer = LAYERS[name].layer
     assert recognize_conv2d(Problem(source=problem_file(layer))) == task_of(layer)

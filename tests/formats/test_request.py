@@ -6,6 +6,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from amounts import examples
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from texts import replace_once
@@ -306,7 +307,11 @@ def test_any_text_is_a_request_or_an_input_error(text: str) -> None:
         assert str(error)
 
 
-@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
+@settings(
+    max_examples=examples(100),
+    suppress_health_check=[HealthCheck.function_scoped_fixture],
+    deadline=None,
+)
 @given(data=st.data())
 def test_any_damage_to_a_document_gives_a_request_or_an_input_error(
     document: Writer, data: st.DataObject

@@ -7,6 +7,7 @@ import time
 from collections.abc import Callable
 
 import pytest
+from amounts import examples, slow_but
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
@@ -90,7 +91,7 @@ def survives(parse: Parser, text: str) -> None:
 
 
 @each_parser
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=examples(40), deadline=None)
 @given(
     text=st.text(max_size=200)
     | st.lists(st.sampled_from(PIECES) | st.sampled_from([" ", "\n"]), max_size=40).map("".join)
@@ -100,7 +101,9 @@ def test_any_text_is_read_or_is_an_input_error(parse: Parser, text: str) -> None
 
 
 @each_parser
-@pytest.mark.parametrize("separator", ["", " ", "\n"], ids=["joined", "spaced", "lines"])
+@pytest.mark.parametrize(
+    "separator", slow_but(["\n"], ["", " ", "\n"]), ids=["joined", "spaced", "lines"]
+)
 def test_a_text_that_repeats_itself_takes_no_long_time(parse: Parser, separator: str) -> None:
     for piece in PIECES:
         survives(parse, separator.join([piece] * (REPEATS // max(1, len(piece) // 4))))
@@ -110,7 +113,9 @@ EDITS = ("delete", "duplicate", "truncate", "swap", "fence", "insert")
 
 
 @settings(
-    max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+    max_examples=examples(150),
+    deadline=None,
+    suppress_health_check=[HealthCheck.function_scoped_fixture],
 )
 @given(data=st.data())
 def test_a_damaged_request_keeps_its_types_through_rendering_or_is_refused(

@@ -1,6 +1,7 @@
 """Wording of stages that others write, and what it becomes. Wordings are bullets as they occur."""
 
 import pytest
+from amounts import examples
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -246,14 +247,14 @@ def test_every_stage_is_read_back_from_its_own_wording(
     assert rendered_and_read(stage) == stage
 
 
-@settings(deadline=None)
+@settings(max_examples=examples(100), deadline=None)
 @given(text=st.text(max_size=1200), heading=st.text(max_size=100))
 def test_any_bullet_is_read_and_never_lost(text: str, heading: str) -> None:
     found = read_bullet(text, heading)
     assert found.rules or found.notes or not any(ch.isalnum() for ch in text)
 
 
-@settings(deadline=None, max_examples=50)
+@settings(deadline=None, max_examples=examples(50))
 @given(
     pieces=st.lists(
         st.sampled_from(

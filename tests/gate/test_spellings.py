@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from textwrap import indent
 from types import ModuleType
 
+from amounts import examples
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -182,7 +183,7 @@ def pairs() -> st.SearchStrategy[tuple[Spelling, Spelling]]:
     return st.one_of(*(st.tuples(spellings(**kind), spellings(**kind)) for kind in kinds))
 
 
-MANY = settings(max_examples=60, deadline=None)
+MANY = settings(max_examples=examples(60), deadline=None)
 
 
 @given(pair=pairs())

@@ -7,6 +7,7 @@ from dataclasses import replace
 from statistics import fmean
 
 import pytest
+from amounts import examples
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from synthetic import burst, pairs, swapped
@@ -76,7 +77,7 @@ def test_noise_that_the_parent_shows_against_itself_swallows_a_gain() -> None:
 
 
 @given(SEEDS, st.sampled_from([0.9, 1.0, 1.02, 1.2]))
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=examples(25), deadline=None)
 def test_parent_and_candidate_swapped_flip_the_sign(seed: int, ratio: float) -> None:
     made = pairs(ratio, seed=seed, rounds=6, groups=3)
     one, other = decide(made, SAME), decide(swapped(made), SAME)
@@ -86,7 +87,7 @@ def test_parent_and_candidate_swapped_flip_the_sign(seed: int, ratio: float) -> 
 
 
 @given(SEEDS, st.floats(1e-3, 1e3))
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=examples(25), deadline=None)
 def test_the_unit_of_time_changes_nothing(seed: int, scale: float) -> None:
     made = pairs(1.03, seed=seed, rounds=4, groups=3)
     scaled = [
@@ -105,7 +106,7 @@ def test_the_unit_of_time_changes_nothing(seed: int, scale: float) -> None:
 
 
 @given(st.integers(0, 10_000), st.permutations(range(24)))
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=examples(20), deadline=None)
 def test_the_order_in_which_pairs_are_handed_over_changes_nothing(
     seed: int, places: list[int]
 ) -> None:
@@ -143,7 +144,7 @@ BAD_TIMES = st.sampled_from([math.nan, math.inf, -math.inf, 0.0, -1.0])
 
 
 @given(BAD_TIMES, st.integers(0, 59), st.integers(0, 4), st.booleans(), st.booleans())
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=examples(40), deadline=None)
 def test_a_time_that_is_no_time_accepts_nothing(
     bad: float, place: int, call: int, in_parent: bool, in_same: bool
 ) -> None:

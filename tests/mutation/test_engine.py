@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 
 import pytest
+from amounts import examples
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from mutation.engine import mutants, sample
@@ -98,7 +99,7 @@ def test_host_code_is_not_mutated_as_a_kernel_is() -> None:
     assert host == set(HOST_OPERATORS)
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=examples(40), deadline=None)
 @given(seed=st.integers(0, 2**32), count=st.integers(0, 12))
 def test_samples_are_distinct_programs_and_the_same_for_the_same_seed(
     seed: int, count: int
@@ -123,7 +124,7 @@ EXPRESSIONS = st.recursive(
 )
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=examples(40), deadline=None)
 @given(expressions=st.lists(EXPRESSIONS, min_size=1, max_size=2))
 def test_every_mutant_of_any_kernel_parses_and_differs(expressions: list[str]) -> None:
     body = "".join(f"    v{i} = {text}\n" for i, text in enumerate(expressions))

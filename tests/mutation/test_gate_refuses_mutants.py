@@ -100,9 +100,9 @@ class Verdicts:
 
 
 @pytest.fixture(scope="module")
-def verdicts(tmp_path_factory: pytest.TempPathFactory) -> Verdicts:
+def verdicts() -> Verdicts:
     """The honest twin and each mutant, judged as the benchmark judges recorded ones."""
-    cache = ResultCache(tmp_path_factory.mktemp("cache"))
+    cache = ResultCache()
     request = parse_request(api.request(ROW_NORM, gpu="RTX 4090", stage="memory", problem=PROBLEM))
     problem = Problem(source=PROBLEM)
     study = studied(request, problem, cache)

@@ -7,7 +7,7 @@ from textwrap import dedent
 import pytest
 from interpreted import run_interpreted
 
-pytestmark = pytest.mark.triton
+pytestmark = [pytest.mark.triton, pytest.mark.versions]
 
 SCRIPT = dedent(
     """

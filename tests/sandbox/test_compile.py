@@ -18,6 +18,7 @@ from warpwright.sandbox.compile import (
 )
 from warpwright.sandbox.compile_pool import PoolLimits
 from warpwright.sandbox.deadline import Deadline
+from warpwright.sandbox.run import Job, run_job
 from warpwright.types.compiled import (
     Compiled,
     CompileFailed,
@@ -27,6 +28,9 @@ from warpwright.types.compiled import (
     Toolchain,
 )
 from warpwright.types.config import Config
+from warpwright.types.sandbox import JobLimits
+
+pytestmark = pytest.mark.versions
 
 ADA, HOPPER = (8, 9), (9, 0)
 
@@ -488,6 +492,26 @@ def test_a_kernel_made_by_a_function_is_found() -> None:
     assert isinstance(bad, CompileFailed)
     [line] = [n for n, text in enumerate(program.splitlines(), 1) if "undefined_name" in text]
     assert bad.reason.startswith(f"line {line}: ")
+
+
+COUNTING = f"""
+import sys
+import triton
+opened = []
+sys.addaudithook(lambda event, args: opened.append(str(args[0])) if event == "open" else None)
+from warpwright.sandbox.child_triton import Compiler
+Compiler(sys.modules[__name__], {ADA!r})
+from triton.runtime.cache import triton_key
+assert triton.__version__ in triton_key()
+assert not [path for path in opened if path.endswith(".so")], opened
+"""
+
+
+@pytest.mark.triton
+def test_compiling_does_not_read_all_of_triton() -> None:
+    """Half a gigabyte, which took longer than a small kernel's compilation."""
+    result = run_job(Job("import", {"source": COUNTING}, JobLimits(deadline_s=60)))
+    assert result.ok, result.reason
 
 
 def test_nothing_asked_for_is_nothing_done() -> None:

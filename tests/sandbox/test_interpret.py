@@ -15,7 +15,7 @@ from warpwright.types.config import Config
 from warpwright.types.shapes import Problem, TensorSpec
 from warpwright.types.verdict import CheckResult, Status
 
-pytestmark = pytest.mark.triton
+pytestmark = [pytest.mark.triton, pytest.mark.versions]
 
 MATMUL_PROBLEM = """
 import torch

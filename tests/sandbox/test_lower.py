@@ -14,7 +14,7 @@ from warpwright.types.shapes import Problem
 from warpwright.types.trace import Trace
 from warpwright.types.work import LaunchWork
 
-pytestmark = pytest.mark.triton
+pytestmark = [pytest.mark.triton, pytest.mark.versions]
 
 PROBLEM = """import torch
 import torch.nn as nn

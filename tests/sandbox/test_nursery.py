@@ -34,13 +34,16 @@ os._exit(5)
 """
 
 
+# Whether an object was there before the fork: the nursery freezes what it has loaded.
+FROZEN = "not any(o is {} for o in __import__('gc').get_objects())"
+
+
 @pytest.fixture
 def nurseries() -> Iterator[Nurseries]:
     """Nurseries of this test's own, which end with it."""
     own = Nurseries()
     yield own
-    if own._nursery is not None:
-        own._nursery.close()
+    own.close()
 
 
 def environment(tmp_path: Path, mark: str = "0123456789abcdef") -> dict[str, str]:
@@ -61,6 +64,35 @@ def test_a_child_has_torch_and_its_own_mark_and_process_group() -> None:
     marks = [w for w in result.detail.split() if w.startswith(f"{JOB_MARK}=")]
     assert len(marks) == 1
     assert marks[0] != f"{JOB_MARK}={'0' * 16}"
+
+
+@pytest.mark.parametrize(
+    ("variables", "kind"), [({}, "JITFunction"), ({"TRITON_INTERPRET": "1"}, "InterpretedFunction")]
+)
+def test_a_child_has_triton_loaded_as_it_wants_it(variables: dict[str, str], kind: str) -> None:
+    """What Triton's own functions are is settled when it is loaded."""
+    source = (
+        "import os, sys, triton\n"
+        f"print('before:', {FROZEN.format('triton')}, type(triton.language.zeros).__name__)\n"
+        "sys.stdout.flush()\nos._exit(5)\n"
+    )
+    job = Job("import", {"source": source}, JobLimits(deadline_s=60), environment=variables)
+    for _ in range(2):  # the first makes the branch, the second finds it
+        assert f"before: True {kind}" in run_job(job).detail
+
+
+def test_a_job_runs_although_its_branch_of_the_nursery_was_killed() -> None:
+    job = Job("import", {"source": "value = 1"}, JobLimits(deadline_s=60))
+    assert run_job(job).ok
+    there = nursery_module.nurseries.last_used
+    assert there is not None
+    branches = psutil.Process(there._process.pid).children()
+    assert branches
+    for branch in branches:
+        branch.kill()
+    assert run_job(job).ok
+    assert there.usable
+    assert run_job(job).ok
 
 
 def test_a_child_holds_no_descriptor_of_the_nursery() -> None:
@@ -98,7 +130,7 @@ def test_what_a_child_changes_stays_with_it() -> None:
 def test_a_job_runs_although_the_nursery_was_killed() -> None:
     job = Job("import", {"source": "value = 1"}, JobLimits(deadline_s=60))
     assert run_job(job).ok
-    there = nursery_module.nurseries._nursery
+    there = nursery_module.nurseries.last_used
     assert there is not None
     os.killpg(there._process.pid, signal.SIGKILL)
     there._process.wait()
@@ -124,6 +156,19 @@ def test_another_variable_that_counts_at_the_start_means_another_nursery(
     assert again is first
     assert other is not None
     assert other is not first
+
+
+def test_two_environments_by_turns_need_two_nurseries_and_a_third_ends_the_oldest(
+    tmp_path: Path, nurseries: Nurseries
+) -> None:
+    ours = environment(tmp_path)
+    first, other = (nurseries.prepare({**ours, "LANG": lang}, FIXED) for lang in ("A", "B"))
+    assert nurseries.prepare({**ours, "LANG": "A"}, FIXED) is first
+    assert nurseries.prepare({**ours, "LANG": "B"}, FIXED) is other
+    assert nurseries.prepare({**ours, "LANG": "C"}, FIXED) is not None
+    assert first is not None and other is not None
+    assert not first.usable
+    assert other.usable
 
 
 def test_a_child_that_ends_is_told_with_its_exit_code(tmp_path: Path, nurseries: Nurseries) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.metadata
+import os
 import sys
 from pathlib import Path
 
@@ -10,6 +11,7 @@ import pytest
 
 from warpwright.errors import MissingToolError
 from warpwright.sandbox import toolchain as toolchain_module
+from warpwright.sandbox.run import Job, run_job
 from warpwright.sandbox.toolchain import (
     TritonInstallation,
     find_triton,
@@ -17,6 +19,7 @@ from warpwright.sandbox.toolchain import (
     ptxas_version,
     toolchain,
 )
+from warpwright.types.sandbox import JobLimits
 
 
 def installation(version: str) -> TritonInstallation:
@@ -98,3 +101,18 @@ def test_a_tool_that_does_not_run_has_no_version(tmp_path: Path) -> None:
     silent.write_text("#!/bin/sh\nexit 1\n")
     silent.chmod(0o755)
     assert ptxas_version(silent) is None
+
+
+@pytest.mark.triton
+@pytest.mark.versions
+def test_the_triton_that_make_was_asked_for_is_the_one_that_children_use() -> None:
+    asked = os.environ.get("WARPWRIGHT_TRITON")
+    if asked is None:
+        pytest.skip("WARPWRIGHT_TRITON names no version: `make test-triton` sets it")
+    found = find_triton()
+    assert found is not None
+    assert found.version.startswith(f"{asked}.")
+    assert found.supported
+    source = f"import triton\nassert triton.__version__ == {found.version!r}, triton.__version__"
+    result = run_job(Job("import", {"source": source}, JobLimits(deadline_s=60)))
+    assert result.ok, result.reason

@@ -103,7 +103,7 @@ def grids(trace: Trace) -> list[list[tuple[int, ...]]]:
     return [[config.grid for config in launch.configs] for launch in trace.launches]
 
 
-pytestmark = pytest.mark.triton
+pytestmark = [pytest.mark.triton, pytest.mark.versions]
 
 
 class TestStylesOfLaunches:

@@ -25,7 +25,7 @@ from warpwright.types.worker import (
     WorkerLimits,
 )
 
-pytestmark = pytest.mark.triton
+pytestmark = [pytest.mark.triton, pytest.mark.versions]
 SHORT_S = 6.0
 
 

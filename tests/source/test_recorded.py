@@ -18,7 +18,7 @@ from warpwright.source.view import read_program
 from warpwright.types.config import Config
 from warpwright.types.edit import EditKind
 
-pytestmark = pytest.mark.cases
+pytestmark = [pytest.mark.cases, pytest.mark.slow]
 
 
 def block(text: str) -> str:
@@ -78,7 +78,6 @@ def test_undefined_names_are_those_of_the_recorded_name_errors(
     assert (missed, accused) == ([], [])
 
 
-@pytest.mark.slow
 def test_every_recorded_reply_is_compared_with_its_parent(
     records: list[dict[str, object]],
 ) -> None:
@@ -90,7 +89,6 @@ def test_every_recorded_reply_is_compared_with_its_parent(
         assert all(edit.before or edit.after or edit.kind is EditKind.COSMETIC for edit in edits)
 
 
-@pytest.mark.slow
 def test_configs_of_recorded_programs_can_be_edited(records: list[dict[str, object]]) -> None:
     plain = {EditKind.AUTOTUNE_ADDED, EditKind.CONFIG_ADDED, EditKind.LAUNCH_OPTIONS}
     for record in records[::6]:

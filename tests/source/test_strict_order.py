@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 
 import pytest
+from amounts import examples
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -112,7 +113,7 @@ PIECES = {
 NEEDED = {"built": {"constant"}, "tuned": {"hook"}, "default": {"built"}, "helper": {"constant"}}
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=examples(150), deadline=None)
 @given(st.permutations(sorted(PIECES)))
 def test_any_order_that_imports_becomes_one_that_imports_with_the_same_definitions(
     order: list[str],

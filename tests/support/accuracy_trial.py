@@ -116,10 +116,10 @@ PRODUCT_PROBLEM = Problem(
                 return left @ self.right
 
         def get_inputs():
-            return [torch.randn(1536, 2560)]
+            return [torch.randn(384, 1280)]
 
         def get_init_inputs():
-            return [2560, 768]
+            return [1280, 192]
         """
     )
 )

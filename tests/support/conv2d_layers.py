@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import os
-import subprocess
-import sys
 from pathlib import Path
 
 from warpwright.data.gpus import find_gpu
 from warpwright.proposers.schedules.conv2d import Schedule
+from warpwright.sandbox.run import Job, run_job
 from warpwright.types.conv2d import Conv2dLayer, Conv2dTask, Pointwise, Precision
+from warpwright.types.sandbox import JobLimits
 
 GPU = find_gpu("H100 SXM")
 PROBLEM = """
@@ -27,11 +26,12 @@ class Model(nn.Module):
 COMPARE = """
 import sys
 import torch
-import program, problem
+sys.path.insert(0, "in")
+import theirs as problem, ours as program
 torch.manual_seed(3)
 ours, theirs = program.ModelNew(), problem.Model()
 ours.load_state_dict(theirs.state_dict())
-dtype = getattr(torch, sys.argv[1])
+dtype = torch.{dtype}
 ours, theirs = ours.to(dtype), theirs.to(dtype)
 for batch, size in ((3, {size}), (1, {other})):
     x = torch.randn(batch, {channels}, *size).to(dtype)
@@ -62,15 +62,18 @@ def relative_errors(found: Conv2dTask, schedule: Schedule, folder: Path) -> list
     """Errors against float64, of the first point's program, on two sizes of input."""
     layer = found.layer
     first = schedule.points(found, GPU)[:1]
-    (folder / "program.py").write_text(schedule.program(found, first, GPU))
-    (folder / "problem.py").write_text(found.problem_source)
+    files = {"ours.py": folder / "ours.py", "theirs.py": folder / "theirs.py"}
+    files["ours.py"].write_text(schedule.program(found, first, GPU))
+    files["theirs.py"].write_text(found.problem_source)
     size, other = (layer.height, layer.width), (layer.height + 2, layer.width + 3)
-    script = COMPARE.format(size=size, other=other, channels=layer.in_channels)
-    (folder / "compare.py").write_text(script)
-    environment = {**os.environ, "TRITON_INTERPRET": "1"}
-    done = subprocess.run(
-        [sys.executable, "compare.py", layer.dtype],
-        cwd=folder, env=environment, capture_output=True, text=True, timeout=120, check=False,
-    )  # fmt: skip
-    assert done.returncode == 0, done.stderr[-2000:]
-    return [float(line) for line in done.stdout.split()]
+    script = COMPARE.format(size=size, other=other, channels=layer.in_channels, dtype=layer.dtype)
+    job = Job(
+        "import",
+        {"source": script},
+        JobLimits(deadline_s=120),
+        files,
+        environment={"TRITON_INTERPRET": "1"},
+    )
+    done = run_job(job)
+    assert done.ok, done.reason + "\n" + done.detail
+    return [float(line) for line in done.detail.split()]

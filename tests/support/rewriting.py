@@ -11,6 +11,7 @@ import numpy as np
 
 from warpwright.calls import find_calls, launch_options, specializations_of
 from warpwright.resources.gpus import resolve_gpu
+from warpwright.sandbox.cache import ResultCache
 from warpwright.sandbox.compile import CompileRequest, compile_configs
 from warpwright.sandbox.interpret import InterpretRun, RunOutcome, interpret
 from warpwright.sandbox.reference import Reference, make_reference
@@ -37,7 +38,7 @@ def sheet() -> GpuSheet:
 
 def traced(source: str, of: Problem) -> tuple[ProgramView, tuple[KernelCalls, ...]]:
     """The program's view and its kernels as the problem launches them."""
-    trace = trace_program(source, of, gpu=sheet())
+    trace = trace_program(source, of, gpu=sheet(), cache=ResultCache())
     assert isinstance(trace, Trace), trace
     view = read_program(source)
     return view, find_calls(view, trace)[0]
@@ -52,10 +53,12 @@ def outputs(
     """What the program gives in the interpreter, with parameters and inputs of one seed."""
     with tempfile.TemporaryDirectory() as name:
         specs = [spec for spec in of.inputs if isinstance(spec, TensorSpec)]
-        reference = make_reference(of, specs, Path(name), seed=3, distributions=(distribution,))
+        reference = make_reference(
+            of, specs, Path(name), seed=3, distributions=(distribution,), cache=ResultCache()
+        )
         assert isinstance(reference, Reference), reference
         run = InterpretRun(reference.cases[0].name, pins or {})
-        result = interpret(source, reference, [run])[0]
+        result = interpret(source, reference, [run], cache=ResultCache())[0]
     assert result.outcome is RunOutcome.OK, result.reason
     assert not result.memory_events, result.memory_events
     assert result.outputs is not None
@@ -71,7 +74,10 @@ def compile_faults(source: str, of: Problem, capability: tuple[int, int]) -> lis
             for config in calls.configs
             for found in specializations_of(calls, config)
         ]
-        for result in compile_configs(source, requests, compute_capability=capability):
+        results = compile_configs(
+            source, requests, compute_capability=capability, cache=ResultCache()
+        )
+        for result in results:
             if not isinstance(result, Compiled):
                 faults.append(f"{calls.name}: {result.reason}")
     return faults

@@ -165,6 +165,14 @@ def test_what_cannot_be_launched_is_not_timed(study: Study) -> None:
     assert reason.startswith("shifted cannot be launched on RTX 4090 with ")
 
 
+def test_each_binary_takes_one_place_among_the_configs_to_refine_under(study: Study) -> None:
+    (first,) = study.kernels[0].configs
+    equal = replace(first, config=Config(num_stages=5))
+    broken = replace(first, config=Config(num_warps=64), compiled=())
+    kernel = replace(study.kernels[0], configs=(broken, first, equal))
+    assert searching.distinct_configs(kernel) == (first,)
+
+
 def test_what_was_not_compiled_in_time_is_left_to_the_card(study: Study) -> None:
     late = replace(bench(), deadline=Deadline(0.1))
     other = candidate("other", ("x + by", "by - x"))

@@ -13,6 +13,7 @@ from warpwright.optimizing import optimize_problem, recognized, screen
 from warpwright.proposers.schedules import candidates
 from warpwright.report.optimization_record import optimization_record
 from warpwright.report.optimization_text import beside_text, explain_optimization
+from warpwright.sandbox.cache import ResultCache
 from warpwright.study import Workbench
 from warpwright.trials.ranking import beside_eager, measured_ranker
 from warpwright.trials.setup import TrialSetup
@@ -58,7 +59,7 @@ def test_candidates_are_ranked_by_time_and_the_program_stands_beside_eager(tmp_p
     result = optimize_problem(
         PROBLEM,
         GPU,
-        Workbench(),
+        Workbench(ResultCache()),
         rank=measured_ranker(setup, GPU.sheet.name),
         compare=lambda program, problem: beside_eager(program, problem, device="cpu"),
         tries=2,
@@ -81,8 +82,8 @@ def test_candidates_are_ranked_by_time_and_the_program_stands_beside_eager(tmp_p
 
 @pytest.fixture(scope="module")
 def usable() -> list[Screened]:
-    task = recognized(PROBLEM, GPU.sheet, Workbench())
-    found = screen(candidates(task, GPU.sheet)[:3], PROBLEM, GPU, Workbench())
+    task = recognized(PROBLEM, GPU.sheet, Workbench(ResultCache()))
+    found = screen(candidates(task, GPU.sheet)[:3], PROBLEM, GPU, Workbench(ResultCache()))
     made = [entry for entry in found if entry.rejected is None]
     assert len(made) == 3
     return made

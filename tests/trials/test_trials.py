@@ -19,7 +19,7 @@ from warpwright import api
 from warpwright.ledger import Claim
 from warpwright.measure.budget import QUICK, Budget
 from warpwright.measure.minimum import Minimum
-from warpwright.sandbox.cache import toolchain_versions
+from warpwright.sandbox.cache import ResultCache, toolchain_versions
 from warpwright.sandbox.worker import Worker
 from warpwright.source.view import read_program
 from warpwright.study import Subject, Workbench, study_program
@@ -60,7 +60,9 @@ def fast(slow: str) -> str:
 @pytest.fixture(scope="module")
 def study(workshop: ModuleType, slow: str) -> Study:
     problem = Problem(source=workshop.PROBLEM)
-    return study_program(Subject(slow), api.target_gpu("RTX 4090"), Workbench(), problem=problem)
+    return study_program(
+        Subject(slow), api.target_gpu("RTX 4090"), Workbench(ResultCache()), problem=problem
+    )
 
 
 @contextmanager

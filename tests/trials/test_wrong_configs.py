@@ -18,6 +18,7 @@ from warpwright.measure.budget import QUICK
 from warpwright.report.explanation import explain
 from warpwright.report.record import answer_record
 from warpwright.report.schema import AnswerRecord
+from warpwright.sandbox.cache import ResultCache
 from warpwright.source.view import read_program
 from warpwright.specialist import answer_request
 from warpwright.study import Workbench
@@ -53,7 +54,7 @@ def halved(workshop: ModuleType) -> str:
 def answered(program: str, problem: Problem, state: Path) -> Answer:
     text = api.request(program, gpu="RTX 4090")
     setup = TrialSetup(state, SMALL, "cpu")
-    return answer_request(parse_request(text), Workbench(), problem, setup=setup)
+    return answer_request(parse_request(text), Workbench(ResultCache()), problem, setup=setup)
 
 
 def test_a_wrong_config_that_the_tuner_takes_goes_whatever_the_time_without_it(

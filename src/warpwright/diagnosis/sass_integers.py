@@ -14,6 +14,7 @@ import numpy as np
 from warpwright.diagnosis.sass_decode import Getter, Operands, Test
 from warpwright.diagnosis.sass_values import (
     COMPARISONS,
+    MASK16,
     MASK32,
     MASK64,
     SIGN32,
@@ -85,7 +86,9 @@ def _tests(operands: Operands, position: int) -> list[Getter]:
 
 
 def add(operands: Operands) -> Run:
-    """IADD3, IADD, VIADD, of 32 or 64 bits, with carries in and out."""
+    """IADD3, IADD, VIADD, of 32 or 64 bits, with carries in and out; VIADD of two halves."""
+    if "16x2" in operands.modifiers:
+        return _add_halves(operands)
     wide = any(m in ("64", "U64", "S64") for m in operands.modifiers)
     position = _destination(operands, 2 if wide else 1)
     end = position
@@ -333,6 +336,36 @@ def extreme(operands: Operands) -> Run:
         sign = 0 if unsigned else SIGN32
         smaller = _truth((a ^ sign) < (b ^ sign))
         return (chosen(least, chosen(smaller, a, b), chosen(smaller, b, a)),)
+
+    return run
+
+
+def _add_halves(operands: Operands) -> Run:
+    """VIADD.16x2: both halves of a word on their own; no carry passes from one to the other."""
+    operands.target(0)
+
+    def compute(a: Word, b: Word) -> tuple[object, ...]:
+        lower = (a & MASK16) + (b & MASK16) & MASK16
+        return (lower | ((a >> 16) + (b >> 16) & MASK16) << 16,)
+
+    return known(compute, [operands.word(1), operands.word(2)], 1)
+
+
+def add_and_extreme(operands: Operands) -> Run:
+    """VIADDMNMX: the smaller of a sum and a third word where the predicate holds, else the larger;
+    of its forms for halves nothing is known."""
+    operands.target(0)
+    one, other, third, test = (*(operands.word(i) for i in (1, 2, 3)), operands.test(4))
+    sign = 0 if "U32" in operands.modifiers else SIGN32
+    halves = any("16" in modifier for modifier in operands.modifiers)
+
+    def run() -> tuple[object, ...]:
+        a, b, c, least = one(), other(), third(), test()
+        if halves or a is None or b is None or c is None or least is None:
+            return (None,)
+        added = total(a, b) & MASK32
+        smaller = _truth((added ^ sign) < (c ^ sign))
+        return (chosen(least, chosen(smaller, added, c), chosen(smaller, c, added)),)
 
     return run
 

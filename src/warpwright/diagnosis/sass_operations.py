@@ -358,6 +358,7 @@ _BY_NAME: dict[str, Callable[[Operands], Run]] = {
     **dict.fromkeys(("MOV", "LDC", "LDCU", "R2UR"), integers.move),
     "SEL": integers.select,
     **dict.fromkeys(("IMNMX", "VIMNMX"), integers.extreme),
+    "VIADDMNMX": integers.add_and_extreme,
     "IABS": integers.absolute,
     "SGXT": integers.extend,
     "PRMT": integers.permute,

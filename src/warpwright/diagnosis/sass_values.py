@@ -18,6 +18,7 @@ Word = int | Lanes
 Value = Word | None
 Truth = bool | Lanes | None
 
+MASK16 = 0xFFFF
 MASK32 = 0xFFFFFFFF
 MASK64 = 0xFFFFFFFFFFFFFFFF
 SIGN32 = 0x80000000

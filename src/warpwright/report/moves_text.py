@@ -23,6 +23,10 @@ SAID = {
     "step, and the host permutes `{operand}` to that order in each call",
     "repack": "the host permutes `{operand}` in each call, so that what the lanes of a load read "
     "lies side by side in memory",
+    "turn": "a sum of outer products is kept with its axes the other way around, so that the lanes "
+    "of a warp lie along its rows",
+    "split": "addresses of tiles are one part for the rows and one for the columns, so that an "
+    "element costs one addition",
     "lanes": "a tile is loaded or stored along its other axis, so that the lanes of a warp touch "
     "what lies together in memory",
     "outer": "sums of outer products became matrix products of {width} terms a step, for the "

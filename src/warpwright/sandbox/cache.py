@@ -82,12 +82,20 @@ def own_modules(*modules: str) -> set[Path]:
         if path is None or path in found:
             continue
         found.add(path)
-        for node in ast.walk(syntax_tree(path.read_bytes())):
-            if isinstance(node, ast.Import):
-                waiting += [alias.name for alias in node.names]
-            elif isinstance(node, ast.ImportFrom) and node.module is not None:
-                waiting += [node.module, *(f"{node.module}.{alias.name}" for alias in node.names)]
+        waiting += _imported_by(path)
     return found
+
+
+@cache
+def _imported_by(path: Path) -> tuple[str, ...]:
+    """What a file of ours imports; children share most of theirs."""
+    names: list[str] = []
+    for node in ast.walk(syntax_tree(path.read_bytes())):
+        if isinstance(node, ast.Import):
+            names += [alias.name for alias in node.names]
+        elif isinstance(node, ast.ImportFrom) and node.module is not None:
+            names += [node.module, *(f"{node.module}.{alias.name}" for alias in node.names)]
+    return tuple(names)
 
 
 def _file_of(module: str) -> Path | None:

@@ -96,6 +96,11 @@ class Graph(TorchDispatchMode):  # type: ignore[misc]
         self.paused = False
         self._alive: list[torch.Tensor] = []
 
+    @classmethod
+    def _should_skip_dynamo(cls) -> bool:
+        """False: torch would load its compiler, half a second, to keep it out of this class."""
+        return False
+
     def __torch_dispatch__(
         self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: Any = None
     ) -> Any:

@@ -1,7 +1,11 @@
-"""Inside the nursery: load torch, then fork a child for each request that comes.
+"""Inside the nursery: load torch and Triton, then fork a child for each request that comes.
 
 For each job two forks: a keeper, which waits for the job's child and tells how it ended, and the
 child. So the nursery waits for nobody, and requests are served one after the other at once.
+
+Triton is another one where its interpreter is asked for, from the moment that it is loaded. So
+the nursery itself loads torch alone, and passes each request to a branch: a fork of it, made when
+it is first needed, that has loaded Triton as this request wants it, and what else it asks for.
 """
 
 from __future__ import annotations
@@ -18,8 +22,8 @@ import signal
 import socket
 import sys
 import traceback
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any, NoReturn
 
 JOB_MARK = "WARPWRIGHT_JOB"
 MARK_BYTES = 16
@@ -30,27 +34,81 @@ SPARE_DESCRIPTOR = 200  # above all that the nursery has open
 HIGHEST_DESCRIPTOR = 4096
 
 
+# What nearly every job's child loads. The second is what torch makes of a tensor without data; it
+# brings sympy, which takes a third of a second.
+FOR_ALL = ("torch", "torch.fx.experimental.symbolic_shapes")
+# Triton itself loads the second when it meets the first tensor of a launch.
+IN_A_BRANCH = ("triton", "triton.experimental.gluon.nvidia.hopper")
+BRANCH_VARIABLE = "TRITON_INTERPRET"
+
+Request = tuple[bytes, list[int]]
+Branch = tuple[str, tuple[str, ...]]  # the variable's value, and what is loaded besides
+
+
 def main(descriptor: int) -> None:
     """Serve requests from the socket `descriptor` until its other end is closed."""
     requests = socket.socket(fileno=descriptor)
-    with contextlib.suppress(ImportError):  # commands that need no torch run without it
-        importlib.import_module("torch")
-    gc.freeze()  # a collection in a child need not touch, and so copy, what is loaded
-    signal.signal(signal.SIGCHLD, signal.SIG_IGN)  # keepers are nobody's to wait for
-    while True:
+    _load(FOR_ALL)
+    signal.signal(signal.SIGCHLD, signal.SIG_IGN)  # keepers and branches are nobody's to wait for
+    branches: dict[Branch, socket.socket] = {}
+    while (request := _receive(requests)) is not None:
+        message, descriptors = request
+        told = json.loads(message)
+        wanted = (told["environment"].get(BRANCH_VARIABLE, ""), tuple(told["loads"]))
+        if wanted not in branches:
+            not_its_own = [requests.fileno(), *descriptors]
+            not_its_own += [other.fileno() for other in branches.values()]
+            branches[wanted] = _new_branch(wanted, not_its_own)
         try:
-            message, descriptors, _, _ = socket.recv_fds(
-                requests, REQUEST_BYTES + 1, MAX_DESCRIPTORS
-            )
-        except OSError:
-            return
-        if not message:
-            return
+            socket.send_fds(branches[wanted], [message], descriptors)
+        except OSError:  # it was killed: who asked sees that no child came
+            branches.pop(wanted).close()
+        for passed in descriptors:
+            os.close(passed)
+
+
+def _load(modules: Iterable[str]) -> None:
+    """Load what there is of these modules; a job that needs another fails by itself."""
+    for module in modules:
+        with contextlib.suppress(Exception):  # commands that need no torch run without it
+            importlib.import_module(module)
+    gc.freeze()  # a collection in a child need not touch, and so copy, what is loaded
+
+
+def _receive(requests: socket.socket) -> Request | None:
+    """The next request and its descriptors; None where no more will come."""
+    try:
+        message, descriptors, _, _ = socket.recv_fds(requests, REQUEST_BYTES + 1, MAX_DESCRIPTORS)
+    except OSError:
+        return None
+    return (message, descriptors) if message else None
+
+
+def _new_branch(wanted: Branch, not_its_own: Iterable[int]) -> socket.socket:
+    """Fork a branch, and let it load what it is for; where it takes requests."""
+    interpreted, others = wanted
+    ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+    if os.fork() == 0:
+        for descriptor in (ours.fileno(), *not_its_own):
+            os.close(descriptor)
+        if interpreted:
+            os.environ[BRANCH_VARIABLE] = interpreted
+        _load((*IN_A_BRANCH, *others))
+        _fork_for_each(theirs)
+    theirs.close()
+    return ours
+
+
+def _fork_for_each(requests: socket.socket) -> NoReturn:
+    """Fork a child for each request, until the nursery is gone."""
+    while (request := _receive(requests)) is not None:
+        message, descriptors = request
         if os.fork() == 0:
             requests.close()
             _keep(json.loads(message), descriptors)
         for descriptor in descriptors:
             os.close(descriptor)
+    os._exit(0)
 
 
 def _keep(request: Mapping[str, Any], descriptors: Sequence[int]) -> None:

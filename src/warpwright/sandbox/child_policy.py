@@ -50,6 +50,11 @@ class EagerGpuPolicy(TorchDispatchMode):  # type: ignore[misc]
         self.emulate = emulate
         self.summands = 0
 
+    @classmethod
+    def _should_skip_dynamo(cls) -> bool:
+        """False: torch would load its compiler, half a second, to keep it out of this class."""
+        return False
+
     def __torch_dispatch__(
         self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: Any = None
     ) -> Any:

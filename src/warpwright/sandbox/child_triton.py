@@ -22,6 +22,7 @@ from triton.backends.compiler import GPUTarget
 from triton.backends.nvidia import compiler as nvidia
 from triton.compiler import ASTSource
 from triton.compiler.errors import CompilationError
+from triton.runtime import cache as triton_cache
 from triton.runtime.autotuner import Autotuner, Heuristics
 from triton.runtime.jit import JITFunction
 
@@ -69,6 +70,7 @@ class Compiler:
         major, minor = compute_capability
         self._module = module
         self._target = GPUTarget("cuda", 10 * major + minor, WARP_THREADS)
+        _name_entries_by_version()
         self._known: dict[str, tuple[Any, dict[str, Any], str]] = {}
         self._log = ""
 
@@ -143,6 +145,15 @@ class Compiler:
             return result
 
         return run
+
+
+def _name_entries_by_version() -> None:
+    """Spare Triton the digest of its own files (half a gigabyte), part of each cache entry's name.
+
+    The cache of this process is its own directory: there is no other Triton to tell apart.
+    """
+    if hasattr(triton_cache, "triton_key"):
+        triton_cache.triton_key = lambda: str(triton.__version__)
 
 
 def unwrap(value: Any) -> JITFunction | None:

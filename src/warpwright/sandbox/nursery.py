@@ -1,10 +1,11 @@
-"""Children that have torch loaded before they start: a process that forks one for each job.
+"""Children that have torch and Triton loaded before they start: forks of one process.
 
-Loading torch takes over a second of processor time, and an answer runs about a dozen jobs. The
-nursery loads it once; a job's child is a fork of it, with an environment, a directory, a process
-group and output of its own, as a newly started one has. It shares nothing that a job could
-change: memory is copied on write, and all descriptors are closed. The nursery itself never runs
-foreign code. Only on Linux; elsewhere, and where it cannot be started, children are started anew.
+Loading them takes one and a half seconds of processor time, and an answer runs about a dozen
+jobs. The nursery loads them once; a job's child is a fork of it, with an environment, a
+directory, a process group and output of its own, as a newly started one has. It shares nothing
+that a job could change: memory is copied on write, and all descriptors are closed. The nursery
+itself never runs foreign code. Only on Linux; elsewhere, and where it cannot be started, children
+are started anew.
 """
 
 from __future__ import annotations
@@ -25,6 +26,7 @@ from typing import IO
 from warpwright.sandbox.child_nursery import JOB_MARK, MARK_BYTES, REQUEST_BYTES
 from warpwright.sandbox.kinds import MAIN
 
+MOST_KEPT = 2  # one that sees the GPU and one that does not are often needed by turns
 START_S = 60.0  # until torch is loaded, on a busy machine
 
 
@@ -123,10 +125,12 @@ class Nursery:
         entry: str = MAIN,
         arguments: Sequence[str] = (),
         descriptors: Sequence[int] = (),
+        loads: Sequence[str] = (),
     ) -> ForkedChild:
         """A new child in `job_dir`, which calls `main` of the module `entry`.
 
         `main` gets the arguments, and then the numbers that the descriptors have in the child.
+        `loads` names modules that are loaded before it starts, as torch and Triton are.
         Raises NurseryError where the nursery does not answer.
         """
         read_output, write_output = os.pipe()
@@ -137,6 +141,7 @@ class Nursery:
                 "environment": dict(environment),
                 "entry": entry,
                 "arguments": list(arguments),
+                "loads": list(loads),
             }
         ).encode()
         try:
@@ -166,38 +171,53 @@ class Nursery:
 
 
 class Nurseries:
-    """The nursery of this process, started when it is first needed."""
+    """The nurseries of this process, each started when it is first needed."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
-        self._nursery: Nursery | None = None
-        self._fixed: tuple[object, ...] = ()
+        self._kept: dict[tuple[object, ...], Nursery] = {}
         self._failed = False
 
     def prepare(self, environment: Mapping[str, str], fixed: Sequence[str]) -> Nursery | None:
         """The nursery for such an environment; None where there can be none.
 
         `fixed` names the variables that count while torch is loaded: where their values differ
-        from those of the nursery that is there, another takes its place.
+        from those of the nurseries that are there, there will be one more, up to `MOST_KEPT`.
         """
         if not sys.platform.startswith("linux"):
             return None
         wanted = (*((name, environment.get(name)) for name in fixed), *sys.path)
         with self._lock:
-            if self._nursery is not None and self._nursery.usable and self._fixed == wanted:
-                return self._nursery
-            if self._failed:
-                return None
-            if self._nursery is not None:
-                self._nursery.close()
-            base = {n: environment[n] for n in fixed if n in environment}
-            try:
-                self._nursery = Nursery({**base, **MARKLESS}, Path("/"))
-            except NurseryError:
-                self._failed = True
-                return None
-            self._fixed = wanted
-            return self._nursery
+            nursery = self._kept.pop(wanted, None)
+            if nursery is not None and not nursery.usable:
+                nursery.close()
+                nursery = None
+            if nursery is None:
+                nursery = self._start({n: environment[n] for n in fixed if n in environment})
+            if nursery is not None:
+                self._kept[wanted] = nursery  # the last that was used comes last
+            return nursery
+
+    def _start(self, base: Mapping[str, str]) -> Nursery | None:
+        if self._failed:
+            return None
+        while len(self._kept) >= MOST_KEPT:
+            self._kept.pop(next(iter(self._kept))).close()
+        try:
+            return Nursery({**base, **MARKLESS}, Path("/"))
+        except NurseryError:
+            self._failed = True
+            return None
+
+    @property
+    def last_used(self) -> Nursery | None:
+        return next(reversed(self._kept.values()), None)
+
+    def close(self) -> None:
+        """Let all of them end."""
+        with self._lock:
+            while self._kept:
+                self._kept.popitem()[1].close()
 
 
 # A place for each child's own mark, which is written over it: others find a child by it.

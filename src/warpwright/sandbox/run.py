@@ -45,6 +45,12 @@ FIXED = (
     "OMP_NUM_THREADS",
 )
 RESULT_BYTES = 256 * 1024**2
+# What jobs of these kinds load by and by, through what torch does of tensors without data: it
+# takes more processor time than the rest of the job.
+LOADS = {
+    **dict.fromkeys(("cost", "shrink", "sizes"), ("torch._dynamo",)),
+    "recognize": ("torch._dynamo", "torch.export._trace"),
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,7 +118,9 @@ def _watch(job_dir: Path, job: Job) -> JobResult:
     mark = secrets.token_hex(8)
     started = time.monotonic()
     environment = child_environment(job_dir, mark, job.environment)
-    process = start_child(job_dir, environment, launcher=job.launcher)
+    process = start_child(
+        job_dir, environment, launcher=job.launcher, loads=LOADS.get(job.kind, ())
+    )
     assert process.stdout is not None
     output = OutputReader(process.stdout, job.limits.output_bytes)
     try:
@@ -142,17 +150,24 @@ def start_child(
     arguments: Sequence[str] = (),
     descriptors: Sequence[int] = (),
     launcher: Sequence[str] = (),
+    loads: Sequence[str] = (),
 ) -> subprocess.Popen[bytes] | ForkedChild:
     """A child that calls `main(*arguments, *descriptors)` of the module `entry`.
 
-    A fork of the nursery, or a process started anew where there is none, or where another tool
-    (`launcher`, a command) starts it. Raises SandboxError.
+    A fork of the nursery, which has loaded torch, Triton and the modules `loads`; or a process
+    started anew where there is none, or where another tool (`launcher`, a command) starts it.
+    Raises SandboxError.
     """
     nursery = None if launcher else nurseries.prepare(environment, FIXED)
     if nursery is not None:
         try:
             return nursery.start(
-                job_dir, environment, entry=entry, arguments=arguments, descriptors=descriptors
+                job_dir,
+                environment,
+                entry=entry,
+                arguments=arguments,
+                descriptors=descriptors,
+                loads=loads,
             )
         except NurseryError:
             pass  # it is gone: this job starts a process of its own, the next one a new nursery

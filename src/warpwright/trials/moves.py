@@ -7,6 +7,7 @@ from dataclasses import replace
 from functools import partial
 
 from warpwright.moving import Pins, move_candidates, refined, with_moves
+from warpwright.proposers.rewrites.registry import HELP_OTHERS
 from warpwright.sandbox.deadline import Deadline
 from warpwright.study import Workbench
 from warpwright.trials.entrants import Entrant, usual_pins
@@ -14,9 +15,9 @@ from warpwright.trials.measured import settle_chosen
 from warpwright.trials.screening import Screening
 from warpwright.trials.setup import Table, card
 from warpwright.trials.sieve import Sieve
-from warpwright.types.candidate import Candidate
+from warpwright.types.candidate import Candidate, Move
 from warpwright.types.config import Config
-from warpwright.types.study import Study
+from warpwright.types.study import ConfigStudy, KernelStudy, Study
 from warpwright.types.trial import LEAST_GAIN_PCT, ConfigTrial, MovesTrial
 from warpwright.types.verdict import EditLimits
 
@@ -31,9 +32,10 @@ def search_moves(
 
     First the chains that the rewrites propose, with the configs that the parent's tuners took. Then
     the fastest of them (the parent, where none is faster) with each of its configs, and on it each
-    refinement alone under the best of those; at last those together that each gained. What runs the
-    same code as another is not timed. When the budget's time for it is over, what was timed by then
-    is all there is. Raises ParentFailedError.
+    refinement alone under the best of those; at last those together that each gained, also with the
+    moves that show their worth beside others only. What runs the same code as another is not timed.
+    When the budget's time for it is over, what was timed by then is all there is. Raises
+    ParentFailedError.
     """
     with Screening(table) as screening:
         screening.start()
@@ -63,12 +65,7 @@ class _Search:
         self._sieve.reasons([base], best)  # what runs the base's code shows nothing new
         measured = self._measured(singles, best)
         least_pct = (100 + base_pct) * (1 + LEAST_GAIN_PCT / 100) - 100
-        helpful = [
-            single.moves[-1]
-            for single, trial in zip(singles, measured, strict=True)
-            if trial.failure is None and (trial.gain_pct or 0.0) >= least_pct
-        ]
-        together = [with_moves(base, helpful)] if len(helpful) > 1 else []
+        together = [with_moves(base, moves) for moves in joint_moves(singles, measured, least_pct)]
         joined = self._measured(together, best)
         return [*candidates, *singles, *together], [*trials, *measured, *joined]
 
@@ -80,8 +77,7 @@ class _Search:
             Entrant(kernel.kernel, config.config, False, base.program, pins)
             for kernel in self._study.kernels
             if kernel.autotuned
-            for config in kernel.configs
-            if config.launchable
+            for config in distinct_configs(kernel)
             for pins in [{**self._usual, kernel.kernel: config.config}]
         ]
         trials = self._screening.run(entrants, self._deadline)
@@ -128,8 +124,43 @@ class _Search:
         )
 
 
+def distinct_configs(kernel: KernelStudy) -> tuple[ConfigStudy, ...]:
+    """Those that can be launched, one for each binary: equal ones would take each other's places
+    among the best."""
+    found = {
+        (config.config if config.identity is None else config.identity): config
+        for config in reversed(kernel.configs)
+        if config.launchable
+    }
+    return tuple(reversed(found.values()))
+
+
 def _untimed(entrant: Entrant, reason: str) -> ConfigTrial:
     return ConfigTrial(entrant.kernel, entrant.config, True, failure=reason)
+
+
+def joint_moves(
+    singles: Sequence[Candidate], trials: Sequence[MovesTrial], least_pct: float
+) -> list[tuple[Move, ...]]:
+    """Lists of refinements worth trying together, of those whose trials alone are given.
+
+    All that gained at least `least_pct` beside the parent; and where one that helps others gained
+    nothing alone, it with the best of those, and with all of them.
+    """
+    gains = {
+        single.moves[-1]: trial.gain_pct or 0.0
+        for single, trial in zip(singles, trials, strict=True)
+        if trial.failure is None
+    }
+    helpful = tuple(move for move, gain in gains.items() if gain >= least_pct)
+    if not helpful:
+        return []
+    best = max(helpful, key=lambda move: gains[move])
+    others = tuple(move for move in gains if move not in helpful and move.name in HELP_OTHERS)
+    found = [helpful] if len(helpful) > 1 else []
+    if others:
+        found += [(*others, best), (*others, *helpful)]
+    return list(dict.fromkeys(found))
 
 
 def _fastest(candidate: Candidate, trials: Sequence[ConfigTrial]) -> MovesTrial:

@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
+from amounts import examples
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -163,7 +164,7 @@ def reordered(program: Program) -> str:
     return digits.apply(program.source, move)
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=examples(150), deadline=None)
 @given(programs())
 def test_both_loops_sum_the_same_products(program: Program) -> None:
     text = reordered(program)
@@ -176,7 +177,7 @@ def test_both_loops_sum_the_same_products(program: Program) -> None:
     assert kept == pairs_of(program.source, odd, program.block)
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=examples(40), deadline=None)
 @given(programs())
 def test_the_new_loop_is_the_one_that_runs(program: Program) -> None:
     """Without this the test above could pass on the kept loop alone."""
@@ -186,7 +187,7 @@ def test_the_new_loop_is_the_one_that_runs(program: Program) -> None:
     pairs_of(broken, program.sizes, program.block)
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=examples(40), deadline=None)
 @given(programs(), st.data())
 def test_a_divisor_that_is_no_digit_is_refused(program: Program, data: st.DataObject) -> None:
     word = data.draw(st.sampled_from([f"N_{name}" for name in program.names[1:]]))

@@ -9,6 +9,7 @@ import numpy as np
 import outers
 import pytest
 import rewriting
+from amounts import slow_but
 
 from warpwright.proposers.rewrites import outer, registry
 from warpwright.proposers.rewrites.kernel_text import kernel_text
@@ -279,7 +280,9 @@ def test_sums_are_as_near_as_those_of_the_parent(name: str) -> None:
 
 
 @pytest.mark.triton
-@pytest.mark.parametrize("name", ["product", "no names", "plane, flat", "volume, flat"])
+@pytest.mark.parametrize(
+    "name", slow_but(["product"], ["product", "no names", "plane, flat", "volume, flat"])
+)
 @pytest.mark.parametrize("distribution", ["wide", "outliers", "nonfinite"])
 def test_unusual_values_come_out_alike(name: str, distribution: str) -> None:
     source, problem, _ = CASES[name]
@@ -306,7 +309,7 @@ def test_a_padded_lane_adds_nothing_whatever_is_computed_of_it() -> None:
 
 
 @pytest.mark.triton
-@pytest.mark.parametrize("name", CASES)
+@pytest.mark.parametrize("name", slow_but(["product", "plane"], CASES))
 def test_every_text_compiles(name: str) -> None:
     source, problem, _ = CASES[name]
     for text in texts(source, problem):

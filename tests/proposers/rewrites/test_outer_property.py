@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
+from amounts import examples
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -152,7 +153,7 @@ def rewritten(program: Program, lanes: str, name: str) -> str:
     return outer.apply(program.source, Move(name, "kernel", arguments, Claim.OTHER_ARITHMETIC))
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=examples(150), deadline=None)
 @given(programs(), st.data())
 def test_one_loop_as_lanes_sums_the_same_products(program: Program, data: st.DataObject) -> None:
     lanes = data.draw(st.integers(0, len(program.sizes) - 1))
@@ -168,7 +169,7 @@ def test_one_loop_as_lanes_sums_the_same_products(program: Program, data: st.Dat
         assert after.dots == (math.prod(sizes) // program.width if taken else 0)
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=examples(150), deadline=None)
 @given(programs(), st.data())
 def test_all_loops_as_lanes_sum_the_same_products(program: Program, data: st.DataObject) -> None:
     name = data.draw(names())

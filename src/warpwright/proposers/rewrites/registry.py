@@ -9,7 +9,8 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
-from warpwright.proposers.rewrites import accumulate, lanes, loops, outer, specialise
+from warpwright.proposers.rewrites import accumulate, lanes, loops, outer, specialise, turn
+from warpwright.proposers.rewrites.apart import rewrite as apart
 from warpwright.proposers.rewrites.digits import rewrite as digits
 from warpwright.proposers.rewrites.refusal import DoesNotApply
 from warpwright.proposers.rewrites.repack import rewrite as repack
@@ -41,7 +42,9 @@ REWRITES: Mapping[str, Rewrite] = {
     digits.DIGITS: Rewrite(digits.find_digits_moves, digits.apply),
     digits.PACK: Rewrite(digits.find_pack_moves, digits.apply),
     repack.NAME: Rewrite(repack.find, repack.apply),
+    apart.NAME: Rewrite(apart.find, apart.apply),
     lanes.NAME: Rewrite(lanes.find, lanes.apply),
+    turn.NAME: Rewrite(turn.find, turn.apply),
     outer.ROWS_FIRST: Rewrite(outer.find_rows_first, outer.apply),
     outer.TERMS_FIRST: Rewrite(outer.find_terms_first, outer.apply),
 }
@@ -76,16 +79,21 @@ BRANCHES: tuple[tuple[str, ...], ...] = (
     (digits.PACK, accumulate.NAME),
     (repack.NAME,),
     (repack.NAME, accumulate.NAME),
-    (loops.UNROLL,),
-    (loops.ROLL,),
+    (loops.UNROLL, turn.NAME),
+    (loops.ROLL, turn.NAME),
+    (turn.NAME,),
     (accumulate.NAME,),
-    (outer.ROWS_FIRST,),
+    (apart.NAME,),
+    (outer.ROWS_FIRST, apart.NAME),
     (outer.TERMS_FIRST,),
 )
 """What may follow, each a way of its own."""
 
 
 MOST_REFINEMENTS = 8
+HELP_OTHERS = frozenset({apart.NAME})
+"""Refinements that are tried beside others too where they gain nothing alone: on an H200, addresses
+in parts gained 1 % on a convolution, its turned load 27 %, both 36 %."""
 
 
 def chains(program: ProgramView, calls: Sequence[KernelCalls]) -> tuple[tuple[Move, ...], ...]:
@@ -115,7 +123,7 @@ def chains(program: ProgramView, calls: Sequence[KernelCalls]) -> tuple[tuple[Mo
 
 def refinements(program: ProgramView, calls: Sequence[KernelCalls]) -> tuple[Move, ...]:
     """Single moves worth trying one by one on what a chain gave, and together where they help."""
-    return lanes.find(program, calls)[:MOST_REFINEMENTS]
+    return (*apart.find(program, calls), *lanes.find(program, calls))[:MOST_REFINEMENTS]
 
 
 def _everywhere(name: str, source: str, calls: Sequence[KernelCalls]) -> list[Move]:

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from dataclasses import replace
 
 import pytest
+from amounts import slow_but
 
 from warpwright.data.gpus import find_gpu
 from warpwright.optimizing import screen
@@ -62,17 +63,17 @@ def facts_of(study: Study, kernel: str) -> dict[str, int]:
 
 
 @pytest.fixture(scope="module")
-def bench(tmp_path_factory: pytest.TempPathFactory) -> Workbench:
-    return Workbench(cache=ResultCache(tmp_path_factory.mktemp("cache")))
+def bench() -> Workbench:
+    return Workbench(cache=ResultCache())
 
 
 @pytest.mark.parametrize(
     ("layer", "schedule", "target"),
     [
         (STEM, "depth_window", HOPPER),
-        (ROWS, "row_reuse", HOPPER),
+        pytest.param(ROWS, "row_reuse", HOPPER, marks=pytest.mark.slow),
         (AHEAD, "row_reuse_ahead", HOPPER),
-        (AHEAD, "row_reuse_ahead", ADA),
+        pytest.param(AHEAD, "row_reuse_ahead", ADA, marks=pytest.mark.slow),
         (STEM, "direct", ADA),
     ],
 )
@@ -90,7 +91,14 @@ def test_what_is_copied_ahead_moves_16_bytes_at_once(task_of: TaskOf, bench: Wor
     assert not facts.get("load_32") and not facts.get("store_32")
 
 
-@pytest.mark.parametrize(("padding", "width"), [((2, 3), 120), ((0, 0), 120), ((0, 0), 118)])
+@pytest.mark.parametrize(
+    ("padding", "width"),
+    [
+        ((2, 3), 120),
+        pytest.param((0, 0), 120, marks=pytest.mark.slow),
+        pytest.param((0, 0), 118, marks=pytest.mark.slow),
+    ],
+)
 def test_the_pre_pass_moves_16_bytes_at_once_whatever_the_padding(
     padding: tuple[int, int], width: int, task_of: TaskOf, bench: Workbench
 ) -> None:
@@ -107,7 +115,7 @@ def test_a_split_sum_of_a_single_output_compiles(task_of: TaskOf, bench: Workben
     assert sum(count for name, count in facts.items() if name.startswith("store_")) > 0
 
 
-@pytest.mark.parametrize("target", [HOPPER, ADA])
+@pytest.mark.parametrize("target", slow_but([HOPPER], [HOPPER, ADA]))
 def test_the_pre_pass_of_odd_images_still_stores_16_bytes_at_once(
     target: str, task_of: TaskOf, bench: Workbench
 ) -> None:
@@ -120,14 +128,17 @@ def test_the_pre_pass_of_odd_images_still_stores_16_bytes_at_once(
 
 
 @pytest.mark.parametrize("precision", [Precision.STRICT, Precision.TF32X3])
-@pytest.mark.parametrize(("schedule", "target"), [("direct", HOPPER), ("direct", ADA)])
+@pytest.mark.parametrize(
+    ("schedule", "target"),
+    [pytest.param("direct", HOPPER, marks=pytest.mark.slow), ("direct", ADA)],
+)
 def test_more_precise_products_spill_nothing(
     schedule: str, target: str, precision: Precision, task_of: TaskOf, bench: Workbench
 ) -> None:
     compiled(task_of(STEM, precision), schedule, target, bench)
 
 
-@pytest.mark.parametrize("target", [HOPPER, ADA])
+@pytest.mark.parametrize("target", slow_but([HOPPER], [HOPPER, ADA]))
 def test_multiply_adds_of_few_channels_spill_nothing(
     target: str, task_of: TaskOf, bench: Workbench
 ) -> None:

@@ -126,7 +126,11 @@ each = pytest.mark.parametrize("case", CASES, ids=_name)
 @pytest.mark.triton
 @pytest.mark.parametrize(
     ("case", "changes", "most"),
-    [(case, changes, most) for case in CASES for changes, most in (({}, case.most), *case.changed)],
+    [
+        pytest.param(case, changes, most, marks=pytest.mark.slow if changes else ())
+        for case in CASES
+        for changes, most in (({}, case.most), *case.changed)
+    ],
     ids=_name,
 )
 def test_the_program_computes_the_layer_on_two_sizes_of_input(

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterable
+from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
 import pytest
+from amounts import slow_but
 
 from warpwright.data.gpus import find_gpu
 from warpwright.gate.format import check_format
@@ -117,13 +118,14 @@ SOME = [
     "stem", "dilated", "plain", "far taps, most above or below", "pointwise", "strided pointwise",
     "depthwise", "small groups", "half in channels_last",
 ]  # fmt: skip
-# What others of the list, or the tests of one schedule, show as well, and takes 7 to 10 s each.
-LONG = {"stem of odd padding", "half stem, stride 2", "many channels, few pixels"}
-LONG_FOR_TWO_SIZES = {"depthwise", "small groups"}
-
-
-def marked(names: Iterable[str], long: Collection[str]) -> list[Any]:
-    return [pytest.param(n, marks=pytest.mark.slow if n in long else ()) for n in names]
+# One of each kind; the others show more of the same, or what the tests of one schedule show.
+QUICK = (
+    "dilated", "plain", "grouped", "half", "channels_last", "pointwise", "strided pointwise",
+    "stem of one channel, stride 2", "depthwise", "small groups", "single columns",
+    "far taps, most above or below",
+)  # fmt: skip
+QUICK_FOR_TWO_SIZES = ("plain", "pointwise", "half in channels_last")
+QUICK_FOR_NONFINITE = ("stem", "plain", "pointwise", "depthwise", "small groups")
 
 
 # Of TF32 rounded to nearest, whatever the layer; float16 outputs round to 11 bits as well.
@@ -142,7 +144,7 @@ def assert_right(found: dict[str, Any], largest: float = LARGEST_ERROR) -> None:
     assert found["error"] <= largest, found
 
 
-@pytest.mark.parametrize("name", LAYERS)
+@pytest.mark.parametrize("name", slow_but(QUICK, LAYERS))
 def test_every_program_passes_the_gate(name: str, task_of: TaskOf) -> None:
     found = candidates(task_of(LAYERS[name]), GPU)
     assert found
@@ -155,7 +157,7 @@ def test_every_program_passes_the_gate(name: str, task_of: TaskOf) -> None:
 
 
 @pytest.mark.triton
-@pytest.mark.parametrize("name", marked(LAYERS, LONG))
+@pytest.mark.parametrize("name", slow_but(QUICK, LAYERS))
 def test_programs_compute_what_the_model_does(
     name: str, task_of: TaskOf, interpreted: Interpreted
 ) -> None:
@@ -165,7 +167,7 @@ def test_programs_compute_what_the_model_does(
 
 
 @pytest.mark.triton
-@pytest.mark.parametrize("name", marked(SOME, LONG_FOR_TWO_SIZES))
+@pytest.mark.parametrize("name", slow_but(QUICK_FOR_TWO_SIZES, SOME))
 def test_programs_are_right_for_other_sizes_than_they_were_tuned_for(
     name: str, task_of: TaskOf, interpreted: Interpreted
 ) -> None:
@@ -175,7 +177,7 @@ def test_programs_are_right_for_other_sizes_than_they_were_tuned_for(
 
 
 @pytest.mark.triton
-@pytest.mark.parametrize("name", SOME)
+@pytest.mark.parametrize("name", slow_but(QUICK_FOR_NONFINITE, SOME))
 def test_inf_and_nan_reach_the_outputs_whose_window_holds_them_and_no_others(
     name: str, task_of: TaskOf, interpreted: Interpreted
 ) -> None:

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
+from amounts import examples
 from hypothesis import HealthCheck, assume, given, settings
 from hypothesis import strategies as st
 
@@ -53,7 +54,9 @@ def layers(draw: st.DrawFn) -> Conv2dLayer:
 
 @pytest.mark.triton
 @settings(
-    max_examples=15, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+    max_examples=examples(15),
+    deadline=None,
+    suppress_health_check=[HealthCheck.function_scoped_fixture],
 )
 @given(layer=layers(), nonfinite=st.booleans())
 def test_every_schedule_that_fits_a_layer_computes_it(
