@@ -35,14 +35,14 @@ sys.path.insert(0, str(Path(__file__).parent.parent / "tests" / "support"))
 from aa_simulation import exact_interval
 from product import KERNEL, PROBLEM, PROGRAM
 
-from warpwright.ledger import Ledger
-from warpwright.measure.budget import BUDGETS
-from warpwright.measure.family import choose_again, choose_finalists, screened_gain_pct
-from warpwright.measure.minimum import Minimum
-from warpwright.measure.schedule import PARENT, pair_up, plan_screening
-from warpwright.measuring import open_bench
-from warpwright.trials.finals import decide_on
-from warpwright.trials.setup import Table
+from warpwright.bench.processes import open_bench
+from warpwright.bench.statistics.budget import BUDGETS
+from warpwright.bench.statistics.family import choose_again, choose_finalists, screened_gain_pct
+from warpwright.bench.statistics.minimum import Minimum
+from warpwright.bench.statistics.schedule import PARENT, pair_up, plan_screening
+from warpwright.search.finals import decide_on
+from warpwright.search.session import Table
+from warpwright.store.ledger import Ledger
 from warpwright.types.measurement import Burst, BurstPair, Outcome
 from warpwright.types.progress import silent
 from warpwright.types.shapes import Problem

@@ -24,15 +24,15 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from warpwright.measure.budget import BUDGETS, FLUSH_US, Budget
-from warpwright.measure.family import (
+from warpwright.bench.statistics.budget import BUDGETS, FLUSH_US, Budget
+from warpwright.bench.statistics.family import (
     Verdicts,
     choose_again,
     choose_finalists,
     decide_finalists,
 )
-from warpwright.measure.minimum import DEFAULT_MINIMUM, Minimum
-from warpwright.measure.schedule import (
+from warpwright.bench.statistics.minimum import DEFAULT_MINIMUM, Minimum
+from warpwright.bench.statistics.schedule import (
     PlannedBurst,
     Seat,
     pair_up,

@@ -25,7 +25,7 @@ import torch
 import torch.nn.functional as F  # noqa: N812
 import triton
 
-from warpwright.proposers.schedules.conv2d.kernels import depthwise, grouped, pointwise
+from warpwright.operators.conv2d.kernels import depthwise, grouped, pointwise
 from warpwright.types.conv2d import Conv2dLayer
 
 Parameters = dict[str, Any]

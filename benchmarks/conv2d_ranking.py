@@ -17,8 +17,8 @@ from typing import Any
 
 from conv2d_pointwise_depthwise import LAYERS
 
-from warpwright.data.gpus import find_gpu
-from warpwright.proposers.schedules.conv2d import (
+from warpwright.gpus.sheets import find_gpu
+from warpwright.operators.conv2d.schedules import (
     Schedule,
     depthwise,
     grouped,

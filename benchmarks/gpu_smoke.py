@@ -20,14 +20,14 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from warpwright.gate.accuracy import conclude
-from warpwright.gate.measured import judge_measured
-from warpwright.sandbox.conditions import ConditionsReader
-from warpwright.sandbox.judge import Judge, failed_check
-from warpwright.sandbox.worker import EagerVariant, Program, Worker, cache_directory
+from warpwright.bench.device.conditions import ConditionsReader
+from warpwright.bench.device.reference_process import ReferenceProcess, failed_check
+from warpwright.bench.device.worker import EagerVariant, Program, Worker, cache_directory
 from warpwright.types.accuracy_numbers import CaseSpec, CheckNumbers, ReferenceNumbers
 from warpwright.types.shapes import Problem
-from warpwright.types.worker import Done
+from warpwright.types.worker_reply import Done
+from warpwright.verifier.outputs.interpreted import conclude
+from warpwright.verifier.outputs.measured import judge_measured
 
 EXAMPLES = Path(__file__).parent.parent / "examples"
 FOLDERS = {
@@ -81,7 +81,9 @@ def _text(answer: Any) -> str:
     return repr(answer)[:1500]
 
 
-def look_at(smoke: Smoke, key: str, judge: Judge, workers: list[Worker], caches: Path) -> None:
+def look_at(
+    smoke: Smoke, key: str, judge: ReferenceProcess, workers: list[Worker], caches: Path
+) -> None:
     folder, kernel = FOLDERS[key]
     source = (EXAMPLES / folder / "program.py").read_text()
     answer = (EXAMPLES / folder / "answer.py").read_text()
@@ -109,7 +111,9 @@ def look_at(smoke: Smoke, key: str, judge: Judge, workers: list[Worker], caches:
     smoke.step(f"{key} first call", lambda: second.first_call(programs[1]))
 
 
-def accuracy(smoke: Smoke, key: str, judge: Judge, workers: list[Worker], kernel: str) -> str:
+def accuracy(
+    smoke: Smoke, key: str, judge: ReferenceProcess, workers: list[Worker], kernel: str
+) -> str:
     references: list[ReferenceNumbers] = []
     runs: list[list[CheckNumbers]] = [[], []]
     for name in CASES:
@@ -134,7 +138,9 @@ def accuracy(smoke: Smoke, key: str, judge: Judge, workers: list[Worker], kernel
     return f"{conclude(cases).status}; bit equal {[c.bit_equal_to_parent for c in cases]}"
 
 
-def measured(judge: Judge, worker: Worker, reference: ReferenceNumbers, *, is_parent: bool) -> Any:
+def measured(
+    judge: ReferenceProcess, worker: Worker, reference: ReferenceNumbers, *, is_parent: bool
+) -> Any:
     sizes = [4 * _elements(output.shape) for output in reference.outputs]
     ran = worker.check(reference.spec, poison_bytes=sizes)
     if not isinstance(ran, Done):
@@ -177,7 +183,7 @@ def alternate(first: Worker, second: Worker) -> str:
     )
 
 
-def kept_output(judge: Judge, worker: Worker) -> str:
+def kept_output(judge: ReferenceProcess, worker: Worker) -> str:
     keep = secrets.randbelow(5)
     burst = worker.time(5, seed=secrets.randbelow(2**31), keep=keep)
     if not isinstance(burst, Done):
@@ -235,7 +241,7 @@ def main() -> None:
     options = parser.parse_args()
     smoke = Smoke(options.device, options.budget)
     workers = [Worker(options.device) for _ in range(3)]
-    judge = Judge(options.device)
+    judge = ReferenceProcess(options.device)
     try:
         with tempfile.TemporaryDirectory() as name:
             caches = Path(name).resolve()

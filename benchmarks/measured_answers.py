@@ -6,8 +6,8 @@
 `JOBS.json` is a list of `{"name", "request", "problem"}`, or, in the place of `problem`, `inputs`
 and `init` as `warpwright answer --input … --init …` takes them; paths are relative to the file.
 Each job is one `warpwright answer --gpu here` in a process of its own, so what is measured is what
-a user gets. Several run at once: they take turns on the card (`warpwright.sandbox.card`). At the
-end the first call of parent and answer is timed in fresh processes with an empty Triton cache,
+a user gets. Several run at once: they take turns on the card (`warpwright.bench.device.card`). At
+the end the first call of parent and answer is timed in fresh processes with an empty Triton cache,
 compiling and tuning included; these run several at once, under equal conditions for both.
 
 A row a job goes to the output file as it ends: decision, gain with interval, times, moves, checks,
@@ -102,7 +102,7 @@ def of_record(record: dict[str, Any]) -> dict[str, Any]:
 
 def first_calls(job: dict[str, Any], folder: Path) -> dict[str, float]:
     """Seconds of the first call, compiling and tuning included, of the parent and of the answer."""
-    from warpwright.formats.request import parse_request
+    from warpwright.formats.request_text import parse_request
 
     parent = folder / f"{job['name']}.parent.py"
     parent.write_text(parse_request(Path(job["request"]).read_text()).program)

@@ -27,24 +27,24 @@ from mutation.engine import Mutant, sample
 from mutation.truth import Change, Subject, changes, other_sizes
 from recorded import cases, problem_of, processor_s
 
-from warpwright.accuracy import verify_accuracy
-from warpwright.calls import find_calls
-from warpwright.checking import check_reply
+from warpwright.analysis.study_program import RunContext
+from warpwright.compiler.kernel_calls import find_calls
 from warpwright.errors import InputError
 from warpwright.formats.reply import parse_reply
-from warpwright.formats.request import parse_request
-from warpwright.judging import judge_candidate
-from warpwright.sandbox.cache import ResultCache
-from warpwright.sandbox.shrink import ShrunkenInputs, plan_shrunken_inputs
-from warpwright.sandbox.trace import TraceFailed, device_facts, problem_payload, trace_program
-from warpwright.source.view import read_program
-from warpwright.study import Workbench
+from warpwright.formats.request_text import parse_request
+from warpwright.interpreter.sizes.shrink import ShrunkenInputs, plan_shrunken_inputs
+from warpwright.pipeline.check_reply import check_reply
+from warpwright.program.view import read_program
+from warpwright.store.cache import ResultCache
+from warpwright.tracing.trace import TraceFailed, device_facts, problem_payload, trace_program
+from warpwright.types.launch_trace import Trace
 from warpwright.types.request import Request
 from warpwright.types.shapes import Problem
 from warpwright.types.study import ConfigStudy, KernelStudy, Study
-from warpwright.types.trace import Trace
 from warpwright.types.verdict import AccuracyRun, Status
-from warpwright.verifying import bare_study
+from warpwright.verifier.accuracy import verify_accuracy
+from warpwright.verifier.checks.candidate_checks import judge_candidate
+from warpwright.verifier.verify import bare_study
 
 SEED = 3
 MUTANTS_EACH = 4
@@ -126,7 +126,7 @@ def judged(
     accuracy = AccuracyRun(replace(gate.results[0], status=Status.NOT_VERIFIED))
     if not isinstance(trace, TraceFailed):
         kernels = kernels_of(mutant.source, trace)
-        accuracy = verify_accuracy(study, child, kernels, Workbench(cache=cache))
+        accuracy = verify_accuracy(study, child, kernels, RunContext(cache=cache))
         row["accuracy"] = str(accuracy.result.status)
         row["why"] = sorted({_kind(case.reason) for case in accuracy.cases if case.gating})[:3]
         row["furthest"] = max(
@@ -136,7 +136,7 @@ def judged(
         if row["furthest"] is not None and not math.isfinite(row["furthest"]):
             row["furthest"] = "inf"
     if "fail" not in (row["reading"], row["trace"], row.get("accuracy")):
-        report = check_reply(request, parse_reply(mutant.source), Workbench(cache=cache), problem)
+        report = check_reply(request, parse_reply(mutant.source), RunContext(cache=cache), problem)
         row["check"] = str(report.status)
         row["check_rules"] = sorted({v.rule for v in report.violations})
     return row
@@ -175,7 +175,7 @@ def rows_of(number: int, case: Mapping[str, Any], cache: ResultCache) -> Iterato
                else f"too long in the interpreter: {plan.steps} steps"}  # fmt: skip
         return
     kernels = {kernel.kernel: kernel for kernel in study.kernels}
-    own = verify_accuracy(study, study.view, kernels, Workbench(cache=cache))
+    own = verify_accuracy(study, study.view, kernels, RunContext(cache=cache))
     head["steps"] = plan.steps
     if processor_s() - began_cpu_s > MOST_PARENT_S:
         yield {**head, "program": "too long in the interpreter: the parent itself"}

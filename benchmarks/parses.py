@@ -176,28 +176,28 @@ def forget() -> None:
 
 def whole(reply: str) -> Any:
     """The check with what children find; interprets nothing."""
-    from warpwright.checking import check_reply
+    from warpwright.analysis.study_program import RunContext
     from warpwright.formats.reply import parse_reply
-    from warpwright.sandbox.cache import ResultCache
-    from warpwright.study import Workbench
+    from warpwright.pipeline.check_reply import check_reply
+    from warpwright.store.cache import ResultCache
 
-    return check_reply(request(), parse_reply(reply), Workbench(ResultCache()), accuracy=False)
+    return check_reply(request(), parse_reply(reply), RunContext(ResultCache()), accuracy=False)
 
 
 def text_alone(reply: str) -> Any:
     """The checks that need no child."""
-    from warpwright.study import Workbench
+    from warpwright.analysis.study_program import RunContext
     from warpwright.types.candidate import Candidate
-    from warpwright.verifying import VerifyContext, bare_study, verify
+    from warpwright.verifier.verify import VerifyContext, bare_study, verify
 
     asked = request()
-    context = VerifyContext(bare_study(asked), Workbench(), missing="Triton is not asked")
+    context = VerifyContext(bare_study(asked), RunContext(), missing="Triton is not asked")
     return verify(Candidate(asked.program, reply), asked, context).gate
 
 
 def request() -> Any:
     from warpwright import api
-    from warpwright.formats.request import parse_request
+    from warpwright.formats.request_text import parse_request
 
     global _request
     if _request is None:

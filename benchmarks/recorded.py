@@ -37,21 +37,21 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from warpwright.checking import check_reply
+from warpwright.analysis.study_program import RunContext
 from warpwright.errors import InputError, InternalError
 from warpwright.formats.reply import parse_reply
-from warpwright.formats.request import parse_request
-from warpwright.gate.against import NO_REFERENCE
-from warpwright.request_study import study_request
-from warpwright.resources.gpus import resolve_gpu
-from warpwright.sandbox.cache import ResultCache
-from warpwright.sandbox.trace import TraceFailed, trace_program
-from warpwright.source.view import read_program
-from warpwright.specialist import answer_request
-from warpwright.study import Workbench
+from warpwright.formats.request_text import parse_request
+from warpwright.gpus.target_sheet import resolve_gpu
+from warpwright.pipeline.answer_request import answer_request
+from warpwright.pipeline.check_reply import check_reply
+from warpwright.pipeline.request_study import study_request
+from warpwright.program.view import read_program
+from warpwright.store.cache import ResultCache
+from warpwright.tracing.trace import TraceFailed, trace_program
 from warpwright.types.answer import Answer
 from warpwright.types.shapes import Problem, TensorSpec
 from warpwright.types.verdict import AccuracyCase, Status
+from warpwright.verifier.outputs.against import NO_REFERENCE
 
 Case = Mapping[str, Any]
 Row = dict[str, Any]
@@ -144,7 +144,7 @@ def narrowing(case: Case, cache: ResultCache) -> list[Row]:
     meter = Meter()
     request = parse_request(case["request"])
     try:
-        study, _ = study_request(request, Workbench(cache, meter.listener), problem)
+        study, _ = study_request(request, RunContext(cache, meter.listener), problem)
     except InputError as error:
         return [{"result": "refused", "why": error.what, **meter.read()}]
     rows = []
@@ -225,7 +225,7 @@ def answers(case: Case, cache: ResultCache, with_shapes: bool) -> list[Row]:
     meter = Meter()
     try:
         request = parse_request(case["request"])
-        answer = answer_request(request, Workbench(cache, meter.listener), problem)
+        answer = answer_request(request, RunContext(cache, meter.listener), problem)
     except InputError as error:
         return [{**row, "result": "refused", "why": error.render(), **meter.read()}]
     row |= {"decision": answer.decision, "reason": answer.reason, **meter.read()}
@@ -234,7 +234,7 @@ def answers(case: Case, cache: ResultCache, with_shapes: bool) -> list[Row]:
         "left_alone": [plan.left_alone for plan in answer.plans if plan.left_alone],
         "conflicts": list(answer.conflicts),
     }
-    gate = check_reply(request, parse_reply(answer.program), Workbench(cache), problem)
+    gate = check_reply(request, parse_reply(answer.program), RunContext(cache), problem)
     faults = [str(violation) for violation in gate.violations] + unrunnable_in(answer)
     judged = Counter(accuracy_of(case) for case in gate.accuracy_cases if case.gating)
     unverified = [r for r in gate.results if r.check == "accuracy" and problem and not judged]
@@ -290,7 +290,7 @@ def replies(case: Case) -> list[Row]:
     row = {"level": case["level"], "stage": case["stage"], "ran": case["reply_runnable"]}
     try:
         request, reply = parse_request(case["request"]), parse_reply(case["reply"])
-        gate = check_reply(request, reply, Workbench(cache=ResultCache()), problem_of(case))
+        gate = check_reply(request, reply, RunContext(cache=ResultCache()), problem_of(case))
     except InputError as error:
         return [{**row, "result": "no program", "why": error.what}]
     failed = [r.check for r in gate.results if r.status is Status.FAIL]

@@ -26,13 +26,13 @@ from typing import Any
 
 from recorded import cases, problem_of
 
-from warpwright.checking import check_reply
+from warpwright.analysis.study_program import RunContext
 from warpwright.errors import InputError
 from warpwright.formats.reply import parse_reply
-from warpwright.formats.request import parse_request
-from warpwright.sandbox.cache import ResultCache
-from warpwright.study import Workbench
-from warpwright.types.verdict import GateReport, Status
+from warpwright.formats.request_text import parse_request
+from warpwright.pipeline.check_reply import check_reply
+from warpwright.store.cache import ResultCache
+from warpwright.types.verdict import Status, Verdict
 
 RULE_CHECKS = frozenset({"rules", "names", "accuracy"})
 
@@ -42,8 +42,8 @@ def judged(case: Mapping[str, Any], *, accuracy: bool, why: bool) -> dict[str, A
     started = time.monotonic()
     try:
         request, reply = parse_request(case["request"]), parse_reply(case["reply"])
-        bench = Workbench(cache=ResultCache())
-        gate = check_reply(request, reply, bench, problem_of(dict(case)), accuracy=accuracy)
+        run_context = RunContext(cache=ResultCache())
+        gate = check_reply(request, reply, run_context, problem_of(dict(case)), accuracy=accuracy)
     except InputError as error:
         if why:
             print(f"    {error.render()}", file=sys.stderr)
@@ -64,7 +64,7 @@ def judged(case: Mapping[str, Any], *, accuracy: bool, why: bool) -> dict[str, A
     }
 
 
-def distance(gate: GateReport) -> dict[str, Any]:
+def distance(gate: Verdict) -> dict[str, Any]:
     """How far the outputs are from the parent's at the worst, and how many runs were compared."""
     compared = [case for case in gate.accuracy_cases if case.gating and case.launched]
     away = [case.error.relative_l2 for case in compared if case.error is not None]

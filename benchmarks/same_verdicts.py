@@ -58,21 +58,21 @@ def answer_row(number: str, time_limit_s: float) -> Row:
     """A tuning request answered, and the verdict on its answer's program."""
     from recorded import cases, problem_of
 
-    from warpwright.checking import check_reply
     from warpwright.formats.reply import parse_reply
-    from warpwright.formats.request import parse_request
-    from warpwright.specialist import answer_request
+    from warpwright.formats.request_text import parse_request
+    from warpwright.pipeline.answer_request import answer_request
+    from warpwright.pipeline.check_reply import check_reply
 
     case = dict(cases())[int(number)]
     request, problem = parse_request(case["request"]), problem_of(case)
-    answer = answer_request(request, bench(time_limit_s), problem)
+    answer = answer_request(request, run_context(time_limit_s), problem)
     row: Row = {
         "decision": str(answer.decision),
         "program": digest(answer.program),
         "moves": [move.name for move in answer.moves],
         "own": verdict(answer.gate),
     }
-    gate = check_reply(request, parse_reply(answer.program), bench(time_limit_s), problem)
+    gate = check_reply(request, parse_reply(answer.program), run_context(time_limit_s), problem)
     return row | {"check": verdict(gate)}
 
 
@@ -97,20 +97,20 @@ def adversarial_row(folder: Path, name: str, time_limit_s: float) -> Row:
 
 
 def checked(request: str, reply: str, problem: Any, time_limit_s: float) -> Row:
-    from warpwright.checking import check_reply
     from warpwright.formats.reply import parse_reply
-    from warpwright.formats.request import parse_request
+    from warpwright.formats.request_text import parse_request
+    from warpwright.pipeline.check_reply import check_reply
 
     parsed = parse_request(request), parse_reply(reply)
-    return verdict(check_reply(*parsed, bench(time_limit_s), problem))
+    return verdict(check_reply(*parsed, run_context(time_limit_s), problem))
 
 
-def bench(time_limit_s: float) -> Any:
-    from warpwright.sandbox.cache import ResultCache
+def run_context(time_limit_s: float) -> Any:
+    from warpwright.analysis.study_program import RunContext
     from warpwright.sandbox.deadline import Deadline
-    from warpwright.study import Workbench
+    from warpwright.store.cache import ResultCache
 
-    return Workbench(ResultCache(), deadline=Deadline(time_limit_s))
+    return RunContext(ResultCache(), deadline=Deadline(time_limit_s))
 
 
 def verdict(gate: Any) -> Row:

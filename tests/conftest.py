@@ -16,10 +16,10 @@ from types import ModuleType
 
 import pytest
 
-from warpwright.sandbox.judge import Judge
-from warpwright.sandbox.worker import Worker
+from warpwright.bench.device.reference_process import ReferenceProcess
+from warpwright.bench.device.worker import Worker
 from warpwright.types.shapes import Problem
-from warpwright.types.worker import Done
+from warpwright.types.worker_reply import Done
 
 CASES_VARIABLE = "WARPWRIGHT_CASES"
 
@@ -101,9 +101,9 @@ def workshop() -> ModuleType:
 
 
 @pytest.fixture(scope="module")
-def judge(workshop: ModuleType) -> Iterator[Judge]:
+def judge(workshop: ModuleType) -> Iterator[ReferenceProcess]:
     """A judge on the CPU that has loaded the workshop's problem."""
-    with Judge("cpu") as judge:
+    with ReferenceProcess("cpu") as judge:
         loaded = judge.load(Problem(source=workshop.PROBLEM), seed=workshop.SEED)
         assert isinstance(loaded, Done), loaded
         yield judge

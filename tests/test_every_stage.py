@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 
 from warpwright import api
+from warpwright.program.view import read_program
 from warpwright.report.explanation import explain
-from warpwright.source.view import read_program
 from warpwright.types.answer import Decision
 from warpwright.types.verdict import EditLimits, Status
 

@@ -15,11 +15,11 @@ import pytest
 from amounts import slow_but
 
 from warpwright.formats.kernelbench import read_problem
-from warpwright.formats.request import parse_request
-from warpwright.sandbox.trace import trace_program
-from warpwright.source.view import read_program
+from warpwright.formats.request_text import parse_request
+from warpwright.program.view import read_program
+from warpwright.tracing.trace import trace_program
 from warpwright.types.config import Config
-from warpwright.types.trace import Trace
+from warpwright.types.launch_trace import Trace
 
 ROOT = Path(__file__).parent.parent
 EXAMPLES = sorted(path for path in (ROOT / "examples").iterdir() if path.is_dir())

@@ -124,14 +124,18 @@ def test_the_root_of_the_package_imports_none_of_its_parts() -> None:
 @pytest.mark.parametrize(
     ("path", "source", "fault"),
     [
-        ("gate/format.py", "from warpwright.sandbox import run", "gate imports sandbox"),
-        ("gate/format.py", "from warpwright import specialist", "gate imports specialist"),
-        ("types/gpu.py", "import warpwright.data.gpus", "types imports data"),
-        ("source/view.py", "def f():\n    from ..formats import reply", "source imports formats"),
+        ("verifier/checks/format.py", "from warpwright.sandbox import run", "gate imports sandbox"),
+        (
+            "verifier/checks/format.py",
+            "from warpwright.pipeline import answer_request as specialist",
+            "gate imports specialist",
+        ),
+        ("types/gpu.py", "import warpwright.gpus.sheets", "types imports data"),
+        ("program/view.py", "def f():\n    from ..formats import reply", "source imports formats"),
         ("study.py", "from . import cli", "study imports cli"),
         ("cli/main.py", "from warpwright.nowhere import x", "nowhere, which is in no row"),
         ("sandbox/run.py", "def f():\n    import torch.nn", "imports torch outside"),
-        ("resources/occupancy.py", "from triton import Config", "imports triton outside"),
+        ("costmodel/occupancy.py", "from triton import Config", "imports triton outside"),
     ],
 )
 def test_a_wrong_import_is_found(path: str, source: str, fault: str) -> None:
@@ -142,10 +146,10 @@ def test_a_wrong_import_is_found(path: str, source: str, fault: str) -> None:
     ("path", "source"),
     [
         ("cli/main.py", "from warpwright import __version__, api"),
-        ("gate/format.py", "from warpwright.gate.reading import parse"),
-        ("gate/rules/grid.py", "from ..reading import parse\nfrom ...errors import InputError"),
-        ("sandbox/child_trace.py", "import torch, triton"),
-        ("proposers/schedules/conv2d.py", "import triton.language as tl"),
+        ("verifier/checks/format.py", "from warpwright.program.dotted_names import parse"),
+        ("verifier/rules/grid.py", "from ..reading import parse\nfrom ...errors import InputError"),
+        ("tracing/child_trace.py", "import torch, triton"),
+        ("operators/conv2d/schedules.py", "import triton.language as tl"),
     ],
 )
 def test_a_right_import_is_left_alone(path: str, source: str) -> None:

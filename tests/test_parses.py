@@ -9,10 +9,10 @@ import pytest
 from parses import PROGRAM, REPLIES, forget, parsed, text_alone
 
 from warpwright.errors import InputError
-from warpwright.source.difference import difference
-from warpwright.source.edit import set_configs
-from warpwright.source.program import parse_program
-from warpwright.source.view import read_program
+from warpwright.program.difference.difference import difference
+from warpwright.program.edit.config_edit import set_configs
+from warpwright.program.parsed import parse_program
+from warpwright.program.view import read_program
 from warpwright.types.config import Config
 
 MOST = 8
@@ -29,7 +29,7 @@ def own_cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
 @pytest.mark.parametrize("reply", REPLIES)
 def test_a_verdict_on_the_text_parses_each_program_once(reply: str) -> None:
     found = parsed("text alone", REPLIES[reply])
-    programs = [count for site, count in found.items() if "source/program.py" in site]
+    programs = [count for site, count in found.items() if "program/parsed.py" in site]
     assert programs == [2], found
     assert found.total() <= MOST, found
 

@@ -10,26 +10,28 @@ from typing import Any
 
 import pytest
 
-from warpwright import accuracy, api, predicting
-from warpwright.accuracy import verify_accuracy
-from warpwright.drafting import draft
+from warpwright import api
+from warpwright.analysis.study_program import RunContext, Subject, study_program
 from warpwright.formats.kernelbench import read_problem
-from warpwright.formats.request import parse_request
-from warpwright.moving import UNVERIFIED, Moved, as_moved, move_candidates, study_moved
-from warpwright.predicting import OUT_OF_TIME, predicted_by_moves
-from warpwright.proposing import propose
-from warpwright.sandbox.cache import PassingCache
+from warpwright.formats.request_text import parse_request
+from warpwright.interpreter.interpret import interpret
+from warpwright.pipeline.answer_request import answer_request
+from warpwright.program.view import read_program
+from warpwright.proposers.configs.plan import propose
 from warpwright.sandbox.deadline import Deadline
-from warpwright.sandbox.interpret import interpret
-from warpwright.source.view import read_program
-from warpwright.specialist import answer_request
-from warpwright.study import Subject, Workbench, study_program
+from warpwright.search import moves_predicted
+from warpwright.search.draft import draft
+from warpwright.search.moves import UNVERIFIED, Moved, as_moved, move_candidates, study_moved
+from warpwright.search.moves_predicted import OUT_OF_TIME, predicted_by_moves
+from warpwright.store.cache import PassingCache
 from warpwright.types.answer import Decision
 from warpwright.types.candidate import Candidate, Move, moves_label
 from warpwright.types.gpu import ResolvedGpu
 from warpwright.types.study import Study
 from warpwright.types.verdict import NOT_IN_TIME, EditLimits, Status
-from warpwright.verifying import VerifyContext, verify
+from warpwright.verifier import accuracy
+from warpwright.verifier.accuracy import verify_accuracy
+from warpwright.verifier.verify import VerifyContext, verify
 
 # A scan along each row, one element after the other, with a step that no smaller input shortens.
 PROGRAM = """
@@ -126,7 +128,7 @@ def test_runs_that_ended_in_time_count() -> None:
     """One quick config and one that no time would do: the first passes, the second is open."""
     study = studied(with_steps("STEPS + (LANES // 4) * 1000000"))
     kernels = {kernel.kernel: kernel for kernel in study.kernels}
-    run = verify_accuracy(study, study.view, kernels, Workbench(deadline=Deadline(RUNNING_S)))
+    run = verify_accuracy(study, study.view, kernels, RunContext(deadline=Deadline(RUNNING_S)))
     by_config = {case.config: case for case in run.cases if case.distribution == "problem"}
     passed = [name for name, case in by_config.items() if case.status is Status.PASS]
     open_ = [name for name, case in by_config.items() if NOT_IN_TIME in (case.reason or "")]
@@ -142,8 +144,8 @@ def test_a_failure_before_the_end_is_a_failure() -> None:
     child = with_steps("STEPS - (LANES // 2) + (LANES // 4) * 1000000")
     parent = studied(with_steps("STEPS").replace('"LANES": 2', '"LANES": 1').replace(": 4", ": 1"))
     kernels = {kernel.kernel: kernel for kernel in studied(child).kernels}
-    bench = Workbench(deadline=Deadline(RUNNING_S))
-    run = verify_accuracy(parent, read_program(child), kernels, bench)
+    run_context = RunContext(deadline=Deadline(RUNNING_S))
+    run = verify_accuracy(parent, read_program(child), kernels, run_context)
     assert run.result.status is Status.FAIL
     assert {config.meta_dict["LANES"] for config in run.failing["scan_rows"]} == {2}
     assert any(NOT_IN_TIME in note for note in run.result.notes)
@@ -156,14 +158,14 @@ def with_steps(steps: str) -> str:
 
 def studied(source: str) -> Study:
     gpu: ResolvedGpu = api.target_gpu("RTX 4090")
-    return study_program(Subject(source), gpu, Workbench(), problem=read_problem(PROBLEM))
+    return study_program(Subject(source), gpu, RunContext(), problem=read_problem(PROBLEM))
 
 
 @pytest.mark.triton
 def test_moves_leave_time_to_the_configs() -> None:
     """With a fifth of the time left no program by moves is counted; each says so."""
     study = studied(with_steps("STEPS"))
-    late = Workbench(deadline=Deadline(600.0).part(0.2))
+    late = RunContext(deadline=Deadline(600.0).part(0.2))
     found = predicted_by_moves(study, late, EditLimits())
     assert found.counted
     assert {one.reason for one in found.counted} == {OUT_OF_TIME}
@@ -174,28 +176,30 @@ def test_moves_leave_time_to_the_configs() -> None:
 def test_a_program_by_moves_that_was_not_verified_in_time_is_not_taken() -> None:
     study = studied(with_steps("STEPS"))
     source = replace(parse_request(request()), program=study.view.source)
-    moved = as_moved(move_candidates(study, EditLimits())[0], source, study, bench(), EditLimits())
+    moved = as_moved(
+        move_candidates(study, EditLimits())[0], source, study, run_context(), EditLimits()
+    )
     assert isinstance(moved, Moved)
-    plans, _ = propose(source, moved.study, bench())
-    over = replace(bench(), deadline=Deadline(0.1))
+    plans, _ = propose(source, moved.study, run_context())
+    over = replace(run_context(), deadline=Deadline(0.1))
     assert draft(source, study, over, plans, moved=moved).keep == UNVERIFIED
 
 
 @pytest.mark.triton
 def test_programs_by_moves_are_studied_side_by_side(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(predicting, "usable_workers", lambda: 2)
+    monkeypatch.setattr(moves_predicted, "usable_workers", lambda: 2)
     both = threading.Barrier(2, timeout=60.0)
 
     def waiting(*arguments: Any) -> Study | str:
         both.wait()
         return study_moved(*arguments)
 
-    monkeypatch.setattr(predicting, "study_moved", waiting)
+    monkeypatch.setattr(moves_predicted, "study_moved", waiting)
     study = studied(with_steps("STEPS"))
     pair = move_candidates(study, EditLimits())[:1] * 2
-    monkeypatch.setattr(predicting, "move_candidates", lambda *_: pair)
-    monkeypatch.setattr(predicting, "refined", lambda *_: ())
-    one, other = predicted_by_moves(study, bench(), EditLimits()).counted
+    monkeypatch.setattr(moves_predicted, "move_candidates", lambda *_: pair)
+    monkeypatch.setattr(moves_predicted, "refined", lambda *_: ())
+    one, other = predicted_by_moves(study, run_context(), EditLimits()).counted
     assert one == other
     assert one.after is not None
 
@@ -210,9 +214,9 @@ def test_programs_that_run_the_same_are_one_candidate(monkeypatch: pytest.Monkey
     )
     same = replace(first, program=text, moves=(*first.moves, Move("comment", "scan_rows")))
     assert same.program != first.program
-    monkeypatch.setattr(predicting, "move_candidates", lambda *_: (first, same))
-    monkeypatch.setattr(predicting, "refined", lambda *_: ())
-    found = predicted_by_moves(study, bench(), EditLimits())
+    monkeypatch.setattr(moves_predicted, "move_candidates", lambda *_: (first, same))
+    monkeypatch.setattr(moves_predicted, "refined", lambda *_: ())
+    found = predicted_by_moves(study, run_context(), EditLimits())
     assert found.accepted == (0,)
     assert found.counted[1].reason == f"compiles to the same code as {moves_label(first.moves)}"
     assert found.counted[1].after == found.counted[0].after
@@ -224,7 +228,7 @@ def test_a_program_by_moves_is_interpreted_once_with_its_configs() -> None:
     told: list[str] = []
     answer = answer_request(
         replace(parse_request(request()), program=with_steps("STEPS")),
-        replace(bench(), listener=lambda name, text, **_: told.append(f"{name}: {text}")),
+        replace(run_context(), listener=lambda name, text, **_: told.append(f"{name}: {text}")),
     )
     assert answer.moves
     assert answer.gate.status is Status.PASS
@@ -235,7 +239,7 @@ def test_a_program_by_moves_is_interpreted_once_with_its_configs() -> None:
 @pytest.mark.triton
 def test_with_little_time_left_no_new_configs_are_compiled() -> None:
     told: list[str] = []
-    late = replace(bench(), listener=lambda name, text, **_: told.append(text))
+    late = replace(run_context(), listener=lambda name, text, **_: told.append(text))
     late = replace(late, deadline=Deadline(600.0).part(0.2))
     source = replace(parse_request(request()), program=with_steps("STEPS"))
     answer = answer_request(source, late)
@@ -258,7 +262,7 @@ def test_a_program_beside_itself_runs_once_and_on_no_further_sizes(
     monkeypatch.setattr(accuracy, "interpret", counting)
     study = studied(with_steps("STEPS"))
     kernels = {kernel.kernel: kernel for kernel in study.kernels}
-    run = verify_accuracy(study, study.view, kernels, bench())
+    run = verify_accuracy(study, study.view, kernels, run_context())
     assert run.result.status is Status.PASS
     assert all(case.bit_equal_to_parent for case in run.cases if case.distribution == "problem")
     assert len(runs) == len(set(runs)) == len(run.cases)
@@ -270,7 +274,7 @@ def test_configs_with_tiles_that_the_parent_has_not_run_on_further_sizes_too() -
     child = read_program(with_steps("STEPS").replace('"LANES": 4', '"LANES": 8'))
     kernels = {kernel.kernel: kernel for kernel in study.kernels}
     told: list[str] = []
-    listening = replace(bench(), listener=lambda name, text, **_: told.append(text))
+    listening = replace(run_context(), listener=lambda name, text, **_: told.append(text))
     verify_accuracy(study, child, kernels, listening)
     assert any(text.startswith("choosing further sizes") for text in told)
 
@@ -280,7 +284,9 @@ def test_no_text_is_verified_twice_but_where_the_time_was_over() -> None:
     study = studied(with_steps("STEPS"))
     source = replace(parse_request(request()), program=study.view.source)
     told: list[str] = []
-    working = replace(bench(), listener=lambda name, text, **_: told.append(f"{name}: {text}"))
+    working = replace(
+        run_context(), listener=lambda name, text, **_: told.append(f"{name}: {text}")
+    )
     asked = Candidate(
         study.view.source, study.view.source.replace("total += x", "total = total + x")
     )
@@ -297,5 +303,5 @@ def test_no_text_is_verified_twice_but_where_the_time_was_over() -> None:
     assert verify(asked, source, strict).refused
 
 
-def bench() -> Workbench:
-    return Workbench(PassingCache())
+def run_context() -> RunContext:
+    return RunContext(PassingCache())

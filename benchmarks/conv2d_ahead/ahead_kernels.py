@@ -8,9 +8,9 @@ Tickets, bands, flags and why they suffice: kernels/row_reuse_ahead.py.
 import triton
 import triton.language as tl
 
-from warpwright.proposers.schedules.conv2d.kernels.prepass import round_tf32
-from warpwright.proposers.schedules.conv2d.kernels.row_reuse import make_rows, store_row
-from warpwright.proposers.schedules.conv2d.kernels.row_reuse_ahead import copy_band
+from warpwright.operators.conv2d.kernels.prepass import round_tf32
+from warpwright.operators.conv2d.kernels.row_reuse import make_rows, store_row
+from warpwright.operators.conv2d.kernels.row_reuse_ahead import copy_band
 
 
 @triton.jit

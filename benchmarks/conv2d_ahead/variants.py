@@ -36,14 +36,9 @@ sys.path[:0] = [str(Path(__file__).parent), str(Path(__file__).parent.parent)]
 
 import ahead_kernels  # noqa: E402
 
-from warpwright.proposers.schedules.conv2d.kernels.layout import (  # noqa: E402
-    in_its_layout,
-    output_size,
-)
-from warpwright.proposers.schedules.conv2d.kernels.prepass import padded_width  # noqa: E402
-from warpwright.proposers.schedules.conv2d.kernels.row_reuse_ahead import (  # noqa: E402
-    packed_taps_and_zeros,
-)
+from warpwright.operators.conv2d.kernels.layout import in_its_layout, output_size  # noqa: E402
+from warpwright.operators.conv2d.kernels.prepass import padded_width  # noqa: E402
+from warpwright.operators.conv2d.kernels.row_reuse_ahead import packed_taps_and_zeros  # noqa: E402
 
 HANG_S = 20.0
 FLUSH_BYTES = 256 * 1024**2

@@ -14,7 +14,7 @@ import torch
 
 from conv2d_bench.contenders import Call, LayerBench
 from conv2d_bench.rows import MOST_ERROR, Row
-from warpwright.sandbox.child_distributions import redraw
+from warpwright.interpreter.reference.child_distributions import redraw
 
 DATA = ("uniform", "normal", "wide", "outliers", "nonfinite")
 REFERENCE_FLOPS = 20e9

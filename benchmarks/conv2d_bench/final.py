@@ -19,7 +19,7 @@ from conv2d_bench.layers import NamedLayer
 from conv2d_bench.plan import Way, emitted, ways
 from conv2d_bench.rows import Row
 from conv2d_bench.timing import Timer, paired_ratio
-from warpwright.sandbox.gpu_facts import device_facts
+from warpwright.gpus.driver import device_facts
 from warpwright.types.gpu import GpuSheet
 
 GLANCE_S = 0.1

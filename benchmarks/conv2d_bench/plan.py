@@ -10,8 +10,8 @@ from pathlib import Path
 from conv2d_bench.layers import NamedLayer, task_of
 from conv2d_bench.rows import Row
 from conv2d_bench.warm import WarmJob
+from warpwright.operators.conv2d.conv2d_text import label
 from warpwright.proposers.schedules import candidates, emit
-from warpwright.report.conv2d_text import label
 from warpwright.types.conv2d import Conv2dTask, Precision, ScheduleCandidate
 from warpwright.types.gpu import GpuSheet
 

@@ -8,12 +8,12 @@ from statistics import median
 
 from conv2d_bench.layers import NamedLayer, problem_file, task_of
 from conv2d_bench.rows import Row, append_row, latest, read_rows
-from warpwright.optimizing import by_prediction, screen
-from warpwright.problem_floor import problem_floor
+from warpwright.analysis.study_program import RunContext, Subject, study_program
+from warpwright.costmodel.problem_floor import problem_floor
+from warpwright.operators.conv2d.conv2d_text import label
+from warpwright.pipeline.optimize_problem import by_prediction, screen
 from warpwright.proposers.schedules import candidates, emit
-from warpwright.report.conv2d_text import label
-from warpwright.sandbox.cache import ResultCache
-from warpwright.study import Subject, Workbench, study_program
+from warpwright.store.cache import ResultCache
 from warpwright.types.compiled import Compiled
 from warpwright.types.gpu import ResolvedGpu
 from warpwright.types.shapes import Problem
@@ -38,9 +38,9 @@ def compile_layers(
 
 def _row(named: NamedLayer, gpu: ResolvedGpu, tries: int, configs: int) -> Row:
     problem = Problem(source=problem_file(named.layer), origin=named.name)
-    bench = Workbench(cache=ResultCache())
+    run_context = RunContext(cache=ResultCache())
     found = tuple(candidates(task_of(named.layer), gpu.sheet))[:tries]
-    screened = screen(found, problem, gpu, bench)
+    screened = screen(found, problem, gpu, run_context)
     out = [{"label": label(e.candidate), "why": e.rejected} for e in screened if e.rejected]
     row: Row = {"layer": named.name, "target": gpu.sheet.name, "looked_at": len(found), "out": out}
     usable = [entry for entry in screened if entry.rejected is None]
@@ -49,7 +49,7 @@ def _row(named: NamedLayer, gpu: ResolvedGpu, tries: int, configs: int) -> Row:
     order = [entry.candidate for entry in by_prediction(problem, usable).order]
     chosen = [c for c in order if c.schedule == order[0].schedule][:configs]
     program = emit(task_of(named.layer), chosen, gpu.sheet)
-    study = study_program(Subject(program), gpu, bench, problem=problem)
+    study = study_program(Subject(program), gpu, run_context, problem=problem)
     roof = None if study.cost is None else problem_floor(study.cost, (), gpu.sheet)
     return {
         **row,

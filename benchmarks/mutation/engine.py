@@ -13,8 +13,8 @@ from libcst.metadata import MetadataWrapper, PositionProvider
 from mutation.host_operators import HOST_OPERATORS
 from mutation.kernel_operators import KERNEL_OPERATORS
 from mutation.syntax import Function, text_of
-from warpwright.source.parameter_types import ParameterKind, parameter_kinds
-from warpwright.source.program import parse_program
+from warpwright.program.parameter_types import ParameterKind, parameter_kinds
+from warpwright.program.parsed import parse_program
 
 
 @dataclass(frozen=True, slots=True)

@@ -19,7 +19,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from warpwright.sandbox.shrink import decode_plain
+from warpwright.interpreter.sizes.shrink import decode_plain
 
 SEED = 77_003  # the gate has another
 RUN_S = 40.0

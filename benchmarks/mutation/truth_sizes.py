@@ -6,7 +6,8 @@ import json
 import sys
 from pathlib import Path
 
-from warpwright.sandbox import child_guard, child_shrink, shrink_search
+from warpwright.interpreter.sizes import child_shrink, shrink_search
+from warpwright.sandbox import child_guard
 
 # None of these is among the product's own, whose last tiles are partial by other amounts.
 SMALL = (

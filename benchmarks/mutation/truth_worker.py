@@ -15,20 +15,16 @@ from typing import Any
 
 import torch
 
-from warpwright.gate import precision
-from warpwright.gate.outputs import form_differs
-from warpwright.sandbox import (
-    child_distributions,
-    child_guard,
-    child_interpret,
-    child_reference,
-    child_tensors,
-)
+from warpwright.interpreter import child_interpret
+from warpwright.interpreter.child_executor import session
+from warpwright.interpreter.reference import child_distributions, child_reference
+from warpwright.sandbox import child_guard, child_tensors
 from warpwright.sandbox.arrays import Array, read_array
-from warpwright.sandbox.child_executor import session
 from warpwright.sandbox.child_program import load_module
-from warpwright.sandbox.child_trace_driver import use_stand_in_driver
-from warpwright.sandbox.child_trace_torch import hardware, stand_in_cuda
+from warpwright.tracing.child_trace_driver import use_stand_in_driver
+from warpwright.tracing.child_trace_torch import hardware, stand_in_cuda
+from warpwright.verifier.outputs import precision
+from warpwright.verifier.outputs.comparison import form_differs
 
 SEVERITY = ("unknown", "same bits", "differs", "form", "hangs", "raises")
 

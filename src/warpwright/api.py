@@ -20,16 +20,16 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from warpwright.errors import InputError, Place
-from warpwright.journal import Journal, RecordedRun, RunEntry, Step, default_state_dir
 from warpwright.sandbox.deadline import DEFAULT_S, OPTIMIZE_S, Deadline
+from warpwright.store.journal import Journal, RecordedRun, RunEntry, Step, default_state_dir
 from warpwright.types.conv2d import CONFIGS, TRIES
 from warpwright.types.progress import Listener, silent
 from warpwright.types.trial import Measuring as Measuring
 from warpwright.types.verdict import EditLimits as EditLimits
 
 if TYPE_CHECKING:
-    from warpwright.machine import MachineReport
-    from warpwright.study import Workbench
+    from warpwright.analysis.study_program import RunContext
+    from warpwright.doctor.machine import MachineReport
     from warpwright.types.answer import Answer
     from warpwright.types.bench import BenchResult
     from warpwright.types.gpu import GpuSheet, ResolvedGpu
@@ -39,7 +39,7 @@ if TYPE_CHECKING:
     from warpwright.types.shapes import Problem
     from warpwright.types.stage import ProgramKind, Stage
     from warpwright.types.study import Study
-    from warpwright.types.verdict import GateReport
+    from warpwright.types.verdict import Verdict
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,7 +62,7 @@ class OptimizeRun:
 
 @dataclass(frozen=True, slots=True)
 class CheckRun:
-    gate: GateReport
+    gate: Verdict
     run: str
 
 
@@ -110,10 +110,10 @@ def answer_run(
     listener: Listener = silent,
 ) -> AnswerRun:
     """`answer`, kept in the journal step by step; what is measured can be resumed."""
-    from warpwright.formats.request import parse_request
-    from warpwright.measurable import trial_setup
+    from warpwright.formats.request_text import parse_request
+    from warpwright.pipeline.answer_request import answer_request
+    from warpwright.pipeline.measurable import trial_setup
     from warpwright.report.record import answer_record
-    from warpwright.specialist import answer_request
 
     parsed = parse_request(request, document=document)
     target = None
@@ -121,9 +121,11 @@ def answer_run(
         target = target_gpu(gpu)
         parsed = _retargeted(parsed, target)
     with RecordedRun("answer", document, listener) as run:
-        bench = _bench(use_cache, run, time_limit_s)
+        run_context = _bench(use_cache, run, time_limit_s)
         setup = trial_setup(parsed, problem, target, measuring or Measuring(), run)
-        result = answer_request(parsed, bench, problem, gpu=target, setup=setup, limits=limits)
+        result = answer_request(
+            parsed, run_context, problem, gpu=target, setup=setup, limits=limits
+        )
         record = answer_record(result, run.id).model_dump(mode="json")
         run.finish(f"{result.decision}: {result.reason}", record)
         if setup is not None:
@@ -136,7 +138,7 @@ def verify(answer: Answer, *, title: str = "") -> str | None:
 
     It needs torch and Triton only. None where the parent stays, or no model is known to check by.
     """
-    from warpwright.measure.minimum import minimum_of
+    from warpwright.bench.statistics.minimum import minimum_of
     from warpwright.report.verify_script import verify_script
     from warpwright.types.answer import Decision
 
@@ -160,7 +162,7 @@ def check(
     limits: EditLimits | None = None,
     time_limit_s: float = DEFAULT_S,
     use_cache: bool = True,
-) -> GateReport:
+) -> Verdict:
     """Check a reply (a program, or a model's text around one) against a request document.
 
     `limits`: on edits that the rules neither ask for nor forbid, as for `answer`.
@@ -188,16 +190,16 @@ def check_run(
     listener: Listener = silent,
 ) -> CheckRun:
     """`check`, kept in the journal. `document` and `reply_document` name both in errors."""
-    from warpwright.checking import check_reply
     from warpwright.formats.reply import parse_reply
-    from warpwright.formats.request import parse_request
+    from warpwright.formats.request_text import parse_request
+    from warpwright.pipeline.check_reply import check_reply
     from warpwright.report.record import check_record
 
     parsed = parse_request(request, document=document)
     found = parse_reply(reply, document=reply_document)
     with RecordedRun("check", document, listener) as run:
-        bench = _bench(use_cache, run, time_limit_s)
-        gate = check_reply(parsed, found, bench, problem, limits=limits)
+        run_context = _bench(use_cache, run, time_limit_s)
+        gate = check_reply(parsed, found, run_context, problem, limits=limits)
         run.finish(str(gate.status), check_record(gate, run.id).model_dump(mode="json"))
     return CheckRun(gate, run.id)
 
@@ -224,24 +226,24 @@ def optimize_run(
     listener: Listener = silent,
 ) -> OptimizeRun:
     """`optimize`, kept in the journal step by step; what is measured can be resumed."""
-    from warpwright.measurable import not_here, setup_unless
-    from warpwright.optimizing import optimize_problem
+    from warpwright.pipeline.measurable import not_here, setup_unless
+    from warpwright.pipeline.optimize_problem import optimize_problem
+    from warpwright.program.view import read_program
     from warpwright.report.optimization_record import optimization_record
-    from warpwright.source.view import read_program
-    from warpwright.trials.ranking import beside_eager, measured_ranker
+    from warpwright.search.ranking import beside_eager, measured_ranker
 
     target = target_gpu(gpu)
     if program is not None:
         read_program(program, document=document)
     with RecordedRun("optimize", document, listener) as run:
-        bench = _bench(use_cache, run, time_limit_s)
+        run_context = _bench(use_cache, run, time_limit_s)
         wanted = measuring or Measuring()
         missing = not_here(target.sheet, wanted)
         setup = setup_unless(missing, wanted, run)
         result = optimize_problem(
             problem,
             target,
-            bench,
+            run_context,
             parent=program,
             rank=None if setup is None else measured_ranker(setup, target.sheet.name, run),
             compare=None
@@ -267,18 +269,18 @@ def inspect(
     listener: Listener = silent,
 ) -> Study:
     """Study a program, or the program of a request document, on a GPU that need not be there."""
-    from warpwright.formats.request import looks_like_request, parse_request
-    from warpwright.request_study import study_request
-    from warpwright.study import Subject, study_program
+    from warpwright.analysis.study_program import Subject, study_program
+    from warpwright.formats.request_text import looks_like_request, parse_request
+    from warpwright.pipeline.request_study import study_request
 
-    bench = _bench(use_cache, listener, time_limit_s)
+    run_context = _bench(use_cache, listener, time_limit_s)
     if looks_like_request(subject):
         request = parse_request(subject, document=document)
         target = None
         if gpu is not None:
             target = target_gpu(gpu)
             request = _retargeted(request, target)
-        return _counted(study_request(request, bench, problem, target)[0], bench)
+        return _counted(study_request(request, run_context, problem, target)[0], run_context)
     if gpu is None:
         raise InputError(
             "no target GPU",
@@ -286,16 +288,16 @@ def inspect(
             expected="--gpu NAME with a program (a request document names its own)",
             hint="`warpwright gpus` lists the names",
         )
-    study = study_program(Subject(subject, document), target_gpu(gpu), bench, problem=problem)
-    return _counted(study, bench)
+    study = study_program(Subject(subject, document), target_gpu(gpu), run_context, problem=problem)
+    return _counted(study, run_context)
 
 
-def _counted(study: Study, bench: Workbench) -> Study:
-    from warpwright.launch_counts import with_counts
+def _counted(study: Study, run_context: RunContext) -> Study:
+    from warpwright.costmodel.launch_counts import with_counts
 
-    bench.listener("counts", "counting instructions and sectors in the machine code")
-    deadline = bench.deadline
-    return with_counts(study, bench.cache, lambda: deadline is not None and deadline.over)
+    run_context.listener("counts", "counting instructions and sectors in the machine code")
+    deadline = run_context.deadline
+    return with_counts(study, run_context.cache, lambda: deadline is not None and deadline.over)
 
 
 def target_gpu(name: str) -> ResolvedGpu:
@@ -303,9 +305,9 @@ def target_gpu(name: str) -> ResolvedGpu:
 
     Raises InputError for an unknown name, MissingToolError for `here` without a GPU.
     """
-    from warpwright.data.gpus import find_gpu
-    from warpwright.local_gpu import HERE, local_gpu
-    from warpwright.resources.gpus import resolve_gpu
+    from warpwright.gpus.local import HERE, local_gpu
+    from warpwright.gpus.sheets import find_gpu
+    from warpwright.gpus.target_sheet import resolve_gpu
     from warpwright.types.gpu import StatedGpu
 
     if name.strip().lower() == HERE:
@@ -346,12 +348,12 @@ def request(
 
     The three documents name program, profile and problem in errors.
     """
+    from warpwright.analysis.study_program import Subject, read_view
     from warpwright.data.stages import find_stage
     from warpwright.formats.kernelbench import read_problem
     from warpwright.formats.nsight import check_profile_kernels, parse_metrics
-    from warpwright.formats.request import render_request
-    from warpwright.resources.gpus import stated_gpu
-    from warpwright.study import Subject, read_view
+    from warpwright.formats.request_text import render_request
+    from warpwright.gpus.target_sheet import stated_gpu
     from warpwright.types.request import Profile, Request
 
     view = read_view(Subject(program, document))
@@ -394,10 +396,10 @@ def profile(
     default, and `groups` besides. `problem` gives the inputs; without it, a [PROBLEM] section.
     """
     from warpwright.data.stages import find_stage
-    from warpwright.formats.request import looks_like_request, parse_request
-    from warpwright.profiling.metrics import wanted_metrics
-    from warpwright.profiling.run import CLOCK_CONTROLS, Plan, profile_program
-    from warpwright.source.view import read_program
+    from warpwright.formats.request_text import looks_like_request, parse_request
+    from warpwright.profiler.chosen_metrics import wanted_metrics
+    from warpwright.profiler.profile_run import CLOCK_CONTROLS, ProfilePlan, profile_program
+    from warpwright.program.view import read_program
     from warpwright.types.shapes import Problem
 
     own = parse_request(subject, document=document) if looks_like_request(subject) else None
@@ -422,7 +424,7 @@ def profile(
             got=repr(clock_control),
         )
     chosen = None if stage is None else find_stage(stage, _kind(kind), place=Place("--stage"))
-    plan = Plan(
+    plan = ProfilePlan(
         wanted_metrics(metrics, groups, request=naming, stage=chosen),
         clock_control=clock_control,
         deadline_s=timeout_s,
@@ -436,9 +438,9 @@ def with_profile(
     request: str, subject: str, run: ProfileRun, *, document: str | None = None
 ) -> str:
     """The request document with this program, its profile, and the measured GPU as target."""
-    from warpwright.formats.request import looks_like_request, parse_request, render_request
-    from warpwright.local_gpu import local_gpu
-    from warpwright.resources.gpus import stated_gpu
+    from warpwright.formats.request_text import looks_like_request, parse_request, render_request
+    from warpwright.gpus.local import local_gpu
+    from warpwright.gpus.target_sheet import stated_gpu
 
     program = parse_request(subject).program if looks_like_request(subject) else subject
     parsed = parse_request(request, document=document)
@@ -448,7 +450,7 @@ def with_profile(
 
 def gpus(name: str | None = None) -> tuple[GpuSheet, ...]:
     """All GPU sheets, or the one that `name` means; `here` is this machine's."""
-    from warpwright.data.gpus import all_gpus
+    from warpwright.gpus.sheets import all_gpus
 
     return all_gpus() if name is None else (target_gpu(name).sheet,)
 
@@ -500,10 +502,10 @@ def bench(
 
     Raises `MissingToolError` without a CUDA GPU.
     """
-    from warpwright.benching import BenchPlan
-    from warpwright.benching import bench as run_bench
+    from warpwright.bench.compare import BenchPlan
+    from warpwright.bench.compare import bench as run_bench
+    from warpwright.program.view import read_program
     from warpwright.report.record import bench_record
-    from warpwright.source.view import read_program
 
     for name, source in programs:
         read_program(source, document=name)
@@ -518,15 +520,15 @@ def bench(
 
 def doctor() -> MachineReport:
     """What this machine can do, and the fix for what it cannot."""
-    from warpwright.machine import examine_machine
+    from warpwright.doctor.machine import examine_machine
 
     return examine_machine()
 
 
-def _bench(use_cache: bool, listener: Listener, time_limit_s: float) -> Workbench:
+def _bench(use_cache: bool, listener: Listener, time_limit_s: float) -> RunContext:
     """The clock starts here."""
-    from warpwright.sandbox.cache import PassingCache, ResultCache
-    from warpwright.study import Workbench
+    from warpwright.analysis.study_program import RunContext
+    from warpwright.store.cache import PassingCache, ResultCache
 
     if not time_limit_s > 0:
         raise InputError(
@@ -536,4 +538,4 @@ def _bench(use_cache: bool, listener: Listener, time_limit_s: float) -> Workbenc
             got=f"{time_limit_s:g}",
         )
     cache = ResultCache() if use_cache else PassingCache()
-    return Workbench(cache=cache, listener=listener, deadline=Deadline(time_limit_s))
+    return RunContext(cache=cache, listener=listener, deadline=Deadline(time_limit_s))

@@ -8,7 +8,7 @@
     └── InternalError        a bug of ours: exit code 4
 
 An *expected* failure (a candidate that does not compile, a rule that is broken, an
-interpreter run that times out) is a value, never an exception; see `types.sandbox` and
+interpreter run that times out) is a value, never an exception; see `types.job` and
 `types.verdict`.
 """
 

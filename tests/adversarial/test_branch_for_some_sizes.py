@@ -5,10 +5,10 @@ from __future__ import annotations
 import accuracy_trial as trial
 import pytest
 
-from warpwright import accuracy
+from warpwright.analysis.study_program import RunContext
 from warpwright.sandbox.deadline import Deadline
-from warpwright.study import Workbench
 from warpwright.types.verdict import NOT_IN_TIME, Status
+from warpwright.verifier import accuracy
 
 pytestmark = pytest.mark.triton
 
@@ -80,8 +80,8 @@ def test_a_branch_that_the_parent_has_and_a_guard_on_kind_change_nothing() -> No
 def test_a_branch_whose_sizes_got_no_time_is_open(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(accuracy, "FURTHER_S", 1e9)
     wrong = with_flag("DEPTH % 16 == 0", "DEPTH", "DEPTH // 2")
-    bench = Workbench(deadline=Deadline(600.0))
-    run = trial.accuracy_of(trial.PRODUCT, wrong, trial.PRODUCT_PROBLEM, bench)
+    run_context = RunContext(deadline=Deadline(600.0))
+    run = trial.accuracy_of(trial.PRODUCT, wrong, trial.PRODUCT_PROBLEM, run_context)
     assert run.result.status is Status.NOT_VERIFIED
     assert not run.result.in_time
     assert any(NOT_IN_TIME in note and "further sizes" in note for note in run.result.notes)

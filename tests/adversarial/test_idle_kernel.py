@@ -7,8 +7,8 @@ from types import ModuleType
 
 from texts import replace_each
 
-from warpwright.gate.report import judge
-from warpwright.types.trace import Launch, Trace
+from warpwright.types.launch_trace import Launch, Trace
+from warpwright.verifier.checks.checks import judge
 
 
 def test_a_kernel_that_is_not_launched_any_more_is_refused(lab: ModuleType) -> None:

@@ -7,13 +7,13 @@ import functools
 import pytest
 
 from warpwright import api
+from warpwright.analysis.study_program import RunContext, Subject, study_program
 from warpwright.formats.kernelbench import read_problem
-from warpwright.full_size import check_full_size
-from warpwright.sandbox.cache import ResultCache
-from warpwright.source.view import read_program
-from warpwright.study import Subject, Workbench, study_program
+from warpwright.program.view import read_program
+from warpwright.store.cache import ResultCache
 from warpwright.types.study import Study
 from warpwright.types.verdict import CheckResult, Status
+from warpwright.verifier.spot_check import check_full_size
 
 pytestmark = pytest.mark.triton
 
@@ -89,14 +89,14 @@ SHARES = "x / x.sum(dim=1, keepdim=True)"
 def parent(source: str, problem: str) -> Study:
     gpu = api.target_gpu("RTX 4090")
     return study_program(
-        Subject(source), gpu, Workbench(ResultCache()), problem=read_problem(problem)
+        Subject(source), gpu, RunContext(ResultCache()), problem=read_problem(problem)
     )
 
 
 def verdict(source: str, problem: str, child: str) -> CheckResult | str | None:
     study = parent(source, problem)
     kernels = {kernel.kernel: kernel for kernel in study.kernels}
-    return check_full_size(study, read_program(child), kernels, Workbench(ResultCache()))
+    return check_full_size(study, read_program(child), kernels, RunContext(ResultCache()))
 
 
 def changed(source: str, old: str, new: str, times: int = 1) -> str:

@@ -7,7 +7,7 @@ from types import ModuleType
 import pytest
 
 from warpwright.types.config import Config
-from warpwright.types.trace import ConstantArgument, Launch, Trace, TracedConfig
+from warpwright.types.launch_trace import ConstantArgument, Launch, Trace, TracedConfig
 from warpwright.types.verdict import Status
 
 LAUNCH = "scale_kernel[grid](x, y, n, factor, BLOCK=BLOCK, num_warps=4)"

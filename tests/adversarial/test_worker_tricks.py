@@ -6,13 +6,13 @@ from types import ModuleType
 
 import pytest
 
-from warpwright.gate.accuracy import conclude
-from warpwright.gate.measured import judge_measured
-from warpwright.sandbox.judge import Judge
-from warpwright.sandbox.worker import Worker
+from warpwright.bench.device.reference_process import ReferenceProcess
+from warpwright.bench.device.worker import Worker
 from warpwright.types.accuracy_numbers import CaseSpec, CheckNumbers, ReferenceNumbers
 from warpwright.types.verdict import Status
-from warpwright.types.worker import CandidateFailed, Done, FailureKind
+from warpwright.types.worker_reply import CandidateFailed, Done, FailureKind
+from warpwright.verifier.outputs.interpreted import conclude
+from warpwright.verifier.outputs.measured import judge_measured
 
 pytestmark = pytest.mark.triton
 
@@ -23,7 +23,7 @@ def run(worker: Worker, program: object) -> object:
 
 
 def verdict(
-    worker: Worker, judge: Judge, workshop: ModuleType, *names: str
+    worker: Worker, judge: ReferenceProcess, workshop: ModuleType, *names: str
 ) -> tuple[Status, list[str]]:
     """The gate's verdict on what is loaded, by numbers of the judge."""
     references: list[ReferenceNumbers] = []
@@ -37,7 +37,7 @@ def verdict(
 
 
 def test_the_honest_program_passes_everything(
-    worker: Worker, judge: Judge, workshop: ModuleType
+    worker: Worker, judge: ReferenceProcess, workshop: ModuleType
 ) -> None:
     assert isinstance(run(worker, workshop.program(judge=judge)), Done)
     assert verdict(worker, judge, workshop) == (Status.PASS, [])
@@ -85,7 +85,7 @@ def test_a_lazy_tensor_is_refused(worker: Worker, workshop: ModuleType) -> None:
 
 
 def test_an_output_kept_from_the_first_call_is_wrong(
-    worker: Worker, judge: Judge, workshop: ModuleType
+    worker: Worker, judge: ReferenceProcess, workshop: ModuleType
 ) -> None:
     body = """
         if not hasattr(self, "kept"):
@@ -107,7 +107,7 @@ def test_an_output_kept_from_the_first_call_is_wrong(
 
 
 def test_output_cached_by_place_meets_other_values_at_other_places(
-    worker: Worker, judge: Judge, workshop: ModuleType
+    worker: Worker, judge: ReferenceProcess, workshop: ModuleType
 ) -> None:
     """`data_ptr` as a key: within a burst two calls in a row never share a place."""
     body = """
@@ -123,7 +123,7 @@ def test_output_cached_by_place_meets_other_values_at_other_places(
 
 
 def test_unwritten_memory_is_nan_and_fails(
-    worker: Worker, judge: Judge, workshop: ModuleType
+    worker: Worker, judge: ReferenceProcess, workshop: ModuleType
 ) -> None:
     body = "affine(x, self.weight, self.bias)\nreturn torch.empty_like(x)"
     worker.load(workshop.program(body, judge=judge))
@@ -133,14 +133,16 @@ def test_unwritten_memory_is_nan_and_fails(
 
 
 def test_a_kernel_that_was_not_launched_proves_nothing(
-    worker: Worker, judge: Judge, workshop: ModuleType
+    worker: Worker, judge: ReferenceProcess, workshop: ModuleType
 ) -> None:
     worker.load(workshop.program("return x * self.weight + self.bias", judge=judge))
     status, _ = verdict(worker, judge, workshop)
     assert status is Status.NOT_VERIFIED
 
 
-def test_a_changed_input_fails(worker: Worker, judge: Judge, workshop: ModuleType) -> None:
+def test_a_changed_input_fails(
+    worker: Worker, judge: ReferenceProcess, workshop: ModuleType
+) -> None:
     body = "y = affine(x, self.weight, self.bias)\nx.zero_()\nreturn y"
     worker.load(workshop.program(body, judge=judge))
     status, found = verdict(worker, judge, workshop)
@@ -149,7 +151,7 @@ def test_a_changed_input_fails(worker: Worker, judge: Judge, workshop: ModuleTyp
 
 
 def test_a_bias_that_is_left_out_shows_with_another_state(
-    worker: Worker, judge: Judge, workshop: ModuleType
+    worker: Worker, judge: ReferenceProcess, workshop: ModuleType
 ) -> None:
     body = "return affine(x, self.weight, torch.zeros_like(self.bias))"
     worker.load(workshop.program(body, judge=judge))

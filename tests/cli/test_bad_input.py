@@ -12,7 +12,7 @@ import pytest
 
 from warpwright.cli.main import app
 from warpwright.errors import InputError
-from warpwright.formats.request import parse_request
+from warpwright.formats.request_text import parse_request
 
 Command = Callable[..., CompletedProcess[str]]
 Change = Callable[[str], str]

@@ -10,7 +10,7 @@ from subprocess import CompletedProcess
 import pytest
 
 from warpwright.cli.main import app
-from warpwright.formats.request import parse_request
+from warpwright.formats.request_text import parse_request
 
 Command = Callable[..., CompletedProcess[str]]
 KERNEL = """import torch

@@ -7,7 +7,7 @@ from amounts import slow_but
 from conv2d_bench.layers import problem_file, read_layers, task_of
 from pydantic import ValidationError
 
-from warpwright.sandbox.recognize import recognize_conv2d
+from warpwright.operators.conv2d.recognize import recognize_conv2d
 from warpwright.types.conv2d import Conv2dLayer
 from warpwright.types.shapes import Problem
 

@@ -6,7 +6,7 @@ import pytest
 from conv2d_bench.layers import NamedLayer, read_layers
 from conv2d_bench.plan import begins_exact, emitted, exact, proposed, ways
 
-from warpwright.data.gpus import find_gpu
+from warpwright.gpus.sheets import find_gpu
 from warpwright.types.conv2d import Precision
 
 GPU = find_gpu("H100 SXM")

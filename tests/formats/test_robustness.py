@@ -11,6 +11,7 @@ from amounts import examples, slow_but
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from warpwright.compiler.ttir import read_function, read_operation, read_types
 from warpwright.errors import InputError
 from warpwright.formats.attempts import parse_attempts, render_attempt
 from warpwright.formats.documents import document_lines
@@ -20,14 +21,13 @@ from warpwright.formats.nsight import parse_metrics
 from warpwright.formats.output_section import parse_constraints, parse_output_rules, text_items
 from warpwright.formats.python_text import is_python, parse_python
 from warpwright.formats.reply import parse_reply
-from warpwright.formats.request import parse_request, render_request
+from warpwright.formats.request_text import parse_request, render_request
 from warpwright.formats.rule_phrases import read_bullet
 from warpwright.formats.rule_templates import read_rule
 from warpwright.formats.sections import Section, SectionKind, split_sections
-from warpwright.formats.shapes import parse_init, parse_input
+from warpwright.formats.shape_text import parse_init, parse_input
 from warpwright.formats.stage_text import parse_stage
-from warpwright.formats.ttir import read_function, read_operation, read_types
-from warpwright.source.view import read_program
+from warpwright.program.view import read_program
 from warpwright.types.request import Attempt
 
 LIMIT_S = 5.0

@@ -1,8 +1,8 @@
 """What a person is told of the card that a name was taken for."""
 
 from warpwright import api
+from warpwright.gpus.target_sheet import resolve_gpu
 from warpwright.report.gpu_text import gpu_notes
-from warpwright.resources.gpus import resolve_gpu
 from warpwright.types.gpu import StatedGpu
 
 

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from warpwright.formats.request import parse_request
+from warpwright.formats.request_text import parse_request
 from warpwright.proposers.rewrites.registry import REWRITES
 from warpwright.report.explanation import explain
 from warpwright.report.moves_text import SAID
@@ -24,8 +24,8 @@ from warpwright.types.counts import LaunchCounts, MovesCounted, ProgramCounts
 from warpwright.types.edit import Edit, EditKind
 from warpwright.types.measurement import Comparison, MeasuredGpu, Outcome
 from warpwright.types.trial import MovesTrial, Trial
-from warpwright.types.verdict import EditLimits, GateReport
-from warpwright.verifying import bare_study
+from warpwright.types.verdict import EditLimits, Verdict
+from warpwright.verifier.verify import bare_study
 
 REQUEST = Path(__file__).parents[2] / "examples" / "02-conv2d-dilated" / "request.txt"
 SIZES = tuple(f"size_{number}" for number in range(15))
@@ -60,7 +60,7 @@ def an_answer(**fields: object) -> Answer:
         reason="moves: specialise",
         study=bare_study(request),
         plans=(),
-        gate=GateReport(()),
+        gate=Verdict(()),
     )
     return replace(plain, **fields)  # type: ignore[arg-type]
 
@@ -144,7 +144,7 @@ def test_each_measured_list_says_what_became_of_it(decision: Decision) -> None:
 
 def test_edits_beyond_the_stage_are_listed_apart_with_the_flags_that_leave_them_out() -> None:
     edit = Edit(EditKind.KERNEL_SIGNATURE, "k", "n", "n: tl.constexpr", 3)
-    gate = GateReport((), edits=(edit,), beyond_stage=(edit, edit), limits=EditLimits(False, True))
+    gate = Verdict((), edits=(edit,), beyond_stage=(edit, edit), limits=EditLimits(False, True))
     answer = an_answer(moves=(SPECIALISE,), gate=gate)
     told = section(explain(answer))
     assert "neither ask for nor forbid" in told

@@ -16,11 +16,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 from texts import replace_once
 
-from warpwright.measure import gain
-from warpwright.measure.budget import DEFAULT
-from warpwright.measure.decide import CONFIDENCE, decide
-from warpwright.measure.minimum import Minimum
-from warpwright.measure.samples import groups_of
+from warpwright.bench.statistics import gain
+from warpwright.bench.statistics.budget import DEFAULT
+from warpwright.bench.statistics.decide import CONFIDENCE, decide
+from warpwright.bench.statistics.minimum import Minimum
+from warpwright.bench.statistics.samples import groups_of
 from warpwright.report.verify_script import verify_script
 from warpwright.types.measurement import Burst, BurstPair, Outcome
 

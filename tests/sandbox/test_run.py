@@ -13,8 +13,8 @@ import pytest
 
 from warpwright.sandbox import run
 from warpwright.sandbox.run import Job, run_job
-from warpwright.sandbox.trace import problem_payload
-from warpwright.types.sandbox import JobLimits, JobOutcome, JobResult
+from warpwright.tracing.trace import problem_payload
+from warpwright.types.job import JobLimits, JobOutcome, JobResult
 from warpwright.types.shapes import Problem, TensorSpec
 
 pytestmark = pytest.mark.triton

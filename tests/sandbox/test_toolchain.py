@@ -19,7 +19,7 @@ from warpwright.sandbox.toolchain import (
     ptxas_version,
     toolchain,
 )
-from warpwright.types.sandbox import JobLimits
+from warpwright.types.job import JobLimits
 
 
 def installation(version: str) -> TritonInstallation:

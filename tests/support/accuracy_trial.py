@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from textwrap import dedent
 
-from warpwright.accuracy import verify_accuracy
-from warpwright.data.gpus import find_gpu
-from warpwright.sandbox.cache import ResultCache
-from warpwright.source.view import read_program
-from warpwright.study import Subject, Workbench, study_program
+from warpwright.analysis.study_program import RunContext, Subject, study_program
+from warpwright.gpus.sheets import find_gpu
+from warpwright.program.view import read_program
+from warpwright.store.cache import ResultCache
 from warpwright.types.gpu import ResolvedGpu
 from warpwright.types.shapes import Problem
 from warpwright.types.verdict import AccuracyRun, Status
+from warpwright.verifier.accuracy import verify_accuracy
 
 IMPORTS = "import torch\nimport torch.nn as nn\nimport triton\nimport triton.language as tl\n\n\n"
 
@@ -134,14 +134,14 @@ def changed(source: str, *edits: tuple[str, str]) -> str:
 
 
 def accuracy_of(
-    parent: str, candidate: str, problem: Problem, bench: Workbench | None = None
+    parent: str, candidate: str, problem: Problem, run_context: RunContext | None = None
 ) -> AccuracyRun:
     """The verdict on a candidate beside its parent, on an RTX 4090's numbers, nothing cached."""
-    bench = bench or Workbench(cache=ResultCache())
+    run_context = run_context or RunContext(cache=ResultCache())
     gpu = ResolvedGpu(find_gpu("4090"))
-    study = study_program(Subject(parent), gpu, bench, problem=problem)
+    study = study_program(Subject(parent), gpu, run_context, problem=problem)
     kernels = {kernel.kernel: kernel for kernel in study.kernels}
-    return verify_accuracy(study, read_program(candidate), kernels, bench)
+    return verify_accuracy(study, read_program(candidate), kernels, run_context)
 
 
 def status_of(parent: str, candidate: str, problem: Problem) -> Status:

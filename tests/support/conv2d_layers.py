@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from warpwright.data.gpus import find_gpu
-from warpwright.proposers.schedules.conv2d import Schedule
+from warpwright.gpus.sheets import find_gpu
+from warpwright.operators.conv2d.schedules import Schedule
 from warpwright.sandbox.run import Job, run_job
 from warpwright.types.conv2d import Conv2dLayer, Conv2dTask, Pointwise, Precision
-from warpwright.types.sandbox import JobLimits
+from warpwright.types.job import JobLimits
 
 GPU = find_gpu("H100 SXM")
 PROBLEM = """

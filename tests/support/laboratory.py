@@ -7,14 +7,14 @@ from textwrap import dedent
 
 from texts import replace_once
 
-from warpwright.gate.context import CompileEvidence, RuleContext
-from warpwright.gate.report import judge
-from warpwright.source.difference import difference
-from warpwright.source.view import read_program
+from warpwright.program.difference.difference import difference
+from warpwright.program.view import read_program
 from warpwright.types.compiled import Compiled, CompileResult, Resources, Toolchain, Unlaunchable
 from warpwright.types.config import Config
 from warpwright.types.stage import ProgramKind, Rule, Stage, StageId
-from warpwright.types.verdict import GateReport, Violation
+from warpwright.types.verdict import Verdict, Violation
+from warpwright.verifier.checks.checks import judge
+from warpwright.verifier.rules.rule_context import CompileEvidence, RuleContext
 
 MATMUL = dedent(
     """
@@ -170,7 +170,7 @@ def rule_ids(violations: Iterable[Violation]) -> set[str]:
     return {violation.rule for violation in violations}
 
 
-def judged(parent: str, child: str, stage: Stage | None = None, **evidence: object) -> GateReport:
+def judged(parent: str, child: str, stage: Stage | None = None, **evidence: object) -> Verdict:
     """The gate's report of a child, in the tuning stage unless another is given."""
     return judge(context_of(parent, child, stage or tuning_stage(), **evidence))
 

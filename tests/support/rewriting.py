@@ -9,21 +9,21 @@ from typing import Any
 
 import numpy as np
 
-from warpwright.calls import find_calls, launch_options, specializations_of
-from warpwright.resources.gpus import resolve_gpu
-from warpwright.sandbox.cache import ResultCache
-from warpwright.sandbox.compile import CompileRequest, compile_configs
-from warpwright.sandbox.interpret import InterpretRun, RunOutcome, interpret
-from warpwright.sandbox.reference import Reference, make_reference
-from warpwright.sandbox.trace import trace_program
-from warpwright.source.view import read_program
+from warpwright.compiler.compile import CompileRequest, compile_configs
+from warpwright.compiler.kernel_calls import find_calls, launch_options, specializations_of
+from warpwright.gpus.target_sheet import resolve_gpu
+from warpwright.interpreter.interpret import InterpretRun, RunOutcome, interpret
+from warpwright.interpreter.reference.reference import ReferenceRun, make_reference
+from warpwright.program.view import read_program
+from warpwright.store.cache import ResultCache
+from warpwright.tracing.trace import trace_program
 from warpwright.types.calls import KernelCalls
 from warpwright.types.compiled import Compiled
 from warpwright.types.config import Config
 from warpwright.types.gpu import GpuSheet, StatedGpu
+from warpwright.types.launch_trace import Trace
 from warpwright.types.program import ProgramView
 from warpwright.types.shapes import Problem, TensorSpec
-from warpwright.types.trace import Trace
 
 Shapes = Sequence[tuple[int, ...]]
 
@@ -56,7 +56,7 @@ def outputs(
         reference = make_reference(
             of, specs, Path(name), seed=3, distributions=(distribution,), cache=ResultCache()
         )
-        assert isinstance(reference, Reference), reference
+        assert isinstance(reference, ReferenceRun), reference
         run = InterpretRun(reference.cases[0].name, pins or {})
         result = interpret(source, reference, [run], cache=ResultCache())[0]
     assert result.outcome is RunOutcome.OK, result.reason

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from textwrap import dedent
 
-from warpwright.sandbox.judge import Judge
-from warpwright.sandbox.worker import Program, Worker
+from warpwright.bench.device.reference_process import ReferenceProcess
+from warpwright.bench.device.worker import Program, Worker
 from warpwright.types.accuracy_numbers import CaseSpec, CheckNumbers, ReferenceNumbers
 from warpwright.types.shapes import Problem
-from warpwright.types.worker import Done, WorkerLimits
+from warpwright.types.worker_reply import Done, WorkerLimits
 
 SEED = 20_417
 ROWS, COLUMNS = 48, 40
@@ -76,7 +76,11 @@ RETURN = "return affine(x, self.weight, self.bias)"
 
 
 def program(
-    body: str | None = None, *, top: str = "", judge: Judge | None = None, **fields: object
+    body: str | None = None,
+    *,
+    top: str = "",
+    judge: ReferenceProcess | None = None,
+    **fields: object,
 ) -> Program:
     """The honest program; `body` replaces the statements of its forward, `top` runs at import."""
     source = PROGRAM
@@ -94,7 +98,7 @@ def small_worker(device: str = "cpu", **fields: object) -> Worker:
 
 
 def checked(
-    worker: Worker, judge: Judge, spec: CaseSpec, *, is_parent: bool = False
+    worker: Worker, judge: ReferenceProcess, spec: CaseSpec, *, is_parent: bool = False
 ) -> tuple[ReferenceNumbers, CheckNumbers]:
     """One case through judge, worker and judge again."""
     reference = judge.prepare(spec)

@@ -1,1 +1,1 @@
-"""The command line: one file per command, thin over `warpwright.api`."""
+"""The command line: one file a command, thin over `warpwright.api`."""

@@ -70,7 +70,7 @@ def load(name: str) -> Any:
     Only this imports the module, and with it what the command works with.
     """
     alone = typer.Typer(**SETTINGS)
-    alone.command(name)(import_module(f"warpwright.cli.{name}").command)
+    alone.command(name)(import_module(f"warpwright.cli.{name}_command").command)
     return typer.main.get_command(alone)
 
 

@@ -10,7 +10,7 @@ import typer
 from warpwright.cli.output import read_document
 from warpwright.errors import InputError, Place
 from warpwright.formats.kernelbench import read_problem
-from warpwright.formats.shapes import parse_init, parse_input
+from warpwright.formats.shape_text import parse_init, parse_input
 from warpwright.types.shapes import Problem
 
 ProblemOption = Annotated[

@@ -85,7 +85,7 @@ class RuleDefinition(_Table):
     phrases: list[Phrase] = []
 
 
-class Reading(_Table):
+class WordingTable(_Table):
     """Wording that is no rule: what only repeats, and what is prose."""
 
     restatements: list[str]
@@ -94,7 +94,7 @@ class Reading(_Table):
 
 
 class _RulesFile(_Table):
-    reading: Reading
+    reading: WordingTable
     scope: list[Scope]
     rule: dict[str, RuleDefinition]
 
@@ -118,7 +118,7 @@ def scopes() -> tuple[Scope, ...]:
     return tuple(_file().scope)
 
 
-def reading() -> Reading:
+def reading() -> WordingTable:
     """The wording that is no rule."""
     return _file().reading
 

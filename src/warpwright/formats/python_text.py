@@ -6,7 +6,7 @@ import ast
 import warnings
 
 from warpwright.errors import InputError, Place
-from warpwright.syntax import LOCK
+from warpwright.program.syntax import LOCK
 
 MAX_SOURCE_CHARS = 512 * 1024
 """Python sources longer than this are refused."""

@@ -1,1 +1,1 @@
-"""Proposers of candidates. None is trusted: the gate judges what they make."""
+"""Proposers of candidates. None is trusted: the verifier decides on what they make."""

@@ -7,18 +7,12 @@ from collections.abc import Iterable
 from warpwright.report.cause_text import details, headline
 from warpwright.report.gpu_text import gpu_notes
 from warpwright.report.moves_text import moves_section, predicted_gain
-from warpwright.report.roofline_text import (
-    PROBLEM,
-    floor_claim,
-    floor_lines,
-    flops,
-    size,
-)
+from warpwright.report.roofline_text import PROBLEM, floor_claim, floor_lines, flops, size
 from warpwright.report.trial_text import gain_text, trial_section
 from warpwright.types.answer import Answer, ConfigChoice, ConfigPlan, Decision
 from warpwright.types.compiled import Compiled
 from warpwright.types.study import Activity, ConfigStudy, KernelStudy, Study
-from warpwright.types.verdict import AccuracyCase, CheckResult, GateReport, Status
+from warpwright.types.verdict import AccuracyCase, CheckResult, Status, Verdict
 
 MAX_CASES_LISTED = 12
 
@@ -165,7 +159,7 @@ def _conflicts(answer: Answer) -> str:
     return _bulleted("## Conflicts between the rules and the program", answer.conflicts)
 
 
-def gate_section(gate: GateReport) -> str:
+def gate_section(gate: Verdict) -> str:
     """Every check, its violations and notes, and the accuracy of each case."""
     lines = ["## Checks", ""]
     for result in gate.results:

@@ -8,7 +8,7 @@ from warpwright.types.answer import Answer, Decision
 from warpwright.types.candidate import Claim, Move, moves_label
 from warpwright.types.counts import MovesCounted, ProgramCounts
 from warpwright.types.trial import LEAST_GAIN_PCT, MovesTrial
-from warpwright.types.verdict import GateReport
+from warpwright.types.verdict import Verdict
 
 SAID = {
     "specialise": "sizes that no batch changes became compile-time constants ({parameters}): the "
@@ -91,7 +91,7 @@ def _value(value: object) -> str:
     return ", ".join(f"`{item}`" for item in value) if isinstance(value, tuple) else str(value)
 
 
-def _beyond_stage(gate: GateReport) -> list[str]:
+def _beyond_stage(gate: Verdict) -> list[str]:
     """The edits beyond the stage, listed apart, each kind once a place."""
     if not gate.beyond_stage:
         return []

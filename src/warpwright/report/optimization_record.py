@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from warpwright import __version__
-from warpwright.report.conv2d_text import describe
+from warpwright.operators.conv2d.conv2d_text import describe
 from warpwright.report.record import study_record
 from warpwright.report.schema import SCHEMA_VERSION, BenchRecord, GateRecord, StudyRecord
 from warpwright.report.schema_parts import RecordBase, Text

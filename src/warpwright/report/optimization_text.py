@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from warpwright.report.conv2d_text import describe, label
+from warpwright.operators.conv2d.conv2d_text import describe, label
 from warpwright.report.explanation import gate_section, kernel_section
 from warpwright.report.gpu_text import gpu_notes
 from warpwright.report.optimization_record import place_of

@@ -13,7 +13,7 @@ from warpwright.report.schema_parts import RecordBase
 from warpwright.types.profiling import ProfileRun
 
 
-class ConditionsRecord(RecordBase):
+class ProfileConditionsRecord(RecordBase):
     ncu: str | None
     clock_control: str
     cache_control: str
@@ -29,7 +29,7 @@ class ProfileRecord(RecordBase):
     warpwright: str = __version__
     measured: bool = True
     gpu: MeasuredGpuRecord
-    conditions: ConditionsRecord
+    conditions: ProfileConditionsRecord
     metrics: list[str]
     units: dict[str, str]
     replaced: dict[str, str]
@@ -46,7 +46,7 @@ def profile_record(run: ProfileRun) -> ProfileRecord:
     """The record of a profile."""
     return ProfileRecord(
         gpu=MeasuredGpuRecord.model_validate(run.gpu),
-        conditions=ConditionsRecord.model_validate(run.conditions),
+        conditions=ProfileConditionsRecord.model_validate(run.conditions),
         metrics=list(run.metrics),
         units=dict(run.units),
         replaced=dict(run.replaced),

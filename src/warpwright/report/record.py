@@ -51,7 +51,7 @@ from warpwright.types.evidence import Origin
 from warpwright.types.gpu import ResolvedGpu
 from warpwright.types.study import CompiledView, ConfigStudy, Finding, KernelStudy, Study
 from warpwright.types.trial import ConfigTrial, Trial
-from warpwright.types.verdict import GateReport
+from warpwright.types.verdict import Verdict
 
 
 def config_record(config: Config) -> ConfigRecord:
@@ -243,7 +243,7 @@ def bench_record(result: BenchResult) -> BenchRecord:
     return BenchRecord.model_validate(result)
 
 
-def check_record(gate: GateReport, run: str | None = None) -> CheckReportRecord:
+def check_record(gate: Verdict, run: str | None = None) -> CheckReportRecord:
     return CheckReportRecord(
         run=run,
         status=gate.status,

@@ -10,11 +10,7 @@ from __future__ import annotations
 from pydantic import Field
 
 from warpwright import __version__
-from warpwright.report.schema_measured import (
-    BurstRecord,
-    MeasuredGpuRecord,
-    TrialRecord,
-)
+from warpwright.report.schema_measured import BurstRecord, MeasuredGpuRecord, TrialRecord
 from warpwright.report.schema_parts import (
     AccuracyRecord,
     CheckRecord,

@@ -13,7 +13,7 @@ from warpwright.report.config_table import config_table, tile_names
 from warpwright.report.gpu_text import gpu_notes
 from warpwright.report.roofline_text import MEANING, floor_lines
 from warpwright.types.study import Finding, KernelStudy, Study
-from warpwright.types.verdict import GateReport, Status
+from warpwright.types.verdict import Status, Verdict
 
 LEAST_WIDTH = 60
 
@@ -121,7 +121,7 @@ def _print_causes(kernel: KernelStudy, console: Console) -> None:
             _paragraph(console, detail, "   - ", "     ")
 
 
-def gate_lines(gate: GateReport) -> Iterator[str]:
+def gate_lines(gate: Verdict) -> Iterator[str]:
     """The gate's verdict for a person: one line a check, violations and notes below it."""
     broken = len(gate.violations)
     verdict = {

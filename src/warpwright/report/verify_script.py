@@ -7,7 +7,7 @@ import re
 from importlib import resources
 
 from warpwright import __version__
-from warpwright.syntax import syntax_tree
+from warpwright.program.syntax import syntax_tree
 
 TEMPLATE = "verify.py.txt"
 _PLACE = re.compile(r"@([A-Z_]+)@")
@@ -19,7 +19,8 @@ def verify_script(
     """The script's text, with all three programs in it.
 
     `problem` is a problem file's source (`Model`, `get_inputs`, `get_init_inputs`); `title`, one
-    line, says what the programs are. Its statistics are those of `measure.gain`, word for word.
+    line, says what the programs are. Its statistics are those of `bench.statistics.gain`, word for
+    word.
     """
     filled = {
         "TITLE": _one_line(title),
@@ -50,9 +51,11 @@ def _literal(source: str) -> str:
 
 
 def _statistics() -> str:
-    """The body of `measure/gain.py`, read as text: without docstring and imports, which the
-    template has."""
-    source = (resources.files("warpwright.measure") / "gain.py").read_text(encoding="utf-8")
+    """The body of `bench/statistics/gain.py`, read as text: without docstring and imports, which
+    the template has."""
+    source = (resources.files("warpwright.bench.statistics") / "gain.py").read_text(
+        encoding="utf-8"
+    )
     body = syntax_tree(source).body
     kept = next(
         statement

@@ -12,7 +12,7 @@ from contextlib import contextmanager
 from dataclasses import replace
 
 from warpwright.sandbox.run import Job, run_job
-from warpwright.types.sandbox import JobOutcome, JobResult
+from warpwright.types.job import JobOutcome, JobResult
 from warpwright.types.verdict import NOT_IN_TIME
 
 DEFAULT_S = 120.0

@@ -24,15 +24,10 @@ from typing import Any
 import psutil
 
 from warpwright.errors import SandboxError
+from warpwright.sandbox.fork_server import ForkedChild
 from warpwright.sandbox.kinds import PERSISTENT
-from warpwright.sandbox.nursery import ForkedChild
-from warpwright.sandbox.run import (
-    OutputReader,
-    child_environment,
-    kill_job,
-    start_child,
-)
-from warpwright.types.worker import (
+from warpwright.sandbox.run import OutputReader, child_environment, kill_job, start_child
+from warpwright.types.worker_reply import (
     Answer,
     CandidateFailed,
     Death,

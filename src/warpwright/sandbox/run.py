@@ -26,17 +26,17 @@ from typing import IO, Any
 import psutil
 
 from warpwright.errors import SandboxError
-from warpwright.sandbox.child_nursery import JOB_MARK
+from warpwright.sandbox.child_fork_server import JOB_MARK
+from warpwright.sandbox.fork_server import ForkedChild, ForkServerError, fork_servers
 from warpwright.sandbox.kinds import MAIN
-from warpwright.sandbox.nursery import ForkedChild, NurseryError, nurseries
-from warpwright.types.sandbox import JobLimits, JobOutcome, JobResult
+from warpwright.types.job import JobLimits, JobOutcome, JobResult
 
 POLL_S = 0.05
 TAIL_BYTES = 8192
 # What a child may inherit. Everything else (tokens, proxies, home, Python's own variables) stays
 # outside. CUDA finds its driver through the first two.
 INHERITED = ("PATH", "LD_LIBRARY_PATH", "LANG", "LC_ALL", "SYSTEMROOT", "OPENBLAS_CORETYPE")
-# What counts while torch is loaded, which the nursery does once for all jobs.
+# What counts while torch is loaded, which the fork server does once for all jobs.
 FIXED = (
     *INHERITED,
     "PYTHONHASHSEED",
@@ -154,14 +154,14 @@ def start_child(
 ) -> subprocess.Popen[bytes] | ForkedChild:
     """A child that calls `main(*arguments, *descriptors)` of the module `entry`.
 
-    A fork of the nursery, which has loaded torch, Triton and the modules `loads`; or a process
+    A fork of the fork server, which has loaded torch, Triton and the modules `loads`; or a process
     started anew where there is none, or where another tool (`launcher`, a command) starts it.
     Raises SandboxError.
     """
-    nursery = None if launcher else nurseries.prepare(environment, FIXED)
-    if nursery is not None:
+    fork_server = None if launcher else fork_servers.prepare(environment, FIXED)
+    if fork_server is not None:
         try:
-            return nursery.start(
+            return fork_server.start(
                 job_dir,
                 environment,
                 entry=entry,
@@ -169,8 +169,8 @@ def start_child(
                 descriptors=descriptors,
                 loads=loads,
             )
-        except NurseryError:
-            pass  # it is gone: this job starts a process of its own, the next one a new nursery
+        except ForkServerError:
+            pass  # it is gone: this job starts a process of its own, the next one a new fork server
     call = ", ".join(map(repr, (*arguments, *descriptors)))
     try:
         return subprocess.Popen(

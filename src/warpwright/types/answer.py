@@ -11,7 +11,7 @@ from warpwright.types.counts import MovesCounted
 from warpwright.types.request import Request
 from warpwright.types.study import ConfigStudy, Study
 from warpwright.types.trial import Trial
-from warpwright.types.verdict import GateReport
+from warpwright.types.verdict import Verdict
 
 
 class Decision(StrEnum):
@@ -73,7 +73,7 @@ class Answer:
     reason: str
     study: Study
     plans: tuple[ConfigPlan, ...]
-    gate: GateReport
+    gate: Verdict
     conflicts: tuple[str, ...] = ()
     trial: Trial | None = None
     moves: tuple[Move, ...] = ()

@@ -6,8 +6,8 @@ from dataclasses import dataclass
 
 from warpwright.types.compiled import Specialization
 from warpwright.types.config import Config
+from warpwright.types.launch_trace import Launch
 from warpwright.types.program import Kernel
-from warpwright.types.trace import Launch
 
 
 @dataclass(frozen=True, slots=True)

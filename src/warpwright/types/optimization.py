@@ -10,7 +10,7 @@ from warpwright.types.evidence import Origin
 from warpwright.types.gpu import ResolvedGpu
 from warpwright.types.shapes import Problem
 from warpwright.types.study import CompiledView, Study
-from warpwright.types.verdict import GateReport
+from warpwright.types.verdict import Verdict
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,6 +91,6 @@ class Optimization:
     chosen: tuple[ScheduleCandidate, ...] = ()
     program: str | None = None
     study: Study | None = None
-    gate: GateReport | None = None
+    gate: Verdict | None = None
     parent: str | None = None
     beside: BenchResult | None = None

@@ -28,7 +28,7 @@ class NcuOutput:
 
 
 @dataclass(frozen=True, slots=True)
-class Conditions:
+class ProfileConditions:
     """How a profile was taken. Clocks: "none" leaves them alone, "base" locks them."""
 
     ncu: str | None
@@ -50,7 +50,7 @@ class ProfileRun:
 
     profile: Profile
     gpu: MeasuredGpu
-    conditions: Conditions
+    conditions: ProfileConditions
     metrics: tuple[str, ...]
     units: Mapping[str, str] = field(default_factory=dict)
     replaced: Mapping[str, str] = field(default_factory=dict)

@@ -52,7 +52,7 @@ class Autotune:
 
 @dataclass(frozen=True, slots=True)
 class Operation:
-    """A call of a Triton built-in inside a kernel: `name` without `tl.`."""
+    """A call of a Triton built-in inside a kernel: `name` without `tl`."""
 
     name: str
     line: int

@@ -22,9 +22,9 @@ from warpwright.types.config import Config, MetaValue
 from warpwright.types.counts import LaunchCounts
 from warpwright.types.evidence import Origin
 from warpwright.types.gpu import ResolvedGpu
+from warpwright.types.launch_trace import Trace
 from warpwright.types.program import ProgramView
 from warpwright.types.shapes import Problem
-from warpwright.types.trace import Trace
 from warpwright.types.work import LaunchFloor
 
 

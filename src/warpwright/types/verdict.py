@@ -120,7 +120,7 @@ class AccuracyRun:
 
 
 @dataclass(frozen=True, slots=True)
-class GateReport:
+class Verdict:
     """All checks of one candidate against its parent, in order.
 
     `beyond_stage`: edits that the rules neither ask for nor forbid. `limits`: what was asked of

@@ -8,8 +8,8 @@ from collections.abc import Iterator
 
 import pytest
 
-from warpwright.source.program import ParsedProgram, parse_program
-from warpwright.syntax import syntax_tree
+from warpwright.program.parsed import ParsedProgram, parse_program
+from warpwright.program.syntax import syntax_tree
 
 
 @pytest.fixture(scope="module", autouse=True)

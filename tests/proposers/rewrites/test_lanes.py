@@ -7,12 +7,12 @@ import pytest
 import rewriting
 from amounts import slow_but
 
-from warpwright.launch_counts import config_counts
+from warpwright.analysis.study_program import RunContext, Subject, study_kernel
+from warpwright.costmodel.launch_counts import config_counts
 from warpwright.proposers.rewrites import lanes
-from warpwright.proposers.rewrites.refusal import DoesNotApply
+from warpwright.proposers.rewrites.common.refusal import DoesNotApply
 from warpwright.proposers.rewrites.registry import refinements, replay
-from warpwright.sandbox.cache import ResultCache
-from warpwright.study import Subject, Workbench, study_kernel
+from warpwright.store.cache import ResultCache
 from warpwright.types.candidate import Claim, Move
 
 KERNEL = """\
@@ -137,7 +137,7 @@ def test_lanes_along_memory_touch_a_fraction_of_the_sectors() -> None:
     for text in (KERNEL, moved):
         (call,) = rewriting.traced(text, problem)[1]
         study = study_kernel(
-            call, call.configs, Subject(text), rewriting.sheet(), Workbench(ResultCache())
+            call, call.configs, Subject(text), rewriting.sheet(), RunContext(ResultCache())
         )
         counts.append(config_counts(call, study.configs[0]))
     assert counts[0].sectors is not None

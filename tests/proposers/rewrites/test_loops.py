@@ -8,7 +8,7 @@ import reductions
 import rewriting
 
 from warpwright.proposers.rewrites import accumulate, loops, registry
-from warpwright.proposers.rewrites.refusal import DoesNotApply
+from warpwright.proposers.rewrites.common.refusal import DoesNotApply
 from warpwright.types.candidate import Move
 
 HEAD = "import triton\nimport triton.language as tl\n\n\n@triton.jit\n"

@@ -8,11 +8,11 @@ import numpy as np
 import pytest
 import rewriting
 
-from warpwright.launch_counts import config_counts
+from warpwright.analysis.study_program import RunContext, Subject, study_kernel
+from warpwright.costmodel.launch_counts import config_counts
 from warpwright.proposers.rewrites import turn
-from warpwright.proposers.rewrites.refusal import DoesNotApply
+from warpwright.proposers.rewrites.common.refusal import DoesNotApply
 from warpwright.proposers.rewrites.registry import chains, found, replay
-from warpwright.study import Subject, Workbench, study_kernel
 from warpwright.types.candidate import Claim, Move
 
 KERNEL = """\
@@ -151,7 +151,7 @@ def test_lanes_along_the_pixels_touch_a_fraction_of_the_sectors() -> None:
     sectors = []
     for text in (KERNEL, turn.apply(KERNEL, MOVE)):
         (call,) = rewriting.traced(text, problem)[1]
-        study = study_kernel(call, call.configs, Subject(text), rewriting.sheet(), Workbench())
+        study = study_kernel(call, call.configs, Subject(text), rewriting.sheet(), RunContext())
         sectors.append(config_counts(call, study.configs[0]).sectors)
     assert sectors[0] is not None
     assert sectors[1] is not None

@@ -12,9 +12,9 @@ from __future__ import annotations
 import ast
 from collections.abc import Sequence
 
-from warpwright.proposers.rewrites.kernel_text import KernelText, kernel_text
-from warpwright.proposers.rewrites.refusal import DoesNotApply
-from warpwright.proposers.rewrites.splice import Splice, inserted_after, spliced, start_of
+from warpwright.proposers.rewrites.common.kernel_text import KernelText, kernel_text
+from warpwright.proposers.rewrites.common.refusal import DoesNotApply
+from warpwright.proposers.rewrites.common.splice import Splice, inserted_after, spliced, start_of
 from warpwright.types.calls import KernelCalls
 from warpwright.types.candidate import Claim, Move
 from warpwright.types.program import ProgramView

@@ -24,10 +24,10 @@ import ast
 from collections.abc import Sequence
 from contextlib import suppress
 
-from warpwright.proposers.rewrites.kernel_text import KernelText, kernel_text
-from warpwright.proposers.rewrites.refusal import DoesNotApply
-from warpwright.proposers.rewrites.shapes import Shape, shape_of, shapes_before
-from warpwright.proposers.rewrites.splice import replaced, spliced
+from warpwright.proposers.rewrites.common.kernel_text import KernelText, kernel_text
+from warpwright.proposers.rewrites.common.refusal import DoesNotApply
+from warpwright.proposers.rewrites.common.splice import replaced, spliced
+from warpwright.proposers.rewrites.common.value_axes import Shape, shape_of, shapes_before
 from warpwright.types.calls import KernelCalls
 from warpwright.types.candidate import Claim, Move
 from warpwright.types.program import ProgramView

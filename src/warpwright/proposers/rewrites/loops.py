@@ -19,15 +19,21 @@ from __future__ import annotations
 import ast
 from collections.abc import Mapping, Sequence
 
-from warpwright.proposers.rewrites.kernel_text import (
+from warpwright.proposers.rewrites.common.kernel_text import (
     KernelText,
     argument_values,
     kernel_text,
     loaded_names,
     stored_names,
 )
-from warpwright.proposers.rewrites.refusal import DoesNotApply
-from warpwright.proposers.rewrites.splice import Splice, end_of, replaced, spliced, whole_lines
+from warpwright.proposers.rewrites.common.refusal import DoesNotApply
+from warpwright.proposers.rewrites.common.splice import (
+    Splice,
+    end_of,
+    replaced,
+    spliced,
+    whole_lines,
+)
 from warpwright.types.calls import KernelCalls
 from warpwright.types.candidate import Move
 from warpwright.types.program import ProgramView

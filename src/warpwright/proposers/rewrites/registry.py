@@ -9,12 +9,14 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
-from warpwright.proposers.rewrites import accumulate, lanes, loops, outer, specialise, turn
-from warpwright.proposers.rewrites.apart import rewrite as apart
-from warpwright.proposers.rewrites.digits import rewrite as digits
-from warpwright.proposers.rewrites.refusal import DoesNotApply
-from warpwright.proposers.rewrites.repack import rewrite as repack
-from warpwright.source.view import read_program
+from warpwright.program.view import read_program
+from warpwright.proposers.rewrites import accumulate, lanes, loops, turn
+from warpwright.proposers.rewrites.apart import apart_rewrite as apart
+from warpwright.proposers.rewrites.common.refusal import DoesNotApply
+from warpwright.proposers.rewrites.digits import digits_rewrite as digits
+from warpwright.proposers.rewrites.outer import outer
+from warpwright.proposers.rewrites.repack import repack_rewrite as repack
+from warpwright.proposers.rewrites.specialise import specialise
 from warpwright.types.calls import KernelCalls
 from warpwright.types.candidate import Move
 from warpwright.types.program import ProgramView

@@ -34,11 +34,12 @@ import ast
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
 
-from warpwright.proposers.rewrites.kernel_text import KernelText, kernel_text, stored_names
-from warpwright.proposers.rewrites.liveness import live_after
-from warpwright.proposers.rewrites.nests import Nest, nests_of
-from warpwright.proposers.rewrites.refusal import DoesNotApply
-from warpwright.proposers.rewrites.shapes import (
+from warpwright.program.parsing import lines_of
+from warpwright.proposers.rewrites.common.kernel_text import KernelText, kernel_text, stored_names
+from warpwright.proposers.rewrites.common.refusal import DoesNotApply
+from warpwright.proposers.rewrites.common.splice import Splice, replaced, spliced
+from warpwright.proposers.rewrites.common.statement_text import margin_of
+from warpwright.proposers.rewrites.common.value_axes import (
     Shape,
     called_name,
     is_elementwise,
@@ -46,9 +47,8 @@ from warpwright.proposers.rewrites.shapes import (
     shape_of,
     shapes_before,
 )
-from warpwright.proposers.rewrites.splice import Splice, replaced, spliced
-from warpwright.proposers.rewrites.text import margin_of
-from warpwright.source.parsing import lines_of
+from warpwright.proposers.rewrites.outer.liveness import live_after
+from warpwright.proposers.rewrites.outer.nests import Nest, nests_of
 from warpwright.types.calls import KernelCalls
 from warpwright.types.candidate import Claim, Move
 from warpwright.types.program import ProgramView

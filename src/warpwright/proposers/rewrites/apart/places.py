@@ -6,36 +6,36 @@ import ast
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from warpwright.proposers.rewrites.kernel_text import KernelText, loaded_names, stored_names
-from warpwright.proposers.rewrites.shapes import Shape, shape_of, shapes_before
-from warpwright.proposers.rewrites.text import INDENT, MAX_COLUMNS, margin_of
-from warpwright.source.parsing import lines_of
+from warpwright.program.parsing import lines_of
+from warpwright.proposers.rewrites.common.kernel_text import KernelText, loaded_names, stored_names
+from warpwright.proposers.rewrites.common.statement_text import INDENT, MAX_COLUMNS, margin_of
+from warpwright.proposers.rewrites.common.value_axes import Shape, shape_of, shapes_before
 
 _ACCESSES = ("load", "store")
 _ASSIGNS = (ast.Assign, ast.AugAssign, ast.AnnAssign)
 
 
 @dataclass(frozen=True, slots=True)
-class Place:
+class AddressPlace:
     """An address: the expression, and the statement that works it out."""
 
     statement: ast.stmt
     node: ast.expr
 
 
-def addresses(kernel: KernelText) -> list[Place]:
+def addresses(kernel: KernelText) -> list[AddressPlace]:
     """Pointers of loads and stores that are tiles and not in two parts yet, in source order.
 
     Of what is transposed already (`tl.load(tl.trans(p))`) the inner expression; of a name that is
     assigned once and read here alone, what it is assigned.
     """
-    found: dict[tuple[int, int], Place] = {}
+    found: dict[tuple[int, int], AddressPlace] = {}
     for statement in ast.walk(kernel.node):
         if not isinstance(statement, (*_ASSIGNS, ast.Expr)):
             continue
         for call in ast.walk(statement):
             if isinstance(call, ast.Call) and kernel.called(call) in _ACCESSES and call.args:
-                place = _of_name(kernel, Place(statement, _plain(kernel, call.args[0])))
+                place = _of_name(kernel, AddressPlace(statement, _plain(kernel, call.args[0])))
                 shapes = shapes_before(kernel.node, place.statement)
                 tile = shape_of(place.node, shapes) is Shape.TILE
                 if tile and not _is_in_parts(kernel, place):
@@ -43,7 +43,7 @@ def addresses(kernel: KernelText) -> list[Place]:
     return [found[start] for start in sorted(found)]
 
 
-def laid_out_at(source: str, place: Place, text: str) -> str:
+def laid_out_at(source: str, place: AddressPlace, text: str) -> str:
     """The text of a new address, over several lines where one is too short."""
     lines = lines_of(source)
     before = lines[place.node.lineno - 1][: place.node.col_offset]
@@ -80,7 +80,7 @@ def _plain(kernel: KernelText, address: ast.expr) -> ast.expr:
     return address
 
 
-def _of_name(kernel: KernelText, place: Place) -> Place:
+def _of_name(kernel: KernelText, place: AddressPlace) -> AddressPlace:
     """Where a name that is assigned once and read once gets its value."""
     while isinstance(place.node, ast.Name):
         name = place.node.id
@@ -93,16 +93,16 @@ def _of_name(kernel: KernelText, place: Place) -> Place:
     return place
 
 
-def _assigned_once(kernel: KernelText, name: str) -> Place | None:
+def _assigned_once(kernel: KernelText, name: str) -> AddressPlace | None:
     if stored_names([kernel.node]).count(name) != 1:
         return None
     for node in ast.walk(kernel.node):
         if isinstance(node, ast.Assign) and stored_names(node.targets) == [name]:
-            return Place(node, node.value) if isinstance(node.targets[0], ast.Name) else None
+            return AddressPlace(node, node.value) if isinstance(node.targets[0], ast.Name) else None
     return None
 
 
-def _is_in_parts(kernel: KernelText, place: Place) -> bool:
+def _is_in_parts(kernel: KernelText, place: AddressPlace) -> bool:
     """Whether an element costs one addition already."""
     node = place.node
     while isinstance(node, ast.Name):

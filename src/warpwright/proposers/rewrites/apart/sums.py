@@ -12,10 +12,10 @@ import ast
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from warpwright.proposers.rewrites.kernel_text import KernelText
-from warpwright.proposers.rewrites.refusal import DoesNotApply
+from warpwright.proposers.rewrites.common.kernel_text import KernelText
+from warpwright.proposers.rewrites.common.refusal import DoesNotApply
+from warpwright.proposers.rewrites.common.value_axes import Shape, shape_of
 from warpwright.proposers.rewrites.repack.values import Values
-from warpwright.proposers.rewrites.shapes import Shape, shape_of
 
 _MAX_DEPTH = 12
 _MOST_TERMS = 32
@@ -27,7 +27,7 @@ _OTHER_WIDTHS = frozenset({
 
 
 @dataclass(frozen=True, slots=True)
-class Term:
+class SumTerm:
     """`node` times the factors, in a form that is no tile. `negative`: taken off the sum."""
 
     node: ast.expr
@@ -52,8 +52,8 @@ class Term:
 class TileSum:
     """`pointer` plus terms; `through`: names that were looked through on the way."""
 
-    pointer: Term
-    terms: tuple[Term, ...]
+    pointer: SumTerm
+    terms: tuple[SumTerm, ...]
     through: frozenset[str]
 
 
@@ -86,14 +86,14 @@ class _Reader:
 
     def terms(
         self, node: ast.expr, factors: tuple[ast.expr, ...], negative: bool, depth: int
-    ) -> Iterator[Term]:
+    ) -> Iterator[SumTerm]:
         """The parts of `node` times the factors. Raises DoesNotApply."""
         shape = self._shape(node)
         self._count += 1
         if depth > _MAX_DEPTH or self._count > 2 * _MOST_TERMS:
             raise DoesNotApply("the address is a sum of too many parts")
         if shape in _FLAT:
-            yield Term(node, factors, shape, negative)
+            yield SumTerm(node, factors, shape, negative)
         elif shape is not Shape.TILE:
             raise DoesNotApply(f"the form of {ast.unparse(node)} is not known")
         elif isinstance(node, ast.Name):
@@ -111,7 +111,7 @@ class _Reader:
 
     def _operation(
         self, node: ast.BinOp, factors: tuple[ast.expr, ...], negative: bool, depth: int
-    ) -> Iterator[Term]:
+    ) -> Iterator[SumTerm]:
         if isinstance(node.op, ast.Add | ast.Sub):
             less = isinstance(node.op, ast.Sub)
             yield from self.terms(node.left, factors, negative, depth + 1)

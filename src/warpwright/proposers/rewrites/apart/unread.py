@@ -5,14 +5,14 @@ from __future__ import annotations
 import ast
 from collections.abc import Collection, Iterator
 
-from warpwright.proposers.rewrites.kernel_text import (
+from warpwright.program.parsing import lines_of
+from warpwright.proposers.rewrites.common.kernel_text import (
     KernelText,
     kernel_text,
     loaded_names,
     stored_names,
 )
-from warpwright.proposers.rewrites.splice import Splice, spliced, whole_lines
-from warpwright.source.parsing import lines_of
+from warpwright.proposers.rewrites.common.splice import Splice, spliced, whole_lines
 
 _EFFECTS = frozenset({
     "load", "store", "atomic_add", "atomic_cas", "atomic_max", "atomic_min", "atomic_xchg",

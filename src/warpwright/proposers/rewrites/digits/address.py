@@ -5,8 +5,9 @@ from __future__ import annotations
 import ast
 from dataclasses import dataclass, replace
 
+from warpwright.proposers.rewrites.common.refusal import DoesNotApply
 from warpwright.proposers.rewrites.digits.extent import ONE, Extent
-from warpwright.proposers.rewrites.digits.reading import (
+from warpwright.proposers.rewrites.digits.read_digits import (
     Axis,
     Digits,
     Reader,
@@ -14,7 +15,6 @@ from warpwright.proposers.rewrites.digits.reading import (
     axis_of,
     subscripted,
 )
-from warpwright.proposers.rewrites.refusal import DoesNotApply
 
 _MAX_DEPTH = 12
 

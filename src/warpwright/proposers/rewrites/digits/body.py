@@ -6,12 +6,18 @@ import ast
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
+from warpwright.proposers.rewrites.common.kernel_text import loaded_names, stored_names
+from warpwright.proposers.rewrites.common.refusal import DoesNotApply
+from warpwright.proposers.rewrites.common.statement_text import parsed
 from warpwright.proposers.rewrites.digits.order import Order
-from warpwright.proposers.rewrites.digits.reading import Digits, Lanes, Reader, Scalar, axis_of
-from warpwright.proposers.rewrites.digits.shapes import is_scalar
-from warpwright.proposers.rewrites.kernel_text import loaded_names, stored_names
-from warpwright.proposers.rewrites.refusal import DoesNotApply
-from warpwright.proposers.rewrites.text import parsed
+from warpwright.proposers.rewrites.digits.read_digits import (
+    DigitLanes,
+    Digits,
+    Reader,
+    Scalar,
+    axis_of,
+)
+from warpwright.proposers.rewrites.digits.scalars import is_scalar
 
 Readdress = Callable[[ast.expr], ast.expr | None]
 """A load's pointer as the loop had it → another, or None to keep it."""
@@ -104,7 +110,7 @@ class BodyWriter:
         known = self.reader.known(node)
         if known is Scalar.ALWAYS:
             return _Always()
-        if known is Scalar.BASE or isinstance(known, Lanes):
+        if known is Scalar.BASE or isinstance(known, DigitLanes):
             return node
         if isinstance(known, Digits):
             return parsed(self.order.text(known))
@@ -187,9 +193,9 @@ class BodyWriter:
         for inner in ast.walk(node):
             if isinstance(inner, ast.Name):
                 known = self.reader.known(inner)
-                if inner.id in self.wide or isinstance(known, (Digits, Lanes)):
+                if inner.id in self.wide or isinstance(known, (Digits, DigitLanes)):
                     return True
-            elif isinstance(inner, ast.Call) and isinstance(self.reader.known(inner), Lanes):
+            elif isinstance(inner, ast.Call) and isinstance(self.reader.known(inner), DigitLanes):
                 return True
         return False
 
@@ -197,7 +203,7 @@ class BodyWriter:
         lane = self.order.lane_digit.name
         return any(
             (isinstance(inner, ast.Name) and (inner.id in self.spans or inner.id == lane))
-            or (isinstance(inner, ast.expr) and isinstance(self.reader.known(inner), Lanes))
+            or (isinstance(inner, ast.expr) and isinstance(self.reader.known(inner), DigitLanes))
             for inner in ast.walk(node)
         )
 

@@ -6,21 +6,21 @@ import ast
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from warpwright.program.nodes import names_in
+from warpwright.program.parsing import lines_of
+from warpwright.program.syntax import syntax_tree
+from warpwright.proposers.rewrites.common.kernel_text import stored_names
+from warpwright.proposers.rewrites.common.refusal import DoesNotApply
+from warpwright.proposers.rewrites.common.splice import spliced, whole_lines
+from warpwright.proposers.rewrites.common.statement_text import parsed
 from warpwright.proposers.rewrites.digits.address import read_address
 from warpwright.proposers.rewrites.digits.body import BodyWriter
-from warpwright.proposers.rewrites.digits.loops import Reduction
+from warpwright.proposers.rewrites.digits.digit_loops import Reduction
 from warpwright.proposers.rewrites.digits.order import Order
 from warpwright.proposers.rewrites.digits.pack import Layout, packed_address, read_layout
-from warpwright.proposers.rewrites.digits.shapes import scalar_names
+from warpwright.proposers.rewrites.digits.scalars import scalar_names
 from warpwright.proposers.rewrites.digits.split import split_address
-from warpwright.proposers.rewrites.digits.text import indented, statement_lines
-from warpwright.proposers.rewrites.kernel_text import stored_names
-from warpwright.proposers.rewrites.refusal import DoesNotApply
-from warpwright.proposers.rewrites.splice import spliced, whole_lines
-from warpwright.proposers.rewrites.text import parsed
-from warpwright.source.nodes import names_in
-from warpwright.source.parsing import lines_of
-from warpwright.syntax import syntax_tree
+from warpwright.proposers.rewrites.digits.statement_lines import indented, statement_lines
 
 
 @dataclass(frozen=True, slots=True)

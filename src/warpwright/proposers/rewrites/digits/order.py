@@ -6,9 +6,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 
+from warpwright.proposers.rewrites.common.refusal import DoesNotApply
 from warpwright.proposers.rewrites.digits.extent import ONE, Extent
-from warpwright.proposers.rewrites.digits.reading import Digits, Header, subscripted
-from warpwright.proposers.rewrites.refusal import DoesNotApply
+from warpwright.proposers.rewrites.digits.read_digits import Digits, Header, subscripted
 
 
 @dataclass(frozen=True, slots=True)

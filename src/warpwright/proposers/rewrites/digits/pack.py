@@ -6,13 +6,13 @@ import ast
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
+from warpwright.proposers.rewrites.common.refusal import DoesNotApply
+from warpwright.proposers.rewrites.common.statement_text import parsed
 from warpwright.proposers.rewrites.digits.address import Address, Term
 from warpwright.proposers.rewrites.digits.extent import ONE, Extent
 from warpwright.proposers.rewrites.digits.order import Digit, Order
-from warpwright.proposers.rewrites.digits.reading import Axis, Digits, Header, subscripted
-from warpwright.proposers.rewrites.refusal import DoesNotApply
-from warpwright.proposers.rewrites.text import parsed
-from warpwright.types.trace import TensorArgument
+from warpwright.proposers.rewrites.digits.read_digits import Axis, Digits, Header, subscripted
+from warpwright.types.launch_trace import TensorArgument
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,11 +11,11 @@ from __future__ import annotations
 
 import ast
 
+from warpwright.proposers.rewrites.common.statement_text import parsed
 from warpwright.proposers.rewrites.digits.address import Address, Term
 from warpwright.proposers.rewrites.digits.extent import ONE
 from warpwright.proposers.rewrites.digits.order import Order
-from warpwright.proposers.rewrites.digits.reading import Axis, Digits, Reader, axis_of
-from warpwright.proposers.rewrites.text import parsed
+from warpwright.proposers.rewrites.digits.read_digits import Axis, Digits, Reader, axis_of
 
 ROWS, COLUMNS = (":", "None"), ("None", ":")
 _SCALAR = "scalar"

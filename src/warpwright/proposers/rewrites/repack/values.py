@@ -9,10 +9,10 @@ from __future__ import annotations
 import ast
 from collections.abc import Iterator, Sequence
 
+from warpwright.proposers.rewrites.common.kernel_text import KernelText, stored_names
+from warpwright.proposers.rewrites.common.value_axes import HINTS, Shape, shape_of, shapes_before
 from warpwright.proposers.rewrites.digits.extent import Extent
-from warpwright.proposers.rewrites.digits.reading import Axis, axis_of
-from warpwright.proposers.rewrites.kernel_text import KernelText, stored_names
-from warpwright.proposers.rewrites.shapes import HINTS, Shape, shape_of, shapes_before
+from warpwright.proposers.rewrites.digits.read_digits import Axis, axis_of
 
 _TIMELESS = frozenset({
     *HINTS, "program_id", "num_programs", "arange", "cdiv", "minimum", "maximum", "where",

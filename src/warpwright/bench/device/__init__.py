@@ -1,0 +1,1 @@
+"""Processes on a device: workers, which run programs, and the reference process."""

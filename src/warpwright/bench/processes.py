@@ -1,0 +1,200 @@
+"""The processes that measure one problem, and bursts of timed calls."""
+
+from __future__ import annotations
+
+import secrets
+import tempfile
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from warpwright.bench.device.conditions import ConditionsReader
+from warpwright.bench.device.reference_process import ReferenceProcess
+from warpwright.bench.device.worker import Program, Worker, cache_directory
+from warpwright.bench.device.worker_pool import WorkerPool, split_cores
+from warpwright.bench.full_size import Failure, FullSize, secret_seed
+from warpwright.types.accuracy_numbers import CaseSpec
+from warpwright.types.config import Config
+from warpwright.types.measurement import Burst, MeasuredGpu
+from warpwright.types.progress import Listener, silent
+from warpwright.types.shapes import Problem
+from warpwright.types.verdict import AccuracyCase
+from warpwright.types.worker_reply import Answer, CandidateFailed, Done
+
+
+@dataclass
+class Bench:
+    """What measuring one problem needs: judge, workers, conditions, accuracy at full size."""
+
+    problem: Problem
+    parent: str
+    device: str
+    judge: ReferenceProcess
+    pool: WorkerPool
+    conditions: ConditionsReader
+    full_size: FullSize
+    caches: Path
+    seed: int
+    gpu: MeasuredGpu | None = None
+    tell: Listener = silent
+    _order: int = 0
+    _kept: CaseSpec | None = None
+
+    def open(
+        self,
+        ahead: Callable[[], object] | None = None,
+        own_pins: Sequence[Mapping[str, Config]] = (),
+        *,
+        beside: bool = False,
+    ) -> Failure | None:
+        """Load the problem, compute the references, run the parent. What failed, or None.
+
+        `ahead` runs as soon as programs can be made, to compile them several at a time; `beside`
+        the references, where the card has room for both. `own_pins`: the parent's own configs,
+        one by one.
+        """
+        loaded = self.judge.load(self.problem, seed=self.seed)
+        if not isinstance(loaded, Done):
+            return loaded
+        ahead = ahead or (lambda: None)
+        with ThreadPoolExecutor(max_workers=1) as other:
+            compiling = other.submit(ahead)
+            if not beside:
+                compiling.result()
+            self.tell("measure", "the float64 reference at full size, on each kind of data")
+            died = self.full_size.make_references()
+            compiling.result()
+        if died is not None:
+            return died
+        self.tell("measure", "the parent at full size")
+        worker = self.pool.take()
+        try:
+            ready = worker.ready()
+            if not isinstance(ready, Done):
+                return ready
+            gpu = worker.gpu()
+            self.conditions.uuid = None if gpu is None else gpu.uuid
+            self.gpu = None if gpu is None else self.conditions.complete(gpu)
+            own = [self.program(self.parent, pins) for pins in own_pins]
+            return self.full_size.run_parent(worker, self.program(self.parent), own)
+        finally:
+            self.pool.give_back(worker)
+
+    def program(self, source: str, pins: Mapping[str, Config] | None = None) -> Program:
+        """A program with the problem's parameters and a Triton cache of its own."""
+        return Program(
+            source,
+            self.problem,
+            self.seed,
+            pins=pins or {},
+            states=self.judge.states,
+            cache_dir=cache_directory(self.caches, source),
+        )
+
+    def check_kept(
+        self, worker: Worker, label: str, parent: Worker | None = None
+    ) -> AccuracyCase | Failure | None:
+        """Judge the output that the last burst kept; None when there is nothing to judge.
+
+        `parent`: a worker that holds the parent, which runs on the same inputs.
+        """
+        if self._kept is None or not self.judge.has_model:
+            return None
+        kept = worker.kept_output()
+        if not isinstance(kept, Done):
+            return kept
+        right = self.full_size.right_parent
+        if parent is None or right is None:
+            return self.full_size.judge_output(worker, self._kept, kept.value, label, parent)
+        beside = self.pool.take()  # the loaded parent's tuner takes what is wrong
+        try:
+            beside.load(right)
+            return self.full_size.judge_output(worker, self._kept, kept.value, label, beside)
+        finally:
+            self.pool.give_back(beside)
+
+    def warm_up(self, worker: Worker, seconds: float) -> Answer:
+        """Call what is loaded until the time has passed: tuning, clocks, caches."""
+        return worker.time(0, seed=secret_seed(), warm_up_s=seconds, deadline_s=120.0 + seconds)
+
+    def burst(
+        self,
+        worker: Worker,
+        program: str,
+        number: int,
+        calls: int,
+        *,
+        order: int | None = None,
+        keep: bool = False,
+    ) -> Burst | Failure:
+        """One burst of what is loaded. `program` names it, `number` its worker, `order` its place
+        in the plan that it is part of (without one, bursts are counted).
+
+        `keep`: the output of one call, chosen at random, can be judged by `check_kept`.
+        """
+        kept = secrets.randbelow(calls) if keep else None
+        answer = worker.time(calls, seed=secret_seed(), keep=kept)
+        if order is None:
+            order, self._order = self._order, self._order + 1
+        if not isinstance(answer, Done):
+            return answer
+        times = _times(answer, calls)
+        if times is None:
+            return CandidateFailed("its times are no times", replace_worker=True)
+        self._kept = (
+            CaseSpec(**answer.value["kept"]) if answer.value.get("kept") is not None else None
+        )
+        wall_us = answer.wall_s * 1e6
+        return Burst(program, number, order, times, wall_us, self.conditions.read())
+
+
+def _times(answer: Done, calls: int) -> tuple[float, ...] | None:
+    """The times of a burst, when they are as many positive numbers as calls were asked for, and
+    no more in sum than the burst took by our own clock."""
+    values = answer.value.get("times_us")
+    if not isinstance(values, list) or len(values) != calls:
+        return None
+    if not all(isinstance(value, (int, float)) and value > 0 for value in values):
+        return None
+    return tuple(map(float, values)) if sum(values) <= answer.wall_s * 1e6 else None
+
+
+@contextmanager
+def open_bench(
+    problem: Problem,
+    parent: str,
+    required_kernels: Sequence[str],
+    *,
+    device: str = "cuda",
+    caches: Path | None = None,
+    spares: int = 2,
+    tell: Listener = silent,
+) -> Iterator[Bench]:
+    """Processes for measuring one problem, ended with the block. Call `open` on it first.
+
+    `caches`: where Triton's caches of the programs lie, kept; None: gone with the block.
+    """
+    split = split_cores()
+    with (
+        tempfile.TemporaryDirectory(prefix="warpwright-caches-") as temporary,
+        ReferenceProcess(device, cores=split.other) as judge,
+        WorkerPool(
+            lambda: Worker(device, cores=split.other), spares=spares, cores=split.timing
+        ) as pool,
+        ConditionsReader() as conditions,
+    ):
+        place = (caches or Path(temporary)).resolve()
+        yield Bench(
+            problem,
+            parent,
+            device,
+            judge,
+            pool,
+            conditions,
+            FullSize(judge, tuple(required_kernels)),
+            place,
+            secrets.randbelow(2**31),
+            tell=tell,
+        )

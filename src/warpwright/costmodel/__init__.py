@@ -1,0 +1,1 @@
+"""What a launch costs by arithmetic: occupancy, roofline, work, instructions, sectors."""

@@ -1,0 +1,1 @@
+"""GPUs: our sheets, what a request states, and what this machine's driver says."""

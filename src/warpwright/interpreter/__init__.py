@@ -1,0 +1,1 @@
+"""Programs run without a GPU, in Triton's interpreter, on small inputs."""

@@ -1,0 +1,240 @@
+"""Child: the problem's own model on smaller inputs, in float64 and as eager PyTorch does it.
+
+This process never sees a candidate. It leaves, in `out/`: the inputs of each case, the model's
+state by name, the float64 reference and the policy's output.
+"""
+
+from __future__ import annotations
+
+import ast
+import copy
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from warpwright.interpreter.reference import child_distributions, child_inputs
+from warpwright.interpreter.reference.child_construct import constructed
+from warpwright.interpreter.reference.child_policy import EagerGpuPolicy
+from warpwright.sandbox import child_guard, child_program, child_tensors
+from warpwright.tracing.child_device import WithoutCuda
+from warpwright.tracing.child_target import problem_on_target
+from warpwright.tracing.child_trace_problem import constructor_arguments
+
+OWN = "problem"
+PERTURBED = "perturbed state"
+SECOND = "second call"
+UNIT_ROUNDOFF = 2.0**-24  # float32
+
+Tensors = list[torch.Tensor]
+State = dict[str, torch.Tensor]
+
+
+def perform(payload: dict[str, Any], job_dir: Path) -> dict[str, Any]:
+    """Payload: `problem` (source or None), `inputs` (shape, dtype), `init` (text of
+    (args, kwargs), or None), `distributions`, `evaluation_mode`, `seed`, `facts` of the GPU."""
+    torch.set_num_threads(1)
+    out = job_dir / "out"
+    if payload["problem"] is None:
+        return _without_problem(payload, out)
+    with problem_on_target(payload["facts"]), WithoutCuda():
+        return _Reference(payload, job_dir).make()
+
+
+def _without_problem(payload: dict[str, Any], out: Path) -> dict[str, Any]:
+    """Inputs only: nothing is known of the operator."""
+    likes = [
+        torch.ones(spec["shape"], dtype=child_tensors.dtype_of(spec["dtype"]))
+        for spec in payload["inputs"]
+    ]
+    cases = []
+    for index, name in enumerate(payload["distributions"]):
+        if name not in child_distributions.DISTRIBUTIONS:
+            continue
+        tensors = child_distributions.redraw(likes, name, payload["seed"] + index)
+        cases.append(_save_inputs(name, [{"tensor": i} for i in range(len(likes))], tensors, out))
+    return {"init": payload["init"], "made_by": "drawn at random", "states": {}, "cases": cases}
+
+
+def _save_inputs(name: str, structure: Any, tensors: Tensors, out: Path) -> dict[str, Any]:
+    slug = name.replace(" ", "_")
+    entries = [
+        child_tensors.save(tensor, out, f"{slug}.in{i}.npy", f"input[{i}]")
+        for i, tensor in enumerate(tensors)
+    ]
+    return {"name": name, "arguments": structure, "inputs": entries}
+
+
+class _Reference:
+    def __init__(self, payload: dict[str, Any], job_dir: Path) -> None:
+        self.payload = payload
+        self.seed: int = payload["seed"]
+        self.out = job_dir / "out"
+        self.module = child_program.load_module(payload["problem"], "problem", job_dir)
+
+    def make(self) -> dict[str, Any]:
+        init_text = self.payload["init"] or self._init_text()
+        args, kwargs = ast.literal_eval(init_text)
+        with child_guard.foreign_code():
+            self.model = constructed(lambda: self.module.Model(*args, **kwargs), self.seed)
+        if self.payload["evaluation_mode"]:
+            self.model.eval()
+        arguments, made_by = child_inputs.small_inputs(
+            self.module.get_inputs, self.payload["inputs"], self.seed + 1
+        )
+        tensors: Tensors = []
+        self.structure = child_tensors.to_structure(arguments, tensors)["list"]
+        state = {name: value.detach().clone() for name, value in self.model.state_dict().items()}
+        states = {"own": self._save_state(state, "own")}
+        kinds = [name for name in self.payload["distributions"] if name != SECOND]
+        cases = [self._case(name, tensors, state) for name in kinds]
+        perturbed = child_distributions.perturb_constants(state, self.seed + 2)
+        if perturbed is not None and self.payload.get("perturb", True):
+            states["perturbed"] = self._save_state(perturbed, "perturbed")
+            cases.append(self._case(PERTURBED, tensors, perturbed))
+        wanted = SECOND in self.payload["distributions"] and cases and cases[0]["name"] == OWN
+        if wanted and "skipped" not in cases[0]:
+            changed, second = self._second_call(state, cases[0])
+            states["changed"] = self._save_state(changed, "changed")
+            cases.append(second)
+        return {"init": init_text, "made_by": made_by, "states": states, "cases": cases}
+
+    def _second_call(self, state: State, first: dict[str, Any]) -> tuple[State, dict[str, Any]]:
+        """The problem's inputs drawn again, and other parameters: what a model has to give after
+        it was called as in `first`, and its parameters were changed."""
+        names = {name for name, _ in self.model.named_parameters()}
+        changed = child_distributions.change_values(state, names, self.seed + 4)
+        arguments, _ = child_inputs.small_inputs(
+            self.module.get_inputs, self.payload["inputs"], self.seed + 5
+        )
+        tensors: Tensors = []
+        child_tensors.to_structure(arguments, tensors)
+        case = self._computed(SECOND, tensors, changed)
+        if "skipped" not in case:
+            case["state"] = "changed"
+            case["first"] = {name: first[name] for name in ("arguments", "inputs", "state")}
+        return changed, case
+
+    def _init_text(self) -> str:
+        with child_guard.foreign_code():
+            made = self.module.get_init_inputs() if hasattr(self.module, "get_init_inputs") else []
+        return child_tensors.literal(constructor_arguments(made))
+
+    def _save_state(self, state: State, name: str) -> list[dict[str, str]]:
+        return [
+            child_tensors.save(value, self.out, f"state.{name}.{i}.npy", key)
+            for i, (key, value) in enumerate(state.items())
+        ]
+
+    def _case(self, name: str, own: Tensors, state: State) -> dict[str, Any]:
+        """One distribution; tries positive values where the operator is undefined otherwise."""
+        if name in (OWN, PERTURBED):
+            return self._computed(name, own, state)
+        seed = self.seed + 100 + list(child_distributions.DISTRIBUTIONS).index(name)
+        if not any(tensor.is_floating_point() for tensor in own):
+            return {"name": name, "skipped": "the problem has no floating-point input"}
+        drawn = child_distributions.redraw(own, name, seed)
+        if name == "nonfinite":
+            return self._computed(name, drawn, state)
+        result = self._reference(drawn, state)
+        if not _finite(result):
+            drawn = child_distributions.redraw(own, name, seed, positive=True)
+            if not _finite(self._reference(drawn, state)):
+                return {"name": name, "skipped": "the operator is not defined for such values"}
+        return self._computed(name, drawn, state)
+
+    def _computed(self, name: str, tensors: Tensors, state: State) -> dict[str, Any]:
+        """All outputs of one case, as files and a manifest."""
+        case = _save_inputs(name, self.structure, tensors, self.out)
+        slug = name.replace(" ", "_")
+        reference = self._reference(tensors, state)
+        again = self._reference(tensors, state, seed=self.seed + 7)
+        if not _equal(reference, again):
+            return {"name": name, "skipped": "the operator is random"}
+        policy_inputs = [tensor.clone() for tensor in tensors]
+        with EagerGpuPolicy() as mode:
+            policy = self._forward(copy.deepcopy(self.model), policy_inputs, state)
+        shaken = self._reference(_shake(tensors, self.seed + 8), _shake_state(state, self.seed + 9))
+        case["reference"] = self._save(reference, f"{slug}.ref")
+        case["policy"] = self._save(policy, f"{slug}.policy")
+        case["state"] = "perturbed" if name == PERTURBED else "own"
+        case["summands"] = mode.summands
+        case["conditioning"] = _conditioning(reference, shaken)
+        case["changes_inputs"] = [
+            i
+            for i, (a, b) in enumerate(zip(tensors, policy_inputs, strict=True))
+            if not torch.equal(torch.nan_to_num(a), torch.nan_to_num(b))
+        ]
+        return case
+
+    def _reference(
+        self, tensors: Tensors, state: State, seed: int | None = None
+    ) -> list[tuple[str, torch.Tensor]]:
+        wide = [t.double() if t.is_floating_point() else t.clone() for t in tensors]
+        model = copy.deepcopy(self.model).double()
+        torch.set_default_dtype(torch.float64)
+        try:
+            return self._forward(model, wide, state, seed)
+        finally:
+            torch.set_default_dtype(torch.float32)
+
+    def _forward(
+        self, model: Any, tensors: Tensors, state: State, seed: int | None = None
+    ) -> list[tuple[str, torch.Tensor]]:
+        model.load_state_dict(state)
+        arguments = child_tensors.from_structure({"list": self.structure}, tensors)
+        torch.manual_seed(self.seed if seed is None else seed)
+        with child_guard.foreign_code(), torch.no_grad():
+            return child_tensors.flatten(model(*arguments), "output")
+
+    def _save(self, outputs: list[tuple[str, torch.Tensor]], prefix: str) -> list[dict[str, str]]:
+        return [
+            child_tensors.save(value, self.out, f"{prefix}{i}.npy", name)
+            for i, (name, value) in enumerate(outputs)
+        ]
+
+
+def _finite(outputs: list[tuple[str, torch.Tensor]]) -> bool:
+    return all(bool(torch.isfinite(value).all()) for _, value in outputs)
+
+
+def _equal(a: list[tuple[str, torch.Tensor]], b: list[tuple[str, torch.Tensor]]) -> bool:
+    return all(
+        torch.equal(torch.nan_to_num(x), torch.nan_to_num(y))
+        for (_, x), (_, y) in zip(a, b, strict=True)
+    )
+
+
+def _shake(tensors: Tensors, seed: int) -> Tensors:
+    """Each value moved by one float32 unit roundoff, up or down at random, in float64."""
+    generator = torch.Generator().manual_seed(seed)
+    shaken = []
+    for tensor in tensors:
+        if not tensor.is_floating_point():
+            shaken.append(tensor)
+            continue
+        up = torch.rand(tensor.shape, generator=generator, dtype=torch.float64) < 0.5
+        sign = up.double() * 2 - 1
+        shaken.append(tensor.double() * (1.0 + UNIT_ROUNDOFF * sign))
+    return shaken
+
+
+def _shake_state(state: State, seed: int) -> State:
+    return dict(zip(state, _shake(list(state.values()), seed), strict=True))
+
+
+def _conditioning(
+    reference: list[tuple[str, torch.Tensor]], shaken: list[tuple[str, torch.Tensor]]
+) -> Mapping[str, float]:
+    """By output: relative change (L2) over the relative change of the inputs; finite parts only."""
+    factors = {}
+    for (name, r), (_, s) in zip(reference, shaken, strict=True):
+        if not r.is_floating_point() or r.shape != s.shape:
+            factors[name] = 0.0
+            continue
+        kept = torch.isfinite(r) & torch.isfinite(s)
+        scale = torch.linalg.vector_norm(r[kept]).item()
+        moved = torch.linalg.vector_norm((s - r)[kept]).item()
+        factors[name] = moved / scale / UNIT_ROUNDOFF if scale > 0 else 0.0
+    return factors

@@ -1,0 +1,1 @@
+"""Small inputs on which a program still does everything that it does at full size."""

@@ -1,0 +1,1 @@
+"""Some blocks of a program's real launch, on full-size inputs."""

@@ -1,0 +1,1 @@
+"""Two-dimensional convolutions: what is recognised, what is made of it."""

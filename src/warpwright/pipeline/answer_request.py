@@ -1,0 +1,307 @@
+"""One request, one stage → one answer: the main line, on one page.
+
+    request → evidence → propose → gate → decide → answer
+
+Without a GPU the decision is made on compiled evidence and on accuracy in the interpreter: no
+speed is claimed, and the tuner on the user's card chooses among configs that were checked. With
+one, every config is measured beside the parent, and the program is handed out only where fresh
+timings show that it is faster.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from contextlib import ExitStack
+from dataclasses import replace
+
+from warpwright.analysis.study_program import RunContext
+from warpwright.bench.statistics.minimum import minimum_of
+from warpwright.pipeline.request_study import study_request
+from warpwright.proposers.configs.plan import chosen_by_time, configs_left_alone, propose, rules_of
+from warpwright.proposers.configs.requested import without_new
+from warpwright.report.change_line import what_changed
+from warpwright.search.configs_measured import decide_draft, measure_configs, with_apart
+from warpwright.search.draft import Draft, Failing, draft
+from warpwright.search.moves import UNVERIFIED, Moved, as_moved
+from warpwright.search.moves_measured import by_gain, search_moves
+from warpwright.search.moves_predicted import OUT_OF_TIME, Predicted, predicted_by_moves
+from warpwright.search.screening import ParentFailedError
+from warpwright.search.session import Table, TrialSetup, open_table
+from warpwright.types.answer import Answer, ConfigPlan, Decision
+from warpwright.types.candidate import Candidate, moves_label
+from warpwright.types.gpu import ResolvedGpu
+from warpwright.types.request import Request
+from warpwright.types.shapes import Problem
+from warpwright.types.stage import StageId
+from warpwright.types.study import Study
+from warpwright.types.trial import Trial
+from warpwright.types.verdict import EditLimits, Verdict
+from warpwright.verifier.verify import VerifyContext, verify
+
+FOLLOWED = 3  # of the programs by moves that were timed, the fastest first
+ON_MOVES_SHARE = 0.35  # of the time limit: with less left no draft by moves is begun
+NEW_CONFIGS_SHARE = 0.3  # with less left no new configs are compiled and verified
+WITHOUT_MOVES_SHARE = 0.25  # what such a draft leaves to an answer without moves
+
+
+def answer_request(
+    request: Request,
+    run_context: RunContext,
+    problem: Problem | None = None,
+    *,
+    gpu: ResolvedGpu | None = None,
+    setup: TrialSetup | None = None,
+    limits: EditLimits | None = None,
+) -> Answer:
+    """Answer a request within its stage's rules.
+
+    `problem` gives shapes and the reference; without one, a `[PROBLEM]` section of the request
+    is used, and without that accuracy stays unverified. `gpu` stands in for the request's own.
+    With `setup` the GPU of this machine, which must be the request's, measures and decides.
+    `limits`: on what edits may change beside the stage's own (`--strict`, `--bit-equal`).
+    Raises InputError and MissingToolError.
+    """
+    limits = limits or EditLimits()
+    study, problem = study_request(request, run_context, problem, gpu)
+    if request.stage.id is None:
+        reason = "its stage is none that is known here, so nothing is proposed for it"
+        return _kept(request, study, run_context, (), reason)
+    if setup is not None and study.problem is not None and study.trace is not None:
+        return _measured(request, study, run_context, setup, limits)
+    if setup is not None:
+        run_context.listener("measure", "nothing is measured: the program's launches are not known")
+    return _predicted(request, study, run_context, limits)
+
+
+def _predicted(
+    request: Request, study: Study, run_context: RunContext, limits: EditLimits
+) -> Answer:
+    """The answer without a GPU: moves by their counts, configs by what they compile to."""
+    found = predicted_by_moves(study, run_context, limits)
+    moved, drafted, found = _on_moves(request, study, run_context, limits, found)
+    if drafted is None and request.stage.id is not StageId.TUNING:
+        why = _no_move(study, limits, found)
+        kept = _kept(request, study, run_context, configs_left_alone(request, study), why)
+        return replace(kept, counted=found.counted)
+    if drafted is None:
+        plans, _ = propose(
+            request, study, run_context, asked_alone=not run_context.has_left(NEW_CONFIGS_SHARE)
+        )
+        if (unable := _unable(study, plans)) is not None:
+            kept = _kept(request, study, run_context, plans, unable)
+            return replace(kept, counted=found.counted)
+        drafted = draft(request, study, run_context, plans, limits=limits)
+    answer = _answer(request, study, run_context, drafted, moved=moved)
+    return replace(answer, counted=found.counted)
+
+
+def _on_moves(
+    request: Request, study: Study, run_context: RunContext, limits: EditLimits, found: Predicted
+) -> tuple[Moved | None, Draft | None, Predicted]:
+    """The first program by moves that the verifier accepts, with configs on top of it; None
+    without any. Why the others were not taken is told in the last."""
+    in_time = run_context.leaving(WITHOUT_MOVES_SHARE)
+    for place in found.accepted:
+        if not run_context.has_left(ON_MOVES_SHARE):
+            found = found.without(place, OUT_OF_TIME)
+            continue
+        made = _with_configs(found.candidates[place], request, study, in_time, limits)
+        if not isinstance(made, str):
+            return *made, found
+        found = found.without(place, made)
+        if made == UNVERIFIED:  # nor would another be
+            break
+    return None, None, found
+
+
+def _with_configs(
+    candidate: Candidate,
+    request: Request,
+    study: Study,
+    run_context: RunContext,
+    limits: EditLimits,
+) -> tuple[Moved, Draft] | str:
+    """A candidate's draft with new configs, else with the program's own; or why it is refused.
+
+    The candidate is not verified by itself: what verifies the draft verifies the moves.
+    """
+    moved = as_moved(candidate, request, study, run_context, limits)
+    if isinstance(moved, str):
+        return moved
+    if request.stage.id is StageId.TUNING:
+        plans, _ = propose(request, moved.study, run_context)
+    else:
+        plans = configs_left_alone(request, moved.study)
+    if (unable := _unable(moved.study, plans)) is not None:
+        return unable
+    drafted = draft(request, study, run_context, plans, limits=limits, moved=moved)
+    fewer = tuple(without_new(plan, rules_of(request)) for plan in plans)
+    over = run_context.deadline is not None and run_context.deadline.over
+    if drafted.keep is not None and fewer != plans and not over:
+        drafted = draft(request, study, run_context, fewer, limits=limits, moved=moved)
+    return (moved, drafted) if drafted.keep is None else drafted.keep
+
+
+def _no_move(study: Study, limits: EditLimits, found: Predicted) -> str:
+    """Why a program stays where the stage is not about configs."""
+    if limits.strict:
+        return "--strict makes no moves, and nothing else is proposed at this stage"
+    if study.trace is None:
+        return "moves need the program's launches, which are not known (give the problem's shapes)"
+    if not found.counted:
+        return "no move of ours applies to it"
+    first = found.counted[0]
+    return (
+        f"no list of moves is predicted to make it faster: of {len(found.counted)} "
+        f"{moves_label(first.moves)}: {first.reason}"
+    )
+
+
+def _measured(
+    request: Request,
+    study: Study,
+    run_context: RunContext,
+    setup: TrialSetup,
+    limits: EditLimits,
+) -> Answer:
+    """The answer by measuring; the parent stays where nothing can be measured."""
+    question = {"request": repr(request), "gpu": repr(study.gpu), "limits": repr(limits)}
+    with ExitStack() as opened:
+        with run_context.off_the_clock():
+            table = opened.enter_context(open_table(setup, study, question, run_context.listener))
+        if isinstance(table, str):
+            trial = Trial(None, setup.budget.name, failure=table)
+            plans, _ = propose(request, study, run_context)
+            return _kept(request, study, run_context, plans, f"not measured: {table}", trial)
+        moved: Moved | None = None
+        try:
+            moved, drafted, trial = _fastest(request, study, run_context, table, limits)
+        except ParentFailedError as error:
+            trial = Trial(table.bench.gpu, setup.budget.name, failure=str(error))
+            plans, _ = propose(request, study, run_context)
+            drafted = Draft(plans, keep=f"the parent stopped running while measured: {error}")
+    return _answer(request, study, run_context, drafted, trial, moved)
+
+
+def _fastest(
+    request: Request, study: Study, run_context: RunContext, table: Table, limits: EditLimits
+) -> tuple[Moved | None, Draft, Trial]:
+    """The fastest program by moves that the verifier accepts, with configs on top of it; by
+    configs alone where it accepts none. Raises ParentFailedError."""
+    with run_context.off_the_clock():
+        candidates, trials = search_moves(table, study, run_context, limits)
+    for place in by_gain(trials)[:FOLLOWED]:
+        moved = as_moved(candidates[place], request, study, run_context, limits)
+        if isinstance(moved, Moved):
+            drafted, trial = _tried(request, study, run_context, table, moved, limits)
+            if drafted.gate is not None or drafted.keep is None:
+                return moved, drafted, replace(trial, moves=tuple(trials))
+            moved = drafted.keep
+        trials[place] = replace(trials[place], failure=moved)
+    drafted, trial = _tried(request, study, run_context, table, None, limits)
+    return None, drafted, replace(trial, moves=tuple(trials))
+
+
+def _tried(
+    request: Request,
+    study: Study,
+    run_context: RunContext,
+    table: Table,
+    moved: Moved | None,
+    limits: EditLimits,
+) -> tuple[Draft, Trial]:
+    """Measure the configs, draft from the fastest, decide on fresh timings."""
+    base = study if moved is None else moved.study
+    plans, candidates = propose(request, base, run_context, table.budget.candidates)
+    with run_context.off_the_clock():
+        found = measure_configs(table, base, plans, moved is not None)
+
+    def confirm(
+        gate: Verdict, plans: tuple[ConfigPlan, ...], program: str
+    ) -> tuple[Verdict, Failing]:
+        with run_context.off_the_clock():
+            return found.confirm(gate, plans, program)
+
+    plans = chosen_by_time(request, base, plans, candidates, found.timed)
+    if (keep := found.keep) is not None:
+        drafted = Draft(plans, keep=keep)
+    else:
+        drafted = draft(request, study, run_context, plans, confirm, found.wrong, limits, moved)
+    trial = found.trial
+    if drafted.keep is None:
+        with run_context.off_the_clock():
+            trial, keep = decide_draft(table, found, drafted.program, minimum_of(request.stage))
+        drafted = replace(drafted, keep=keep)
+    answered = request.program if drafted.keep is not None else drafted.program
+    with run_context.off_the_clock():
+        return drafted, with_apart(table, trial, answered)
+
+
+def _answer(
+    request: Request,
+    study: Study,
+    run_context: RunContext,
+    drafted: Draft,
+    trial: Trial | None = None,
+    moved: Moved | None = None,
+) -> Answer:
+    if drafted.keep is not None or drafted.gate is None:
+        reason = drafted.keep or "nothing better can be shown"
+        return _kept(request, study, run_context, drafted.plans, reason, trial)
+    changed = what_changed(drafted.plans, study.calls if moved is None else moved.study.calls)
+    if moved is not None:
+        names = dict.fromkeys(move.name for move in moved.candidate.moves)
+        changed = f"moves: {', '.join(names)}; {changed}"
+    return Answer(
+        request=request,
+        program=drafted.program,
+        decision=Decision.CHANGED,
+        reason=changed
+        if trial is None or trial.repaired is None
+        else f"{changed}; {trial.repaired}",
+        study=study,
+        plans=drafted.plans,
+        gate=drafted.gate,
+        conflicts=tuple(c for plan in drafted.plans for c in plan.conflicts),
+        trial=trial,
+        moves=() if moved is None else moved.candidate.moves,
+    )
+
+
+def _unable(study: Study, plans: Sequence[ConfigPlan]) -> str | None:
+    """Why the program cannot run on the target, and no new config helps; None where one may."""
+    helped = {
+        plan.kernel for plan in plans for choice in plan.choices if choice.kept and choice.proposed
+    }
+    for kernel in study.kernels:
+        dead = bool(kernel.configs) and all(config.ruled_out for config in kernel.configs)
+        if dead and kernel.kernel not in helped:
+            return (
+                f"the program itself cannot run on {study.gpu.sheet.name}, as compiled here: no "
+                f"config of {kernel.kernel} can, and none within the rules would help"
+            )
+    return None
+
+
+def _kept(
+    request: Request,
+    study: Study,
+    run_context: RunContext,
+    plans: tuple[ConfigPlan, ...],
+    reason: str,
+    trial: Trial | None = None,
+) -> Answer:
+    """The parent as the answer, with what `check` says of it."""
+    context = VerifyContext(study, run_context, study.problem)
+    gate = verify(Candidate(request.program, request.program), request, context).gate
+    return Answer(
+        request=request,
+        program=request.program,
+        decision=Decision.KEPT,
+        reason=reason,
+        study=study,
+        plans=plans,
+        gate=gate,
+        conflicts=tuple(c for plan in plans for c in plan.conflicts),
+        trial=trial,
+    )

@@ -1,0 +1,1 @@
+"""The reader of programs: what a text's kernels, launches and host code are. Nothing runs."""

@@ -1,0 +1,1 @@
+"""What a candidate changed of its parent, as typed edits."""

@@ -1,0 +1,1 @@
+"""Which configs a kernel's autotuner should try, within the rules."""

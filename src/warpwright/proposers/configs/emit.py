@@ -1,0 +1,113 @@
+"""From a chosen config list to a program: the smallest edit that puts it there."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from warpwright.proposers.rewrites.common.refusal import DoesNotApply
+from warpwright.proposers.rewrites.config_list import apply_configs, configs_move
+from warpwright.types.answer import ConfigPlan
+from warpwright.types.calls import KernelCalls
+from warpwright.types.candidate import Move
+from warpwright.types.launch_trace import ScalarArgument
+from warpwright.types.program import Kernel, ProgramView
+from warpwright.verifier.rules.autotune import changed_by_running, is_tuned
+
+
+def emit_plans(source: str, plans: Sequence[tuple[ConfigPlan, KernelCalls]]) -> str:
+    """The program with the config list of each plan; unchanged where a plan changes nothing."""
+    for move in moves_of(plans):
+        source = apply_configs(source, move)
+    return source
+
+
+def moves_of(plans: Sequence[tuple[ConfigPlan, KernelCalls]]) -> tuple[Move, ...]:
+    """The plans as moves, to be replayed on the parent; none where a plan changes nothing."""
+    return tuple(
+        configs_move(
+            calls.name, plan.kept, () if calls.source.autotune is not None else tuning_key(calls)
+        )
+        for plan, calls in plans
+        if not plan.left_alone and not _changes_nothing(plan, calls)
+    )
+
+
+def _changes_nothing(plan: ConfigPlan, calls: KernelCalls) -> bool:
+    # A list of which nothing is left cannot be written; the gate's report tells what is wrong.
+    autotune = calls.source.autotune
+    listed = calls.configs if autotune is None or autotune.configs is None else autotune.configs
+    return set(plan.kept) == set(listed) or not plan.kept
+
+
+def tuning_key(calls: KernelCalls) -> tuple[str, ...]:
+    """Arguments that a new autotune is keyed on: the whole numbers the kernel is called with.
+
+    They are the sizes and strides; when one changes, another config may be best.
+    """
+    for launch in calls.launches:
+        names = [
+            name
+            for name, argument in launch.arguments.items()
+            if isinstance(argument, ScalarArgument) and argument.type.startswith(("i", "u"))
+        ]
+        return tuple(names)
+    pointers = pointer_parameters(calls.source)
+    return tuple(
+        p.name for p in calls.source.parameters if not p.is_constexpr and p.name not in pointers
+    )
+
+
+def pointer_parameters(kernel: Kernel) -> frozenset[str]:
+    """Parameters that stand in the address of a load, store or atomic."""
+    addresses = [
+        op.arguments[0] for op in kernel.operations if op.arguments and _touches_memory(op.name)
+    ]
+    return frozenset(
+        p.name for p in kernel.parameters if any(p.name in address for address in addresses)
+    )
+
+
+def _touches_memory(name: str) -> bool:
+    return name in ("load", "store") or name.startswith("atomic")
+
+
+def reason_to_leave_alone(view: ProgramView, calls: KernelCalls) -> str | None:
+    """Why a kernel's configs must not or cannot be changed, or None."""
+    return _not_to_be_tuned(view, calls) or _not_editable(view, calls)
+
+
+def _not_editable(view: ProgramView, calls: KernelCalls) -> str | None:
+    """Why no list can be written where the kernel stands: the edit itself is tried."""
+    if not calls.configs:
+        return None
+    autotune = calls.source.autotune
+    own = {parameter.name for parameter in calls.source.parameters}
+    for config in (autotune.configs or ()) if autotune is not None else ():
+        if strange := sorted(config.meta_dict.keys() - own):
+            return (
+                f"its configs set {', '.join(strange)}, which is no parameter of it: what that "
+                "does is not known here"
+            )
+    tuned = calls.source.autotune is not None
+    if not tuned and not any(site.kernel == calls.name for site in view.launches):
+        return "no launch of it is found by reading, so what its launches pass is not known"
+    key = () if tuned else tuning_key(calls)
+    try:
+        apply_configs(view.source, configs_move(calls.name, calls.configs, key))
+    except DoesNotApply as refused:
+        return refused.reason
+    return None
+
+
+def _not_to_be_tuned(view: ProgramView, calls: KernelCalls) -> str | None:
+    """Why a kernel must not begin to be tuned, or None.
+
+    Every config that the tuner tries runs on the live output, so a kernel that adds to what is
+    there, or reads what it writes, would compute something else. Whether `reset_to_zero` is right
+    depends on what the host put there, so it is not added.
+    """
+    if is_tuned(calls.source):
+        return None
+    for _, why in changed_by_running(view, calls.source, calls.launches):
+        return f"{why}, and tuning would run it several times on the live output"
+    return None

@@ -1,0 +1,177 @@
+"""What new configs a request's rules allow, and which of them get a place in a list."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+
+from warpwright.analysis.study_program import RunContext, Subject, study_kernel
+from warpwright.data.stages import left_open
+from warpwright.proposers.configs.choose import choose, neighbours
+from warpwright.proposers.configs.constraints import TuningRules, asked_for
+from warpwright.proposers.configs.emit import reason_to_leave_alone
+from warpwright.proposers.configs.requested import making_room
+from warpwright.proposers.configs.rule_refusals import refused_by_rules, with_refused
+from warpwright.types.answer import ConfigChoice, ConfigPlan
+from warpwright.types.calls import KernelCalls
+from warpwright.types.config import Config
+from warpwright.types.request import Request
+from warpwright.types.study import KernelStudy, Study
+
+NOT_FASTER = "not faster"
+WARPS_ACTIVE = "sm__warps_active.avg.pct_of_peak_sustained_active"
+
+
+def propose(
+    request: Request,
+    study: Study,
+    run_context: RunContext,
+    limit: int | None = None,
+    *,
+    asked_alone: bool = False,
+) -> tuple[tuple[ConfigPlan, ...], dict[str, KernelStudy]]:
+    """A plan a kernel, and what its new configs compile to.
+
+    `limit` is for measuring: up to so many new configs a kernel, and as many places in its list
+    as there are; who gets the places that the request allows is for `chosen_by_time` to say.
+    `asked_alone`: no new configs but those that the rules ask for by name, where time is short.
+    """
+    rules = rules_of(request)
+    if limit is not None:
+        rules = replace(rules, count_min=None, count_max=None)
+    subject = Subject(request.program, request.document, request.program_line)
+    plans = []
+    studied: dict[str, KernelStudy] = {}
+    for kernel, call in zip(study.kernels, study.calls, strict=True):
+        untouchable = reason_to_leave_alone(study.view, call)
+        if untouchable is not None:
+            plans.append(ConfigPlan(kernel.kernel, (), left_alone=untouchable))
+            continue
+        wanted = neighbours(kernel, rules)[:limit]
+        if asked_alone:
+            wanted = tuple(config for config in wanted if asked_for(config, rules))
+        run_context.listener(
+            "propose", f"{kernel.kernel}: {len(wanted)} new configs within the rules to look at"
+        )
+        new = study_kernel(call, wanted, subject, study.gpu.sheet, run_context)
+        studied[kernel.kernel] = new
+        refused = refused_by_rules(request, study, call, new)
+        allowed = [config for config in new.configs if config.config not in refused]
+        active_pct = _active(request, kernel)
+        plan = choose(
+            kernel, allowed, rules, measured_warps_active_pct=active_pct, pruned=pruned_by(call)
+        )
+        plans.append(with_refused(plan, new, refused))
+    return tuple(plans), studied
+
+
+def configs_left_alone(request: Request, study: Study) -> tuple[ConfigPlan, ...]:
+    """Plans for a stage that is not about configs, where nothing is measured: nothing would show
+    that others are better than the program's own."""
+    why = f"the {request.stage.id} stage is not about configs, and nothing is measured"
+    return tuple(ConfigPlan(kernel.kernel, (), left_alone=why) for kernel in study.kernels)
+
+
+def pruned_by(call: KernelCalls) -> tuple[Config, ...]:
+    """Configs of a list that can be read that the program's own pruning leaves out here."""
+    autotune = call.source.autotune
+    listed = () if autotune is None else autotune.configs or ()
+    return tuple(config for config in dict.fromkeys(listed) if config not in call.configs)
+
+
+def rules_of(request: Request) -> TuningRules:
+    """The bounds on config lists; our own table fills what the request leaves open."""
+    return TuningRules.of((*request.stage.rules, *left_open(request.stage)))
+
+
+def _active(request: Request, kernel: KernelStudy) -> float | None:
+    """The profile's warps active in percent, None if not taken."""
+    profile = request.profile.kernel(kernel.kernel)
+    return None if profile is None else profile.metric(WARPS_ACTIVE)
+
+
+@dataclass(frozen=True, slots=True)
+class TimedConfigs:
+    """What timings say of a kernel's new configs, the fastest first.
+
+    `faster` may be faster than the parent; `others` ran and are not. `originals`: the program's
+    own, the fastest first, last those that could not be timed. `reasons`: every measured config of
+    the kernel → what was measured.
+    """
+
+    faster: tuple[Config, ...] = ()
+    others: tuple[Config, ...] = ()
+    originals: tuple[Config, ...] = ()
+    reasons: Mapping[Config, str] = field(default_factory=dict)
+
+
+def chosen_by_time(
+    request: Request,
+    study: Study,
+    proposed: tuple[ConfigPlan, ...],
+    candidates: Mapping[str, KernelStudy],
+    timed: Mapping[str, TimedConfigs],
+) -> tuple[ConfigPlan, ...]:
+    """Plans in which the places that the request allows go to what was measured to be fastest.
+
+    `proposed`: the plans that were measured, a kernel each.
+    """
+    plans = []
+    for kernel, call, before in zip(study.kernels, study.calls, proposed, strict=True):
+        if before.left_alone is not None:
+            plans.append(before)
+            continue
+        new, found = candidates[kernel.kernel], timed.get(kernel.kernel, TimedConfigs())
+        plan = _filled(request, kernel, new, found, pruned_by(call))
+        named = {choice.config for choice in plan.choices}
+        rest = [
+            ConfigChoice(config.config, True, False, NOT_FASTER, config)
+            for config in new.configs
+            if config.config not in named and config.config in found.reasons
+        ]
+        never = [c for c in before.choices if c.proposed and not c.kept]
+        choices = (*plan.choices, *rest, *never)
+        told = tuple(_with_reason(choice, found.reasons.get(choice.config)) for choice in choices)
+        plans.append(replace(plan, choices=told))
+    return tuple(plans)
+
+
+def _filled(
+    request: Request,
+    kernel: KernelStudy,
+    new: KernelStudy,
+    timed: TimedConfigs,
+    pruned: tuple[Config, ...],
+) -> ConfigPlan:
+    """The faster configs, those that the request asks for by name, and others only as far as it
+    asks for more configs than that."""
+    rules = rules_of(request)
+    asked = [config for config in timed.others if asked_for(config, rules)]
+    spare = [config for config in timed.others if config not in asked]
+    dropped = making_room(timed.originals, timed.faster, rules)
+
+    def chosen(configs: Sequence[Config]) -> ConfigPlan:
+        studies = [study for config in configs if (study := new.config(config)) is not None]
+        active_pct = _active(request, kernel)
+        return choose(
+            kernel,
+            studies,
+            rules,
+            measured_warps_active_pct=active_pct,
+            dropped=dropped,
+            pruned=pruned,
+        )
+
+    wanted = [*timed.faster, *asked]
+    plan = chosen(wanted)
+    while spare and len(plan.kept) < (rules.count_min or 0):
+        wanted.append(spare.pop(0))
+        plan = chosen(wanted)
+    return plan
+
+
+def _with_reason(choice: ConfigChoice, measured: str | None) -> ConfigChoice:
+    if measured is None:
+        return choice
+    said = measured if choice.reason == NOT_FASTER else f"{choice.reason}; {measured}"
+    return replace(choice, reason=said)

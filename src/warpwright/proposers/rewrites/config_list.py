@@ -1,0 +1,90 @@
+"""The first move: another list of configs for a kernel's autotuner."""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Sequence
+
+from warpwright.errors import InputError
+from warpwright.program.configs import config_reader
+from warpwright.program.edit.config_edit import add_autotune, set_configs
+from warpwright.program.edit.config_text import ConfigStyle, write_config
+from warpwright.program.evaluate import Evaluator, Unreadable
+from warpwright.program.resolve import Aliases
+from warpwright.program.syntax import syntax_tree
+from warpwright.program.view import read_program
+from warpwright.proposers.rewrites.common.refusal import DoesNotApply
+from warpwright.types.candidate import Claim, Move
+from warpwright.types.config import Config
+
+CONFIGS = "configs"
+
+_ONE_LINE = -(1 << 20)  # a column so far left that every config fits on one line
+
+
+def configs_move(kernel: str, configs: Sequence[Config], key: Sequence[str] = ()) -> Move:
+    """The move that gives a kernel exactly these configs, in this order.
+
+    Its arguments hold each config as text, hook and all, so that it can be replayed on the parent
+    with nothing else. `key`: the autotune's key where the kernel has no autotune yet.
+    """
+    style = ConfigStyle("triton.Config", '"', ())
+    texts = tuple(write_config(config, style, _ONE_LINE) for config in configs)
+    return Move(CONFIGS, kernel, (("configs", texts), ("key", tuple(key))), Claim.BIT_EQUAL)
+
+
+def apply_configs(source: str, move: Move) -> str:
+    """The source with the move's configs in the kernel's `@triton.autotune`, which is added where
+    there is none.
+
+        configs=[                                          configs=[
+            triton.Config({"B": 32}, pre_hook=clear),  →       triton.Config({"B": 32}, pre_hook=clear),
+            triton.Config({"B": 64}, pre_hook=clear),          triton.Config({"B": 32}, num_warps=8,
+        ],                                                                   pre_hook=clear),
+                                                           ],
+
+    Configs that stay keep their own text, comments and order; new ones are written like them.
+
+    Applies to a list that is written out, and to one built by code: that becomes a literal list.
+    A list at module level that this kernel alone reads is edited where it stands.
+
+    Refuses (`DoesNotApply`): no such kernel; no config; a config with a hook that the module knows
+    by no name; a list that does not read back as what was written; a launch whose options cannot
+    be moved into new configs.
+    """  # noqa: E501
+    configs = move_configs(move)
+    key = move.argument("key")
+    found = read_program(source).kernel(move.kernel)
+    if found is None:
+        raise DoesNotApply(f"the program has no kernel named {move.kernel}")
+    if not configs:
+        raise DoesNotApply(f"{move.kernel}: an autotune needs at least one config")
+    try:
+        if found.autotune is not None:
+            return set_configs(source, move.kernel, configs)
+        names = tuple(map(str, key)) if isinstance(key, tuple) else ()
+        return add_autotune(source, move.kernel, configs, names)
+    except InputError as error:
+        got = f"; got {error.got}" if error.got else ""
+        raise DoesNotApply(f"{error.what} (expected {error.expected}{got})") from error
+
+
+def move_configs(move: Move) -> tuple[Config, ...]:
+    """The configs that a move holds as texts. Raises `DoesNotApply` for a text that is none."""
+    texts = move.argument("configs")
+    return tuple(_read(str(text)) for text in (texts if isinstance(texts, tuple) else ()))
+
+
+def _read(text: str) -> Config:
+    aliases = Aliases(syntax_tree("import triton"))
+    try:
+        node = syntax_tree(text, "eval").body
+        config = Evaluator(aliases, {}, config_reader(aliases)).value(node)
+    except (SyntaxError, Unreadable) as error:
+        raise DoesNotApply(
+            f"{text} cannot be written anew: its hook has no name at module level, or a value no "
+            "text (expected hooks and values that a literal list can hold)"
+        ) from error
+    if not isinstance(config, Config) or not isinstance(node, ast.Call):
+        raise DoesNotApply(f"no config: {text}")
+    return config

@@ -1,0 +1,1 @@
+"""The *outer* rewrite: sums of outer products become matrix products."""

@@ -1,0 +1,1 @@
+"""The *specialise* rewrite: run-time integers that never change become constants."""

@@ -1,0 +1,198 @@
+"""Programs that moves made, each beside the parent: who is worth tuning."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from functools import partial
+
+from warpwright.analysis.study_program import RunContext
+from warpwright.proposers.rewrites.registry import HELP_OTHERS
+from warpwright.sandbox.deadline import Deadline
+from warpwright.search.configs_measured import settle_chosen
+from warpwright.search.entrants import Entrant, usual_pins
+from warpwright.search.moves import Pins, move_candidates, refined, with_moves
+from warpwright.search.screening import Screening
+from warpwright.search.session import Table, card
+from warpwright.search.sieve import Sieve
+from warpwright.types.candidate import Candidate, Move
+from warpwright.types.config import Config
+from warpwright.types.study import ConfigStudy, KernelStudy, Study
+from warpwright.types.trial import LEAST_GAIN_PCT, ConfigTrial, MovesTrial
+from warpwright.types.verdict import EditLimits
+
+BEST_CONFIGS = 3
+"""Configs under which each refinement is timed: what helps under one may not under another."""
+
+
+def search_moves(
+    table: Table, study: Study, run_context: RunContext, limits: EditLimits
+) -> tuple[list[Candidate], list[MovesTrial]]:
+    """Every list of moves that was tried, and what timing it showed.
+
+    First the chains that the rewrites propose, with the configs that the parent's tuners took. Then
+    the fastest of them (the parent, where none is faster) with each of its configs, and on it each
+    refinement alone under the best of those; at last those together that each gained, also with the
+    moves that show their worth beside others only. What runs the same code as another is not timed.
+    When the budget's time for it is over, what was timed by then is all there is. Raises
+    ParentFailedError.
+    """
+    with Screening(table) as screening:
+        screening.start()
+        return _Search(table, study, run_context, screening).run(limits)
+
+
+class _Search:
+    """The search on one screening, beside one worker that holds the parent."""
+
+    def __init__(
+        self, table: Table, study: Study, run_context: RunContext, screening: Screening
+    ) -> None:
+        self._table, self._study, self._screening = table, study, screening
+        self._deadline = Deadline(table.budget.moves_s)
+        self._sieve = Sieve(study, replace(run_context, deadline=self._deadline))
+        self._usual = usual_pins(study, settle_chosen(table, screening.chosen))
+
+    def run(self, limits: EditLimits) -> tuple[list[Candidate], list[MovesTrial]]:
+        candidates = list(move_candidates(self._study, limits))
+        trials = self._measured(candidates, [self._usual])
+        order = by_gain(trials)
+        source = self._study.view.source
+        base = candidates[order[0]] if order else Candidate(source, source)
+        singles = refined(base, self._study, limits)
+        if not singles:
+            return candidates, trials
+        seen_pct = trials[order[0]].gain_pct or 0.0 if order else 0.0
+        best, base_pct = self._best_pins(base, seen_pct)
+        self._sieve.reasons([base], best)  # what runs the base's code shows nothing new
+        measured = self._measured(singles, best)
+        least_pct = (100 + base_pct) * (1 + LEAST_GAIN_PCT / 100) - 100
+        together = [with_moves(base, moves) for moves in joint_moves(singles, measured, least_pct)]
+        joined = self._measured(together, best)
+        return [*candidates, *singles, *together], [*trials, *measured, *joined]
+
+    def _best_pins(self, base: Candidate, seen_pct: float) -> tuple[list[Pins], float]:
+        """The configs under which a program is fastest, and how much faster it is than the parent
+        under the first of them (percent). `seen_pct`: the same under the parent's configs, which is
+        all there is to know where nothing is tuned."""
+        entrants = [
+            Entrant(kernel.kernel, config.config, False, base.program, pins)
+            for kernel in self._study.kernels
+            if kernel.autotuned
+            for config in distinct_configs(kernel)
+            for pins in [{**self._usual, kernel.kernel: config.config}]
+        ]
+        trials = self._screening.run(entrants, self._deadline)
+        timed = [
+            (trial.gain_pct, number)
+            for number, trial in enumerate(trials)
+            if trial.failure is None and trial.gain_pct is not None
+        ]
+        if not timed:
+            return [self._usual], seen_pct
+        order = sorted(timed, key=lambda entry: -entry[0])[:BEST_CONFIGS]
+        return [entrants[number].pins for _, number in order], order[0][0]
+
+    def _measured(self, candidates: Sequence[Candidate], pins: Sequence[Pins]) -> list[MovesTrial]:
+        """A trial for each candidate: that of the pins under which it is fastest."""
+        if not candidates:
+            return []
+        tell = partial(self._table.tell, "screen")
+        tell(f"comparing what {len(candidates)} lists of moves compile to")
+        reasons = self._sieve.reasons(candidates, pins)
+        entrants = [
+            _entrant(candidate, one)
+            for candidate, told in zip(candidates, reasons, strict=True)
+            for one, reason in zip(pins, told, strict=True)
+            if reason is None
+        ]
+        tell(self._intention(len(entrants), len(candidates) * len(pins)))
+        timed = iter(self._screening.run(entrants, self._deadline))
+        found = []
+        for candidate, told in zip(candidates, reasons, strict=True):
+            trials = [
+                next(timed) if reason is None else _untimed(_entrant(candidate, one), reason)
+                for one, reason in zip(pins, told, strict=True)
+            ]
+            found.append(_fastest(candidate, trials))
+        return found
+
+    def _intention(self, count: int, of: int) -> str:
+        programs = "1 program" if count == 1 else f"{count} programs"
+        same = f" ({of - count} more are not worth it)" if count < of else ""
+        return (
+            f"measuring {programs} by moves beside the parent on {card(self._table.bench.gpu)}, "
+            f"{self._deadline.left_s:.0f} s at most{same}"
+        )
+
+
+def distinct_configs(kernel: KernelStudy) -> tuple[ConfigStudy, ...]:
+    """Those that can be launched, one for each binary: equal ones would take each other's places
+    among the best."""
+    found = {
+        (config.config if config.identity is None else config.identity): config
+        for config in reversed(kernel.configs)
+        if config.launchable
+    }
+    return tuple(reversed(found.values()))
+
+
+def _untimed(entrant: Entrant, reason: str) -> ConfigTrial:
+    return ConfigTrial(entrant.kernel, entrant.config, True, failure=reason)
+
+
+def joint_moves(
+    singles: Sequence[Candidate], trials: Sequence[MovesTrial], least_pct: float
+) -> list[tuple[Move, ...]]:
+    """Lists of refinements worth trying together, of those whose trials alone are given.
+
+    All that gained at least `least_pct` beside the parent; and where one that helps others gained
+    nothing alone, it with the best of those, and with all of them.
+    """
+    gains = {
+        single.moves[-1]: trial.gain_pct or 0.0
+        for single, trial in zip(singles, trials, strict=True)
+        if trial.failure is None
+    }
+    helpful = tuple(move for move, gain in gains.items() if gain >= least_pct)
+    if not helpful:
+        return []
+    best = max(helpful, key=lambda move: gains[move])
+    others = tuple(move for move in gains if move not in helpful and move.name in HELP_OTHERS)
+    found = [helpful] if len(helpful) > 1 else []
+    if others:
+        found += [(*others, best), (*others, *helpful)]
+    return list(dict.fromkeys(found))
+
+
+def _fastest(candidate: Candidate, trials: Sequence[ConfigTrial]) -> MovesTrial:
+    """The fastest that worked; the first where none did."""
+    worked = [t for t in trials if t.failure is None and t.gain_pct is not None]
+    return _trial(candidate, max(worked, key=lambda t: t.gain_pct or 0.0, default=trials[0]))
+
+
+def by_gain(trials: Sequence[MovesTrial]) -> list[int]:
+    """The places of those that are worth following, the fastest first."""
+    gains = {
+        place: trial.gain_pct or 0.0
+        for place, trial in enumerate(trials)
+        if trial.is_worth_following
+    }
+    return sorted(gains, key=lambda place: -gains[place])
+
+
+def _entrant(candidate: Candidate, pins: Pins) -> Entrant:
+    config = next(iter(pins.values()), Config())
+    kernel = candidate.moves[0].kernel
+    return Entrant(kernel, config, True, candidate.program, pins, moves=candidate.moves)
+
+
+def _trial(candidate: Candidate, trial: ConfigTrial) -> MovesTrial:
+    return MovesTrial(
+        candidate.moves,
+        time_us=trial.time_us,
+        parent_us=trial.parent_us,
+        gain_pct=trial.gain_pct,
+        failure=trial.failure,
+        bursts=trial.bursts,
+    )

@@ -1,0 +1,285 @@
+"""Configs one after the other beside the parent: accuracy at full size, then a few bursts.
+
+What is measured here chooses who is looked at again. It decides nothing (docs/deciding.md).
+"""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
+from statistics import median
+from typing import Any
+
+from pydantic import TypeAdapter
+
+from warpwright.bench.device.worker import Worker, chosen_configs
+from warpwright.bench.statistics.family import choose_again, screened_gain_pct
+from warpwright.bench.statistics.samples import burst_median_us
+from warpwright.bench.statistics.schedule import PARENT, pair_up, plan_screening
+from warpwright.sandbox.deadline import Deadline
+from warpwright.search.entrants import Entrant
+from warpwright.search.session import GIVEN_UP, TUNING_S, Table, digest, why
+from warpwright.types.config import Config
+from warpwright.types.measurement import Burst, BurstPair
+from warpwright.types.trial import ConfigTrial
+from warpwright.types.verdict import CheckResult, Status
+from warpwright.types.worker_reply import Done, WorkerDied
+
+SCREENED_CASES = ("problem", "outliers")
+"""Kinds of data at full size for each config; those that are handed out see every kind."""
+FIRST_CALLS = 3
+BURSTS = TypeAdapter(tuple[Burst, ...])
+CHECK = TypeAdapter(CheckResult)
+
+
+class ParentFailedError(Exception):
+    """The parent, which ran before, does not run any more. The text says how."""
+
+
+class ParentLostError(ParentFailedError):
+    """The parent's worker was killed by something else: another may take its place."""
+
+
+class Screening:
+    """Screens entrants beside one worker that holds the parent."""
+
+    def __init__(self, table: Table) -> None:
+        self._table = table
+        self._parent: Worker | None = None
+        self.call_us = 0.0
+        self._numbers: dict[str, int] = {}  # of each entrant's first worker; 0 is the parent's
+        self.chosen: dict[str, Config] = {}
+
+    def __enter__(self) -> Screening:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self._parent is not None:
+            self._table.bench.pool.give_back(self._parent)
+
+    def start(self) -> None:
+        """Load the parent, let it tune and warm up. Raises ParentFailedError."""
+        bench, budget = self._table.bench, self._table.budget
+        if self._parent is not None:
+            bench.pool.give_back(self._parent)
+        self._parent = worker = bench.pool.take()
+        answer = worker.load(bench.program(bench.parent))
+        if isinstance(answer, Done):
+            answer = worker.time(
+                FIRST_CALLS,
+                seed=secrets.randbelow(2**31),
+                warm_up_s=budget.warm_up_us / 1e6,
+                deadline_s=TUNING_S,
+            )
+        if not isinstance(answer, Done):
+            raise ParentFailedError(why(answer))
+        self.call_us = median(map(float, answer.value["times_us"]))
+        self.chosen = chosen_configs(answer.value)
+
+    def run(
+        self, entrants: Sequence[Entrant], deadline: Deadline | None = None
+    ) -> tuple[ConfigTrial, ...]:
+        """Measure each entrant, or take what an earlier run measured.
+
+        None is begun once the deadline is over: those are failures that say so, and are measured
+        by a run that goes on with this one. Raises ParentFailedError.
+        """
+        bench = self._table.bench
+        known = self._table.session.finished()
+        new = [entrant for entrant in entrants if _item(entrant) not in known]
+        self._table.compile_ahead([bench.program(e.source, e.pins) for e in new], deadline)
+        self._numbers = {entrant.name: number for number, entrant in enumerate(entrants, 1)}
+        trials = []
+        for number, entrant in enumerate(entrants, 1):
+            if deadline is not None and deadline.over and _item(entrant) not in known:
+                result: Mapping[str, Any] = {"failure": _no_time(deadline)}
+            else:
+                result = self._table.once(
+                    _item(entrant),
+                    lambda entrant=entrant, number=number: self._measure(entrant, number),  # type: ignore[misc]
+                    {"failure": GIVEN_UP},
+                )
+            trial = _decoded(entrant, result)
+            self._table.tell(
+                "screen", f"{number} of {len(entrants)}: {entrant.label}: {told(trial)}"
+            )
+            trials.append(trial)
+        return tuple(trials)
+
+    def run_again(
+        self,
+        entrants: Sequence[Entrant],
+        trials: Sequence[ConfigTrial],
+        deadline: Deadline | None = None,
+    ) -> tuple[ConfigTrial, ...]:
+        """Time those near the best of what `run` found in other workers, until the order is clear.
+
+        `entrants`: some of those that `run` had. Returns their trials, with what was added to some.
+        None is begun once the deadline is over. Raises ParentFailedError.
+        """
+        found = dict(zip((entrant.name for entrant in entrants), trials, strict=True))
+        by_name = {entrant.name: entrant for entrant in entrants}
+        for screening in range(2, self._table.budget.screenings + 1):
+            pairs = {name: pairs_of(trial) for name, trial in found.items() if not trial.failure}
+            again = choose_again(pairs, self._table.budget)
+            for place, name in enumerate(again, 1):
+                if deadline is not None and deadline.over:
+                    return tuple(found.values())
+                number = self._numbers[name] + (screening - 1) * len(self._numbers)
+                result = self._table.once(
+                    f"{_item(by_name[name])} ({screening})",
+                    lambda name=name, number=number: self._time(by_name[name], number),  # type: ignore[misc]
+                    {"failure": GIVEN_UP},
+                )
+                found[name] = _with_more(found[name], result)
+                self._table.tell(
+                    "screen",
+                    f"near the best, {place} of {len(again)} once more: "
+                    f"{by_name[name].label}: {told(found[name])}",
+                )
+            if not again:
+                break
+        return tuple(found.values())
+
+    def _measure(self, entrant: Entrant, number: int) -> dict[str, Any]:
+        """Accuracy, then times."""
+        bench = self._table.bench
+
+        def found_right(worker: Worker) -> dict[str, Any]:
+            program = bench.program(entrant.source, entrant.pins)
+            checked = bench.full_size.check(
+                worker, program, str(entrant.config), SCREENED_CASES, entrant.launches
+            )
+            found = {"accuracy": CHECK.dump_python(checked.result, mode="json")}
+            if checked.failure is not None:
+                return {**found, "failure": why(checked.failure)}
+            if checked.result.status is Status.FAIL:
+                return {**found, "failure": _wrong(checked.result), "wrong": True}
+            return found
+
+        return self._timed(found_right, number)
+
+    def _time(self, entrant: Entrant, number: int) -> dict[str, Any]:
+        """Times alone, of a program that was found right."""
+        bench = self._table.bench
+
+        def loaded(worker: Worker) -> dict[str, Any]:
+            answer = worker.load(bench.program(entrant.source, entrant.pins))
+            return {} if isinstance(answer, Done) else {"failure": why(answer)}
+
+        return self._timed(loaded, number)
+
+    def _timed(self, prepare: Callable[[Worker], dict[str, Any]], number: int) -> dict[str, Any]:
+        bench, budget = self._table.bench, self._table.budget
+        if self._parent is None or not self._parent.healthy:
+            self.start()
+        worker = bench.pool.take()
+        try:
+            found = prepare(worker)
+            if "failure" in found:
+                return found
+            warm = bench.warm_up(worker, budget.warm_up_us / 1e6)
+            if not isinstance(warm, Done):
+                return {**found, "failure": why(warm)}
+            return {**found, **self._beside_parent(worker, number)}
+        finally:
+            bench.pool.give_back(worker)
+
+    def _beside_parent(self, worker: Worker, number: int) -> dict[str, Any]:
+        try:
+            return self._bursts(worker, number)
+        except ParentLostError:
+            self.start()
+            return self._bursts(worker, number)
+
+    def _bursts(self, worker: Worker, number: int) -> dict[str, Any]:
+        assert self._parent is not None
+        bench = self._table.bench
+        plan = plan_screening(
+            self._table.budget, CANDIDATE, self.call_us, seed=secrets.randbelow(2**31)
+        )
+        bursts: list[Burst] = []
+        for step in plan:
+            ours = step.seat.program != PARENT
+            who, seat = (worker, number) if ours else (self._parent, 0)
+            burst = bench.burst(who, step.seat.program, seat, step.calls, order=step.order)
+            if not isinstance(burst, Burst):
+                if not ours:
+                    lost = isinstance(burst, WorkerDied) and not burst.blames_program
+                    raise (ParentLostError if lost else ParentFailedError)(why(burst))
+                return {"failure": f"while it was timed: {why(burst)}"}
+            bursts.append(burst)
+        usable = screened_gain_pct(pair_up(plan, bursts).candidates[CANDIDATE]) is not None
+        return {
+            "bursts": BURSTS.dump_python(tuple(bursts), mode="json"),
+            **({} if usable else {"failure": "its timings are of no use"}),
+        }
+
+
+CANDIDATE = "candidate"
+
+
+def _no_time(deadline: Deadline) -> str:
+    return f"not timed: the {deadline.limit_s:g} s for screening were over"
+
+
+def _wrong(result: CheckResult) -> str:
+    """In what way an output is wrong: the first violation, as the check tells it."""
+    found = f": {result.violations[0].found}" if result.violations else ""
+    return f"its output is wrong at full size{found}"
+
+
+def _item(entrant: Entrant) -> str:
+    return f"screen {entrant.name} in {digest(entrant.source)}"
+
+
+def _decoded(entrant: Entrant, result: Mapping[str, Any]) -> ConfigTrial:
+    accuracy = result.get("accuracy")
+    trial = ConfigTrial(
+        entrant.kernel,
+        entrant.config,
+        entrant.proposed,
+        accuracy=None if accuracy is None else CHECK.validate_python(accuracy),
+        failure=result.get("failure"),
+        wrong=bool(result.get("wrong")),
+    )
+    return _with_bursts(trial, BURSTS.validate_python(result.get("bursts", ())))
+
+
+def _with_more(trial: ConfigTrial, result: Mapping[str, Any]) -> ConfigTrial:
+    """A trial with the bursts of one more screening, or with the failure that it met there."""
+    if result.get("failure"):
+        return replace(trial, failure=result["failure"], gain_pct=None)
+    more = BURSTS.validate_python(result["bursts"])
+    first = len(trial.bursts)
+    later = tuple(replace(burst, order=first + burst.order) for burst in more)
+    return _with_bursts(trial, (*trial.bursts, *later))
+
+
+def _with_bursts(trial: ConfigTrial, bursts: tuple[Burst, ...]) -> ConfigTrial:
+    if not bursts:
+        return trial
+    time_us, parent_us = (
+        burst_median_us([burst for burst in bursts if burst.program == program])
+        for program in (CANDIDATE, PARENT)
+    )
+    timed = replace(trial, time_us=time_us, parent_us=parent_us, bursts=bursts)
+    return replace(timed, gain_pct=screened_gain_pct(pairs_of(timed)))
+
+
+def pairs_of(trial: ConfigTrial) -> tuple[BurstPair, ...]:
+    """The bursts of each round: a round is two bursts in a row, in either order."""
+    ordered = sorted(trial.bursts, key=lambda burst: burst.order)
+    rounds = zip(ordered[::2], ordered[1::2], strict=True)
+    return tuple(
+        BurstPair(one, other) if one.program == PARENT else BurstPair(other, one)
+        for one, other in rounds
+    )
+
+
+def told(trial: ConfigTrial) -> str:
+    """A trial in a few words."""
+    if trial.failure is not None or trial.time_us is None or trial.gain_pct is None:
+        return trial.failure or "not timed"
+    return f"{trial.time_us:,.1f} µs, {trial.gain_pct:+.1f} % beside the parent"

@@ -1,0 +1,240 @@
+"""Opening a trial: processes on the device, and the ledger of finished work."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import shutil
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager, suppress
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+from warpwright import __version__
+from warpwright.bench.device.worker import Program, Worker
+from warpwright.bench.device.worker_pool import split_cores
+from warpwright.bench.full_size import CASES
+from warpwright.bench.processes import Bench, open_bench
+from warpwright.bench.statistics.budget import DEFAULT, Budget
+from warpwright.sandbox.deadline import Deadline
+from warpwright.store.cache import toolchain_versions
+from warpwright.store.ledger import Ledger, Session
+from warpwright.types.config import Config
+from warpwright.types.measurement import MeasuredGpu
+from warpwright.types.progress import Listener, silent
+from warpwright.types.shapes import Problem
+from warpwright.types.study import Study
+from warpwright.types.worker_reply import Answer, CandidateFailed, Done
+
+GIVEN_UP = "given up: the run ended twice while it was measured"
+COMPILE_S = 600.0
+TUNING_S = 300.0  # a first call that tunes, in a worker
+MAX_COMPILERS = 8
+LIGHT_BYTES = 2**29  # what a call reads and writes; each process holds some of it several times
+
+
+@dataclass
+class TrialSetup:
+    """How much is measured, where, and where finished work is kept.
+
+    `state` is a directory: the ledger, and Triton's caches while a question is open. `conclude`
+    ends the questions that this setup opened: call it once their answers are safe.
+    """
+
+    state: Path
+    budget: Budget = DEFAULT
+    device: str = "cuda"
+    _sessions: list[Session] = field(default_factory=list)
+    _caches: list[Path] = field(default_factory=list)
+
+    def caches(self, question: str) -> Path:
+        """The directory of a question's Triton caches."""
+        directory = self.state / "triton" / question[:32]
+        self._caches.append(directory)
+        return directory
+
+    def session(self, question: str, gpu: MeasuredGpu | None) -> Session:
+        """The ledger's session for a question on this very card, with its driver."""
+        where = "" if gpu is None else f" on {gpu.name} {gpu.uuid}, driver {gpu.driver}"
+        session = Ledger(self.state).session(f"{question}{where}")
+        self._sessions.append(session)
+        return session
+
+    def conclude(self) -> None:
+        for session in self._sessions:
+            session.close()
+        for caches in self._caches:
+            shutil.rmtree(caches, ignore_errors=True)
+        self._sessions.clear()
+        self._caches.clear()
+
+
+@dataclass
+class Table:
+    """What all parts of a trial work at: processes, finished work, budget, listener."""
+
+    bench: Bench
+    session: Session
+    budget: Budget
+    tell: Listener
+
+    def once(
+        self, item: str, work: Callable[[], Mapping[str, Any]], given_up: Mapping[str, Any]
+    ) -> Mapping[str, Any]:
+        """The result of a piece of work: that of an earlier run, else done now and kept."""
+        claim = self.session.claim(item)
+        if claim.result is not None:
+            return claim.result
+        result = given_up if claim.given_up else work()
+        self.session.finish(item, result)
+        return result
+
+    def compile_ahead(self, programs: Sequence[Program], deadline: Deadline | None = None) -> None:
+        """As `compile_ahead`, on this table's device."""
+        compile_ahead(self.bench.device, programs, self.tell, deadline)
+
+
+def compile_ahead(
+    device: str, programs: Sequence[Program], tell: Listener, deadline: Deadline | None = None
+) -> None:
+    """Fill the programs' Triton caches, several at a time. What fails shows when it is run.
+
+    With a deadline those for which there is no time are left out.
+    """
+    if device == "cpu" or not programs:
+        return
+    cores = split_cores().other
+    count = min(MAX_COMPILERS, len(programs), max(1, len(cores or (0, 0)) // 2))
+    tell("compile", f"compiling {len(programs)} programs ahead, {count} at a time")
+    rows = [programs[number::count] for number in range(count)]
+    with ThreadPoolExecutor(max_workers=count) as pool:
+        list(pool.map(lambda row: _compile(device, row, cores, deadline), rows))
+
+
+def _compile(
+    device: str,
+    programs: Sequence[Program],
+    cores: Sequence[int] | None,
+    deadline: Deadline | None,
+) -> None:
+    worker = Worker(device, cores=cores)
+    try:
+        for program in programs:
+            if deadline is not None and deadline.over:
+                return
+            limit_s = COMPILE_S if deadline is None else min(COMPILE_S, deadline.left_s)
+            worker.compile(program, deadline_s=limit_s)
+            if not worker.healthy:
+                worker.close()
+                worker = Worker(device, cores=cores)
+    finally:
+        worker.close()
+
+
+@contextmanager
+def open_table(
+    setup: TrialSetup, study: Study, question: Mapping[str, Any], tell: Listener = silent
+) -> Iterator[Table | str]:
+    """The table for a study's problem and program, or why nothing can be measured.
+
+    `question` is what the answer depends on, besides program, problem, card and versions.
+    """
+    assert study.problem is not None and study.trace is not None
+    parent = study.view.source
+    kernels = tuple(study.trace.kernels)
+    key = question_key(question, parent, study.problem, setup)
+    caches = setup.caches(key)
+    with open_bench(
+        study.problem, parent, kernels, device=setup.device, caches=caches, spares=3, tell=tell
+    ) as bench:
+        tell("measure", "starting workers")
+        own = _own_pins(study)
+        failed = bench.open(
+            lambda: compile_ahead(setup.device, [bench.program(parent, p) for p in own], tell),
+            own,
+            beside=_is_light(study),
+        )
+        reason = _parent_failed(bench) if failed is None else why(failed)
+        if reason is not None:
+            yield f"the parent cannot be measured here: {reason}"
+            return
+        session = setup.session(key, bench.gpu)
+        if session.resumed:
+            done = len(session.finished())
+            tell("measure", f"an earlier run was interrupted: {done} finished steps are kept")
+        yield Table(bench, session, setup.budget, tell)
+
+
+def _is_light(study: Study) -> bool:
+    """Whether a card has room for references and for every compiling process's inputs at once."""
+    cost = study.cost
+    return cost is not None and cost.read_bytes + cost.written_bytes <= LIGHT_BYTES
+
+
+def _parent_failed(bench: Bench) -> str | None:
+    """Why the parent has no output on the problem's own inputs; None where it has."""
+    runs = [run for run in bench.full_size.parent_runs if run.case == CASES[0]]
+    if not runs:
+        return f"its output cannot be judged: {bench.full_size.left_out.get(CASES[0], 'unknown')}"
+    return None if runs[0].outputs is not None else runs[0].reason or runs[0].outcome
+
+
+def _own_pins(study: Study) -> list[Mapping[str, Config]]:
+    """Pins under which all configs of the parent's own lists are compiled, one by one.
+
+    The Triton cache goes by source, so its tuners find what was compiled under pins.
+    """
+    tuned = [kernel for kernel in study.kernels if kernel.autotuned]
+    usual = {kernel.kernel: kernel.usual for kernel in tuned}
+    own: list[Mapping[str, Config]] = [
+        {**usual, kernel.kernel: config.config}
+        for kernel in tuned
+        for config in kernel.configs
+        if config.launchable
+    ]
+    return own or [{}]  # nothing is tuned: one way to run it
+
+
+def question_key(
+    question: Mapping[str, Any], parent: str, problem: Problem, setup: TrialSetup
+) -> str:
+    """A key of all that the measurements depend on and that is known before they begin."""
+    content = {
+        "version": __version__,
+        "tools": dict(toolchain_versions()),
+        "question": dict(question),
+        "parent": parent,
+        "problem": repr(problem),
+        "budget": asdict(setup.budget),
+        "device": setup.device,
+    }
+    text = json.dumps(content, sort_keys=True, default=str)
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
+def digest(source: str) -> str:
+    """A program's name in the ledger."""
+    return hashlib.sha256(source.encode()).hexdigest()[:16]
+
+
+def why(failed: Answer) -> str:
+    """A failure in one line."""
+    if isinstance(failed, Done):
+        return ""
+    where = failed.where if isinstance(failed, CandidateFailed) else ""
+    return f"{where}: {failed.reason}" if where else failed.reason
+
+
+def card(gpu: MeasuredGpu | None) -> str:
+    """The card's name for a sentence."""
+    return "this machine's CPU (Triton's interpreter)" if gpu is None else gpu.name
+
+
+def numbers(value: Mapping[str, Any], name: str) -> float | None:
+    """A number that a worker answered with, or None where it is none."""
+    found = value.get(name)
+    with suppress(TypeError, ValueError):
+        return None if found is None else float(found)
+    return None

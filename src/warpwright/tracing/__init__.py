@@ -1,0 +1,1 @@
+"""What a program's host code launches, found on stand-ins without a GPU."""

@@ -1,0 +1,154 @@
+"""Inside a child: run a program's host code on stand-in tensors and record its launches."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from warpwright.sandbox import child_guard
+from warpwright.sandbox.child_blame import is_of_a_tool
+from warpwright.sandbox.child_main import describe
+from warpwright.sandbox.child_program import load_module
+from warpwright.tracing.child_trace_arguments import encode_tensor
+from warpwright.tracing.child_trace_driver import use_stand_in_driver
+from warpwright.tracing.child_trace_launch import Recorder
+from warpwright.tracing.child_trace_problem import LoadedProblem, ProblemError, load_problem
+from warpwright.tracing.child_trace_torch import StandIns, hardware, stand_in_cuda
+
+# Above this much memory for inputs and parameters, nothing is traced on real tensors.
+MAX_REAL_BYTES = 256 * 1024**2
+
+
+class TraceStage:
+    """Where in the run we are, for the message if it fails."""
+
+    name = "start"
+
+
+def perform(payload: Mapping[str, Any], job_dir: Path) -> dict[str, Any]:
+    """Trace `payload["source"]`: `{"trace": …}` or `{"failed": …}`."""
+    stage = TraceStage()
+    facts = hardware(payload["facts"])
+    use_stand_in_driver(facts)
+    try:
+        return {"trace": _trace("meta", payload, job_dir, stage)}
+    except MemoryError:
+        raise
+    except Exception as error:
+        if not _lacks_meta_kernel(error):
+            return {"failed": failure(error, stage, job_dir)}
+        missing = error
+    try:
+        traced = _trace("cpu", payload, job_dir, stage)
+    except MemoryError:
+        raise
+    except Exception as error:
+        first = missing if isinstance(error, TooLargeError) else error
+        return {"failed": failure(first, stage, job_dir)}
+    reason = (str(missing).strip().splitlines() or [""])[0]
+    traced["notes"].append(f"traced on real memory, because of: {reason}")
+    return {"trace": traced}
+
+
+class TooLargeError(Exception):
+    """Inputs or parameters do not fit into the memory that a trace may use."""
+
+
+def failure(error: BaseException, stage: TraceStage, job_dir: Path) -> dict[str, Any]:
+    described = describe(error, job_dir)
+    place = described["place"]
+    return {
+        "stage": stage.name,
+        "type": described["type"],
+        "message": described["message"],
+        "file": place.get("file"),
+        "line": place.get("line"),
+        "detail": described["traceback"],
+        "of_a_tool": is_of_a_tool(error, job_dir),
+    }
+
+
+def _lacks_meta_kernel(error: BaseException) -> bool:
+    """Whether torch has no way to tell the shape of an operator's result."""
+    text = str(error).lower()
+    return isinstance(error, (NotImplementedError, RuntimeError)) and (
+        "'meta' backend" in text or "meta tensor" in text
+    )
+
+
+def _trace(
+    device: str, payload: Mapping[str, Any], job_dir: Path, stage: TraceStage
+) -> dict[str, Any]:
+    mode = StandIns(device, job_dir)
+    recorder = Recorder(mode)
+    recorder.install()
+    with stand_in_cuda(mode, hardware(payload["facts"]), recorder.note):
+        stage.name = "problem"
+        problem = load_problem(payload["problem"], job_dir)
+        if device == "cpu":
+            _check_size(problem)
+        inputs = problem.make_inputs()
+        stage.name = "import"
+        program = load_module(payload["source"], "program", job_dir)
+        model = build_model(program, problem, stage)
+        output = call_model(model, inputs, stage, mode)
+        evaluation = not recorder.launches and isinstance(model, torch.nn.Module)
+        if evaluation:
+            # a program may use its kernels only outside of training
+            mode.operations.clear()
+            output = call_model(model.eval(), inputs, stage, mode)
+            evaluation = bool(recorder.launches)
+    return {
+        "evaluation_mode": evaluation,
+        "launches": recorder.launches,
+        "inputs": _tensors(mode, inputs),
+        "outputs": _tensors(mode, output),
+        "notes": recorder.notes,
+        "operations": [
+            {"name": name, "line": line, "count": count}
+            for (name, line), count in mode.operations.items()
+        ],
+    }
+
+
+def build_model(program: Any, problem: LoadedProblem, stage: TraceStage) -> Any:
+    """`ModelNew(*init_args)`, as the problem builds its model."""
+    stage.name = "constructor"
+    model_class: Callable[..., Any] | None = getattr(program, "ModelNew", None)
+    if model_class is None:
+        raise ProblemError("the program has no class ModelNew")
+    with child_guard.foreign_code(), torch.no_grad():
+        return model_class(*problem.init_args, **problem.init_kwargs)
+
+
+def call_model(model: Any, inputs: list[Any], stage: TraceStage, mode: StandIns) -> Any:
+    """One forward pass, with the host's torch calls noted."""
+    stage.name = "forward"
+    with child_guard.foreign_code(), torch.no_grad():
+        mode.recording = True
+        output = model(*inputs)
+        mode.recording = False
+    return output
+
+
+def _check_size(problem: LoadedProblem) -> None:
+    """Refuse to allocate inputs that are too large; their shapes come from meta tensors."""
+    with torch.device("meta"):
+        shapes = problem.make_inputs()
+    total = sum(x.numel() * x.element_size() for x in shapes if isinstance(x, torch.Tensor))
+    if total > MAX_REAL_BYTES:
+        raise TooLargeError
+
+
+def _tensors(mode: StandIns, value: Any) -> list[dict[str, Any]]:
+    """Every tensor in a value, in order."""
+    if isinstance(value, torch.Tensor):
+        return [encode_tensor(mode, value)]
+    if isinstance(value, dict):
+        value = list(value.values())
+    if isinstance(value, (list, tuple)):
+        return [entry for item in value for entry in _tensors(mode, item)]
+    return []

@@ -1,0 +1,1 @@
+"""The checks that read a program's text and run nothing: format, names, integrity."""

@@ -1,0 +1,1 @@
+"""Whether outputs are right, from values that other processes computed."""

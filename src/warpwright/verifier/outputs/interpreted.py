@@ -1,0 +1,195 @@
+"""Is an output right? Judges what other processes computed; runs nothing itself.
+
+`judge_outputs` compares each run of a candidate with the float64 reference and with its parent's
+run on the same inputs; `conclude` makes one result of all cases. The rules are in
+`docs/precision.md`. A run whose kernels were not launched proves nothing and never passes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable, Sequence
+from dataclasses import replace
+from functools import partial
+
+from warpwright.types.verdict import (
+    ACCURACY,
+    NO_SHAPES,
+    AccuracyCase,
+    CheckResult,
+    Status,
+    Violation,
+)
+from warpwright.verifier.outputs.against import (
+    PARENT_BREAKS,
+    against_parent,
+    against_reference,
+    by_degenerate,
+    by_parameters,
+    misplaced,
+)
+from warpwright.verifier.outputs.comparison import (
+    ReferenceLike,
+    all_bits_equal,
+    degenerate_references,
+)
+from warpwright.verifier.outputs.conduct import (
+    RunLike,
+    inputs_verdict,
+    launched_all,
+    memory_verdict,
+    outcome_verdict,
+)
+from warpwright.verifier.outputs.in_time import cut_note, is_cut, without_excuse
+
+
+def judge_outputs(
+    candidate: Sequence[RunLike],
+    parent: Sequence[RunLike],
+    references: Sequence[ReferenceLike],
+    *,
+    required_kernels: Iterable[str],
+    parent_source: str = "",
+) -> tuple[AccuracyCase, ...]:
+    """A verdict for each run of the candidate.
+
+    The parent's run on the same case counts, with the same label if there is one. Pass the
+    parent's runs as `candidate` too to judge the parent itself. `required_kernels`: the kernels
+    of the parent's trace; each must have been launched. `parent_source` tells which loads are
+    the parent's own: many programs rely on sizes that their tiles divide, and read beyond the
+    end of smaller ones without using it.
+    """
+    by_name = {reference.name: reference for reference in references}
+    degenerate = degenerate_references(references)
+    required = tuple(required_kernels)
+    lines = frozenset(line.strip() for line in parent_source.splitlines()) - {""}
+    return tuple(
+        judge_case(
+            run,
+            _parent_run(run, parent),
+            by_name[run.run.case],
+            required_kernels=required,
+            degenerate=degenerate.get(run.run.case),
+            parent_lines=lines,
+        )
+        for run in candidate
+    )
+
+
+def _parent_run(run: RunLike, parent: Sequence[RunLike]) -> RunLike | None:
+    same_case = [other for other in parent if other.run.case == run.run.case]
+    same_label = [other for other in same_case if other.run.label == run.run.label]
+    return next(iter(same_label or same_case), None)
+
+
+def judge_case(
+    run: RunLike,
+    parent: RunLike | None,
+    reference: ReferenceLike,
+    *,
+    required_kernels: Sequence[str],
+    degenerate: str | None = None,
+    parent_lines: Collection[str] = (),
+) -> AccuracyCase:
+    """The verdict on one run. `parent` is the parent's run on the same inputs, or None."""
+    case = _judged(run, parent, reference, required_kernels, degenerate, parent_lines)
+    return without_excuse(case, run, parent)
+
+
+def _judged(
+    run: RunLike,
+    parent: RunLike | None,
+    reference: ReferenceLike,
+    required_kernels: Sequence[str],
+    degenerate: str | None,
+    parent_lines: Collection[str],
+) -> AccuracyCase:
+    case = AccuracyCase(
+        config=run.run.label,
+        inputs=tuple(map(str, reference.inputs)),
+        distribution=reference.name,
+        status=Status.NOT_VERIFIED,
+        launched=tuple(run.launches),
+        notes=(run.parameters,) if run.parameters else (),
+    )
+    stopped = (
+        outcome_verdict(case, run, parent)
+        or memory_verdict(case, run, parent, parent_lines)
+        or inputs_verdict(case, run, parent, reference)
+    )
+    if stopped is not None:
+        return stopped
+    idle = launched_all(case, run.launches, required_kernels)
+    case = _compared(case, run, parent, reference, degenerate)
+    # A kernel that did nothing proves nothing, but a wrong output stays wrong.
+    return case if idle is None or case.status is Status.FAIL else idle
+
+
+def _compared(
+    case: AccuracyCase,
+    run: RunLike,
+    parent: RunLike | None,
+    reference: ReferenceLike,
+    degenerate: str | None,
+) -> AccuracyCase:
+    """The verdict on the outputs of a run that has some."""
+    parent_ok = parent is not None and parent.outputs is not None
+    case = replace(case, notes=(*case.notes, *(map(str, run.memory_events))))
+    assert run.outputs is not None  # `outcome_verdict` stops runs without outputs
+    if parent is not None and parent.outputs is not None:
+        equal = all_bits_equal(run.outputs, parent.outputs)
+        case = replace(case, bit_equal_to_parent=equal)
+    if degenerate is not None:
+        return by_degenerate(
+            case,
+            against_reference(case, run, parent, reference, alone=parent is None),
+            degenerate,
+            misplaced=misplaced(run, reference),
+            parent_misplaced=misplaced(parent, reference),
+        )
+    if not reference.outputs:
+        return against_parent(case, run, parent if parent_ok else None)
+    judged = against_reference(
+        case, run, parent if parent_ok else None, reference, alone=parent is None
+    )
+    beside = partial(against_parent, case, run, parent if parent_ok else None)
+    return by_parameters(judged, run, None if parent is None else beside)
+
+
+def conclude(cases: Sequence[AccuracyCase]) -> CheckResult:
+    """One result of all cases. It passes when every gating case passes and each config has one."""
+    if not cases:
+        return CheckResult(ACCURACY, Status.NOT_VERIFIED, notes=(NO_SHAPES,))
+    failed = [case for case in cases if case.gating and case.status is Status.FAIL]
+    open_cases = [case for case in cases if case.gating and case.status is Status.NOT_VERIFIED]
+    passed = {case.config for case in cases if case.gating and case.status is Status.PASS}
+    without = [name for name in dict.fromkeys(case.config for case in cases) if name not in passed]
+    status = Status.PASS
+    if failed:
+        status = Status.FAIL
+    elif open_cases or without:
+        status = Status.NOT_VERIFIED
+    notes = [f"{_where(case)}: {case.reason}" for case in open_cases if not is_cut(case)]
+    notes += cut_note(cases)
+    notes += [f"{_where(case)}: {case.reason}" for case in cases if not case.gating]
+    notes += [note for case in cases for note in case.notes if not note.startswith(PARENT_BREAKS)]
+    breaking = [n for case in cases for n in case.notes if n.startswith(PARENT_BREAKS)]
+    notes += breaking[:1]  # the numbers differ from case to case, the finding does not
+    return CheckResult(
+        ACCURACY,
+        status,
+        violations=tuple(_violation(case) for case in failed),
+        notes=tuple(dict.fromkeys(notes)),
+    )
+
+
+def _where(case: AccuracyCase) -> str:
+    return f"{case.config}, {case.distribution} inputs"
+
+
+def _violation(case: AccuracyCase) -> Violation:
+    return Violation(
+        rule=ACCURACY,
+        line=None,
+        expected=f"the reference's output ({_where(case)})",
+        found=case.reason or "a different output",
+    )

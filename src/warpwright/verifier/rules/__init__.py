@@ -1,0 +1,1 @@
+"""The stage's rules, checked by difference. `checkers` lists them."""

@@ -1,0 +1,302 @@
+"""Trials on a real problem, with real processes, in Triton's interpreter (its times mean nothing).
+
+The interpreter's time goes with the number of blocks, so larger blocks are really faster there.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+from pathlib import Path
+from types import ModuleType
+
+import pytest
+
+from warpwright import api
+from warpwright.analysis.study_program import RunContext, Subject, study_program
+from warpwright.bench.device.worker import Worker
+from warpwright.bench.statistics.budget import QUICK, Budget
+from warpwright.bench.statistics.minimum import Minimum
+from warpwright.program.view import read_program
+from warpwright.search.apart import measure_apart
+from warpwright.search.configs_measured import settle_chosen
+from warpwright.search.entrants import Entrant
+from warpwright.search.finals import check_in_full, check_program, decide_on
+from warpwright.search.screening import Screening
+from warpwright.search.session import Table, TrialSetup, digest, open_table, question_key
+from warpwright.store.cache import ResultCache, toolchain_versions
+from warpwright.store.ledger import WorkClaim
+from warpwright.types.config import Config
+from warpwright.types.measurement import MeasuredGpu, Outcome
+from warpwright.types.shapes import Problem
+from warpwright.types.study import Study
+from warpwright.types.verdict import Status
+from warpwright.types.worker_reply import Answer
+
+pytestmark = pytest.mark.triton
+
+SMALL = replace(
+    QUICK, screening_burst_us=6_000, burst_us=6_000, warm_up_us=5_000, max_calls=8, looks=(3,)
+)
+
+
+@pytest.fixture(scope="module")
+def slow(workshop: ModuleType) -> str:
+    """The workshop's program with small blocks alone."""
+    text: str = workshop.PROGRAM
+    two = '[triton.Config({"BLOCK": 512}), triton.Config({"BLOCK": 1024}, num_warps=8)]'
+    assert two in text
+    return text.replace(two, '[triton.Config({"BLOCK": 64})]')
+
+
+@pytest.fixture(scope="module")
+def fast(slow: str) -> str:
+    return slow.replace('"BLOCK": 64', '"BLOCK": 2048')
+
+
+@pytest.fixture(scope="module")
+def study(workshop: ModuleType, slow: str) -> Study:
+    problem = Problem(source=workshop.PROBLEM)
+    return study_program(
+        Subject(slow), api.target_gpu("RTX 4090"), RunContext(ResultCache()), problem=problem
+    )
+
+
+@contextmanager
+def table_for(study: Study, state: Path, budget: Budget = SMALL) -> Iterator[Table]:
+    setup = TrialSetup(state, budget, "cpu")
+    with open_table(setup, study, {"test": True}) as table:
+        assert isinstance(table, Table), table
+        yield table
+
+
+def entrant(workshop: ModuleType, source: str, block: int) -> Entrant:
+    config = Config.of({"BLOCK": block})
+    return Entrant(workshop.KERNEL, config, True, source, {workshop.KERNEL: config})
+
+
+def decided(table: Table, source: str) -> Outcome | None:
+    final = decide_on(table, source, call_us=900.0, minimum=Minimum(1.0, 2.0), tried=3)
+    return None if final.comparison is None else final.comparison.outcome
+
+
+def test_a_problem_whose_inputs_no_seed_fixes_is_not_measured_and_the_parent_not_blamed(
+    workshop: ModuleType, study: Study, tmp_path: Path
+) -> None:
+    drawn = f"torch.rand({workshop.ROWS}, {workshop.COLUMNS})"
+    unseeded = drawn.replace(")", ", generator=torch.Generator().manual_seed(time.time_ns() >> 4))")
+    source = "import time\n" + workshop.PROBLEM.replace(drawn, unseeded)
+    assert unseeded in source
+    problem = Problem(source=source)
+    setup = TrialSetup(tmp_path, SMALL, "cpu")
+    with open_table(setup, replace(study, problem=problem), {"test": True}) as table:
+        assert isinstance(table, str)
+        assert "cannot be judged" in table and "get_inputs gives other values" in table
+
+
+def test_screening_tells_faster_wrong_and_hanging_configs_apart(
+    workshop: ModuleType, study: Study, slow: str, tmp_path: Path
+) -> None:
+    wrong = slow.replace("x * w + b", "x * w + b + (BLOCK == 128)")
+    crashing = slow.replace("y = torch.empty_like(x)", "import os; os.abort()")
+    entrants = [
+        entrant(workshop, slow, 2048),
+        entrant(workshop, wrong, 128),
+        entrant(workshop, crashing, 256),
+    ]
+    with table_for(study, tmp_path) as table, Screening(table) as screening:
+        screening.start()
+        faster, failing, dying = screening.run(entrants)
+    assert faster.failure is None, faster.accuracy
+    assert faster.gain_pct is not None and faster.gain_pct > 20
+    assert faster.accuracy is not None and faster.accuracy.status is Status.PASS
+    assert failing.wrong and failing.gain_pct is None
+    assert dying.failure is not None and "SIGABRT" in dying.failure
+
+
+def test_another_worker_takes_the_place_of_the_parents_that_was_killed_from_outside(
+    workshop: ModuleType, study: Study, slow: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with table_for(study, tmp_path) as table, Screening(table) as screening:
+        screening.start()
+        first, warm_up = screening._parent, table.bench.warm_up
+        assert first is not None
+
+        def killing(worker: Worker, seconds: float) -> Answer:  # just before the bursts
+            if first.healthy:
+                os.kill(first.pid, signal.SIGKILL)
+            return warm_up(worker, seconds)
+
+        monkeypatch.setattr(table.bench, "warm_up", killing)
+        (trial,) = screening.run([entrant(workshop, slow, 2048)])
+    assert trial.failure is None and trial.gain_pct is not None
+
+
+def test_a_faster_program_is_accepted_and_its_samples_are_kept(
+    study: Study, fast: str, tmp_path: Path
+) -> None:
+    budget = replace(SMALL, looks=(3, 5))
+    with table_for(study, tmp_path, budget) as table:
+        for _ in range(2):  # as two runs leave it that died while they drew their plan
+            assert table.session.claim(f"plan {digest(fast)}") == WorkClaim()
+        final = decide_on(table, fast, call_us=900.0, minimum=Minimum(1.0, 2.0), tried=3)
+    assert final.comparison is not None
+    assert final.comparison.outcome is Outcome.ACCEPT, final.comparison
+    assert final.comparison.tried == 3
+    assert len(final.bursts) == 3 * budget.rounds * 3  # the first look was enough
+
+
+def test_those_near_the_best_are_screened_again_and_others_are_not(
+    workshop: ModuleType, study: Study, slow: str, tmp_path: Path
+) -> None:
+    """Warps mean nothing to the interpreter, so the first two are one and the same."""
+    wide = replace(SMALL, screenings=2, finalist_margin_pct=15.0)
+    near = [Config.of({"BLOCK": 2048}, warps) for warps in (4, 8)]
+    entrants = [
+        Entrant(workshop.KERNEL, config, True, slow, {workshop.KERNEL: config})
+        for config in (*near, Config.of({"BLOCK": 128}))
+    ]
+    others = [entrant(workshop, slow, block) for block in (256, 512, 1024)]
+    with table_for(study, tmp_path, wide) as table, Screening(table) as screening:
+        screening.start()
+        once = screening.run([*others, *entrants])[len(others) :]
+        twice = screening.run_again(entrants, once)
+    assert [len(t.bursts) for t in once] == [2 * SMALL.screening_rounds] * 3
+    assert [len(t.bursts) // len(o.bursts) for t, o in zip(twice, once, strict=True)] == [2, 2, 1]
+    for first, both in zip(once[:2], twice, strict=False):
+        assert both.bursts[: len(first.bursts)] == first.bursts
+        assert len({burst.worker for burst in both.bursts}) == 3  # the parent's, and two of its own
+        assert both.gain_pct is not None and both.gain_pct != first.gain_pct
+    assert twice[2] == once[2]
+
+
+def test_a_decision_that_stays_open_gets_the_groups_of_the_next_look(
+    study: Study, fast: str, tmp_path: Path
+) -> None:
+    """It takes between its own time and the parent's, so its gain is large and never sure."""
+    fickle = fast.replace(
+        "    y = torch.empty_like(x)",
+        "    time.sleep(0.0005 * random.random())\n    y = torch.empty_like(x)",
+    )
+    budget = replace(SMALL, looks=(2, 3))
+    with table_for(study, tmp_path, budget) as table:
+        program = f"import random\nimport time\n{fickle}"
+        final = decide_on(table, program, call_us=900.0, minimum=Minimum(1.0, 2.0), tried=1)
+    assert final.comparison is not None
+    assert final.comparison.confidence == pytest.approx(0.99)
+    assert len(final.bursts) == 3 * budget.rounds * 3
+
+
+def test_a_copy_of_the_parent_is_not_accepted(study: Study, slow: str, tmp_path: Path) -> None:
+    with table_for(study, tmp_path) as table:
+        assert decided(table, slow + "\n# a copy\n") in (Outcome.KEEP, Outcome.UNSTABLE)
+
+
+def test_a_program_that_dies_while_it_is_timed_is_not_decided_on(
+    study: Study, fast: str, tmp_path: Path
+) -> None:
+    dying = fast.replace(
+        "    y = torch.empty_like(x)",
+        "    global calls\n    calls += 1\n    if calls > 6: raise ValueError('tired')\n"
+        "    y = torch.empty_like(x)",
+    )
+    with table_for(study, tmp_path) as table:
+        final = decide_on(
+            table, f"calls = 0\n{dying}", call_us=900.0, minimum=Minimum(1.0, 2.0), tried=1
+        )
+    assert final.comparison is None
+    assert final.failure is not None and "tired" in final.failure
+
+
+def test_finished_work_is_not_done_again_by_a_later_run(
+    workshop: ModuleType, study: Study, slow: str, fast: str, tmp_path: Path
+) -> None:
+    entrants = [entrant(workshop, slow, 2048)]
+    with table_for(study, tmp_path) as table, Screening(table) as screening:
+        screening.start()
+        first = screening.run(entrants)
+        decision = decide_on(table, fast, call_us=900.0, minimum=Minimum(1.0, 2.0), tried=1)
+    with table_for(study, tmp_path) as table, Screening(table) as screening:
+        assert table.session.resumed
+        screening.start()
+        assert screening.run(entrants) == first  # to the last digit: read, not measured
+        again = decide_on(table, fast, call_us=900.0, minimum=Minimum(1.0, 2.0), tried=1)
+        assert again == decision
+
+
+def test_a_concluded_question_is_measured_anew(
+    workshop: ModuleType, study: Study, slow: str, tmp_path: Path
+) -> None:
+    setup = TrialSetup(tmp_path, SMALL, "cpu")
+    with open_table(setup, study, {}) as table:
+        assert isinstance(table, Table)
+        table.session.claim("a")
+    setup.conclude()
+    with open_table(TrialSetup(tmp_path, SMALL, "cpu"), study, {}) as table:
+        assert isinstance(table, Table)
+        assert not table.session.resumed
+
+
+def test_another_card_of_the_same_name_goes_on_with_nothing(tmp_path: Path) -> None:
+    card = MeasuredGpu("A card", (9, 0), 132, 80 * 2**30, uuid="GPU-1", driver="580.1")
+    TrialSetup(tmp_path, SMALL).session("question", card).claim("a")
+    for other in (replace(card, uuid="GPU-2"), replace(card, driver="580.2")):
+        assert not TrialSetup(tmp_path, SMALL).session("question", other).resumed
+    assert TrialSetup(tmp_path, SMALL).session("question", card).resumed
+
+
+def test_a_resumed_run_keeps_what_the_parents_tuners_took_at_first(
+    study: Study, tmp_path: Path
+) -> None:
+    took, takes_now = ({"kernel": Config.of({"BLOCK": block})} for block in (64, 128))
+    with table_for(study, tmp_path) as table:
+        assert settle_chosen(table, took) == took
+    with table_for(study, tmp_path) as table:
+        assert settle_chosen(table, takes_now) == took
+
+
+def test_another_version_of_a_tool_is_another_question(
+    study: Study, slow: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert study.problem is not None
+    setup = TrialSetup(tmp_path, SMALL, "cpu")
+    key = question_key({}, slow, study.problem, setup)
+    assert question_key({}, slow, study.problem, setup) == key
+    versions = {**toolchain_versions(), "triton": "3.0.1"}
+    monkeypatch.setattr("warpwright.search.session.toolchain_versions", lambda: versions)
+    assert question_key({}, slow, study.problem, setup) != key
+
+
+def test_every_kind_of_data_is_seen_in_full(
+    workshop: ModuleType, study: Study, slow: str, fast: str, tmp_path: Path
+) -> None:
+    wrong = fast.replace("x * w + b", "x * w - b")  # biases are zero: only other parameters show it
+    good = entrant(workshop, slow, 256)
+    with table_for(study, tmp_path) as table:
+        found = check_in_full(table, [good])[good.name]
+        assert found.result.status is Status.PASS
+        assert len(found.cases) == 7
+        assert check_program(table, wrong).result.status is Status.FAIL
+        assert check_program(table, fast).result.status is Status.PASS
+
+
+def test_a_parent_that_cannot_run_is_told(
+    workshop: ModuleType, study: Study, slow: str, tmp_path: Path
+) -> None:
+    broken = slow.replace("y = torch.empty_like(x)", "raise ValueError('no such luck')")
+    view = read_program(broken)
+    with open_table(TrialSetup(tmp_path, SMALL, "cpu"), replace(study, view=view), {}) as table:
+        assert isinstance(table, str)
+        assert "no such luck" in table
+
+
+def test_what_a_device_cannot_do_is_a_note(study: Study, fast: str, tmp_path: Path) -> None:
+    with table_for(study, tmp_path) as table:
+        apart = measure_apart(table, fast)
+    assert apart.first_call_s is not None and apart.first_call_s > 0
+    assert apart.host_us is not None and apart.host_us > 0
+    assert apart.cuda_graph is None
+    assert any("CUDA graph" in note for note in apart.notes)
