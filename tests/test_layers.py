@@ -1,12 +1,14 @@
-"""Imports go down, never sideways or up; torch and Triton stay in the children.
+"""Imports go down, never sideways or up; torch stays in the children; a name means one thing.
 
-`docs/architecture.md` explains the layers; this table is what is enforced.
+
+`docs/architecture.md` explains the floors; this table is what is enforced.
 """
 
 from __future__ import annotations
 
 import ast
-from collections.abc import Iterator
+from collections import defaultdict
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -14,35 +16,30 @@ import pytest
 
 SOURCE = Path(__file__).parent.parent / "src" / "warpwright"
 
-# From the bottom up. A part (a package, or a module beside the packages) imports itself and
-# parts of lower rows; parts of one row do not know each other.
-ROWS = (
-    ("errors", "syntax"),
-    ("types",),
-    ("data",),
-    ("source", "formats", "resources"),
-    ("sandbox", "gate", "diagnosis", "journal", "ledger", "measure", "report"),
-    ("proposers", "calls", "machine", "local_gpu"),
-    ("lowered_launches",),
-    ("launch_counts", "launch_floors", "problem_floor", "wide_offsets"),
-    ("study", "profiling"),
-    ("accuracy_pins", "judging", "measuring", "benching", "runnable"),
-    ("accuracy_judging",),
-    ("accuracy",),
-    ("rule_refusals", "full_size"),
-    ("proposing",),
-    ("verifying",),
-    ("request_study",),
-    ("moving",),
-    ("drafting", "predicting"),
-    ("trials",),
-    ("specialist", "optimizing"),
-    ("checking", "measurable"),
+# From the bottom up. A room is a folder of the package (without the folders in it), or a module
+# beside the folders. It imports itself and rooms of lower floors; rooms of one floor do not know
+# each other.
+FLOORS = (
+    ("errors", "types", "operators.conv2d.kernels"),
+    ("data", "program", "sandbox"),
+    ("formats", "gpus", "program.difference", "program.edit", "store", "verifier.outputs"),
+    ("verifier.rules", "tracing", "proposers.rewrites.common", "operators"),
+    ("verifier.checks", "compiler", "interpreter.reference", "operators.conv2d"),
+    ("proposers.rewrites.digits", "proposers.rewrites.outer", "proposers.rewrites.specialise"),
+    ("proposers.rewrites.repack", "costmodel.sass", "doctor", "operators.conv2d.schedules"),
+    ("proposers.rewrites", "interpreter", "costmodel", "proposers"),
+    ("report", "profiler", "bench.device", "bench.statistics", "interpreter.sizes"),
+    ("interpreter.spot", "analysis", "bench"),
+    ("proposers.configs",),
+    ("verifier",),
+    ("search",),
+    ("pipeline",),
     ("api",),
     ("cli",),
     ("__main__",),
 )
-ROW_OF = {part: number for number, row in enumerate(ROWS) for part in row}
+FLOOR_OF = {room: number for number, rooms in enumerate(FLOORS) for room in rooms}
+AT_THE_ROOT = {"__init__", "__main__", "api", "errors"}
 HEAVY = {"torch", "triton"}
 
 
@@ -54,13 +51,16 @@ class Import:
     name: str | None
     line: int
 
-    def part(self) -> str | None:
-        """The part of Warpwright that it reaches; None for the root and for foreign modules."""
+    def words(self) -> list[str]:
+        """What it reaches, below the package's root; empty for foreign modules."""
         words = [*self.module.split("."), *([self.name] if self.name else [])]
-        if words[0] != "warpwright" or len(words) == 1:
-            return None
-        known = words[1] in ROW_OF or len(self.module.split(".")) > 1 or self.name is None
-        return words[1] if known else None  # else: an attribute of the root, such as __version__
+        return words[1:] if words[0] == "warpwright" else []
+
+
+def room_of(words: list[str]) -> str | None:
+    """The room in which a dotted name stands: the longest that begins it."""
+    heads = (".".join(words[:length]) for length in range(len(words), 0, -1))
+    return next((head for head in heads if head in FLOOR_OF), None)
 
 
 def imports_of(source: str, package: str) -> Iterator[Import]:
@@ -76,29 +76,40 @@ def imports_of(source: str, package: str) -> Iterator[Import]:
                 yield Import(module, alias.name, node.lineno)
 
 
+def package_of(relative: Path) -> str:
+    return ".".join(["warpwright", *relative.parts[:-1]])
+
+
 def may_import_torch(relative: Path) -> bool:
     """Whether the file runs only in a child process, or is a kernel that is read as text."""
-    in_child = relative.parts[0] == "sandbox" and relative.name.startswith("child_")
-    return in_child or relative.parts[:2] == ("proposers", "schedules")
+    is_kernel = relative.parts[0] == "operators" and relative.parts[-2] == "kernels"
+    return relative.name.startswith("child_") or is_kernel
+
+
+def own_room(relative: Path) -> str | None:
+    parts = relative.with_suffix("").parts
+    room = ".".join(parts[:-1]) or parts[-1]
+    return room if room in FLOOR_OF else None
 
 
 def faults(relative: Path, source: str) -> list[str]:
     """What the imports of one file (a path below src/warpwright) break, one line each."""
-    part = relative.with_suffix("").parts[0]
-    package = ".".join(["warpwright", *relative.parts[:-1]])
+    room = own_room(relative)
     found = []
-    for imported in imports_of(source, package):
+    for imported in imports_of(source, package_of(relative)):
         where = f"{relative}:{imported.line}"
-        other = imported.part()
+        words = imported.words()
         root = imported.module.split(".")[0]
         if root in HEAVY and not may_import_torch(relative):
             found.append(f"{where} imports {root} outside the children")
-        if other is None or other == part:
-            continue
-        if other not in ROW_OF:
-            found.append(f"{where} imports {other}, which is in no row")
-        elif part in ROW_OF and ROW_OF[other] >= ROW_OF[part]:
-            found.append(f"{where}: {part} imports {other}, which is not below it")
+        of_the_root = imported.module == "warpwright" and imported.name not in FLOOR_OF
+        if not words or (of_the_root and imported.name is not None):
+            continue  # foreign, or an attribute of the root such as __version__
+        other = room_of(words)
+        if other is None:
+            found.append(f"{where} imports {'.'.join(words)}, which is in no room")
+        elif room is not None and other != room and FLOOR_OF[other] >= FLOOR_OF[room]:
+            found.append(f"{where}: {room} imports {other}, which is not below it")
     return found
 
 
@@ -106,34 +117,107 @@ def files() -> list[Path]:
     return sorted(path.relative_to(SOURCE) for path in SOURCE.rglob("*.py"))
 
 
+def modules() -> dict[str, Path]:
+    """Dotted name → file, packages by their own name."""
+    found = {}
+    for path in files():
+        parts = [part for part in path.with_suffix("").parts if part != "__init__"]
+        found[".".join(["warpwright", *parts])] = path
+    return found
+
+
+def imported_modules() -> dict[str, set[str]]:
+    """Module → modules of ours that it imports, wherever in it."""
+    known = modules()
+    graph: dict[str, set[str]] = {}
+    for name, path in known.items():
+        graph[name] = set()
+        for imported in imports_of((SOURCE / path).read_text(), package_of(path)):
+            whole = f"{imported.module}.{imported.name}"
+            graph[name] |= {whole if whole in known else imported.module} & set(known)
+    return graph
+
+
+def circle(graph: Mapping[str, set[str]]) -> list[str]:
+    """Modules that import each other in a circle, the first that is found; else nothing."""
+    done: set[str] = set()
+
+    def visit(name: str, way: list[str]) -> list[str]:
+        if name in way:
+            return [*way[way.index(name) :], name]
+        if name in done:
+            return []
+        for other in sorted(graph.get(name, ())):
+            if found := visit(other, [*way, name]):
+                return found
+        done.add(name)
+        return []
+
+    return next((found for name in sorted(graph) if (found := visit(name, []))), [])
+
+
 def test_every_import_goes_down_and_torch_stays_in_the_children() -> None:
     broken = [fault for path in files() for fault in faults(path, (SOURCE / path).read_text())]
     assert not broken, "\n".join(broken)
 
 
-def test_every_part_of_the_package_has_a_row() -> None:
-    parts = {path.with_suffix("").parts[0] for path in files()} - {"__init__"}
-    assert parts <= set(ROW_OF), f"in no row: {sorted(parts - set(ROW_OF))}"
+def test_every_file_stands_in_a_room() -> None:
+    homeless = [str(path) for path in files() if own_room(path) is None]
+    assert homeless == ["__init__.py"]
+
+
+def test_few_modules_stand_at_the_root() -> None:
+    assert {path.stem for path in files() if len(path.parts) == 1} == AT_THE_ROOT
 
 
 def test_the_root_of_the_package_imports_none_of_its_parts() -> None:
     source = (SOURCE / "__init__.py").read_text()
-    assert not [imported for imported in imports_of(source, "warpwright") if imported.part()]
+    assert not [imported for imported in imports_of(source, "warpwright") if imported.words()]
+
+
+def test_no_modules_import_each_other_in_a_circle() -> None:
+    assert circle(imported_modules()) == []
+
+
+def test_a_circle_is_found() -> None:
+    assert circle({"a": {"b"}, "b": {"c"}, "c": {"b"}}) == ["b", "c", "b"]
+
+
+def test_a_name_of_a_module_means_one_thing() -> None:
+    """A schedule and its kernels may share a name: they are two halves of one thing."""
+    named: dict[str, list[Path]] = defaultdict(list)
+    for path in files():
+        if path.stem != "__init__":
+            named[path.stem].append(path)
+    twice = [paths for paths in named.values() if len(paths) > 1 and not is_one_thing(paths)]
+    assert not twice, twice
+
+
+def is_one_thing(paths: list[Path]) -> bool:
+    return [path.parent.name for path in paths] == ["kernels", "schedules"]
+
+
+def test_a_name_of_a_public_class_means_one_thing() -> None:
+    named: dict[str, list[str]] = defaultdict(list)
+    for path in files():
+        for node in ast.parse((SOURCE / path).read_text()).body:
+            if isinstance(node, ast.ClassDef) and not node.name.startswith("_"):
+                named[node.name].append(str(path))
+    assert not {name: paths for name, paths in named.items() if len(paths) > 1}
 
 
 @pytest.mark.parametrize(
     ("path", "source", "fault"),
     [
-        ("verifier/checks/format.py", "from warpwright.sandbox import run", "gate imports sandbox"),
-        (
-            "verifier/checks/format.py",
-            "from warpwright.pipeline import answer_request as specialist",
-            "gate imports specialist",
-        ),
-        ("types/gpu.py", "import warpwright.gpus.sheets", "types imports data"),
-        ("program/view.py", "def f():\n    from ..formats import reply", "source imports formats"),
-        ("study.py", "from . import cli", "study imports cli"),
-        ("cli/main.py", "from warpwright.nowhere import x", "nowhere, which is in no row"),
+        ("verifier/checks/format.py", "from warpwright.bench import compare", "imports bench"),
+        ("verifier/rules/grid.py", "from warpwright.verifier import verify", "imports verifier"),
+        ("verifier/rules/grid.py", "from ..checks.format import x", "imports verifier.checks"),
+        ("verifier/verify.py", "from warpwright import pipeline", "imports pipeline"),
+        ("types/gpu.py", "import warpwright.gpus.sheets", "types imports gpus"),
+        ("program/view.py", "def f():\n    from ..formats import reply", "program imports formats"),
+        ("program/view.py", "from warpwright.program.edit.tree import x", "imports program.edit"),
+        ("analysis/causes.py", "from .. import cli", "analysis imports cli"),
+        ("cli/main.py", "from warpwright.nowhere import x", "nowhere.x, which is in no room"),
         ("sandbox/run.py", "def f():\n    import torch.nn", "imports torch outside"),
         ("costmodel/occupancy.py", "from triton import Config", "imports triton outside"),
     ],
@@ -146,10 +230,10 @@ def test_a_wrong_import_is_found(path: str, source: str, fault: str) -> None:
     ("path", "source"),
     [
         ("cli/main.py", "from warpwright import __version__, api"),
-        ("verifier/checks/format.py", "from warpwright.program.dotted_names import parse"),
-        ("verifier/rules/grid.py", "from ..reading import parse\nfrom ...errors import InputError"),
+        ("verifier/checks/format.py", "from warpwright.verifier.rules.finding import merged"),
+        ("verifier/rules/grid.py", "from ...program.view import read\nfrom ...errors import X"),
         ("tracing/child_trace.py", "import torch, triton"),
-        ("operators/conv2d/schedules.py", "import triton.language as tl"),
+        ("operators/conv2d/kernels/direct.py", "import triton.language as tl"),
     ],
 )
 def test_a_right_import_is_left_alone(path: str, source: str) -> None:
