@@ -1,6 +1,5 @@
 """Imports go down, never sideways or up; torch stays in the children; a name means one thing.
 
-
 `docs/architecture.md` explains the floors; this table is what is enforced.
 """
 

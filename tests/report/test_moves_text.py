@@ -12,9 +12,10 @@ from pathlib import Path
 import pytest
 
 from warpwright.formats.request_text import parse_request
+from warpwright.proposers.rewrites.config_list import CONFIGS
 from warpwright.proposers.rewrites.registry import REWRITES
 from warpwright.report.explanation import explain
-from warpwright.report.moves_text import SAID
+from warpwright.report.moves_text import said_of
 from warpwright.report.record import answer_record
 from warpwright.report.schema import AnswerRecord
 from warpwright.types.answer import Answer, Decision
@@ -74,7 +75,8 @@ def section(text: str) -> str:
 
 
 def test_every_rewrite_has_words() -> None:
-    assert set(REWRITES) <= set(SAID)
+    assert all(said_of(name) for name in [*REWRITES, CONFIGS])
+    assert said_of("no rewrite") is None
 
 
 def test_a_long_list_of_sizes_is_counted_in_a_line_and_told_once_in_full() -> None:

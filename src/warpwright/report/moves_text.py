@@ -10,31 +10,7 @@ from warpwright.types.counts import MovesCounted, ProgramCounts
 from warpwright.types.trial import LEAST_GAIN_PCT, MovesTrial
 from warpwright.types.verdict import Verdict
 
-SAID = {
-    "specialise": "sizes that no batch changes became compile-time constants ({parameters}): the "
-    "compiler knows their values; other values compile the kernel anew and stay right",
-    "count": "a `while` loop that counts became a `for` loop, which Triton can pipeline",
-    "roll": "an unrolled loop became one that runs, which is less code and can be pipelined",
-    "unroll": "short loops were unrolled when compiling, so their counters are constants",
-    "accumulate": "the sum is passed to `tl.dot` as its accumulator instead of being added to it",
-    "digits": "the loop over the reduction goes through its index in another order: `{lanes}` "
-    "fills the lanes of a step, and all else that the index holds is one number for a step",
-    "pack": "the loop over the reduction goes through its index with `{lanes}` in the lanes of a "
-    "step, and the host permutes `{operand}` to that order in each call",
-    "repack": "the host permutes `{operand}` in each call, so that what the lanes of a load read "
-    "lies side by side in memory",
-    "turn": "a sum of outer products is kept with its axes the other way around, so that the lanes "
-    "of a warp lie along its rows",
-    "split": "addresses of tiles are one part for the rows and one for the columns, so that an "
-    "element costs one addition",
-    "lanes": "a tile is loaded or stored along its other axis, so that the lanes of a warp touch "
-    "what lies together in memory",
-    "outer": "sums of outer products became matrix products of {width} terms a step, for the "
-    "tensor cores",
-    "outer-transposed": "sums of outer products became matrix products of {width} terms a step, "
-    "for the tensor cores, one operand loaded transposed",
-    "configs": "the list of configs that its tuner tries was set",
-}
+SAID_OF_CONFIGS = "the list of configs that its tuner tries was set"
 CLAIMED = {
     Claim.BIT_EQUAL: "no bit of the outputs changes",
     Claim.SAME_SUM: "the same terms are summed in another order",
@@ -83,8 +59,20 @@ def _done(answer: Answer) -> list[str]:
 def _said(move: Move) -> str:
     """What the move did, in words, with what it says of the outputs."""
     values = {name: _value(value) for name, value in move.arguments}
-    words = SAID[move.name].format_map(values) if move.name in SAID else move.short
+    words = said_of(move.name)
+    words = move.short if words is None else words.format_map(values)
     return f"`{move.kernel}`: {words} (`{move.name}`; its claim: {CLAIMED[move.claim]})"
+
+
+def said_of(name: str) -> str | None:
+    """What a move did, with its arguments in braces; None for one that has no words."""
+    # few texts tell of moves, and only those need the rewrites
+    from warpwright.proposers.rewrites.config_list import CONFIGS
+    from warpwright.proposers.rewrites.registry import REWRITES
+
+    if name == CONFIGS:
+        return SAID_OF_CONFIGS
+    return REWRITES[name].said if name in REWRITES else None
 
 
 def _value(value: object) -> str:

@@ -14,6 +14,7 @@ from collections.abc import Sequence
 
 from warpwright.proposers.rewrites.common.kernel_text import KernelText, kernel_text
 from warpwright.proposers.rewrites.common.refusal import DoesNotApply
+from warpwright.proposers.rewrites.common.rewrite import Rewrite
 from warpwright.proposers.rewrites.common.splice import Splice, inserted_after, spliced, start_of
 from warpwright.types.calls import KernelCalls
 from warpwright.types.candidate import Claim, Move
@@ -77,3 +78,14 @@ def _is_zeros(kernel: KernelText, node: ast.expr) -> bool:
         return False
     types = [*node.args[1:], *(k.value for k in node.keywords if k.arg == "dtype")]
     return len(types) == 1 and kernel.path(types[0]) == "float32"
+
+
+REWRITES = (
+    Rewrite(
+        NAME,
+        find,
+        apply,
+        "the sum is passed to `tl.dot` as its accumulator instead of being added to it",
+        place=80,
+    ),
+)

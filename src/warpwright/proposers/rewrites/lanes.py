@@ -26,6 +26,7 @@ from contextlib import suppress
 
 from warpwright.proposers.rewrites.common.kernel_text import KernelText, kernel_text
 from warpwright.proposers.rewrites.common.refusal import DoesNotApply
+from warpwright.proposers.rewrites.common.rewrite import Rewrite
 from warpwright.proposers.rewrites.common.splice import replaced, spliced
 from warpwright.proposers.rewrites.common.value_axes import Shape, shape_of, shapes_before
 from warpwright.types.calls import KernelCalls
@@ -118,3 +119,17 @@ def _accesses(kernel: KernelText) -> list[tuple[ast.stmt, ast.Call]]:
                 if isinstance(node, ast.Call) and kernel.called(node) in _PLAIN
             ]
     return sorted(found, key=lambda access: (access[1].lineno, access[1].col_offset))
+
+
+REWRITES = (
+    Rewrite(
+        NAME,
+        find,
+        apply,
+        "a tile is loaded or stored along its other axis, so that the lanes of a warp "
+        "touch what lies together in memory",
+        place=110,
+        alone=False,
+        refines=True,
+    ),
+)

@@ -27,6 +27,7 @@ from warpwright.proposers.rewrites.common.kernel_text import (
     stored_names,
 )
 from warpwright.proposers.rewrites.common.refusal import DoesNotApply
+from warpwright.proposers.rewrites.common.rewrite import Rewrite
 from warpwright.proposers.rewrites.common.splice import (
     Splice,
     end_of,
@@ -341,3 +342,32 @@ def _only_here(kernel: KernelText, name: str, loop: ast.While, start: ast.Assign
     ]
     reads = sum(loaded_names([other]).count(name) for other in others)
     return len(starts) >= len(others) and everywhere.count(name) == inside.count(name) + reads
+
+
+REWRITES = (
+    Rewrite(
+        COUNT,
+        find_count,
+        apply_count,
+        "a `while` loop that counts became a `for` loop, which Triton can pipeline",
+        place=20,
+        makes_ready=True,
+        alone=False,
+    ),
+    Rewrite(
+        UNROLL,
+        find_unroll,
+        apply_unroll,
+        "short loops were unrolled when compiling, so their counters are constants",
+        place=60,
+        then=("turn",),
+    ),
+    Rewrite(
+        ROLL,
+        find_roll,
+        apply_roll,
+        "an unrolled loop became one that runs, which is less code and can be pipelined",
+        place=70,
+        then=("turn",),
+    ),
+)

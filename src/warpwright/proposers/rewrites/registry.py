@@ -1,54 +1,36 @@
 """All rewrites by name: what each proposes for a program, and how it edits the text.
 
+They are found by their place: a module of this folder, or of a folder in it, lists what it adds in
+`REWRITES`.
+
 A move is applied by its name alone, so a list of moves replays a program from its parent. None is
 trusted: the verifier holds each candidate to its claim.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+import importlib
+import pkgutil
+from collections.abc import Iterator, Mapping, Sequence
 
 from warpwright.program.view import read_program
-from warpwright.proposers.rewrites import accumulate, lanes, loops, turn
-from warpwright.proposers.rewrites.apart import apart_rewrite as apart
+from warpwright.proposers import rewrites
 from warpwright.proposers.rewrites.common.refusal import DoesNotApply
-from warpwright.proposers.rewrites.digits import digits_rewrite as digits
-from warpwright.proposers.rewrites.outer import outer
-from warpwright.proposers.rewrites.repack import repack_rewrite as repack
-from warpwright.proposers.rewrites.specialise import specialise
+from warpwright.proposers.rewrites.common.rewrite import Rewrite
 from warpwright.types.calls import KernelCalls
 from warpwright.types.candidate import Move
 from warpwright.types.program import ProgramView
 
-PACKS = (digits.PACK, repack.NAME)
-"""Moves that have the host copy an operand, named by their argument `operand`, in each call."""
-Find = Callable[[ProgramView, Sequence[KernelCalls]], tuple[Move, ...]]
-Apply = Callable[[str, Move], str]
 
-
-@dataclass(frozen=True, slots=True)
-class Rewrite:
-    """`find` proposes moves on a program as it is launched; `apply` edits a text or refuses."""
-
-    find: Find
-    apply: Apply
+def _listed() -> Iterator[Rewrite]:
+    """The rewrites of every module of this folder."""
+    for info in pkgutil.walk_packages(rewrites.__path__, f"{rewrites.__name__}."):
+        if not info.ispkg and info.name != __name__:
+            yield from getattr(importlib.import_module(info.name), "REWRITES", ())
 
 
 REWRITES: Mapping[str, Rewrite] = {
-    specialise.NAME: Rewrite(specialise.find, specialise.apply),
-    loops.COUNT: Rewrite(loops.find_count, loops.apply_count),
-    loops.ROLL: Rewrite(loops.find_roll, loops.apply_roll),
-    loops.UNROLL: Rewrite(loops.find_unroll, loops.apply_unroll),
-    accumulate.NAME: Rewrite(accumulate.find, accumulate.apply),
-    digits.DIGITS: Rewrite(digits.find_digits_moves, digits.apply),
-    digits.PACK: Rewrite(digits.find_pack_moves, digits.apply),
-    repack.NAME: Rewrite(repack.find, repack.apply),
-    apart.NAME: Rewrite(apart.find, apart.apply),
-    lanes.NAME: Rewrite(lanes.find, lanes.apply),
-    turn.NAME: Rewrite(turn.find, turn.apply),
-    outer.ROWS_FIRST: Rewrite(outer.find_rows_first, outer.apply),
-    outer.TERMS_FIRST: Rewrite(outer.find_terms_first, outer.apply),
+    rewrite.name: rewrite for rewrite in sorted(_listed(), key=lambda r: (r.place, r.name))
 }
 
 
@@ -72,30 +54,18 @@ def found(name: str, source: str, calls: Sequence[KernelCalls]) -> tuple[Move, .
     return REWRITES[name].find(read_program(source), calls)
 
 
-FIRST = (specialise.NAME, loops.COUNT)
+PACKS = tuple(rewrite.name for rewrite in REWRITES.values() if rewrite.packs)
+"""Moves that have the host copy an operand, named by their argument `operand`, in each call."""
+
+FIRST = tuple(rewrite.name for rewrite in REWRITES.values() if rewrite.makes_ready)
 """Moves that make others possible, made before them wherever they are found."""
 
-BRANCHES: tuple[tuple[str, ...], ...] = (
-    (digits.DIGITS,),
-    (digits.PACK,),
-    (digits.PACK, accumulate.NAME),
-    (repack.NAME,),
-    (repack.NAME, accumulate.NAME),
-    (loops.UNROLL, turn.NAME),
-    (loops.ROLL, turn.NAME),
-    (turn.NAME,),
-    (accumulate.NAME,),
-    (apart.NAME,),
-    (outer.ROWS_FIRST, apart.NAME),
-    (outer.TERMS_FIRST,),
-)
-"""What may follow, each a way of its own."""
-
+BRANCHES = tuple((r.name, *r.then) for r in REWRITES.values() if r.alone)
+"""What may follow, each a way of its own; each beginning of a way is one too."""
 
 MOST_REFINEMENTS = 8
-HELP_OTHERS = frozenset({apart.NAME})
-"""Refinements that are tried beside others too where they gain nothing alone: on an H200, addresses
-in parts gained 1 % on a convolution, its turned load 27 %, both 36 %."""
+HELP_OTHERS = frozenset(rewrite.name for rewrite in REWRITES.values() if rewrite.helps_others)
+"""Refinements that are tried beside others too where they gain nothing alone."""
 
 
 def chains(program: ProgramView, calls: Sequence[KernelCalls]) -> tuple[tuple[Move, ...], ...]:
@@ -125,7 +95,8 @@ def chains(program: ProgramView, calls: Sequence[KernelCalls]) -> tuple[tuple[Mo
 
 def refinements(program: ProgramView, calls: Sequence[KernelCalls]) -> tuple[Move, ...]:
     """Single moves worth trying one by one on what a chain gave, and together where they help."""
-    return (*apart.find(program, calls), *lanes.find(program, calls))[:MOST_REFINEMENTS]
+    moves = (r.find(program, calls) for r in REWRITES.values() if r.refines)
+    return tuple(move for found_moves in moves for move in found_moves)[:MOST_REFINEMENTS]
 
 
 def _everywhere(name: str, source: str, calls: Sequence[KernelCalls]) -> list[Move]:

@@ -37,6 +37,7 @@ from contextlib import suppress
 from warpwright.program.parsing import lines_of
 from warpwright.proposers.rewrites.common.kernel_text import KernelText, kernel_text, stored_names
 from warpwright.proposers.rewrites.common.refusal import DoesNotApply
+from warpwright.proposers.rewrites.common.rewrite import Rewrite
 from warpwright.proposers.rewrites.common.splice import Splice, replaced, spliced
 from warpwright.proposers.rewrites.common.statement_text import margin_of
 from warpwright.proposers.rewrites.common.value_axes import (
@@ -163,3 +164,15 @@ def _turned(node: ast.AST, nest: Nest, trans: str, before: Mapping[str, Shape]) 
             yield replaced(node, f"{trans}({node.id})")
     for child in ast.iter_child_nodes(node):
         yield from _turned(child, nest, trans, before)
+
+
+REWRITES = (
+    Rewrite(
+        NAME,
+        find,
+        apply,
+        "a sum of outer products is kept with its axes the other way around, so that the "
+        "lanes of a warp lie along its rows",
+        place=75,
+    ),
+)

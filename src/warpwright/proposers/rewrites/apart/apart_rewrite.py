@@ -40,6 +40,7 @@ from warpwright.proposers.rewrites.apart.sums import SumTerm, TileSum, read_sum
 from warpwright.proposers.rewrites.apart.unread import without_unread
 from warpwright.proposers.rewrites.common.kernel_text import KernelText, kernel_text
 from warpwright.proposers.rewrites.common.refusal import DoesNotApply
+from warpwright.proposers.rewrites.common.rewrite import Rewrite
 from warpwright.proposers.rewrites.common.splice import replaced, spliced
 from warpwright.proposers.rewrites.common.value_axes import Shape
 from warpwright.types.calls import KernelCalls
@@ -142,3 +143,18 @@ def _reach(call: KernelCalls) -> int:
         for tensor in launch.arguments.values()
         if isinstance(tensor, TensorArgument)
     )  # fmt: skip
+
+
+REWRITES = (
+    Rewrite(
+        NAME,
+        find,
+        apply,
+        "addresses of tiles are one part for the rows and one for the columns, so that an "
+        "element costs one addition",
+        place=85,
+        refines=True,
+        # on an H200 it gained 1 % on a convolution, its turned load 27 %, both 36 %
+        helps_others=True,
+    ),
+)

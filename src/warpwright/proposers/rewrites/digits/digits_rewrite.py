@@ -30,6 +30,7 @@ from functools import partial
 
 from warpwright.proposers.rewrites.common.kernel_text import argument_values, kernel_text
 from warpwright.proposers.rewrites.common.refusal import DoesNotApply
+from warpwright.proposers.rewrites.common.rewrite import Rewrite
 from warpwright.proposers.rewrites.digits.address import read_address
 from warpwright.proposers.rewrites.digits.digit_loops import Reduction, for_loops, read_reduction
 from warpwright.proposers.rewrites.digits.new_loop import NewLoop, Packing, with_loop
@@ -237,3 +238,26 @@ def _packing(reduction: Reduction, order: Order, move: Move) -> Packing:
         fresh(f"{stem}_packed".upper()),
         fresh("k_packed"),
     )
+
+
+REWRITES = (
+    Rewrite(
+        DIGITS,
+        find_digits_moves,
+        apply,
+        "the loop over the reduction goes through its index in another order: `{lanes}` "
+        "fills the lanes of a step, and all else that the index holds is one number for "
+        "a step",
+        place=30,
+    ),
+    Rewrite(
+        PACK,
+        find_pack_moves,
+        apply,
+        "the loop over the reduction goes through its index with `{lanes}` in the lanes "
+        "of a step, and the host permutes `{operand}` to that order in each call",
+        place=40,
+        then=("accumulate",),
+        packs=True,
+    ),
+)

@@ -46,6 +46,7 @@ from warpwright.proposers.rewrites.common.kernel_text import (
     stored_names,
 )
 from warpwright.proposers.rewrites.common.refusal import DoesNotApply
+from warpwright.proposers.rewrites.common.rewrite import Rewrite
 from warpwright.proposers.rewrites.common.statement_text import (
     INDENT,
     MAX_COLUMNS,
@@ -298,3 +299,24 @@ def _shapes(kernel: KernelText, nest: Nest, names: Mapping[str, str]) -> dict[st
     for step in new.steps:
         shapes[step.name] = shape_of(step.value, shapes)
     return shapes
+
+
+REWRITES = (
+    Rewrite(
+        ROWS_FIRST,
+        find_rows_first,
+        apply,
+        "sums of outer products became matrix products of {width} terms a step, for the "
+        "tensor cores",
+        place=90,
+        then=("split",),
+    ),
+    Rewrite(
+        TERMS_FIRST,
+        find_terms_first,
+        apply,
+        "sums of outer products became matrix products of {width} terms a step, for the "
+        "tensor cores, one operand loaded transposed",
+        place=100,
+    ),
+)

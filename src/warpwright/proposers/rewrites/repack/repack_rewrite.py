@@ -38,6 +38,7 @@ from warpwright.proposers.rewrites.common.kernel_text import (
     stored_names,
 )
 from warpwright.proposers.rewrites.common.refusal import DoesNotApply
+from warpwright.proposers.rewrites.common.rewrite import Rewrite
 from warpwright.proposers.rewrites.common.splice import Splice, replaced, spliced
 from warpwright.proposers.rewrites.common.statement_text import laid_out, parsed
 from warpwright.proposers.rewrites.digits.digit_loops import for_loops
@@ -284,3 +285,17 @@ def _groups(call: KernelCalls, operand: str, sizes: tuple[Extent, ...]) -> tuple
     if any(node == 1 for node in [size.value(values) for size in sizes[1:]]):
         raise DoesNotApply(f"the lanes of {operand} lie side by side already")
     return found.pop()
+
+
+REWRITES = (
+    Rewrite(
+        NAME,
+        find,
+        apply,
+        "the host permutes `{operand}` in each call, so that what the lanes of a load "
+        "read lies side by side in memory",
+        place=50,
+        then=("accumulate",),
+        packs=True,
+    ),
+)

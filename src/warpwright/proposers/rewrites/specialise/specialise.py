@@ -24,6 +24,7 @@ from warpwright.proposers.rewrites.common.kernel_text import (
     kernel_text,
 )
 from warpwright.proposers.rewrites.common.refusal import DoesNotApply
+from warpwright.proposers.rewrites.common.rewrite import Rewrite
 from warpwright.proposers.rewrites.common.splice import (
     Splice,
     inserted_after,
@@ -208,3 +209,18 @@ def _unspecialised(kernel: KernelText) -> set[str]:
             elif isinstance(node, ast.Constant) and isinstance(node.value, int):
                 found.add(names[node.value])
     return found
+
+
+REWRITES = (
+    Rewrite(
+        NAME,
+        find,
+        apply,
+        "sizes that no batch changes became compile-time constants ({parameters}): the "
+        "compiler knows their values; other values compile the kernel anew and stay "
+        "right",
+        place=10,
+        makes_ready=True,
+        alone=False,
+    ),
+)

@@ -1,0 +1,39 @@
+"""What a rewrite says of itself: its two halves, its words, and when it is tried."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+from warpwright.types.calls import KernelCalls
+from warpwright.types.candidate import Move
+from warpwright.types.program import ProgramView
+
+Find = Callable[[ProgramView, Sequence[KernelCalls]], tuple[Move, ...]]
+Apply = Callable[[str, Move], str]
+
+
+@dataclass(frozen=True, slots=True)
+class Rewrite:
+    """One kind of move. A module of `proposers.rewrites` lists its own in `REWRITES`.
+
+    `find` proposes moves on a program as it is launched; `apply` edits a text or raises
+    DoesNotApply. `said`: what it did, for a person; `{name}` stands for an argument of the move.
+    `makes_ready`: it makes others possible, so it is made before them wherever it is found.
+    `alone`: it is tried as a way of its own, and after it, on what it gave, the rewrites named in
+    `then`. `refines`: its single moves are tried one by one on what a way gave; with `helps_others`
+    beside others too, where they gain nothing alone. `place`: ways are listed by it, then by name. `packs`: the host copies an operand in each call, which the moves
+    name by their argument `operand`.
+    """
+
+    name: str
+    find: Find
+    apply: Apply
+    said: str
+    place: int = 1000
+    makes_ready: bool = False
+    alone: bool = True
+    then: tuple[str, ...] = ()
+    refines: bool = False
+    helps_others: bool = False
+    packs: bool = False

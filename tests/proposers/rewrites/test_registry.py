@@ -1,0 +1,50 @@
+"""Rewrites are found by their place; each says when it is tried."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+import pytest
+
+from warpwright.proposers import rewrites
+from warpwright.proposers.rewrites import registry
+
+EVICTION = """
+from warpwright.proposers.rewrites.common.rewrite import Rewrite
+
+REWRITES = (
+    Rewrite("eviction", lambda program, calls: (), lambda source, move: source, "a hint was added"),
+)
+"""
+
+
+def test_a_file_in_the_folder_is_all_that_a_new_rewrite_needs(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "eviction.py").write_text(EVICTION)
+    monkeypatch.setattr(rewrites, "__path__", [*rewrites.__path__, str(tmp_path)])
+    try:
+        listed = {rewrite.name: rewrite for rewrite in registry._listed()}
+    finally:
+        sys.modules.pop(f"{rewrites.__name__}.eviction", None)
+    assert listed.keys() - registry.REWRITES.keys() == {"eviction"}
+    assert listed["eviction"].alone
+    assert listed["eviction"].place > max(r.place for r in registry.REWRITES.values())
+
+
+def test_every_rewrite_has_a_name_and_a_place_of_its_own() -> None:
+    listed = list(registry._listed())
+    assert len({rewrite.name for rewrite in listed}) == len(listed)
+    assert len({rewrite.place for rewrite in listed}) == len(listed)
+
+
+def test_the_ways_begin_with_what_makes_others_possible() -> None:
+    assert registry.FIRST == ("specialise", "count")
+    assert not set(registry.FIRST) & {name for way in registry.BRANCHES for name in way}
+    assert ("pack", "accumulate") in registry.BRANCHES
+    assert set(registry.PACKS) == {"pack", "repack"}
+
+
+def test_what_follows_in_a_way_is_a_rewrite() -> None:
+    assert {name for way in registry.BRANCHES for name in way} <= registry.REWRITES.keys()
