@@ -1,7 +1,7 @@
 """From resources, roofline and profile to a short ranked list of causes.
 
 Each cause says what may cost time, by which evidence, what that evidence cannot tell, and which
-changes of a config it speaks for or against. How causes are ranked stands in docs/diagnosis.md:
+changes of a config it speaks for or against. How causes are ranked stands in docs/analysis.md:
 by the share of the time that can be laid to them at most, halved where nothing measured stands
 behind it. Nothing here predicts a time.
 """

@@ -100,7 +100,7 @@ class _BoardsFile(_Table):
 
 
 def _read_table(name: str) -> dict[str, object]:
-    text = resources.files("warpwright.data").joinpath(name).read_text(encoding="utf-8")
+    text = resources.files("warpwright.gpus").joinpath(name).read_text(encoding="utf-8")
     return tomllib.loads(text)
 
 

@@ -161,7 +161,7 @@ class Cause:
     """Why a kernel may take the time that it takes, as far as it can be told.
 
     `share_pct`: at most so much of the time can be laid to it, by its evidence. `score` orders
-    causes: the share, halved where nothing measured stands behind it (docs/diagnosis.md).
+    causes: the share, halved where nothing measured stands behind it (docs/analysis.md).
     `unknown`: what the evidence cannot tell. `moves` may help, `against` are ruled out; neither
     holds a move where the config has nothing to do with it.
     """
