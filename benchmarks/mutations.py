@@ -1,4 +1,4 @@
-"""How many random semantic mutations of recorded programs does the gate refuse?
+"""How many random semantic mutations of recorded programs does the verifier refuse?
 
     WARPWRIGHT_CASES=DIR python benchmarks/mutations.py run --out FILE [--programs N] [--minutes M]
     python benchmarks/mutations.py report FILE
@@ -6,8 +6,8 @@
 `run` takes recorded programs with known shapes in random order, all stages and levels, a few
 random mutants of each, and asks what `check` asks of a reply: reading, trace, accuracy. Only a
 mutant that nothing of this refuses is compiled as well, by `check` itself. Whether a mutant changes
-the output is decided apart from the gate, see `mutation/truth.py`. One row a mutant goes to FILE as
-it comes; a second run with the same file goes on where the first ended.
+the output is decided apart from the verifier, see `mutation/truth.py`. One row a mutant goes to
+FILE as it comes; a second run with the same file goes on where the first ended.
 """
 
 from __future__ import annotations
@@ -115,7 +115,7 @@ def kernels_of(source: str, trace: Trace) -> dict[str, KernelStudy]:
 def judged(
     mutant: Mutant, request: Request, study: Study, problem: Problem, cache: ResultCache
 ) -> dict[str, Any]:
-    """What each part of the gate says. The gate refuses what any part of it refuses."""
+    """What each part of the verifier says. The verifier refuses what any part of it refuses."""
     row: dict[str, Any] = {}
     child = read_program(mutant.source)
     gate = judge_candidate(request, replace(study, kernels=()), child, {})
@@ -254,7 +254,7 @@ def read(path: Path) -> list[dict[str, Any]]:
 
 
 def refused(row: Mapping[str, Any]) -> bool:
-    """Whether the gate as a whole refuses the mutant."""
+    """Whether the verifier as a whole refuses the mutant."""
     return "fail" in (row["reading"], row["trace"], row.get("accuracy"), row.get("check"))
 
 

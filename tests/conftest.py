@@ -90,7 +90,7 @@ def cases_dir() -> Path:
 
 @pytest.fixture(scope="session")
 def lab() -> ModuleType:
-    """`support/laboratory.py`: programs, stages, evidence, and the gate's answer on them."""
+    """`support/laboratory.py`: programs, stages, evidence, and the verifier's answer on them."""
     return importlib.import_module("laboratory")
 
 

@@ -1,9 +1,9 @@
-"""Whether mutants compute something else than their parent: asked apart from the gate.
+"""Whether mutants compute something else than their parent: asked apart from the verifier.
 
-Parent and mutants run in Triton's interpreter on inputs that the gate does not use: sizes that a
-search over other numbers chose, other seeds, and parameters of which none is constant. The gate's
-own sizes come second, with another seed. One process imports Triton once and forks for each run,
-which costs a twentieth of a process a run.
+Parent and mutants run in Triton's interpreter on inputs that the verifier does not use: sizes that
+a search over other numbers chose, other seeds, and parameters of which none is constant. The
+verifier's own sizes come second, with another seed. One process imports Triton once and forks for
+each run, which costs a twentieth of a process a run.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from typing import Any
 
 from warpwright.interpreter.sizes.shrink import decode_plain
 
-SEED = 77_003  # the gate has another
+SEED = 77_003  # the verifier has another
 RUN_S = 40.0
 PARENT_S = 10.0  # inputs on which the parent takes longer are left out, so no slow mutant "hangs"
 
@@ -45,9 +45,9 @@ class Change:
 class Subject:
     """What `changes` needs of a program: source, shapes as traced, arguments, configs.
 
-    `init`: text of (args, kwargs). `small`: the shapes and the `init` that the gate uses.
+    `init`: text of (args, kwargs). `small`: the shapes and the `init` that the verifier uses.
     `pins`: sets of pinned configs, of which each mutant runs the first on other sizes
-    and the last on the gate's.
+    and the last on the verifier's.
     """
 
     source: str
@@ -61,7 +61,7 @@ class Subject:
 
 
 def other_sizes(subject: Subject, search_s: float) -> dict[str, Any] | None:
-    """Inputs of other sizes, larger than the gate's where that stays affordable."""
+    """Inputs of other sizes, larger than the verifier's where that stays affordable."""
     payload = {
         "source": subject.source,
         "problem": subject.problem,

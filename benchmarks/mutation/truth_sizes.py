@@ -1,4 +1,4 @@
-"""Worker: the product's own search for small inputs, over other sizes than the gate's."""
+"""Worker: the product's own search for small inputs, over other sizes than the verifier's."""
 
 from __future__ import annotations
 

@@ -493,12 +493,12 @@ def bench(
     programs: Sequence[tuple[str, str]],
     problem: Problem,
     *,
-    opponents: bool = True,
+    baselines: bool = True,
     groups: int = 3,
     rounds: int = 8,
     listener: Listener = silent,
 ) -> BenchResult:
-    """Time programs (name, source) on this machine's GPU, against PyTorch too with `opponents`.
+    """Time programs (name, source) on this machine's GPU, against PyTorch too with `baselines`.
 
     Raises `MissingToolError` without a CUDA GPU.
     """
@@ -510,7 +510,7 @@ def bench(
     for name, source in programs:
         read_program(source, document=name)
     plan = BenchPlan(groups=groups, rounds=rounds)
-    plan = plan if opponents else replace(plan, opponents=())
+    plan = plan if baselines else replace(plan, baselines=())
     with RecordedRun("bench", programs[0][0], listener) as run:
         result = run_bench(programs, problem, plan=plan, listener=run)
         record = bench_record(result).model_dump(mode="json")

@@ -1,4 +1,4 @@
-"""Tricks that only running shows: caught by workers and judge, with an honest twin beside each."""
+"""Tricks that only running shows: caught on the device, each with an honest twin."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def run(worker: Worker, program: object) -> object:
 def verdict(
     worker: Worker, judge: ReferenceProcess, workshop: ModuleType, *names: str
 ) -> tuple[Status, list[str]]:
-    """The gate's verdict on what is loaded, by numbers of the judge."""
+    """The verifier's verdict on what is loaded, by numbers of the reference process."""
     references: list[ReferenceNumbers] = []
     runs: list[CheckNumbers] = []
     for seed, name in enumerate(names or ("problem", "normal")):

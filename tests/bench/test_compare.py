@@ -64,7 +64,7 @@ IN_SMALL_BLOCKS = PROGRAM.replace("256", "32")  # eight times the blocks to inte
 WRONG = PROGRAM.replace("2 / (e + 1)", "2.02 / (e + 1)")
 RAISES = PROGRAM.replace("y = torch.empty_like(x)", "raise RuntimeError('no luck today')")
 PLAN = BenchPlan(
-    groups=2, rounds=4, burst_us=1.0, warm_up_s=0.01, opponents=(EagerVariant(), EagerVariant(True))
+    groups=2, rounds=4, burst_us=1.0, warm_up_s=0.01, baselines=(EagerVariant(), EagerVariant(True))
 )
 
 

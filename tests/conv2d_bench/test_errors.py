@@ -1,4 +1,4 @@
-"""The errors and the opponents of `benchmarks/conv2d.py`, on a layer that the CPU can do."""
+"""The errors and the baselines of `benchmarks/conv2d.py`, on a layer that the CPU can do."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Small programs of our own, mutated at random: the gate refuses what computes something else."""
+"""Small programs of our own, mutated at random: the verifier refuses other results."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The algorithm stage: screening, ranking, emission and the gate, on schedules of the tests' own.
+"""The algorithm stage: screening, ranking, emission, verdict, on the tests' own schedules.
 
 The schedules here are real kernels of a plain implicit GEMM; those of the package have tests of
 their own.

@@ -213,21 +213,21 @@ def ends_soon(pid: int) -> bool:
 
 START = """import os, signal, sys
 from pathlib import Path
-from warpwright.sandbox.fork_server import ForkServer as Nursery
+from warpwright.sandbox.fork_server import ForkServer
 from warpwright.sandbox.run import child_environment
 variables = child_environment(Path('/tmp'), '0' * 16, {})
-nursery = Nursery(variables, Path('/'))
+server = ForkServer(variables, Path('/'))
 """
 
 
 def test_the_fork_server_ends_with_the_process_that_started_it() -> None:
-    assert ends_soon(pid_told_by(START + "print(nursery._process.pid, flush=True)\nos._exit(0)\n"))
+    assert ends_soon(pid_told_by(START + "print(server._process.pid, flush=True)\nos._exit(0)\n"))
 
 
 def test_a_job_ends_with_the_process_that_started_it(tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "job.json")  # it waits for its job
     code = (
-        "child = nursery.start(Path(sys.argv[1]), variables)\n"
+        "child = server.start(Path(sys.argv[1]), variables)\n"
         "print(child.pid, flush=True)\n"
         "os.kill(os.getpid(), signal.SIGKILL)\n"
     )

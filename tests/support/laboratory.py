@@ -125,7 +125,7 @@ def stage_of(stage_id: StageId, *rules: Rule, kind: ProgramKind = ProgramKind.SI
 
 
 def context_of(parent: str, child: str, stage: Stage, **evidence: object) -> RuleContext:
-    """What the gate judges, from two sources."""
+    """What the verifier judges, from two sources."""
     return RuleContext(
         stage=stage,
         parent=read_program(parent),
@@ -171,10 +171,10 @@ def rule_ids(violations: Iterable[Violation]) -> set[str]:
 
 
 def judged(parent: str, child: str, stage: Stage | None = None, **evidence: object) -> Verdict:
-    """The gate's report of a child, in the tuning stage unless another is given."""
+    """The verdict of a child, in the tuning stage unless another is given."""
     return judge(context_of(parent, child, stage or tuning_stage(), **evidence))
 
 
 def refusals(parent: str, child: str, stage: Stage | None = None, **evidence: object) -> list[str]:
-    """What the gate holds against a child, as text."""
+    """What the verifier holds against a child, as text."""
     return [str(violation) for violation in judged(parent, child, stage, **evidence).violations]

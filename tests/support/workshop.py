@@ -100,7 +100,7 @@ def small_worker(device: str = "cpu", **fields: object) -> Worker:
 def checked(
     worker: Worker, judge: ReferenceProcess, spec: CaseSpec, *, is_parent: bool = False
 ) -> tuple[ReferenceNumbers, CheckNumbers]:
-    """One case through judge, worker and judge again."""
+    """One case through reference process, worker and reference process again."""
     reference = judge.prepare(spec)
     assert isinstance(reference, ReferenceNumbers), reference
     ran = worker.check(reference.spec)

@@ -1,4 +1,4 @@
-"""The gate against recorded replies to tuning requests, and a person's reading of them."""
+"""The verifier against recorded replies to tuning requests, and a person's reading of them."""
 
 from __future__ import annotations
 

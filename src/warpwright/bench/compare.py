@@ -1,4 +1,4 @@
-"""Programs against each other and against PyTorch: drives workers and judge, and makes the rows."""
+"""Programs against each other and against PyTorch: drives their processes, makes the rows."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ from warpwright.types.verdict import ErrorMeasure
 from warpwright.types.worker_reply import Answer, CandidateFailed, Done, WorkerDied
 from warpwright.verifier.outputs.against import WRONG_L2
 
-OPPONENTS = (
+BASELINES = (
     EagerVariant(),
     EagerVariant(cudnn_benchmark=True),
     EagerVariant(channels_last=True),
@@ -52,7 +52,7 @@ class BenchPlan:
     min_calls: int = 3
     max_calls: int = 50
     warm_up_s: float = 0.2
-    opponents: tuple[EagerVariant, ...] = OPPONENTS
+    baselines: tuple[EagerVariant, ...] = BASELINES
 
     def __post_init__(self) -> None:
         if self.groups < 1 or self.rounds < 1:
@@ -81,7 +81,7 @@ def bench(
     device: str = "cuda",
     listener: Listener = silent,
 ) -> BenchResult:
-    """Time programs (name, source) against each other and against the plan's opponents.
+    """Time programs (name, source) against each other and against the plan's baselines.
 
     Raises `MissingToolError` where no worker starts on the device. A contender that fails has a
     row that says how. On the "cpu" device Triton's interpreter runs the kernels: for tests.
@@ -102,8 +102,8 @@ def _contenders(
         copies = sum(label == name or label.startswith(f"{name} (") for label in found)
         label = f"{name} ({copies + 1})" if copies else name
         found[label] = _Contender(label, source)
-    opponents = plan.opponents if problem.has_reference else ()
-    return [*found.values(), *(_Contender(str(v), variant=v) for v in opponents)]
+    baselines = plan.baselines if problem.has_reference else ()
+    return [*found.values(), *(_Contender(str(v), variant=v) for v in baselines)]
 
 
 class _Run:
@@ -253,8 +253,8 @@ def _notes(plan: BenchPlan, problem: Problem) -> list[str]:
     if plan.groups == 1:
         notes.append("one group: the intervals hold nothing of what differs between processes")
     if not problem.has_reference:
-        notes.append("the problem has no model of its own: no errors, no opponents")
-    elif any(variant.channels_last for variant in plan.opponents):
+        notes.append("the problem has no model of its own: no errors, no baselines")
+    elif any(variant.channels_last for variant in plan.baselines):
         notes.append("channels_last: inputs come in that layout, and changing it is not counted")
     return notes
 

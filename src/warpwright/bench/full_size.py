@@ -1,6 +1,7 @@
-"""Outputs at full size: each program on each case, and the verdicts from the judge's numbers.
+"""Outputs at full size: each program on each case, and the verdicts from measured numbers.
 
-Joins workers, judge and gate. What to run when, and what follows from it, is not decided here.
+Joins workers, reference process and verifier. What to run when, and what follows from it, is not
+decided here.
 """
 
 from __future__ import annotations
@@ -56,7 +57,7 @@ class FullSize:
     left_out: dict[str, str] = field(default_factory=dict)  # case → why it has no reference
 
     def make_references(self) -> WorkerDied | None:
-        """Compute every case's reference; what the judge died of, if it did."""
+        """Compute every case's reference; what the reference process died of, if it did."""
         died = self._prepare([CaseSpec(name, secret_seed()) for name in CASES])
         more = [CaseSpec(PERTURBED, secret_seed(), state="perturbed"), *_smaller(self.references)]
         return died or self._prepare(more)
@@ -138,9 +139,9 @@ class FullSize:
         cases: Sequence[str] | None = None,
         required_kernels: Sequence[str] | None = None,
     ) -> Checked:
-        """Run a program on every case, or on those named; the gate's verdict from the judge's
-        numbers. The program stays loaded. `required_kernels`: those that it must launch, where
-        they are not the parent's."""
+        """Run a program on every case, or on those named; the verifier's verdict from the reference
+        process's numbers. The program stays loaded. `required_kernels`: those that it must launch,
+        where they are not the parent's."""
         runs, failure = self._runs(worker, program, False, label, cases)
         judged = judge_measured(
             runs,

@@ -29,9 +29,12 @@ def command(
     problem: options.ProblemOption = None,
     inputs: options.InputOption = None,
     init: options.InitOption = None,
-    opponents: Annotated[
+    baselines: Annotated[
         bool,
-        typer.Option(help="Also run the problem by eager PyTorch and torch.compile max-autotune."),
+        typer.Option(
+            "--opponents/--no-opponents",
+            help="Also run the problem by eager PyTorch and torch.compile max-autotune.",
+        ),
     ] = True,
     groups: Annotated[int, typer.Option(min=1, help="Groups of new processes.")] = 3,
     rounds: Annotated[int, typer.Option(min=4, help="Rounds in each group.")] = 8,
@@ -44,7 +47,7 @@ def command(
     """Time programs on this machine's GPU against each other and against PyTorch.
 
     One table: time of a call with a cold L2, its interval, the speed beside the first program, and
-    the error against float64. The opponents are the problem's own model in eager PyTorch (NCHW and
+    the error against float64. The baselines are the problem's own model in eager PyTorch (NCHW and
     channels_last, cuDNN's benchmark off and on) and under torch.compile max-autotune. --json and
     --out hold every single time, with GPU, driver, clocks and versions.
 
@@ -64,7 +67,7 @@ def command(
         result = api.bench(
             [(name, read_document(name)) for name in programs],
             given,
-            opponents=opponents,
+            baselines=baselines,
             groups=groups,
             rounds=rounds,
             listener=progress,

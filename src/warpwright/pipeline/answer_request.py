@@ -1,6 +1,6 @@
 """One request, one stage → one answer: the main line, on one page.
 
-    request → evidence → propose → gate → decide → answer
+    request → evidence → propose → verify → decide → answer
 
 Without a GPU the decision is made on compiled evidence and on accuracy in the interpreter: no
 speed is claimed, and the tuner on the user's card chooses among configs that were checked. With

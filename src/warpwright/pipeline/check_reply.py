@@ -1,4 +1,4 @@
-"""`check`: a reply to a request before the whole gate."""
+"""`check`: a reply to a request held to everything that the verifier checks."""
 
 from __future__ import annotations
 

@@ -1,6 +1,6 @@
 """The algorithm stage: a problem in, a program with another algorithm out.
 
-    problem → recognise → candidates → compiled for the target → ranked → emitted → gate
+    problem → recognise → candidates → compiled for the target → ranked → emitted → verified
 
 The stage before a request's four: it keeps no rules of a parent's, because it replaces the
 parent. Candidates are ranked by prediction unless the caller gives another `Ranker`.

@@ -1,4 +1,4 @@
-"""The record of `optimize`: what was recognised, every candidate's fate, the program, the gate."""
+"""The record of `optimize`: what was recognised, each candidate's fate, program and verdict."""
 
 from __future__ import annotations
 
@@ -66,7 +66,7 @@ class CandidateRecord(RecordBase):
 class OptimizationRecord(RecordBase):
     """`optimize --json`, and the record beside every program that it writes.
 
-    `program` null: no candidate passed the gate. `ranking_origin`: "predicted" or "measured".
+    `program` null: no candidate passed the verifier. `ranking_origin`: "predicted" or "measured".
     """
 
     schema_name: str = "warpwright.optimize"

@@ -1,4 +1,4 @@
-"""From answers, gate reports and studies to the records of `schema`."""
+"""From answers, verdicts and studies to the records of `schema`."""
 
 from __future__ import annotations
 

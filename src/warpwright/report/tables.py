@@ -1,4 +1,4 @@
-"""What a terminal shows of a study and of a gate report."""
+"""What a terminal shows of a study and of a verdict."""
 
 from __future__ import annotations
 
@@ -122,7 +122,7 @@ def _print_causes(kernel: KernelStudy, console: Console) -> None:
 
 
 def gate_lines(gate: Verdict) -> Iterator[str]:
-    """The gate's verdict for a person: one line a check, violations and notes below it."""
+    """The verifier's verdict for a person: one line a check, violations and notes below it."""
     broken = len(gate.violations)
     verdict = {
         Status.PASS: "pass: every check was made and nothing is broken",

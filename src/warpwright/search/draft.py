@@ -1,4 +1,4 @@
-"""From chosen configs to a program that passed the gate: emitted, and held to its verdict."""
+"""From chosen configs to a program that passed the verifier: emitted, and held to its verdict."""
 
 from __future__ import annotations
 
@@ -25,12 +25,12 @@ WRONG_OUTPUT = "refused: its output is wrong (see accuracy)"
 
 Failing = dict[str, set[Config]]
 Confirm = Callable[[Verdict, tuple[ConfigPlan, ...], str], tuple[Verdict, Failing]]
-"""Gate's report so far, plans and program → the report with more in it, and what failed."""
+"""Verdict so far, plans and program → the report with more in it, and what failed."""
 
 
 @dataclass(frozen=True, slots=True)
 class Draft:
-    """A program that passed the gate; or why the parent stays (`keep`), with the plans."""
+    """A program that passed the verifier; or why the parent stays (`keep`), with the plans."""
 
     plans: tuple[ConfigPlan, ...]
     program: str = ""
@@ -48,7 +48,7 @@ def draft(
     limits: EditLimits | None = None,
     moved: Moved | None = None,
 ) -> Draft:
-    """Emit the plans and put the program before the gate, again without configs that fail.
+    """Emit the plans and put the program before the verifier, again without configs that fail.
 
     `confirm` checks what passed in the interpreter where it really runs. `wrong`: kernel → configs
     that were shown to be wrong already. `limits`: on what edits may change beside the stage's own.

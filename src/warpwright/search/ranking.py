@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 
-from warpwright.bench.compare import OPPONENTS, BenchPlan, bench
+from warpwright.bench.compare import BASELINES, BenchPlan, bench
 from warpwright.bench.processes import open_bench
 from warpwright.errors import MissingToolError
 from warpwright.operators.conv2d.conv2d_text import label
@@ -21,7 +21,7 @@ from warpwright.types.shapes import Problem
 from warpwright.types.trial import ConfigTrial
 from warpwright.types.verdict import Status
 
-EAGER = tuple(variant for variant in OPPONENTS if variant.compile is None)
+EAGER = tuple(variant for variant in BASELINES if variant.compile is None)
 GROUPS = 2
 ROUNDS = 6
 HOPELESS = 3.0
@@ -158,5 +158,5 @@ def beside_eager(
     """
     tell("bench", "beside eager PyTorch: NCHW and channels_last, cuDNN's benchmark off and on")
     plan = BenchPlan(groups=GROUPS, rounds=ROUNDS)
-    plan = replace(plan, opponents=EAGER if device == "cuda" else EAGER[:1])
+    plan = replace(plan, baselines=EAGER if device == "cuda" else EAGER[:1])
     return bench([("the program", program)], problem, plan=plan, device=device, listener=tell)

@@ -1,4 +1,4 @@
-"""What the judge process says of outputs: numbers, from which the gate makes a verdict.
+"""What the reference process says of outputs: numbers, from which the verifier makes a verdict.
 
 Full-size outputs are compared where they lie, on the GPU, by a process that never ran a candidate;
 only these numbers reach the main process.
@@ -18,7 +18,8 @@ class CaseSpec:
     """Inputs that every process makes by itself: a kind of data and a seed.
 
     `positive`: absolute values, because the operator is undefined for negative ones. `state`:
-    which of the judge's parameter sets. `batch`: the leading part of this size; None: all.
+    which of the reference process's parameter sets. `batch`: the leading part of this size; None:
+    all.
     `scale` multiplies floating-point values: how slow inputs are varied from call to call.
     """
 
@@ -95,8 +96,8 @@ class CheckNumbers:
     """One run of a program on one case at full size. `outputs` is None unless it ended well.
 
     `launches`: kernel → launches with a grid that is not empty. `apart` is the distance from the
-    parent's output on the same inputs, where the judge has it, `apart_nonfinite` the NaN and Inf
-    that differ; `parent_finite`: whether the parent's output that differs there
+    parent's output on the same inputs, where the reference process has it, `apart_nonfinite` the
+    NaN and Inf that differ; `parent_finite`: whether the parent's output that differs there
     has any finite element.
     """
 

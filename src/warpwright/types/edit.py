@@ -9,7 +9,7 @@ from warpwright.types.config import Config
 
 
 class EditKind(StrEnum):
-    """What an edit touches. The gate's rules are written over these."""
+    """What an edit touches. The verifier's rules are written over these."""
 
     CONFIG_ADDED = "config added"
     CONFIG_REMOVED = "config removed"

@@ -75,7 +75,7 @@ class Ranking:
 
 @dataclass(frozen=True, slots=True)
 class Optimization:
-    """The algorithm stage's result. `program` is None where no candidate passed the gate.
+    """The algorithm stage's result. `program` is None where no candidate passed the verifier.
 
     `parent`: the program that it started from, or None. `study` and `gate` are those of
     `program`, or of the last one that was refused. `beside`: the program timed beside eager

@@ -1,4 +1,4 @@
-"""Verdicts of the gate. A check that could not be made is said so; it is never a pass."""
+"""Verdicts of the verifier. A check that could not be made is said so; it is never a pass."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ ACCURACY = "accuracy"  # the name of that check
 
 
 class Status(StrEnum):
-    """Of one check, or of the gate as a whole."""
+    """Of one check, or of the verifier as a whole."""
 
     PASS = "pass"
     FAIL = "fail"
@@ -50,7 +50,7 @@ class Violation:
 
 @dataclass(frozen=True, slots=True)
 class CheckResult:
-    """One part of the gate (format, names, rules, integrity, accuracy)."""
+    """One part of the verifier (format, names, rules, integrity, accuracy)."""
 
     check: str
     status: Status

@@ -1,7 +1,7 @@
 """Accuracy of a candidate without a GPU: on which inputs it is judged, and the verdict of all.
 
 Small inputs on which every kernel runs; sizes that the tiles divide, where a program relies on
-that; then sizes on which its branches go other ways. `accuracy_judging` judges on one set of
+that; then sizes on which its branches go other ways. `accuracy_case` judges on one set of
 inputs, `accuracy_pins` says which configs need a run of their own.
 """
 

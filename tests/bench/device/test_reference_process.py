@@ -1,4 +1,4 @@
-"""The judge: references, and numbers that agree with the gate's own arithmetic on arrays."""
+"""The reference process: references, and numbers that agree with the verifier's on arrays."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ pytestmark = pytest.mark.triton
 
 
 class Values:
-    """A `TensorLike` of the gate."""
+    """A `TensorLike` of the verifier."""
 
     def __init__(self, data: np.ndarray, dtype: str = "float32") -> None:  # type: ignore[type-arg]
         self.name, self.dtype, self.data = "output", dtype, data

@@ -1,4 +1,4 @@
-"""Emitted conv2d programs: they pass the gate, and compute what the problem's model does."""
+"""Emitted conv2d programs: they pass the verifier, and compute what the problem's model does."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What the gate reads of a candidate: config lists that only running the host code tells."""
+"""What the verifier reads of a candidate: config lists that only running the host code tells."""
 
 from __future__ import annotations
 

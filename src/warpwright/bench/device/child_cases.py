@@ -1,4 +1,4 @@
-"""Inside worker and judge: the inputs of a case, made anew in each process from its seed.
+"""Inside worker and reference process: a case's inputs, made anew in each from its seed.
 
 The same seed gives the same values in every process on one kind of device, so nothing needs to be
 sent, and a candidate never sees the values before the call.

@@ -1,4 +1,4 @@
-"""Inside worker and judge: tensors to and from files of plain bytes, without a detour.
+"""Inside worker and reference process: tensors to and from files of plain bytes, without a detour.
 
 A file is reserved before it is mapped: on a full disk a write through a mapping would kill the
 process, while reserving is an error that can be told.

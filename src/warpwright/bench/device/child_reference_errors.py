@@ -1,4 +1,4 @@
-"""Inside the judge: errors of outputs against the reference, where they lie.
+"""Inside the reference process: errors of outputs against the reference, where they lie.
 
 The same measures as `verifier/outputs/precision.py` has for numpy arrays, in parts that fit beside
 them on a GPU; a test holds both equal.

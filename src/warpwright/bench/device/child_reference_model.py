@@ -1,4 +1,4 @@
-"""Inside the judge: the problem's model in float64 and as eager PyTorch computes it here."""
+"""Inside the reference process: the model in float64 and as eager PyTorch has it here."""
 
 from __future__ import annotations
 

@@ -1,4 +1,6 @@
-"""The judge: the problem's own model on the device. It never runs a candidate, and never decides.
+"""The reference process: the problem's own model on the device. It runs no candidate.
+
+It never decides.
 
 It makes the inputs of each case from the seed, the float64 reference and what eager PyTorch gives
 on this very device, and measures output files of programs against them. Only numbers leave it.

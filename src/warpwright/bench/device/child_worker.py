@@ -1,7 +1,7 @@
 """A worker: runs one program after the other on the device, and answers what came of it.
 
 It never judges. Its answers may be forged by the program that runs in it; outputs go to files that
-the judge process compares, and the main process has its own clock.
+the reference process compares, and the main process has its own clock.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Inside a worker: one recorded run for the judge; whether CUDA graphs and torch.compile work."""
+"""Inside a worker: one recorded run; whether CUDA graphs and torch.compile work."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Inside a worker: a loaded program, or the problem's own model as an opponent."""
+"""Inside a worker: a loaded program, or the problem's own model as a baseline."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ Named = list[tuple[str, torch.Tensor]]
 
 @dataclass
 class LoadedProgram:
-    """What a worker runs. `model` holds the state named `state` of the judge's."""
+    """What a worker runs. `model` holds the state named `state` of the reference process's."""
 
     model: Any
     cases: Cases
@@ -55,7 +55,7 @@ class LoadedProgram:
         return self.placed(self.cases.make(spec))
 
     def placed(self, arguments: Arguments) -> Arguments:
-        """The opponent in channels_last gets its inputs laid out so, free of charge."""
+        """The baseline in channels_last gets its inputs laid out so, free of charge."""
         if not self.channels_last:
             return arguments
         layout = torch.channels_last

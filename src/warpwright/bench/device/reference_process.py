@@ -1,5 +1,4 @@
-"""The parent's side of `child_reference_process`: references and errors as numbers, measured on the
-device."""
+"""The parent's side of `child_reference_process`: references and errors, as numbers."""
 
 from __future__ import annotations
 
@@ -154,7 +153,7 @@ class ReferenceProcess:
 
 
 def _told(answer: Answer) -> Answer:
-    """An answer that names the judge where it died, and blames no program for it."""
+    """An answer that names the reference process where it died, and blames no program for it."""
     if not isinstance(answer, WorkerDied):
         return answer
     reason = f"the process that judges outputs died: {answer.reason}"
@@ -162,7 +161,7 @@ def _told(answer: Answer) -> Answer:
 
 
 def failed_check(spec: CaseSpec, label: str, answer: CandidateFailed | WorkerDied) -> CheckNumbers:
-    """A run that gave no outputs, as the gate judges it."""
+    """A run that gave no outputs, as the verifier judges it."""
     if isinstance(answer, WorkerDied):
         return CheckNumbers(
             spec.name, label, "failed" if answer.blames_program else "lost", reason=answer.reason

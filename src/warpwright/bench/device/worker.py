@@ -34,7 +34,8 @@ SHARED_MEMORY = Path("/dev/shm")
 
 @dataclass(frozen=True, slots=True)
 class States:
-    """Parameters of the problem's model, which the judge left in `directory`: name → manifest."""
+    """Parameters of the problem's model, which the reference process left in `directory`: name →
+    manifest."""
 
     manifests: Mapping[str, Sequence[Mapping[str, Any]]] = field(default_factory=dict)
     directory: Path | None = None
@@ -57,7 +58,7 @@ class Program:
 
 @dataclass(frozen=True, slots=True)
 class EagerVariant:
-    """How the problem's own model is run as an opponent. `compile`: a mode of `torch.compile`.
+    """How the problem's own model is run as a baseline. `compile`: a mode of `torch.compile`.
 
     `channels_last` gives it inputs in that layout without counting the change.
     """
@@ -195,7 +196,7 @@ class Worker:
         self, program: Program, variant: EagerVariant, *, deadline_s: float = LOAD_S
     ) -> Answer:
         """Load the problem's own model; the source of `program` is not used. The worker is for
-        opponents from then on."""
+        baselines from then on."""
         payload = self._loading(program) | {"variant": asdict(variant)}
         self._spoiled = True  # library settings and torch's compiler stay in the process
         return self._ask("load_eager", payload, deadline_s)

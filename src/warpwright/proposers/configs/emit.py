@@ -33,7 +33,7 @@ def moves_of(plans: Sequence[tuple[ConfigPlan, KernelCalls]]) -> tuple[Move, ...
 
 
 def _changes_nothing(plan: ConfigPlan, calls: KernelCalls) -> bool:
-    # A list of which nothing is left cannot be written; the gate's report tells what is wrong.
+    # A list of which nothing is left cannot be written; the verdict tells what is wrong.
     autotune = calls.source.autotune
     listed = calls.configs if autotune is None or autotune.configs is None else autotune.configs
     return set(plan.kept) == set(listed) or not plan.kept

@@ -1,9 +1,9 @@
 """New configs that a rule of the stage refuses once it is known what they compile to.
 
 The proposer keeps to the rules on numbers (`proposers.configs.constraints`). Rules with a
-condition, on registers, spills or stalls, are decided by the gate on compiled configs. It is asked
-here, before anything is chosen or measured: a config that it would refuse at the end takes nobody's
-place, costs no time on the card, and does not take the whole list down with it.
+condition, on registers, spills or stalls, are decided by the verifier on compiled configs. It is
+asked here, before anything is chosen or measured: a config that it would refuse at the end takes
+nobody's place, costs no time on the card, and does not take the whole list down with it.
 """
 
 from __future__ import annotations

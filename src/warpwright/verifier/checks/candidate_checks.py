@@ -1,4 +1,4 @@
-"""A candidate before the gate: what its configs compile to, and every check on it."""
+"""A candidate before the verifier: what its configs compile to, and every check on it."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def evidence_of(
     kernels: Mapping[str, KernelStudy],
     wrong: Mapping[str, AbstractSet[Config]] | None = None,
 ) -> CompileEvidence:
-    """Compile evidence in the gate's terms, one entry a kernel and config as written.
+    """Compile evidence in the verifier's terms, one entry a kernel and config as written.
 
     Where a config was compiled for several specialisation classes, the entry is the first
     class's, with an identity over all of them: equal only if equal in each. `wrong`: kernel →
@@ -54,14 +54,14 @@ def evidence_of(
 
 
 def _keys(view: ProgramView, study: KernelStudy) -> list[tuple[ConfigStudy, ConfigKey]]:
-    """Each studied config with the key under which the gate looks it up."""
+    """Each studied config with the key under which the verifier looks it up."""
     kernel = view.kernel(study.kernel)
     if kernel is None:
         return []
     pairs = [(config, (study.kernel, config.config)) for config in study.configs]
     if kernel.autotune is not None:
         return pairs
-    # Without autotune the gate's key holds the tile parameters that the launch passes.
+    # Without autotune the verifier's key holds the tile parameters that the launch passes.
     names = frozenset(p.name for p in kernel.parameters if p.is_constexpr)
     for launched in launch_configs(view, kernel, names) or ():
         for config in study.configs:

@@ -1,4 +1,4 @@
-"""The gate's pure checks, together. The specialist adds accuracy."""
+"""The checks that read text, together; `verifier.verify` adds those that run something."""
 
 from __future__ import annotations
 

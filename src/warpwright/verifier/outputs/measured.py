@@ -1,4 +1,4 @@
-"""Is an output right, from numbers that the judge process measured? The policy is the same.
+"""Is an output right, from numbers that the reference process measured? The policy is the same.
 
 `verifier.outputs.interpreted` judges arrays of small inputs; this judges full-size outputs, of
 which only numbers reach the main process. Bounds, order of the checks and wording are the same.

@@ -67,7 +67,7 @@ class SpotLike(Protocol):
     @property
     def repeats(self) -> bool: ...
     @property
-    def memory_events(self) -> Sequence[Any]: ...  # as of `gate.conduct.RunLike`
+    def memory_events(self) -> Sequence[Any]: ...  # as of `verifier.outputs.conduct.RunLike`
 
 
 @dataclass(frozen=True, slots=True)

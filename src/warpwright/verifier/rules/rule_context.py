@@ -1,4 +1,4 @@
-"""What the gate judges from: parent, candidate, rules and evidence, all plain values."""
+"""What the verifier judges from: parent, candidate, rules and evidence, all plain values."""
 
 from __future__ import annotations
 
