@@ -107,7 +107,7 @@ def _contenders(
 
 
 class _Run:
-    """One bench: its judge, and what was found so far."""
+    """One bench: its reference process, and what was found so far."""
 
     def __init__(self, problem: Problem, device: str, plan: BenchPlan, listener: Listener) -> None:
         self._problem, self._device, self._plan, self._tell = problem, device, plan, listener
@@ -125,9 +125,9 @@ class _Run:
     def __enter__(self) -> _Run:
         with contextlib.ExitStack() as opened:
             self._probe()
-            self._judge = opened.enter_context(ReferenceProcess(self._device))
-            _demand(self._judge.load(self._problem, seed=self._seed), "the problem")
-            self._states = self._judge.states
+            self._reference_process = opened.enter_context(ReferenceProcess(self._device))
+            _demand(self._reference_process.load(self._problem, seed=self._seed), "the problem")
+            self._states = self._reference_process.states
             if self._gpu is not None:
                 reader = opened.enter_context(ConditionsReader(self._gpu.uuid))
                 self._conditions, self._gpu = reader, reader.complete(self._gpu)
@@ -157,7 +157,7 @@ class _Run:
         if not self._problem.has_reference:
             return "the problem has no reference"
         self._tell("reference", "computing the float64 reference")
-        found = self._judge.prepare(CaseSpec("problem", self._seed))
+        found = self._reference_process.prepare(CaseSpec("problem", self._seed))
         if not isinstance(found, ReferenceNumbers):
             return f"no reference: {_why(found)}"
         return found.skipped or found.spec
@@ -211,7 +211,7 @@ class _Run:
         ran = worker.check(self._spec, deadline_s=COMPILE_S)
         if not isinstance(ran, Done):
             return ran
-        found = self._judge.measure(self._spec, ran.value, worker.out_dir, label=label)
+        found = self._reference_process.measure(self._spec, ran.value, worker.out_dir, label=label)
         worker.forget(ran.value.get("outputs", ()))
         self._errors[label] = _error_of(found)
         return ran

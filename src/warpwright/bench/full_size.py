@@ -49,7 +49,7 @@ class FullSize:
     configs of its own that are right; it is judged so, and timed as it is.
     """
 
-    judge: ReferenceProcess
+    reference_process: ReferenceProcess
     required_kernels: tuple[str, ...]
     references: list[ReferenceNumbers] = field(default_factory=list)
     parent_runs: list[CheckNumbers] = field(default_factory=list)
@@ -77,7 +77,7 @@ class FullSize:
     def _prepare(self, specs: Sequence[CaseSpec]) -> WorkerDied | None:
         """Compute the references. A case in which the problem itself fails is left out."""
         for spec in specs:
-            reference = self.judge.prepare(spec)
+            reference = self.reference_process.prepare(spec)
             if isinstance(reference, WorkerDied):
                 return reference
             if isinstance(reference, CandidateFailed):
@@ -169,7 +169,7 @@ class FullSize:
         `parent`: a worker that holds the parent. It runs on the same inputs, and its error bounds
         the candidate's as it does in `check`; without one the policy alone does.
         """
-        reference = self.judge.prepare(spec)
+        reference = self.reference_process.prepare(spec)
         if not isinstance(reference, ReferenceNumbers):
             return reference
         launches = dict.fromkeys(self.required_kernels, 1)  # counted in the checks, not here
@@ -230,7 +230,7 @@ class FullSize:
     def _measured(
         self, worker: Worker, reference: ReferenceNumbers, ran: Done, label: str, is_parent: bool
     ) -> CheckNumbers | Failure:
-        numbers = self.judge.measure(
+        numbers = self.reference_process.measure(
             reference.spec, ran.value, worker.out_dir, label=label, is_parent=is_parent
         )
         worker.forget(ran.value.get("outputs", ()))

@@ -26,12 +26,12 @@ from warpwright.types.worker_reply import Answer, CandidateFailed, Done
 
 @dataclass
 class Bench:
-    """What measuring one problem needs: judge, workers, conditions, accuracy at full size."""
+    """What measuring one problem needs: processes, conditions, accuracy at full size."""
 
     problem: Problem
     parent: str
     device: str
-    judge: ReferenceProcess
+    reference_process: ReferenceProcess
     pool: WorkerPool
     conditions: ConditionsReader
     full_size: FullSize
@@ -55,7 +55,7 @@ class Bench:
         the references, where the card has room for both. `own_pins`: the parent's own configs,
         one by one.
         """
-        loaded = self.judge.load(self.problem, seed=self.seed)
+        loaded = self.reference_process.load(self.problem, seed=self.seed)
         if not isinstance(loaded, Done):
             return loaded
         ahead = ahead or (lambda: None)
@@ -89,7 +89,7 @@ class Bench:
             self.problem,
             self.seed,
             pins=pins or {},
-            states=self.judge.states,
+            states=self.reference_process.states,
             cache_dir=cache_directory(self.caches, source),
         )
 
@@ -100,7 +100,7 @@ class Bench:
 
         `parent`: a worker that holds the parent, which runs on the same inputs.
         """
-        if self._kept is None or not self.judge.has_model:
+        if self._kept is None or not self.reference_process.has_model:
             return None
         kept = worker.kept_output()
         if not isinstance(kept, Done):
@@ -179,7 +179,7 @@ def open_bench(
     split = split_cores()
     with (
         tempfile.TemporaryDirectory(prefix="warpwright-caches-") as temporary,
-        ReferenceProcess(device, cores=split.other) as judge,
+        ReferenceProcess(device, cores=split.other) as reference_process,
         WorkerPool(
             lambda: Worker(device, cores=split.other), spares=spares, cores=split.timing
         ) as pool,
@@ -190,10 +190,10 @@ def open_bench(
             problem,
             parent,
             device,
-            judge,
+            reference_process,
             pool,
             conditions,
-            FullSize(judge, tuple(required_kernels)),
+            FullSize(reference_process, tuple(required_kernels)),
             place,
             secrets.randbelow(2**31),
             tell=tell,

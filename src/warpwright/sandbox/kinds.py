@@ -25,7 +25,7 @@ JOBS = {
 """Kind of a job → the module whose `perform(payload, job_dir)` is the job."""
 
 PROCESSES = {
-    "judge": "warpwright.bench.device.child_reference_process",
+    "reference": "warpwright.bench.device.child_reference_process",
     "nvml": "warpwright.bench.device.child_nvml",
     "worker": "warpwright.bench.device.child_worker",
 }

@@ -50,7 +50,7 @@ class ReferenceProcess:
         self._states_dir = exchange_directory()
         self._start = partial(
             PersistentChild,
-            "judge",
+            "reference",
             settings={"device": device},
             limits=limits,
             cores=None if cores is None else tuple(cores),
