@@ -10,11 +10,11 @@ import pytest
 from warpwright.proposers import rewrites
 from warpwright.proposers.rewrites import registry
 
-EVICTION = """
+MADE_UP = """
 from warpwright.proposers.rewrites.common.rewrite import Rewrite
 
 REWRITES = (
-    Rewrite("eviction", lambda program, calls: (), lambda source, move: source, "a hint was added"),
+    Rewrite("made-up", lambda program, calls: (), lambda source, move: source, "nothing"),
 )
 """
 
@@ -22,15 +22,15 @@ REWRITES = (
 def test_a_file_in_the_folder_is_all_that_a_new_rewrite_needs(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    (tmp_path / "eviction.py").write_text(EVICTION)
+    (tmp_path / "made_up.py").write_text(MADE_UP)
     monkeypatch.setattr(rewrites, "__path__", [*rewrites.__path__, str(tmp_path)])
     try:
         listed = {rewrite.name: rewrite for rewrite in registry._listed()}
     finally:
-        sys.modules.pop(f"{rewrites.__name__}.eviction", None)
-    assert listed.keys() - registry.REWRITES.keys() == {"eviction"}
-    assert listed["eviction"].alone
-    assert listed["eviction"].place > max(r.place for r in registry.REWRITES.values())
+        sys.modules.pop(f"{rewrites.__name__}.made_up", None)
+    assert listed.keys() - registry.REWRITES.keys() == {"made-up"}
+    assert listed["made-up"].alone
+    assert listed["made-up"].place > max(r.place for r in registry.REWRITES.values())
 
 
 def test_every_rewrite_has_a_name_and_a_place_of_its_own() -> None:
