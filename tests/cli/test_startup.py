@@ -87,5 +87,9 @@ def test_the_list_of_commands_says_what_each_says_of_itself(name: str) -> None:
 
 def test_every_module_with_a_command_is_listed() -> None:
     folder = Path(__file__).parents[2] / "src" / "warpwright" / "cli"
-    having = {path.stem for path in folder.glob("*.py") if "\ndef command(" in path.read_text()}
+    having = {
+        path.stem.removesuffix("_command")
+        for path in folder.glob("*.py")
+        if "\ndef command(" in path.read_text()
+    }
     assert having == set(COMMANDS)

@@ -54,8 +54,8 @@ COMMANDS = {
     "doctor": "Say what this machine can do: GPU, driver, torch, Triton, Nsight Compute, "
     "isolation.",
 }
-"""Each command, which is the module of its name beside this one, and what `--help` says of it: the
-first line of the module's `command`. Kept here so that `--help` imports none of them."""
+"""Each command, which is in the module `NAME_command` beside this one, and what `--help` says of
+it: the first line of the module's `command`. Kept here so that `--help` imports none of them."""
 
 SETTINGS: dict[str, Any] = {
     "rich_markup_mode": "markdown",  # paragraphs fit any width of terminal

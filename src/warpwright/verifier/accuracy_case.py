@@ -1,6 +1,7 @@
 """Accuracy on one set of inputs: reference, interpreter, and what the outputs come to.
 
-The reference and each program run in children of their own; the verdict is the gate's, on arrays.
+The reference and each program run in children of their own; the verdict is the verifier's, on
+arrays.
 """
 
 from __future__ import annotations
