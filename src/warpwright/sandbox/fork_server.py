@@ -171,7 +171,7 @@ class ForkServer:
 
 
 class ForkServers:
-    """The nurseries of this process, each started when it is first needed."""
+    """The fork servers of this process, each started when it is first needed."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
@@ -182,7 +182,7 @@ class ForkServers:
         """The fork server for such an environment; None where there can be none.
 
         `fixed` names the variables that count while torch is loaded: where their values differ
-        from those of the nurseries that are there, there will be one more, up to `MOST_KEPT`.
+        from those of the ones that are there, there will be one more, up to `MOST_KEPT`.
         """
         if not sys.platform.startswith("linux"):
             return None

@@ -22,8 +22,9 @@ class Rewrite:
     `makes_ready`: it makes others possible, so it is made before them wherever it is found.
     `alone`: it is tried as a way of its own, and after it, on what it gave, the rewrites named in
     `then`. `refines`: its single moves are tried one by one on what a way gave; with `helps_others`
-    beside others too, where they gain nothing alone. `place`: ways are listed by it, then by name. `packs`: the host copies an operand in each call, which the moves
-    name by their argument `operand`.
+    beside others too, where they gain nothing alone. `place`: ways are listed by it, then by name.
+    `packs`: the host copies an operand in each call, which the moves name by their argument
+    `operand`.
     """
 
     name: str
