@@ -121,7 +121,7 @@ def answer_run(
         target = target_gpu(gpu)
         parsed = _retargeted(parsed, target)
     with RecordedRun("answer", document, listener) as run:
-        run_context = _bench(use_cache, run, time_limit_s)
+        run_context = _run_context(use_cache, run, time_limit_s)
         setup = trial_setup(parsed, problem, target, measuring or Measuring(), run)
         result = answer_request(
             parsed, run_context, problem, gpu=target, setup=setup, limits=limits
@@ -198,7 +198,7 @@ def check_run(
     parsed = parse_request(request, document=document)
     found = parse_reply(reply, document=reply_document)
     with RecordedRun("check", document, listener) as run:
-        run_context = _bench(use_cache, run, time_limit_s)
+        run_context = _run_context(use_cache, run, time_limit_s)
         gate = check_reply(parsed, found, run_context, problem, limits=limits)
         run.finish(str(gate.status), check_record(gate, run.id).model_dump(mode="json"))
     return CheckRun(gate, run.id)
@@ -236,7 +236,7 @@ def optimize_run(
     if program is not None:
         read_program(program, document=document)
     with RecordedRun("optimize", document, listener) as run:
-        run_context = _bench(use_cache, run, time_limit_s)
+        run_context = _run_context(use_cache, run, time_limit_s)
         wanted = measuring or Measuring()
         missing = not_here(target.sheet, wanted)
         setup = setup_unless(missing, wanted, run)
@@ -273,7 +273,7 @@ def inspect(
     from warpwright.formats.request_text import looks_like_request, parse_request
     from warpwright.pipeline.request_study import study_request
 
-    run_context = _bench(use_cache, listener, time_limit_s)
+    run_context = _run_context(use_cache, listener, time_limit_s)
     if looks_like_request(subject):
         request = parse_request(subject, document=document)
         target = None
@@ -525,7 +525,7 @@ def doctor() -> MachineReport:
     return examine_machine()
 
 
-def _bench(use_cache: bool, listener: Listener, time_limit_s: float) -> RunContext:
+def _run_context(use_cache: bool, listener: Listener, time_limit_s: float) -> RunContext:
     """The clock starts here."""
     from warpwright.analysis.study_program import RunContext
     from warpwright.store.cache import PassingCache, ResultCache
