@@ -19,7 +19,8 @@ from warpwright.types.shapes import Problem
 from warpwright.types.verdict import Status
 from warpwright.verifier.accuracy import verify_accuracy
 
-pytestmark = pytest.mark.triton
+# What each mutant shows, tests/adversarial and tests/interpreter/test_interpret.py show one by one.
+pytestmark = [pytest.mark.triton, pytest.mark.slow]
 
 ROW_NORM = dedent(
     """
