@@ -23,7 +23,7 @@ OTHER_TRITON = $(CURDIR)/build/triton-$(VERSION)
 .PHONY: help setup demo test test-all test-triton lint format examples clean
 
 help:  ## show this list
-	@sed -n 's/^\([a-z-]*\):.*##  *\(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 16
+	@sed -n 's/^\([a-z-]*\):.*##  *\(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 20
 
 setup: $(STAMP)  ## make .venv and install into it
 

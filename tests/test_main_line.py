@@ -330,6 +330,7 @@ def test_kernels_of_libraries_in_the_profile_are_told_and_left_out() -> None:
     assert foreign_kernel_findings(parse_request(text), ["product_kernel"]) == ()
 
 
+@pytest.mark.slow
 def test_without_a_reference_own_configs_that_differ_are_told() -> None:
     shapes = (TensorSpec((640, 384), "float32"), TensorSpec((384, 520), "float32"))
     text = document(HALF_WRITTEN, with_problem=False)

@@ -19,7 +19,8 @@ from warpwright.study import Workbench
 from warpwright.types.shapes import Problem
 from warpwright.types.verdict import Status
 
-pytestmark = pytest.mark.triton
+# What each mutant shows, tests/adversarial and tests/sandbox/test_interpret.py show one by one.
+pytestmark = [pytest.mark.triton, pytest.mark.slow]
 
 ROW_NORM = dedent(
     """

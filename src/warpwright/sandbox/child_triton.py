@@ -31,6 +31,7 @@ from warpwright.sandbox import child_guard
 WARP_THREADS = 32
 ALIGNMENT = 16
 INT32_MAX = 2**31 - 1
+SPEAKS = re.compile(r"ptxas(-\w+)? ")
 DTYPE_PREFIXES = ("tl.", "triton.language.")
 
 
@@ -268,10 +269,12 @@ def explain(error: BaseException, program: str) -> str:
 
 
 def assembler_says(message: str) -> str:
-    """The lines of an error in which ptxas speaks; the rest is how to call it again."""
-    return "\n".join(
-        re.sub(r"\s+", " ", line) for line in message.splitlines() if line.startswith("ptxas ")
-    )
+    """The lines of an error in which ptxas speaks; the rest is how to call it again.
+
+    For newer targets its name is `ptxas-blackwell` (Triton 3.9: from 9.0 on).
+    """
+    lines = message.splitlines()
+    return "\n".join(re.sub(r"\s+", " ", line) for line in lines if SPEAKS.match(line))
 
 
 def source_line(error: CompilationError, program: str) -> int | None:
