@@ -7,9 +7,15 @@ import pytest
 import rewriting
 from amounts import slow_but
 
+from warpwright import api
+from warpwright.checking import check_reply
+from warpwright.formats.reply import parse_reply
+from warpwright.formats.request import parse_request
 from warpwright.proposers.rewrites import registry, specialise
 from warpwright.proposers.rewrites.refusal import DoesNotApply
 from warpwright.proposers.rewrites.repack import rewrite as repack
+from warpwright.sandbox.cache import ResultCache
+from warpwright.study import Workbench
 from warpwright.types.candidate import Claim, Move
 
 HEAD = """\
@@ -192,6 +198,21 @@ def test_the_copy_is_what_is_read_and_only_where_it_fits() -> None:
     (before,) = rewriting.outputs(KERNEL.replace("run(x, self.weight)", turned), problem(16, 4))
     (after,) = rewriting.outputs(text, problem(16, 4))
     assert np.array_equal(before, after)
+
+
+@pytest.mark.triton
+@pytest.mark.parametrize("passed", ["weight_packed", "weight_packed[:1]"])
+def test_a_kernel_may_read_the_copy_alone_but_only_of_the_whole_operand(passed: str) -> None:
+    changed = registry.replay(KERNEL, [MOVE]).replace(
+        "w_packed_ptr=weight_packed,", f"w_packed_ptr={passed},"
+    )
+    request = parse_request(api.request(KERNEL, gpu="RTX 4090", stage="tuning"))
+    gate = check_reply(
+        request, parse_reply(changed), Workbench(ResultCache()), problem(16, 4), accuracy=False
+    )
+    removed = [v for v in gate.violations if v.found == "tl.load of w_ptr removed"]
+    told = [n for r in gate.results for n in r.notes if "w_ptr of k is read as a copy" in n]
+    assert (bool(removed), bool(told)) == (passed != "weight_packed", passed == "weight_packed")
 
 
 @pytest.mark.parametrize(

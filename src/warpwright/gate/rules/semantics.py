@@ -7,6 +7,7 @@ kernel is rewritten by design, and the comparison of outputs decides.
 from __future__ import annotations
 
 import ast
+import math
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
@@ -24,6 +25,7 @@ from warpwright.source.nodes import names_in
 from warpwright.types.config import MetaValue
 from warpwright.types.program import Kernel, LaunchSite, ProgramView
 from warpwright.types.stage import StageId
+from warpwright.types.trace import Launch, TensorArgument
 
 RULE = "stage.semantics"
 _REDUCTIONS = (
@@ -47,13 +49,13 @@ def lost_work(reading: Reading) -> dict[str, Finding]:
         cases = variants(context, pair)
         findings = [
             _operations(reading, pair, every),
-            _accesses(pair, every),
+            _accesses(reading, pair, every),
             _sizes(reading, pair, every, cases),
         ]
         for variant in cases:
             findings += [
                 _operations(reading, pair, variant),
-                _accesses(pair, variant),
+                _accesses(reading, pair, variant),
                 _masks(reading, pair, variant),
                 _loops(pair, variant),
             ]
@@ -105,8 +107,11 @@ def _operations(reading: Reading, pair: KernelPair, variant: Variant) -> Finding
     return merged(findings)
 
 
-def _accesses(pair: KernelPair, variant: Variant) -> Finding:
-    """A pointer that was read or written, is still a parameter, and no longer is."""
+def _accesses(reading: Reading, pair: KernelPair, variant: Variant) -> Finding:
+    """A pointer that was read or written, is still a parameter, and no longer is.
+
+    One that is read as a copy that the host made is told: comparing outputs decides.
+    """
     before, after = variant.before, variant.after
     findings = []
     kept = {parameter.name for parameter in pair.child.parameters}
@@ -116,10 +121,34 @@ def _accesses(pair: KernelPair, variant: Variant) -> Finding:
         if unknown and not _none_of_kind(after, kind):
             continue
         for pointer in sorted(lost & kept):
+            copy = _copy_read(reading, pair, after, pointer) if kind == "load" else None
+            if copy is not None:
+                note = f"{pointer} of {pair.child.name} is read as a copy ({copy}): comparing "
+                findings.append(Finding(notes=(f"{note}outputs decides",)))
+                continue
             expected = f"{pointer} {word} in {pair.child.name}"
             found = f"tl.{kind} of {pointer} removed"
             findings.append(violated(RULE, pair.child.line, expected, found))
     return merged(findings)
+
+
+def _copy_read(reading: Reading, pair: KernelPair, after: KernelBody, pointer: str) -> str | None:
+    """A new pointer that is read, and that in every launch holds as many elements of the same
+    type as a parameter that is passed beside it; None without any."""
+    trace = reading.context.child_trace
+    launches = (
+        [] if trace is None else [la for la in trace.launches if la.kernel == pair.child.name]
+    )
+    own = {parameter.name for parameter in pair.parent.parameters}
+
+    def alike(launch: Launch, name: str) -> bool:
+        one, other = launch.arguments.get(name), launch.arguments.get(pointer)
+        if not isinstance(one, TensorArgument) or not isinstance(other, TensorArgument):
+            return False
+        return (one.dtype, math.prod(one.shape)) == (other.dtype, math.prod(other.shape))
+
+    new = sorted(after.pointers("load") - own)
+    return next((n for n in new if launches and all(alike(la, n) for la in launches)), None)
 
 
 def _none_of_kind(body: KernelBody, kind: str) -> bool:
