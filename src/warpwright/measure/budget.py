@@ -74,8 +74,8 @@ QUICK = Budget(
     rounds=4,
     burst_us=15_000,
     warm_up_us=30_000,
-    moves_s=50.0,
-    configs_s=35.0,
+    moves_s=90.0,
+    configs_s=60.0,
     apart=False,
 )
 DEFAULT = Budget(

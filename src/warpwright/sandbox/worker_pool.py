@@ -12,7 +12,7 @@ from warpwright.sandbox.worker import Worker
 
 CORES_PER_TIMING_WORKER = 2
 MIN_CORES_TO_SPLIT = 8
-USED_KEPT = 4  # parent and candidate at once, and some that compiled ahead of them
+USED_KEPT = 8  # parent and candidate at once, and those that compiled ahead of them
 
 
 @dataclass(frozen=True, slots=True)

@@ -98,22 +98,20 @@ class _Search:
         tell = partial(self._table.tell, "screen")
         tell(f"comparing what {len(candidates)} lists of moves compile to")
         reasons = self._sieve.reasons(candidates, pins)
-        entrants = [
-            _entrant(candidate, one)
-            for candidate, told in zip(candidates, reasons, strict=True)
-            for one, reason in zip(pins, told, strict=True)
-            if reason is None
+        # All of them under the best config first: the time may end before the others.
+        places = [(i, j) for j in range(len(pins)) for i in range(len(candidates))]
+        entrants = {(i, j): _entrant(candidates[i], pins[j]) for i, j in places}
+        new = [place for place in places if reasons[place[0]][place[1]] is None]
+        tell(self._intention(len(new), len(places)))
+        timed = self._screening.run([entrants[place] for place in new], self._deadline)
+        trials = dict(zip(new, timed, strict=True))
+        for i, j in places:
+            if (reason := reasons[i][j]) is not None:
+                trials[i, j] = _untimed(entrants[i, j], reason)
+        return [
+            _fastest(candidate, [trials[i, j] for j in range(len(pins))])
+            for i, candidate in enumerate(candidates)
         ]
-        tell(self._intention(len(entrants), len(candidates) * len(pins)))
-        timed = iter(self._screening.run(entrants, self._deadline))
-        found = []
-        for candidate, told in zip(candidates, reasons, strict=True):
-            trials = [
-                next(timed) if reason is None else _untimed(_entrant(candidate, one), reason)
-                for one, reason in zip(pins, told, strict=True)
-            ]
-            found.append(_fastest(candidate, trials))
-        return found
 
     def _intention(self, count: int, of: int) -> str:
         programs = "1 program" if count == 1 else f"{count} programs"
