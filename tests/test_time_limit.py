@@ -29,7 +29,7 @@ from warpwright.types.candidate import Candidate, Move, moves_label
 from warpwright.types.gpu import ResolvedGpu
 from warpwright.types.study import Study
 from warpwright.types.verdict import NOT_IN_TIME, EditLimits, Status
-from warpwright.verifier import accuracy
+from warpwright.verifier import accuracy_case
 from warpwright.verifier.accuracy import verify_accuracy
 from warpwright.verifier.verify import VerifyContext, verify
 
@@ -259,7 +259,7 @@ def test_a_program_beside_itself_runs_once_and_on_no_further_sizes(
         runs.extend(f"{run.case} {sorted(run.pins.items())}" for run in asked)
         return interpret(source, reference, asked, **how)
 
-    monkeypatch.setattr(accuracy, "interpret", counting)
+    monkeypatch.setattr(accuracy_case, "interpret", counting)
     study = studied(with_steps("STEPS"))
     kernels = {kernel.kernel: kernel for kernel in study.kernels}
     run = verify_accuracy(study, study.view, kernels, run_context())

@@ -59,10 +59,10 @@ def test_a_command_of_text_imports_no_heavy_library(
 
 
 @pytest.mark.triton
-def test_a_check_without_shapes_imports_no_heavy_library(state: Path) -> None:
+def test_a_check_without_shapes_imports_no_heavy_library(tmp_path: Path) -> None:
     example = Path(__file__).parents[2] / "examples" / "01-conv2d-stride4"
     documents = map(str, (example / "request.txt", example / "answer.py"))
-    imported = imported_by("check", "--quiet", *documents, state=state)
+    imported = imported_by("check", "--quiet", *documents, state=tmp_path)
     assert "warpwright.verifier.verify" in imported
     assert not imported & HEAVY
 
