@@ -102,8 +102,8 @@ NUMERICS = dedent(
     import triton.language as tl
     from triton._C.libtriton import ir
     from triton.runtime.interpreter import TensorHandle, interpreter_builder as builder
-    from warpwright.interpreter import child_builder; from warpwright.interpreter.reference import
-    child_tf32
+    from warpwright.interpreter import child_builder
+    from warpwright.interpreter.reference import child_tf32
 
     child_builder.install(89)
     rng = np.random.default_rng(9)
