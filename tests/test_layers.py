@@ -184,7 +184,8 @@ def test_a_circle_is_found() -> None:
 
 
 def test_a_name_of_a_module_means_one_thing() -> None:
-    """A schedule and its kernels may share a name: they are two halves of one thing."""
+    """A schedule and its kernels may share a name: they are two halves of one thing. So may modules
+    of different operators, which have the same parts."""
     named: dict[str, list[Path]] = defaultdict(list)
     for path in files():
         if path.stem != "__init__":
@@ -194,7 +195,28 @@ def test_a_name_of_a_module_means_one_thing() -> None:
 
 
 def is_one_thing(paths: list[Path]) -> bool:
-    return [path.parent.name for path in paths] == ["kernels", "schedules"]
+    if all(path.parts[0] == "operators" and len(path.parts) > 2 for path in paths):
+        by_operator: dict[str, list[str]] = defaultdict(list)
+        for path in paths:
+            by_operator[path.parts[1]].append(path.parent.name)
+        return all(
+            len(rooms) == 1 or rooms == ["kernels", "schedules"] for rooms in by_operator.values()
+        )
+    return False
+
+
+@pytest.mark.parametrize(
+    ("paths", "one"),
+    [
+        (("operators/conv2d/kernels/x.py", "operators/conv2d/schedules/x.py"), True),
+        (("operators/conv2d/recognize.py", "operators/softmax/recognize.py"), True),
+        (("operators/conv2d/x.py", "operators/conv2d/schedules/x.py"), False),
+        (("operators/conv2d/x.py", "search/x.py"), False),
+        (("report/x.py", "search/x.py"), False),
+    ],
+)
+def test_parts_of_operators_may_share_names(paths: tuple[str, ...], one: bool) -> None:
+    assert is_one_thing([Path(path) for path in paths]) is one
 
 
 def test_a_name_of_a_public_class_means_one_thing() -> None:
