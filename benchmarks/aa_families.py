@@ -40,8 +40,8 @@ from warpwright.bench.statistics.budget import BUDGETS
 from warpwright.bench.statistics.family import choose_again, choose_finalists, screened_gain_pct
 from warpwright.bench.statistics.minimum import Minimum
 from warpwright.bench.statistics.schedule import PARENT, pair_up, plan_screening
-from warpwright.search.finals import decide_on
-from warpwright.search.session import Table
+from warpwright.search.final_decision import decide_on
+from warpwright.search.open_trial import Table
 from warpwright.store.ledger import Ledger
 from warpwright.types.measurement import Burst, BurstPair, Outcome
 from warpwright.types.progress import silent

@@ -51,7 +51,7 @@ from warpwright.tracing.trace import TraceFailed, trace_program
 from warpwright.types.answer import Answer
 from warpwright.types.shapes import Problem, TensorSpec
 from warpwright.types.verdict import AccuracyCase, Status
-from warpwright.verifier.outputs.against import NO_REFERENCE
+from warpwright.verifier.outputs.compare_outputs import NO_REFERENCE
 
 Case = Mapping[str, Any]
 Row = dict[str, Any]

@@ -19,11 +19,11 @@ from warpwright.proposers.configs.plan import propose
 from warpwright.sandbox.deadline import Deadline
 from warpwright.search import moves_measured as searching
 from warpwright.search.configs_measured import decide_draft, measure_configs
-from warpwright.search.entrants import Entrant
 from warpwright.search.moves_measured import search_moves
+from warpwright.search.open_trial import Table, TrialSetup, open_table
+from warpwright.search.pinned_programs import Entrant
+from warpwright.search.same_code import Sieve
 from warpwright.search.screening import Screening
-from warpwright.search.session import Table, TrialSetup, open_table
-from warpwright.search.sieve import Sieve
 from warpwright.store.cache import PassingCache
 from warpwright.types.candidate import Candidate, Move
 from warpwright.types.config import Config

@@ -21,12 +21,12 @@ from warpwright.bench.device.worker import Worker
 from warpwright.bench.statistics.budget import QUICK, Budget
 from warpwright.bench.statistics.minimum import Minimum
 from warpwright.program.view import read_program
-from warpwright.search.apart import measure_apart
+from warpwright.search.beyond_device_time import measure_apart
 from warpwright.search.configs_measured import settle_chosen
-from warpwright.search.entrants import Entrant
-from warpwright.search.finals import check_in_full, check_program, decide_on
+from warpwright.search.final_decision import check_in_full, check_program, decide_on
+from warpwright.search.open_trial import Table, TrialSetup, digest, open_table, question_key
+from warpwright.search.pinned_programs import Entrant
 from warpwright.search.screening import Screening
-from warpwright.search.session import Table, TrialSetup, digest, open_table, question_key
 from warpwright.store.cache import ResultCache, toolchain_versions
 from warpwright.store.ledger import WorkClaim
 from warpwright.types.config import Config
@@ -266,7 +266,7 @@ def test_another_version_of_a_tool_is_another_question(
     key = question_key({}, slow, study.problem, setup)
     assert question_key({}, slow, study.problem, setup) == key
     versions = {**toolchain_versions(), "triton": "3.0.1"}
-    monkeypatch.setattr("warpwright.search.session.toolchain_versions", lambda: versions)
+    monkeypatch.setattr("warpwright.search.open_trial.toolchain_versions", lambda: versions)
     assert question_key({}, slow, study.problem, setup) != key
 
 

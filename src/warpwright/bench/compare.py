@@ -24,7 +24,7 @@ from warpwright.types.progress import Listener, silent
 from warpwright.types.shapes import Problem
 from warpwright.types.verdict import ErrorMeasure
 from warpwright.types.worker_reply import Answer, CandidateFailed, Done, WorkerDied
-from warpwright.verifier.outputs.against import WRONG_L2
+from warpwright.verifier.outputs.compare_outputs import WRONG_L2
 
 BASELINES = (
     EagerVariant(),

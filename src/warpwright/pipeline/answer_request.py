@@ -25,8 +25,8 @@ from warpwright.search.draft import Draft, Failing, draft
 from warpwright.search.moves import UNVERIFIED, Moved, as_moved
 from warpwright.search.moves_measured import by_gain, search_moves
 from warpwright.search.moves_predicted import OUT_OF_TIME, Predicted, predicted_by_moves
+from warpwright.search.open_trial import Table, TrialSetup, open_table
 from warpwright.search.screening import ParentFailedError
-from warpwright.search.session import Table, TrialSetup, open_table
 from warpwright.types.answer import Answer, ConfigPlan, Decision
 from warpwright.types.candidate import Candidate, moves_label
 from warpwright.types.gpu import ResolvedGpu

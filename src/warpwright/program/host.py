@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 
 from warpwright.program.dotted_names import dotted, plain_aliases, resolve
 from warpwright.program.parsed import HostFunction, ParsedProgram, once
-from warpwright.program.plain import FunctionNode
+from warpwright.program.plain_spelling import FunctionNode
 
 ALLOCATIONS = frozenset(
     {

@@ -17,7 +17,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 
 from warpwright.program.evaluate import outside_functions, single_assignments
-from warpwright.program.plain import FunctionNode, bound_in
+from warpwright.program.plain_spelling import FunctionNode, bound_in
 from warpwright.program.resolve import Aliases
 
 JIT, AUTOTUNE, HEURISTICS = "triton.jit", "triton.autotune", "triton.heuristics"

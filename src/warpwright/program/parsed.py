@@ -13,7 +13,7 @@ from warpwright.program.evaluate import FunctionName, single_assignments
 from warpwright.program.kernel_forms import KernelNode, Kernels, find_kernels, names_around
 from warpwright.program.nodes import clone
 from warpwright.program.parsing import parse
-from warpwright.program.plain import FunctionNode, bound_in, rename_plainly, spell_plainly
+from warpwright.program.plain_spelling import FunctionNode, bound_in, rename_plainly, spell_plainly
 from warpwright.program.resolve import Aliases
 
 KEPT = 64

@@ -16,7 +16,7 @@ from warpwright.program.kernel_forms import sole_return
 from warpwright.program.nodes import clone
 from warpwright.program.parsed import HostFunction, ParsedProgram
 from warpwright.program.parsing import text_of
-from warpwright.program.plain import FunctionNode, bound_in
+from warpwright.program.plain_spelling import FunctionNode, bound_in
 
 _DEEPEST = 8
 _READING = frozenset({"items", "keys", "values", "get", "copy"})

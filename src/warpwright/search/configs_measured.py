@@ -15,12 +15,12 @@ from warpwright.bench.statistics.minimum import Minimum
 from warpwright.bench.statistics.speed_of_light import Light, against_light, light_floor
 from warpwright.proposers.configs.plan import TimedConfigs
 from warpwright.sandbox.deadline import Deadline
-from warpwright.search.apart import measure_apart
+from warpwright.search.beyond_device_time import measure_apart
 from warpwright.search.draft import own_outputs_differ
-from warpwright.search.entrants import Entrant, entrants_of
-from warpwright.search.finals import Final, check_in_full, check_program, decide_on
+from warpwright.search.final_decision import Final, check_in_full, check_program, decide_on
+from warpwright.search.open_trial import Table, card
+from warpwright.search.pinned_programs import Entrant, entrants_of
 from warpwright.search.screening import Screening, pairs_of, told
-from warpwright.search.session import Table, card
 from warpwright.types.answer import ConfigPlan
 from warpwright.types.config import Config
 from warpwright.types.measurement import Outcome

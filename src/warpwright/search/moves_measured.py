@@ -10,11 +10,11 @@ from warpwright.analysis.study_program import RunContext
 from warpwright.proposers.rewrites.registry import HELP_OTHERS
 from warpwright.sandbox.deadline import Deadline
 from warpwright.search.configs_measured import settle_chosen
-from warpwright.search.entrants import Entrant, usual_pins
 from warpwright.search.moves import Pins, move_candidates, refined, with_moves
+from warpwright.search.open_trial import Table, card
+from warpwright.search.pinned_programs import Entrant, usual_pins
+from warpwright.search.same_code import Sieve
 from warpwright.search.screening import Screening
-from warpwright.search.session import Table, card
-from warpwright.search.sieve import Sieve
 from warpwright.types.candidate import Candidate, Move
 from warpwright.types.config import Config
 from warpwright.types.study import ConfigStudy, KernelStudy, Study

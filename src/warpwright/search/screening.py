@@ -18,8 +18,8 @@ from warpwright.bench.statistics.family import choose_again, screened_gain_pct
 from warpwright.bench.statistics.samples import burst_median_us
 from warpwright.bench.statistics.schedule import PARENT, pair_up, plan_screening
 from warpwright.sandbox.deadline import Deadline
-from warpwright.search.entrants import Entrant
-from warpwright.search.session import GIVEN_UP, TUNING_S, Table, digest, why
+from warpwright.search.open_trial import GIVEN_UP, TUNING_S, Table, digest, why
+from warpwright.search.pinned_programs import Entrant
 from warpwright.types.config import Config
 from warpwright.types.measurement import Burst, BurstPair
 from warpwright.types.trial import ConfigTrial

@@ -19,8 +19,8 @@ from warpwright.types.study import KernelStudy, Study
 from warpwright.types.verdict import NO_SHAPES, NOT_IN_TIME, AccuracyRun, Status
 from warpwright.verifier.accuracy_case import Pair, judge_on_inputs
 from warpwright.verifier.accuracy_pins import new_to_the_parent
-from warpwright.verifier.outputs.against import PARENT_BREAKS
 from warpwright.verifier.outputs.branches import unrun_branches
+from warpwright.verifier.outputs.compare_outputs import PARENT_BREAKS
 
 LARGEST_TILE = 4096
 FURTHER_SHARE = 0.5  # of the time left; the rest is for the check at full size

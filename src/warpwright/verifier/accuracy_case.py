@@ -30,7 +30,7 @@ from warpwright.types.shapes import TensorSpec
 from warpwright.types.study import KernelStudy, Study
 from warpwright.types.verdict import AccuracyCase, AccuracyRun, Status
 from warpwright.verifier.accuracy_pins import PinnedRun, is_original, label_of, pinned_runs
-from warpwright.verifier.outputs.against import WRONG_L2
+from warpwright.verifier.outputs.compare_outputs import WRONG_L2
 from warpwright.verifier.outputs.interpreted import conclude, judge_outputs
 from warpwright.verifier.outputs.undefined import depends_on_undefined, inherited, undefined_notes
 

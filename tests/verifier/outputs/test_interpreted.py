@@ -11,7 +11,7 @@ import pytest
 
 from warpwright.types.shapes import TensorSpec
 from warpwright.types.verdict import AccuracyCase, Status
-from warpwright.verifier.outputs.against import NO_REFERENCE
+from warpwright.verifier.outputs.compare_outputs import NO_REFERENCE
 from warpwright.verifier.outputs.interpreted import conclude, judge_outputs
 
 KERNELS = ("kernel",)

@@ -15,7 +15,7 @@ from warpwright.types.accuracy_numbers import (
     ReferenceOutput,
 )
 from warpwright.types.verdict import AccuracyCase, ErrorMeasure, Status
-from warpwright.verifier.outputs.against import NO_REFERENCE
+from warpwright.verifier.outputs.compare_outputs import NO_REFERENCE
 from warpwright.verifier.outputs.measured import degenerate_numbers, judge_measured
 
 EAGER = ErrorMeasure(3e-4, 4e-4)

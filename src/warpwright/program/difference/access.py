@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from difflib import SequenceMatcher
 
 from warpwright.program.kernels import is_constexpr
-from warpwright.program.normal import Definitions, Position, position_of
+from warpwright.program.normal_form import Definitions, Position, position_of
 from warpwright.program.parsing import expression_of, text_of
 from warpwright.program.resolve import Aliases
 

@@ -17,7 +17,7 @@ from warpwright.program.difference.kernel_difference import (
 )
 from warpwright.program.difference.launch_form import launches_of
 from warpwright.program.kernel_forms import KernelNode
-from warpwright.program.normal import renamed_lines
+from warpwright.program.normal_form import renamed_lines
 from warpwright.program.parsed import ParsedProgram, parse_program
 from warpwright.program.parsing import too_deep
 from warpwright.program.view import view_of

@@ -10,10 +10,10 @@ from warpwright.program.difference.launch_form import LaunchForm
 from warpwright.program.evaluate import outside_functions
 from warpwright.program.launches import MODULE
 from warpwright.program.nodes import clone
-from warpwright.program.normal import NormalLine, body_lines, position_of
+from warpwright.program.normal_form import NormalLine, body_lines, position_of
 from warpwright.program.parsed import ParsedProgram
 from warpwright.program.parsing import text_of
-from warpwright.program.plain import FunctionNode
+from warpwright.program.plain_spelling import FunctionNode
 from warpwright.types.edit import Edit, EditKind
 
 

@@ -10,7 +10,7 @@ from difflib import SequenceMatcher
 from warpwright.program.difference.access import removed_masks
 from warpwright.program.kernel_forms import KernelNode
 from warpwright.program.kernels import is_constexpr
-from warpwright.program.normal import Definitions, NormalLine, body_lines, renamed_lines
+from warpwright.program.normal_form import Definitions, NormalLine, body_lines, renamed_lines
 from warpwright.program.parsed import ParsedProgram
 from warpwright.program.parsing import text_of
 from warpwright.types.config import Config

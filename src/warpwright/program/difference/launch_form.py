@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from warpwright.program.launches import MODULE, LaunchNode, find_launches, grid_values
 from warpwright.program.nodes import clone, rounded_up
-from warpwright.program.normal import Definitions, Position, body_lines, position_of
+from warpwright.program.normal_form import Definitions, Position, body_lines, position_of
 from warpwright.program.parsed import ParsedProgram
 from warpwright.program.parsing import text_of
 from warpwright.types.program import Kernel

@@ -13,7 +13,7 @@ from libcst.metadata import MetadataWrapper, PositionProvider
 from warpwright.errors import InputError, Place
 from warpwright.program.edit.tree import Change, parse_tree, replace_nodes
 from warpwright.program.launches import LaunchNode, find_launches
-from warpwright.program.normal import Definitions, position_of
+from warpwright.program.normal_form import Definitions, position_of
 from warpwright.program.parsed import ParsedProgram
 from warpwright.program.parsing import SECTION, lines_of, text_of
 

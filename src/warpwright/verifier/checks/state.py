@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from warpwright.program.dotted_names import dotted, resolve
 from warpwright.program.host import HostCode, assignments, is_allocation, own_nodes
 from warpwright.program.parsed import HostFunction
-from warpwright.verifier.checks.derived import kept_from_parameters
+from warpwright.verifier.checks.stale_parameters import kept_from_parameters
 
 _IDENTITY_METHODS = frozenset({"data_ptr", "_version", "untyped_storage", "storage"})
 _MUTATORS = frozenset(

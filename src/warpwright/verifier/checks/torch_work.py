@@ -12,7 +12,7 @@ from warpwright.program.torch_calls import CallKind
 from warpwright.types.launch_trace import Trace
 from warpwright.types.program import ProgramView
 from warpwright.types.verdict import Violation
-from warpwright.verifier.checks.untaken import untaken
+from warpwright.verifier.checks.other_tensor_branches import untaken
 
 
 def torch_work(

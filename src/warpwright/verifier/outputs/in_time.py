@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from warpwright.types.verdict import NOT_IN_TIME, AccuracyCase, Status
-from warpwright.verifier.outputs.conduct import RunLike
+from warpwright.verifier.outputs.run_behaviour import RunLike
 
 LISTED = 3
 

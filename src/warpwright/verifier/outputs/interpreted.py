@@ -19,7 +19,7 @@ from warpwright.types.verdict import (
     Status,
     Violation,
 )
-from warpwright.verifier.outputs.against import (
+from warpwright.verifier.outputs.compare_outputs import (
     PARENT_BREAKS,
     against_parent,
     against_reference,
@@ -32,14 +32,14 @@ from warpwright.verifier.outputs.comparison import (
     all_bits_equal,
     degenerate_references,
 )
-from warpwright.verifier.outputs.conduct import (
+from warpwright.verifier.outputs.in_time import cut_note, is_cut, without_excuse
+from warpwright.verifier.outputs.run_behaviour import (
     RunLike,
     inputs_verdict,
     launched_all,
     memory_verdict,
     outcome_verdict,
 )
-from warpwright.verifier.outputs.in_time import cut_note, is_cut, without_excuse
 
 
 def judge_outputs(

@@ -18,7 +18,7 @@ from warpwright.types.accuracy_numbers import (
 )
 from warpwright.types.verdict import AccuracyCase, ErrorMeasure, Status
 from warpwright.verifier.outputs import precision
-from warpwright.verifier.outputs.against import (
+from warpwright.verifier.outputs.compare_outputs import (
     NO_REFERENCE,
     NONFINITE,
     WRONG_L2,
@@ -34,7 +34,7 @@ from warpwright.verifier.outputs.comparison import (
     judge_errors,
     nonfinite_text,
 )
-from warpwright.verifier.outputs.conduct import launched_all, unasked_change
+from warpwright.verifier.outputs.run_behaviour import launched_all, unasked_change
 
 
 def judge_measured(

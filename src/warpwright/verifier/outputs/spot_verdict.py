@@ -16,7 +16,7 @@ import numpy as np
 
 from warpwright.types.verdict import CheckResult, ErrorMeasure, Status, Violation
 from warpwright.verifier.outputs import precision
-from warpwright.verifier.outputs.against import APART_FROM_PARENT, WRONG_L2
+from warpwright.verifier.outputs.compare_outputs import APART_FROM_PARENT, WRONG_L2
 from warpwright.verifier.outputs.precision import TensorLike, Values
 
 CHECK = "full size"

@@ -13,7 +13,7 @@ from warpwright.verifier.rules.launch_configs import (
     new_kernel_configs,
 )
 from warpwright.verifier.rules.rule_context import KernelMatch, RuleContext, match_kernels
-from warpwright.verifier.rules.settled import settled
+from warpwright.verifier.rules.traced_options import settled
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,8 +13,8 @@ import numpy as np
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from warpwright.proposers.rewrites.apart import apart_rewrite as apart
 from warpwright.proposers.rewrites.common.refusal import DoesNotApply
+from warpwright.proposers.rewrites.split_address import apart_rewrite as apart
 from warpwright.types.candidate import Claim, Move
 
 ROWS, COLUMNS = 4, 8

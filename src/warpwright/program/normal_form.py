@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from warpwright.program.evaluate import outside_functions
 from warpwright.program.nodes import clone
 from warpwright.program.parsing import text_of
-from warpwright.program.plain import FunctionNode
+from warpwright.program.plain_spelling import FunctionNode
 
 MAX_EXPANDED_NODES = 250
 """An expanded expression above this keeps its names: expansion can grow exponentially."""

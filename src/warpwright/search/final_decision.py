@@ -16,9 +16,9 @@ from warpwright.bench.full_size import Checked
 from warpwright.bench.statistics.family import decide_finalists
 from warpwright.bench.statistics.minimum import Minimum
 from warpwright.bench.statistics.schedule import PARENT, PlannedBurst, Seat, pair_up, plan_finalists
-from warpwright.search.entrants import Entrant
+from warpwright.search.open_trial import GIVEN_UP, TUNING_S, Table, digest, why
+from warpwright.search.pinned_programs import Entrant
 from warpwright.search.screening import BURSTS, CHECK, ParentFailedError
-from warpwright.search.session import GIVEN_UP, TUNING_S, Table, digest, why
 from warpwright.types.config import Config
 from warpwright.types.measurement import Burst, Comparison
 from warpwright.types.verdict import AccuracyCase, CheckResult, Status

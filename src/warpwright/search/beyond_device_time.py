@@ -9,7 +9,7 @@ from typing import Any
 from pydantic import TypeAdapter
 
 from warpwright.bench.device.worker import Worker, chosen_configs
-from warpwright.search.session import GIVEN_UP, TUNING_S, Table, digest, numbers, why
+from warpwright.search.open_trial import GIVEN_UP, TUNING_S, Table, digest, numbers, why
 from warpwright.types.trial import Apart
 from warpwright.types.worker_reply import Answer, Done
 

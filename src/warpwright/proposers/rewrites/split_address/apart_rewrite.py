@@ -35,14 +35,14 @@ import math
 from collections.abc import Sequence
 from contextlib import suppress
 
-from warpwright.proposers.rewrites.apart.places import AddressPlace, addresses, laid_out_at
-from warpwright.proposers.rewrites.apart.sums import SumTerm, TileSum, read_sum
-from warpwright.proposers.rewrites.apart.unread import without_unread
 from warpwright.proposers.rewrites.common.kernel_text import KernelText, kernel_text
 from warpwright.proposers.rewrites.common.refusal import DoesNotApply
 from warpwright.proposers.rewrites.common.rewrite import Rewrite
 from warpwright.proposers.rewrites.common.splice import replaced, spliced
 from warpwright.proposers.rewrites.common.value_axes import Shape
+from warpwright.proposers.rewrites.split_address.places import AddressPlace, addresses, laid_out_at
+from warpwright.proposers.rewrites.split_address.sums import SumTerm, TileSum, read_sum
+from warpwright.proposers.rewrites.split_address.unread import without_unread
 from warpwright.types.calls import KernelCalls
 from warpwright.types.candidate import Claim, Move
 from warpwright.types.launch_trace import DescriptorArgument, ScalarArgument, TensorArgument

@@ -8,7 +8,7 @@ import pytest
 
 from warpwright.types.launch_trace import HostOperation, Launch, Trace
 from warpwright.types.verdict import Verdict
-from warpwright.verifier.checks.untaken import asks_for_kind
+from warpwright.verifier.checks.other_tensor_branches import asks_for_kind
 
 LAUNCH = Launch("project_kernel", 0, {}, (), autotuned=True)
 

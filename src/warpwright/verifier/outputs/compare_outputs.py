@@ -18,8 +18,8 @@ from warpwright.verifier.outputs.comparison import (
     nonfinite_differs,
     nothing_finite,
 )
-from warpwright.verifier.outputs.conduct import RunLike, fail
 from warpwright.verifier.outputs.precision import TensorLike, kinds
+from warpwright.verifier.outputs.run_behaviour import RunLike, fail
 
 NONFINITE = "nonfinite"
 SECOND_CALL = "second call"
