@@ -72,8 +72,13 @@ def test_a_harmless_program_gives_a_result() -> None:
     assert result.outcome is JobOutcome.OK
     assert result.value is not None
     assert result.value["trace"]["launches"] == []
+    assert result.peak_memory_bytes != 0  # not known where it ended before it was looked at
+
+
+def test_the_memory_of_a_program_is_told() -> None:
+    result = run_program("import time; value = bytearray(50_000_000); time.sleep(0.5)")
     assert result.peak_memory_bytes is not None
-    assert result.peak_memory_bytes > 10_000_000
+    assert result.peak_memory_bytes > 50_000_000
 
 
 def test_a_program_that_loops_is_stopped_at_the_deadline() -> None:

@@ -138,7 +138,7 @@ def _watch(job_dir: Path, job: Job) -> JobResult:
         reason=result.reason,
         detail=result.detail or output.tail(),
         wall_s=time.monotonic() - started,
-        peak_memory_bytes=peak,
+        peak_memory_bytes=peak or None,  # a short job may end before anybody looks
     )
 
 
@@ -199,7 +199,6 @@ def _wait(
     """Poll until the child ends or breaks a limit; which limit, and its peak memory."""
     peak = 0
     while process.poll() is None:
-        time.sleep(POLL_S)
         peak = max(peak, tree_memory_bytes(process.pid))
         if peak > limits.memory_bytes:
             return JobOutcome.OUT_OF_MEMORY, peak
@@ -207,6 +206,7 @@ def _wait(
             return JobOutcome.OUTPUT_LIMIT, peak
         if time.monotonic() - started > limits.deadline_s:
             return JobOutcome.TIMEOUT, peak
+        time.sleep(POLL_S)
     return None, peak
 
 
