@@ -15,7 +15,7 @@ from warpwright.program.syntax import syntax_tree
 @pytest.fixture(scope="module", autouse=True)
 def held_programs_stay() -> Iterator[None]:
     yield
-    for program in [found for found in gc.get_objects() if isinstance(found, ParsedProgram)]:
+    for program in [found for found in gc.get_objects() if type(found) is ParsedProgram]:
         fresh = ast.dump(syntax_tree(program.source), include_attributes=True)
         assert ast.dump(program.written, include_attributes=True) == fresh, program.source
         assert _plain(program) == _plain(_read_anew(program.source)), program.source
