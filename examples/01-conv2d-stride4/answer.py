@@ -58,7 +58,11 @@ def strided_conv_kernel(
         column = left[:, None] + (tap % SIDE)[None, :]
         inside = (row >= 0) & (row < height) & (column >= 0) & (column < width)
         patch = tl.load(
-            source + (channel[None, :] * height + row) * width + column,
+            source
+            + (
+                top[:, None] * width + left[:, None]
+                + (channel[None, :] * height * width + (tap // SIDE % SIDE)[None, :] * width + (tap % SIDE)[None, :])
+            ),
             mask=inside & pixel_ok[:, None] & tap_ok[None, :],
             other=0.0,
         )
