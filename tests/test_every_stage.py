@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+from amounts import slow_but
 
 from warpwright import api
 from warpwright.program.view import read_program
@@ -23,7 +24,7 @@ def document(stage: str, program: str = PARENT, problem: str = PROBLEM) -> str:
     return api.request(program, gpu="RTX 4090", stage=stage, problem=problem)
 
 
-@pytest.mark.parametrize("stage", STAGES)
+@pytest.mark.parametrize("stage", slow_but(["memory"], STAGES))
 def test_a_program_becomes_faster_by_moves_at_every_stage(stage: str) -> None:
     answer = api.answer(document(stage), time_limit_s=900)
     assert answer.decision is Decision.CHANGED, answer.reason
