@@ -27,7 +27,6 @@ from mutation.engine import Mutant, sample
 from mutation.truth import Change, Subject, changes, other_sizes
 from recorded import cases, problem_of, processor_s
 
-from warpwright.analysis.study_program import RunContext
 from warpwright.compiler.kernel_calls import find_calls
 from warpwright.errors import InputError
 from warpwright.formats.reply import parse_reply
@@ -36,6 +35,7 @@ from warpwright.interpreter.sizes.shrink import ShrunkenInputs, plan_shrunken_in
 from warpwright.pipeline.check_reply import check_reply
 from warpwright.program.view import read_program
 from warpwright.store.cache import ResultCache
+from warpwright.store.run_context import RunContext
 from warpwright.tracing.trace import TraceFailed, device_facts, problem_payload, trace_program
 from warpwright.types.launch_trace import Trace
 from warpwright.types.request import Request

@@ -176,17 +176,17 @@ def forget() -> None:
 
 def whole(reply: str) -> Any:
     """The check with what children find; interprets nothing."""
-    from warpwright.analysis.study_program import RunContext
     from warpwright.formats.reply import parse_reply
     from warpwright.pipeline.check_reply import check_reply
     from warpwright.store.cache import ResultCache
+    from warpwright.store.run_context import RunContext
 
     return check_reply(request(), parse_reply(reply), RunContext(ResultCache()), accuracy=False)
 
 
 def text_alone(reply: str) -> Any:
     """The checks that need no child."""
-    from warpwright.analysis.study_program import RunContext
+    from warpwright.store.run_context import RunContext
     from warpwright.types.candidate import Candidate
     from warpwright.verifier.verify import VerifyContext, bare_study, verify
 

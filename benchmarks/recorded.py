@@ -37,7 +37,6 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from warpwright.analysis.study_program import RunContext
 from warpwright.errors import InputError, InternalError
 from warpwright.formats.reply import parse_reply
 from warpwright.formats.request_text import parse_request
@@ -47,6 +46,7 @@ from warpwright.pipeline.check_reply import check_reply
 from warpwright.pipeline.request_study import study_request
 from warpwright.program.view import read_program
 from warpwright.store.cache import ResultCache
+from warpwright.store.run_context import RunContext
 from warpwright.tracing.trace import TraceFailed, trace_program
 from warpwright.types.answer import Answer
 from warpwright.types.shapes import Problem, TensorSpec

@@ -26,12 +26,12 @@ from typing import Any
 
 from recorded import cases, problem_of
 
-from warpwright.analysis.study_program import RunContext
 from warpwright.errors import InputError
 from warpwright.formats.reply import parse_reply
 from warpwright.formats.request_text import parse_request
 from warpwright.pipeline.check_reply import check_reply
 from warpwright.store.cache import ResultCache
+from warpwright.store.run_context import RunContext
 from warpwright.types.verdict import Status, Verdict
 
 RULE_CHECKS = frozenset({"rules", "names", "accuracy"})

@@ -106,9 +106,9 @@ def checked(request: str, reply: str, problem: Any, time_limit_s: float) -> Row:
 
 
 def run_context(time_limit_s: float) -> Any:
-    from warpwright.analysis.study_program import RunContext
     from warpwright.sandbox.deadline import Deadline
     from warpwright.store.cache import ResultCache
+    from warpwright.store.run_context import RunContext
 
     return RunContext(ResultCache(), deadline=Deadline(time_limit_s))
 

@@ -43,6 +43,25 @@ def test_where_no_move_applies_the_parent_stays_and_the_reason_says_so() -> None
     assert "no move of ours applies to it" in answer.reason
 
 
+def test_the_most_promising_program_says_why_it_is_not_taken() -> None:
+    masked = COPY.replace("(x_ptr, y_ptr, BLOCK", "(x_ptr, y_ptr, count, BLOCK")
+    masked = masked.replace("tl.load(x_ptr + at))", "tl.load(x_ptr + at) + count)")
+    masked = masked.replace("(x, y, BLOCK=256)", "(x, y, 0, BLOCK=256)")
+    answer = api.answer(document("memory", masked, COPY_PROBLEM))
+    assert answer.decision is Decision.KEPT
+    assert answer.reason.startswith(
+        "no program by moves is taken (1 tried); the most promising, specialise parameters=count "
+        "in copied: neither count is a tenth lower"
+    )
+
+
+def test_a_program_that_cannot_run_says_so_at_every_stage() -> None:
+    broken = COPY.replace("tl.store(", "tl.stores(")
+    answer = api.answer(document("memory", broken, COPY_PROBLEM))
+    assert answer.decision is Decision.KEPT
+    assert answer.reason.startswith("the program itself cannot run on RTX 4090")
+
+
 def test_strict_makes_no_moves_and_says_so() -> None:
     answer = api.answer(document("grid"), limits=EditLimits(strict=True))
     assert answer.decision is Decision.KEPT

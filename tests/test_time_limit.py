@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from warpwright import api
-from warpwright.analysis.study_program import RunContext, Subject, study_program
+from warpwright.analysis.study_program import Subject, study_program
 from warpwright.formats.kernelbench import read_problem
 from warpwright.formats.request_text import parse_request
 from warpwright.interpreter.interpret import interpret
@@ -24,6 +24,7 @@ from warpwright.search.draft import draft
 from warpwright.search.moves import UNVERIFIED, Moved, as_moved, move_candidates, study_moved
 from warpwright.search.moves_predicted import OUT_OF_TIME, predicted_by_moves
 from warpwright.store.cache import PassingCache
+from warpwright.store.run_context import RunContext
 from warpwright.types.answer import Decision
 from warpwright.types.candidate import Candidate, Move, moves_label
 from warpwright.types.gpu import ResolvedGpu

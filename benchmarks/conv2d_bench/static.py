@@ -8,12 +8,13 @@ from statistics import median
 
 from conv2d_bench.layers import NamedLayer, problem_file, task_of
 from conv2d_bench.rows import Row, append_row, latest, read_rows
-from warpwright.analysis.study_program import RunContext, Subject, study_program
+from warpwright.analysis.study_program import Subject, study_program
 from warpwright.costmodel.problem_floor import problem_floor
 from warpwright.operators.conv2d.conv2d_text import label
 from warpwright.pipeline.optimize_problem import by_prediction, screen
 from warpwright.proposers.schedules import candidates, emit
 from warpwright.store.cache import ResultCache
+from warpwright.store.run_context import RunContext
 from warpwright.types.compiled import Compiled
 from warpwright.types.gpu import ResolvedGpu
 from warpwright.types.shapes import Problem

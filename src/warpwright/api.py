@@ -28,8 +28,8 @@ from warpwright.types.trial import Measuring as Measuring
 from warpwright.types.verdict import EditLimits as EditLimits
 
 if TYPE_CHECKING:
-    from warpwright.analysis.study_program import RunContext
     from warpwright.doctor.machine import MachineReport
+    from warpwright.store.run_context import RunContext
     from warpwright.types.answer import Answer
     from warpwright.types.bench import BenchResult
     from warpwright.types.gpu import GpuSheet, ResolvedGpu
@@ -527,8 +527,8 @@ def doctor() -> MachineReport:
 
 def _run_context(use_cache: bool, listener: Listener, time_limit_s: float) -> RunContext:
     """The clock starts here."""
-    from warpwright.analysis.study_program import RunContext
     from warpwright.store.cache import PassingCache, ResultCache
+    from warpwright.store.run_context import RunContext
 
     if not time_limit_s > 0:
         raise InputError(

@@ -5,8 +5,8 @@ from __future__ import annotations
 import accuracy_trial as trial
 import pytest
 
-from warpwright.analysis.study_program import RunContext
 from warpwright.sandbox.deadline import Deadline
+from warpwright.store.run_context import RunContext
 from warpwright.types.verdict import NOT_IN_TIME, Status
 from warpwright.verifier import accuracy
 

@@ -7,10 +7,11 @@ import functools
 import pytest
 
 from warpwright import api
-from warpwright.analysis.study_program import RunContext, Subject, study_program
+from warpwright.analysis.study_program import Subject, study_program
 from warpwright.formats.kernelbench import read_problem
 from warpwright.program.view import read_program
 from warpwright.store.cache import ResultCache
+from warpwright.store.run_context import RunContext
 from warpwright.types.study import Study
 from warpwright.types.verdict import CheckResult, Status
 from warpwright.verifier.spot_check import check_full_size

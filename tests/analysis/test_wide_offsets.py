@@ -6,13 +6,14 @@ import pytest
 from texts import replace_once
 
 from warpwright import api
-from warpwright.analysis.study_program import RunContext, Subject, study_program
+from warpwright.analysis.study_program import Subject, study_program
 from warpwright.data.stages import find_stage
 from warpwright.formats.reply import parse_reply
 from warpwright.gpus.sheets import find_gpu
 from warpwright.gpus.target_sheet import stated_gpu
 from warpwright.pipeline.check_reply import check_reply
 from warpwright.store.cache import ResultCache
+from warpwright.store.run_context import RunContext
 from warpwright.types.request import Request
 from warpwright.types.shapes import Problem, TensorSpec
 from warpwright.types.verdict import Violation

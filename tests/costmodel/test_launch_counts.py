@@ -8,13 +8,14 @@ from pathlib import Path
 import pytest
 from amounts import slow_but
 
-from warpwright.analysis.study_program import RunContext, Subject, study_program
+from warpwright.analysis.study_program import Subject, study_program
 from warpwright.costmodel.count_criterion import compare_counts
 from warpwright.costmodel.launch_counts import config_counts, program_counts, with_counts
 from warpwright.costmodel.sass.sass_run import NO_TIME
 from warpwright.gpus.sheets import find_gpu
 from warpwright.gpus.target_sheet import resolve_gpu
 from warpwright.store.cache import ResultCache
+from warpwright.store.run_context import RunContext
 from warpwright.types.counts import LaunchCounts
 from warpwright.types.gpu import StatedGpu
 from warpwright.types.shapes import Problem, TensorSpec

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import pytest
 
-from warpwright.analysis.study_program import RunContext, Subject, study_program
+from warpwright.analysis.study_program import Subject, study_program
 from warpwright.gpus.sheets import find_gpu
 from warpwright.gpus.target_sheet import resolve_gpu
 from warpwright.store.cache import ResultCache
+from warpwright.store.run_context import RunContext
 from warpwright.types.gpu import StatedGpu
 from warpwright.types.shapes import Problem, TensorSpec
 

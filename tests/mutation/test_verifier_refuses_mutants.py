@@ -11,10 +11,10 @@ from mutation.truth import changes, other_sizes
 from mutations import changes_output, judged, refused, studied, subject_of
 
 from warpwright import api
-from warpwright.analysis.study_program import RunContext
 from warpwright.formats.request_text import parse_request
 from warpwright.interpreter.sizes.shrink import ShrunkenInputs, plan_shrunken_inputs
 from warpwright.store.cache import ResultCache
+from warpwright.store.run_context import RunContext
 from warpwright.types.shapes import Problem
 from warpwright.types.verdict import Status
 from warpwright.verifier.accuracy import verify_accuracy

@@ -11,7 +11,6 @@ from dataclasses import replace
 
 import pytest
 
-from warpwright.analysis.study_program import RunContext
 from warpwright.errors import InputError, MissingToolError, Place
 from warpwright.gpus.sheets import find_gpu
 from warpwright.operators.conv2d.conv2d_text import describe, label
@@ -20,6 +19,7 @@ from warpwright.report.optimization_record import optimization_record
 from warpwright.report.optimization_text import explain_optimization
 from warpwright.sandbox import toolchain as toolchain_module
 from warpwright.store.cache import ResultCache
+from warpwright.store.run_context import RunContext
 from warpwright.types.conv2d import Conv2dTask, ScheduleCandidate
 from warpwright.types.evidence import Origin
 from warpwright.types.gpu import GpuSheet, ResolvedGpu

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from warpwright import api
-from warpwright.analysis.study_program import RunContext, Subject, study_program
+from warpwright.analysis.study_program import Subject, study_program
 from warpwright.bench.statistics.budget import QUICK, Budget
 from warpwright.bench.statistics.minimum import Minimum
 from warpwright.formats.request_text import parse_request
@@ -25,6 +25,7 @@ from warpwright.search.pinned_programs import Entrant
 from warpwright.search.same_code import Sieve
 from warpwright.search.screening import Screening
 from warpwright.store.cache import PassingCache
+from warpwright.store.run_context import RunContext
 from warpwright.types.candidate import Candidate, Move
 from warpwright.types.config import Config
 from warpwright.types.shapes import Problem
@@ -165,6 +166,32 @@ def test_what_cannot_be_launched_is_not_timed(study: Study) -> None:
     ((reason,),) = Sieve(study, run_context()).reasons([large], [{}])
     assert reason is not None
     assert reason.startswith("shifted cannot be launched on RTX 4090 with ")
+
+
+def test_every_move_is_timed_under_the_best_config_before_any_under_the_next(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The time may end before the others."""
+    tuned = PROGRAM.replace(
+        "@triton.jit\n",
+        '@triton.autotune([triton.Config({"BLOCK": 512}), triton.Config({"BLOCK": 1024})], '
+        'key=["count"])\n@triton.jit\n',
+    ).replace(", 3, BLOCK=512)", ", 3)")
+    study = study_program(
+        Subject(tuned), api.target_gpu("RTX 4090"), run_context(), problem=Problem(source=PROBLEM)
+    )
+    faster = candidate("faster", (SLEEP, "pass"), parent=tuned)
+    singles = [
+        Candidate(tuned, f"{faster.program}\n{line}\n", (*faster.moves, Move(line, KERNEL)))
+        for line in ("import math", "import json")
+    ]
+    told: list[str] = []
+    with table_for(study, tmp_path) as table:
+        table.tell = lambda name, text, **_: told.append(text)
+        monkeypatch.setattr(searching, "joint_moves", lambda *_: [])
+        searched(table, study, monkeypatch, [faster], singles)
+    order = [text for text in told if "import" in text and " of 4: " in text]
+    assert ["math" in text for text in order] == [True, False, True, False]
 
 
 def test_each_binary_takes_one_place_among_the_configs_to_refine_under(study: Study) -> None:

@@ -7,7 +7,6 @@ from pathlib import Path
 
 import pytest
 
-from warpwright.analysis.study_program import RunContext
 from warpwright.bench.statistics.budget import QUICK
 from warpwright.gpus.sheets import find_gpu
 from warpwright.pipeline.optimize_problem import optimize_problem, recognized, screen
@@ -17,6 +16,7 @@ from warpwright.report.optimization_text import beside_text, explain_optimizatio
 from warpwright.search.open_trial import TrialSetup
 from warpwright.search.ranking import beside_eager, measured_ranker
 from warpwright.store.cache import ResultCache
+from warpwright.store.run_context import RunContext
 from warpwright.types.bench import BenchResult, BenchRow
 from warpwright.types.evidence import Origin
 from warpwright.types.gpu import ResolvedGpu

@@ -16,7 +16,7 @@ from types import ModuleType
 import pytest
 
 from warpwright import api
-from warpwright.analysis.study_program import RunContext, Subject, study_program
+from warpwright.analysis.study_program import Subject, study_program
 from warpwright.bench.device.worker import Worker
 from warpwright.bench.statistics.budget import QUICK, Budget
 from warpwright.bench.statistics.minimum import Minimum
@@ -29,6 +29,7 @@ from warpwright.search.pinned_programs import Entrant
 from warpwright.search.screening import Screening
 from warpwright.store.cache import ResultCache, toolchain_versions
 from warpwright.store.ledger import WorkClaim
+from warpwright.store.run_context import RunContext
 from warpwright.types.config import Config
 from warpwright.types.measurement import MeasuredGpu, Outcome
 from warpwright.types.shapes import Problem

@@ -13,7 +13,6 @@ from types import ModuleType
 import pytest
 
 from warpwright import api
-from warpwright.analysis.study_program import RunContext
 from warpwright.bench.statistics.budget import QUICK
 from warpwright.formats.request_text import parse_request
 from warpwright.pipeline.answer_request import answer_request
@@ -23,6 +22,7 @@ from warpwright.report.record import answer_record
 from warpwright.report.schema import AnswerRecord
 from warpwright.search.open_trial import TrialSetup
 from warpwright.store.cache import ResultCache
+from warpwright.store.run_context import RunContext
 from warpwright.types.answer import Answer, Decision
 from warpwright.types.shapes import Problem, TensorSpec
 

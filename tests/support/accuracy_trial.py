@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from textwrap import dedent
 
-from warpwright.analysis.study_program import RunContext, Subject, study_program
+from warpwright.analysis.study_program import Subject, study_program
 from warpwright.gpus.sheets import find_gpu
 from warpwright.program.view import read_program
 from warpwright.store.cache import ResultCache
+from warpwright.store.run_context import RunContext
 from warpwright.types.gpu import ResolvedGpu
 from warpwright.types.shapes import Problem
 from warpwright.types.verdict import AccuracyRun, Status

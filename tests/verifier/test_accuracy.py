@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import pytest
 
-from warpwright.analysis.study_program import RunContext, Subject, study_program
+from warpwright.analysis.study_program import Subject, study_program
 from warpwright.gpus.sheets import find_gpu
 from warpwright.store.cache import ResultCache
+from warpwright.store.run_context import RunContext
 from warpwright.types.config import Config
 from warpwright.types.gpu import ResolvedGpu
 from warpwright.types.launch_trace import ConstantArgument, Launch, Trace, TracedConfig

@@ -7,7 +7,6 @@ from pathlib import Path
 import pytest
 from texts import replace_once
 
-from warpwright.analysis.study_program import RunContext
 from warpwright.data.stages import find_stage
 from warpwright.formats.reply import parse_reply
 from warpwright.gpus.sheets import find_gpu
@@ -16,6 +15,7 @@ from warpwright.pipeline.check_reply import check_reply
 from warpwright.pipeline.request_study import study_request
 from warpwright.program.view import read_program
 from warpwright.store.cache import ResultCache
+from warpwright.store.run_context import RunContext
 from warpwright.types.request import Request
 from warpwright.types.shapes import Problem, TensorSpec
 from warpwright.types.verdict import CheckResult, Status

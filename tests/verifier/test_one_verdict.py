@@ -9,11 +9,11 @@ import gathering
 import pytest
 
 from warpwright import api
-from warpwright.analysis.study_program import RunContext
 from warpwright.formats.reply import parse_reply
 from warpwright.formats.request_text import parse_request
 from warpwright.pipeline.check_reply import check_reply
 from warpwright.store.cache import ResultCache
+from warpwright.store.run_context import RunContext
 from warpwright.types.verdict import EditLimits, Status, Verdict
 
 pytestmark = pytest.mark.triton

@@ -6,10 +6,8 @@ config, and gathers findings. `inspect` shows the result, the proposers act on i
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Sequence
-from contextlib import AbstractContextManager, nullcontext
-from dataclasses import dataclass, field, replace
-from typing import Any
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 
 from warpwright.analysis.active_config import GRID_SIZE, infer_active
 from warpwright.analysis.cause_case import CauseCase
@@ -27,9 +25,8 @@ from warpwright.costmodel.occupancy import occupancy
 from warpwright.costmodel.problem_floor import problem_floor
 from warpwright.errors import BrokenProgramError, InputError, MissingToolError, Place
 from warpwright.program.view import read_program
-from warpwright.sandbox.deadline import Deadline
 from warpwright.sandbox.toolchain import missing_module, not_installed, toolchain
-from warpwright.store.cache import ResultCache
+from warpwright.store.run_context import RunContext
 from warpwright.tracing.importing import import_program
 from warpwright.tracing.problem_work import problem_cost
 from warpwright.tracing.symbolic import SymbolicLaunch, SymbolicTrace, trace_symbolic
@@ -40,7 +37,6 @@ from warpwright.types.config import Config
 from warpwright.types.gpu import GpuSheet, ResolvedGpu, SmLimits
 from warpwright.types.launch_trace import Trace
 from warpwright.types.program import ProgramView
-from warpwright.types.progress import Listener, silent
 from warpwright.types.request import Profile
 from warpwright.types.shapes import Problem
 from warpwright.types.study import CompiledView, ConfigStudy, KernelStudy, Study
@@ -65,35 +61,6 @@ NOT_TRACED = {
     ),
 }
 COMPILING_SHARE = 0.6  # of the time left: the rest is for running what was compiled
-
-
-@dataclass(frozen=True, slots=True)
-class RunContext:
-    """What work is done with: where results are kept, who is told, how many children run, how long.
-
-    Without a `deadline` each job has its own limits alone. `known`: verdicts of this run by what
-    was asked (`verifying`), so that nobody asks twice.
-    """
-
-    cache: ResultCache | None = None
-    listener: Listener = silent
-    workers: int | None = None
-    deadline: Deadline | None = None
-    known: dict[Hashable, Any] = field(default_factory=dict, compare=False, repr=False)
-
-    def leaving(self, share: float) -> RunContext:
-        """The same, for work that is to leave so much of the whole time (0 to 1) to others."""
-        if self.deadline is None:
-            return self
-        return replace(self, deadline=self.deadline.leaving(share))
-
-    def has_left(self, share: float) -> bool:
-        """Whether so much of the whole time is left."""
-        return self.deadline is None or self.deadline.left_share >= share
-
-    def off_the_clock(self) -> AbstractContextManager[None]:
-        """Time in this block does not count: what a GPU measures has a budget of its own."""
-        return nullcontext() if self.deadline is None else self.deadline.paused()
 
 
 @dataclass(frozen=True, slots=True)

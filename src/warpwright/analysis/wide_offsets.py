@@ -67,14 +67,6 @@ def wraps(kernel: KernelStudy) -> bool:
 
 def _is_wide(launch: Launch) -> bool:
     return any(
-        isinstance(argument, TensorArgument) and _reach(argument) >= FIRST_TOO_FAR
+        isinstance(argument, TensorArgument) and argument.reach >= FIRST_TOO_FAR
         for argument in launch.arguments.values()
     )
-
-
-def _reach(tensor: TensorArgument) -> int:
-    """The offset of the element that lies furthest from the first, in elements."""
-    if 0 in tensor.shape:
-        return 0
-    pairs = zip(tensor.shape, tensor.strides, strict=True)
-    return sum((size - 1) * abs(stride) for size, stride in pairs)

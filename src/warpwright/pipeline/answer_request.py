@@ -14,7 +14,6 @@ from collections.abc import Sequence
 from contextlib import ExitStack
 from dataclasses import replace
 
-from warpwright.analysis.study_program import RunContext
 from warpwright.bench.statistics.minimum import minimum_of
 from warpwright.pipeline.request_study import study_request
 from warpwright.proposers.configs.plan import chosen_by_time, configs_left_alone, propose, rules_of
@@ -27,6 +26,7 @@ from warpwright.search.moves_measured import by_gain, search_moves
 from warpwright.search.moves_predicted import OUT_OF_TIME, Predicted, predicted_by_moves
 from warpwright.search.open_trial import Table, TrialSetup, open_table
 from warpwright.search.screening import ParentFailedError
+from warpwright.store.run_context import RunContext
 from warpwright.types.answer import Answer, ConfigPlan, Decision
 from warpwright.types.candidate import Candidate, moves_label
 from warpwright.types.gpu import ResolvedGpu
@@ -79,16 +79,14 @@ def _predicted(
     """The answer without a GPU: moves by their counts, configs by what they compile to."""
     found = predicted_by_moves(study, run_context, limits)
     moved, drafted, found = _on_moves(request, study, run_context, limits, found)
-    if drafted is None and request.stage.id is not StageId.TUNING:
-        why = _no_move(study, limits, found)
-        kept = _kept(request, study, run_context, configs_left_alone(request, study), why)
-        return replace(kept, counted=found.counted)
     if drafted is None:
-        plans, _ = propose(
-            request, study, run_context, asked_alone=not run_context.has_left(NEW_CONFIGS_SHARE)
-        )
-        if (unable := _unable(study, plans)) is not None:
-            kept = _kept(request, study, run_context, plans, unable)
+        asked_alone = not run_context.has_left(NEW_CONFIGS_SHARE)
+        plans = _unmeasured_plans(request, study, run_context, asked_alone=asked_alone)
+        keep = _unable(study, plans)
+        if keep is None and request.stage.id is not StageId.TUNING:
+            keep = _no_move(study, limits, found)
+        if keep is not None:
+            kept = _kept(request, study, run_context, plans, keep)
             return replace(kept, counted=found.counted)
         drafted = draft(request, study, run_context, plans, limits=limits)
     answer = _answer(request, study, run_context, drafted, moved=moved)
@@ -128,10 +126,7 @@ def _with_configs(
     moved = as_moved(candidate, request, study, run_context, limits)
     if isinstance(moved, str):
         return moved
-    if request.stage.id is StageId.TUNING:
-        plans, _ = propose(request, moved.study, run_context)
-    else:
-        plans = configs_left_alone(request, moved.study)
+    plans = _unmeasured_plans(request, moved.study, run_context)
     if (unable := _unable(moved.study, plans)) is not None:
         return unable
     drafted = draft(request, study, run_context, plans, limits=limits, moved=moved)
@@ -142,18 +137,26 @@ def _with_configs(
     return (moved, drafted) if drafted.keep is None else drafted.keep
 
 
+def _unmeasured_plans(
+    request: Request, study: Study, run_context: RunContext, *, asked_alone: bool = False
+) -> tuple[ConfigPlan, ...]:
+    """Plans where no time is taken: new configs are for the stage that is about them."""
+    if request.stage.id is not StageId.TUNING:
+        return configs_left_alone(request, study)
+    return propose(request, study, run_context, asked_alone=asked_alone)[0]
+
+
 def _no_move(study: Study, limits: EditLimits, found: Predicted) -> str:
     """Why a program stays where the stage is not about configs."""
     if limits.strict:
         return "--strict makes no moves, and nothing else is proposed at this stage"
     if study.trace is None:
         return "moves need the program's launches, which are not known (give the problem's shapes)"
-    if not found.counted:
+    if (foremost := found.foremost) is None:
         return "no move of ours applies to it"
-    first = found.counted[0]
     return (
-        f"no list of moves is predicted to make it faster: of {len(found.counted)} "
-        f"{moves_label(first.moves)}: {first.reason}"
+        f"no program by moves is taken ({len(found.counted)} tried); the most promising, "
+        f"{moves_label(foremost.moves)}: {foremost.reason}"
     )
 
 

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from warpwright.analysis.study_program import RunContext
 from warpwright.errors import BrokenProgramError, MissingToolError
 from warpwright.formats.reply import Reply
 from warpwright.pipeline.request_study import study_request
+from warpwright.store.run_context import RunContext
 from warpwright.types.candidate import Candidate
 from warpwright.types.request import Request
 from warpwright.types.shapes import Problem

@@ -12,13 +12,14 @@ from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from dataclasses import replace
 
-from warpwright.analysis.study_program import RunContext, Subject, study_program
+from warpwright.analysis.study_program import Subject, study_program
 from warpwright.compiler.compile_pool import usable_workers
 from warpwright.errors import InputError, Place
 from warpwright.operators.conv2d.conv2d_text import describe, label
 from warpwright.operators.conv2d.recognize import recognize_conv2d
 from warpwright.proposers import schedules
 from warpwright.sandbox.toolchain import toolchain
+from warpwright.store.run_context import RunContext
 from warpwright.types.bench import BenchResult
 from warpwright.types.candidate import Candidate
 from warpwright.types.compiled import Compiled

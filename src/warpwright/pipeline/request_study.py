@@ -6,10 +6,11 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from warpwright.analysis.profile_check import toolchain_finding
-from warpwright.analysis.study_program import RunContext, Subject, read_view, study_program
+from warpwright.analysis.study_program import Subject, read_view, study_program
 from warpwright.errors import Place
 from warpwright.formats.nsight import check_profile_kernels, foreign_kernels, retired_metrics
 from warpwright.gpus.target_sheet import resolve_gpu
+from warpwright.store.run_context import RunContext
 from warpwright.types.evidence import Origin
 from warpwright.types.gpu import ResolvedGpu
 from warpwright.types.request import Request

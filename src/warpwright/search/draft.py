@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
-from warpwright.analysis.study_program import RunContext
 from warpwright.program.edit.strict_order import in_strict_order
 from warpwright.proposers.configs.emit import emit_plans
 from warpwright.proposers.configs.plan import rules_of
 from warpwright.proposers.configs.requested import without_new
 from warpwright.search.moves import UNVERIFIED, Moved, not_as_claimed
+from warpwright.store.run_context import RunContext
 from warpwright.types.answer import ConfigPlan, Fate
 from warpwright.types.candidate import Candidate, Move
 from warpwright.types.config import Config

@@ -11,11 +11,12 @@ import ast
 from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
-from warpwright.analysis.study_program import RunContext, Subject, study_kernel
+from warpwright.analysis.study_program import Subject, study_kernel
 from warpwright.compiler.kernel_calls import find_calls
 from warpwright.program.syntax import syntax_tree
 from warpwright.program.view import read_program
 from warpwright.proposers.rewrites.registry import chains, refinements, replay
+from warpwright.store.run_context import RunContext
 from warpwright.tracing.trace import TraceFailed, trace_program
 from warpwright.types.candidate import Candidate, Claim, Move
 from warpwright.types.compiled import Compiled

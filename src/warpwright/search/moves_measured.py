@@ -6,7 +6,6 @@ from collections.abc import Sequence
 from dataclasses import replace
 from functools import partial
 
-from warpwright.analysis.study_program import RunContext
 from warpwright.proposers.rewrites.registry import HELP_OTHERS
 from warpwright.sandbox.deadline import Deadline
 from warpwright.search.configs_measured import settle_chosen
@@ -15,7 +14,8 @@ from warpwright.search.open_trial import Table, card
 from warpwright.search.pinned_programs import Entrant, usual_pins
 from warpwright.search.same_code import Sieve
 from warpwright.search.screening import Screening
-from warpwright.types.candidate import Candidate, Move
+from warpwright.store.run_context import RunContext
+from warpwright.types.candidate import Candidate, Move, programs_by_moves
 from warpwright.types.config import Config
 from warpwright.types.study import ConfigStudy, KernelStudy, Study
 from warpwright.types.trial import LEAST_GAIN_PCT, ConfigTrial, MovesTrial
@@ -98,7 +98,7 @@ class _Search:
         if not candidates:
             return []
         tell = partial(self._table.tell, "screen")
-        tell(f"comparing what {len(candidates)} lists of moves compile to")
+        tell(f"comparing what {programs_by_moves(len(candidates))} would run")
         reasons = self._sieve.reasons(candidates, pins)
         # All of them under the best config first: the time may end before the others.
         places = [(i, j) for j in range(len(pins)) for i in range(len(candidates))]
@@ -116,10 +116,9 @@ class _Search:
         ]
 
     def _intention(self, count: int, of: int) -> str:
-        programs = "1 program" if count == 1 else f"{count} programs"
         same = f" ({of - count} more are not worth it)" if count < of else ""
         return (
-            f"measuring {programs} by moves beside the parent on {card(self._table.bench.gpu)}, "
+            f"measuring {programs_by_moves(count)} beside the parent on {card(self._table.bench.gpu)}, "
             f"{self._deadline.left_s:.0f} s at most{same}"
         )
 

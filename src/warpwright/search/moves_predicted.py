@@ -8,7 +8,6 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from functools import partial
 
-from warpwright.analysis.study_program import RunContext
 from warpwright.compiler.compile_pool import usable_workers
 from warpwright.costmodel.count_criterion import compare_counts
 from warpwright.costmodel.launch_counts import program_counts
@@ -16,7 +15,8 @@ from warpwright.costmodel.launch_work import dtype_bytes
 from warpwright.proposers.rewrites.lanes import is_of_a_store
 from warpwright.proposers.rewrites.registry import PACKS
 from warpwright.search.moves import move_candidates, refined, run_by, study_moved, with_moves
-from warpwright.types.candidate import Candidate, Move, moves_label
+from warpwright.store.run_context import RunContext
+from warpwright.types.candidate import Candidate, Move, moves_label, programs_by_moves
 from warpwright.types.compiled import CompileFailed
 from warpwright.types.config import Config
 from warpwright.types.counts import MovesCounted, ProgramCounts
@@ -44,6 +44,11 @@ class Predicted:
         places = [place for place, counted in enumerate(self.counted) if counted.accepted]
         return tuple(sorted(places, key=lambda place: _cost(self.counted[place])))
 
+    @property
+    def foremost(self) -> MovesCounted | None:
+        """What is predicted to gain most, taken or not; the first where no counts are known."""
+        return min(self.counted, key=_cost, default=None)
+
     def without(self, place: int, reason: str) -> Predicted:
         """The same, but one of them is not taken after all."""
         counted = list(self.counted)
@@ -66,7 +71,7 @@ class _Search:
     """Chains of moves, then refinements of the cheapest, each judged by counts."""
 
     def __init__(self, study: Study, run_context: RunContext, limits: EditLimits) -> None:
-        self._study, self._bench, self._limits = study, run_context, limits
+        self._study, self._run_context, self._limits = study, run_context, limits
         self._seen: dict[Hashable, tuple[Move, ...]] = {}
         self._chosen = {kernel.kernel: kernel.usual for kernel in study.kernels}
         stop = partial(_out_of_time, run_context.leaving(LEAST_SHARE))
@@ -100,8 +105,9 @@ class _Search:
     ) -> list[MovesCounted]:
         """Each counted while so much of the time is left; the others are not looked at."""
         if candidates:
-            self._tell(f"counting what programs by moves execute and touch: {len(candidates)}")
-        quiet = replace(self._bench.leaving(least_share), listener=silent)
+            programs = programs_by_moves(len(candidates))
+            self._tell(f"counting what {programs} would execute and touch")
+        quiet = replace(self._run_context.leaving(least_share), listener=silent)
 
         def count(candidate: Candidate) -> tuple[MovesCounted, Hashable]:
             if _out_of_time(quiet):
@@ -128,7 +134,7 @@ class _Search:
         return replace(counted, accepted=False, reason=reason)
 
     def _tell(self, text: str) -> None:
-        self._bench.listener("moves", text)
+        self._run_context.listener("moves", text)
 
 
 def _out_of_time(run_context: RunContext) -> bool:

@@ -10,9 +10,9 @@ from collections.abc import Hashable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 
-from warpwright.analysis.study_program import RunContext
 from warpwright.compiler.compile_pool import usable_workers
 from warpwright.search.moves import Pins, config_under, run_by, study_moved
+from warpwright.store.run_context import RunContext
 from warpwright.types.candidate import Candidate, moves_label
 from warpwright.types.progress import silent
 from warpwright.types.study import Study
@@ -24,7 +24,7 @@ class Sieve:
     """Knows what the programs that it saw run; the parent from the start."""
 
     def __init__(self, study: Study, run_context: RunContext) -> None:
-        self._study, self._bench = study, replace(run_context, listener=silent)
+        self._study, self._run_context = study, replace(run_context, listener=silent)
         self._seen: dict[Hashable, str] = {}
 
     def reasons(
@@ -41,7 +41,7 @@ class Sieve:
 
         side_by_side = usable_workers()
         each = max(1, side_by_side // max(1, len(candidates)))
-        run_context = replace(self._bench, workers=each)
+        run_context = replace(self._run_context, workers=each)
 
         def studied(candidate: Candidate) -> Study | str:
             if not candidate.moves:

@@ -60,6 +60,11 @@ def _short(name: str, value: MoveValue) -> str:
     return f"{name}={listed}" if len(listed) <= LONGEST_LIST else f"{len(value)} {name}"
 
 
+def programs_by_moves(count: int) -> str:
+    """So many programs, for a sentence."""
+    return f"{count} program{'s' if count != 1 else ''} by moves"
+
+
 def moves_label(moves: Sequence[Move]) -> str:
     """A list of moves for a line or a cell of a table, each kernel told once a row of its moves."""
     rows: list[tuple[str, list[str]]] = []

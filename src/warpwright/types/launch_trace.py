@@ -22,6 +22,12 @@ class TensorArgument:
     aligned: bool = True
     storage: int = 0  # same number: same storage
 
+    @property
+    def reach(self) -> int:
+        """How far its last element lies from its first, in elements."""
+        pairs = zip(self.shape, self.strides, strict=True)
+        return sum((size - 1) * abs(stride) for size, stride in pairs)
+
 
 @dataclass(frozen=True, slots=True)
 class ScalarArgument:

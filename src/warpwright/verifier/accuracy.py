@@ -10,9 +10,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import replace
 
-from warpwright.analysis.study_program import RunContext
 from warpwright.interpreter.sizes.shrink import ShrunkenInputs, plan_shrunken_inputs
 from warpwright.interpreter.sizes.sizes import FEW, FurtherSets, plan_further_sets
+from warpwright.store.run_context import RunContext
 from warpwright.types.launch_trace import ConstantArgument, Trace
 from warpwright.types.program import ProgramView
 from warpwright.types.study import KernelStudy, Study

@@ -12,7 +12,6 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from warpwright.analysis.study_program import RunContext
 from warpwright.compiler.compile_pool import usable_workers
 from warpwright.interpreter.interpret import Interpretation, InterpretRun, interpret
 from warpwright.interpreter.reference.reference import (
@@ -23,6 +22,7 @@ from warpwright.interpreter.reference.reference import (
 )
 from warpwright.interpreter.sizes.shrink import Init
 from warpwright.interpreter.sizes.sizes import InputSet
+from warpwright.store.run_context import RunContext
 from warpwright.tracing.trace import device_facts
 from warpwright.types.config import Config
 from warpwright.types.program import ProgramView

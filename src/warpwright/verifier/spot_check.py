@@ -17,9 +17,9 @@ from pathlib import Path
 
 import numpy as np
 
-from warpwright.analysis.study_program import RunContext
 from warpwright.compiler.compile_pool import usable_workers
 from warpwright.interpreter.spot.spot import Spot, SpotRun, SpotState
+from warpwright.store.run_context import RunContext
 from warpwright.tracing.trace import device_facts
 from warpwright.types.config import Config
 from warpwright.types.program import ProgramView

@@ -13,7 +13,7 @@ from collections.abc import Hashable, Mapping, Sequence
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, field, replace
 
-from warpwright.analysis.study_program import RunContext, Subject, study_kernel
+from warpwright.analysis.study_program import Subject, study_kernel
 from warpwright.analysis.wide_offsets import wide_only, wrapped_offsets, wraps
 from warpwright.compiler.kernel_calls import find_calls
 from warpwright.compiler.lowered_launches import lowered_launches
@@ -21,6 +21,7 @@ from warpwright.errors import InputError, Place
 from warpwright.gpus.target_sheet import resolve_gpu
 from warpwright.program.view import read_program
 from warpwright.proposers.configs.constraints import TuningRules
+from warpwright.store.run_context import RunContext
 from warpwright.tracing.trace import TraceFailed, trace_program
 from warpwright.types.answer import ConfigPlan
 from warpwright.types.calls import KernelCalls

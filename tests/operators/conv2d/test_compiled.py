@@ -8,11 +8,12 @@ from dataclasses import replace
 import pytest
 from amounts import slow_but
 
-from warpwright.analysis.study_program import RunContext, Study
+from warpwright.analysis.study_program import Study
 from warpwright.gpus.sheets import find_gpu
 from warpwright.pipeline.optimize_problem import screen
 from warpwright.proposers.schedules import candidates
 from warpwright.store.cache import ResultCache
+from warpwright.store.run_context import RunContext
 from warpwright.types.compiled import Compiled
 from warpwright.types.conv2d import Conv2dLayer, Conv2dTask, Precision
 from warpwright.types.gpu import ResolvedGpu

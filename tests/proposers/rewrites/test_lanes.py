@@ -7,12 +7,13 @@ import pytest
 import rewriting
 from amounts import slow_but
 
-from warpwright.analysis.study_program import RunContext, Subject, study_kernel
+from warpwright.analysis.study_program import Subject, study_kernel
 from warpwright.costmodel.launch_counts import config_counts
 from warpwright.proposers.rewrites import lanes
 from warpwright.proposers.rewrites.common.refusal import DoesNotApply
 from warpwright.proposers.rewrites.registry import refinements, replay
 from warpwright.store.cache import ResultCache
+from warpwright.store.run_context import RunContext
 from warpwright.types.candidate import Claim, Move
 
 KERNEL = """\

@@ -8,11 +8,12 @@ import numpy as np
 import pytest
 import rewriting
 
-from warpwright.analysis.study_program import RunContext, Subject, study_kernel
+from warpwright.analysis.study_program import Subject, study_kernel
 from warpwright.costmodel.launch_counts import config_counts
 from warpwright.proposers.rewrites import turn
 from warpwright.proposers.rewrites.common.refusal import DoesNotApply
 from warpwright.proposers.rewrites.registry import chains, found, replay
+from warpwright.store.run_context import RunContext
 from warpwright.types.candidate import Claim, Move
 
 KERNEL = """\

@@ -5,13 +5,14 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
-from warpwright.analysis.study_program import RunContext, Subject, study_kernel
+from warpwright.analysis.study_program import Subject, study_kernel
 from warpwright.data.stages import left_open
 from warpwright.proposers.configs.choose import choose, neighbours
 from warpwright.proposers.configs.constraints import TuningRules, asked_for
 from warpwright.proposers.configs.emit import reason_to_leave_alone
 from warpwright.proposers.configs.requested import making_room
 from warpwright.proposers.configs.rule_refusals import refused_by_rules, with_refused
+from warpwright.store.run_context import RunContext
 from warpwright.types.answer import ConfigChoice, ConfigPlan
 from warpwright.types.calls import KernelCalls
 from warpwright.types.config import Config

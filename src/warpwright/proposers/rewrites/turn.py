@@ -34,6 +34,7 @@ import ast
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
 
+from warpwright.program.kernel_assignments import called_name
 from warpwright.program.parsing import lines_of
 from warpwright.proposers.rewrites.common.kernel_text import KernelText, kernel_text, stored_names
 from warpwright.proposers.rewrites.common.refusal import DoesNotApply
@@ -42,7 +43,6 @@ from warpwright.proposers.rewrites.common.splice import Splice, replaced, splice
 from warpwright.proposers.rewrites.common.statement_text import margin_of
 from warpwright.proposers.rewrites.common.value_axes import (
     Shape,
-    called_name,
     is_elementwise,
     new_axes,
     shape_of,

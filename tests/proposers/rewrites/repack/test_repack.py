@@ -8,7 +8,6 @@ import rewriting
 from amounts import slow_but
 
 from warpwright import api
-from warpwright.analysis.study_program import RunContext
 from warpwright.formats.reply import parse_reply
 from warpwright.formats.request_text import parse_request
 from warpwright.pipeline.check_reply import check_reply
@@ -17,6 +16,7 @@ from warpwright.proposers.rewrites.common.refusal import DoesNotApply
 from warpwright.proposers.rewrites.repack import repack_rewrite as repack
 from warpwright.proposers.rewrites.specialise import specialise
 from warpwright.store.cache import ResultCache
+from warpwright.store.run_context import RunContext
 from warpwright.types.candidate import Claim, Move
 
 HEAD = """\

@@ -8,11 +8,12 @@ import numpy as np
 import pytest
 import rewriting
 
-from warpwright.analysis.study_program import RunContext, Subject, study_kernel
+from warpwright.analysis.study_program import Subject, study_kernel
 from warpwright.costmodel.launch_counts import config_counts
 from warpwright.proposers.rewrites.common.refusal import DoesNotApply
 from warpwright.proposers.rewrites.registry import chains, found, replay
 from warpwright.proposers.rewrites.split_address import apart_rewrite as apart
+from warpwright.store.run_context import RunContext
 from warpwright.types.calls import KernelCalls
 from warpwright.types.candidate import Claim, Move
 from warpwright.types.launch_trace import TensorArgument

@@ -6,6 +6,7 @@ import ast
 from collections.abc import Iterable, Mapping
 from enum import StrEnum
 
+from warpwright.program.kernel_assignments import called_name
 from warpwright.proposers.rewrites.common.kernel_text import stored_names
 
 
@@ -155,13 +156,6 @@ def _called(node: ast.Call, known: Mapping[str, Shape]) -> Shape:
         return Shape.UNKNOWN
     keywords = [keyword.value for keyword in node.keywords]
     return join(shape_of(value, known) for value in (*_owner(node, known), *node.args, *keywords))
-
-
-def called_name(node: ast.Call) -> str:
-    """The last part of what a call calls: `load` of `tl.load`; "" for a call of anything else."""
-    if isinstance(node.func, ast.Attribute):
-        return node.func.attr
-    return node.func.id if isinstance(node.func, ast.Name) else ""
 
 
 def is_elementwise(node: ast.Call, known: Mapping[str, Shape]) -> bool:

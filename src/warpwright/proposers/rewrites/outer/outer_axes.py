@@ -5,13 +5,13 @@ from __future__ import annotations
 import ast
 from collections.abc import Collection, Mapping
 
+from warpwright.program.kernel_assignments import called_name
 from warpwright.proposers.rewrites.common.kernel_text import loaded_names
 from warpwright.proposers.rewrites.common.refusal import DoesNotApply
 from warpwright.proposers.rewrites.common.statement_text import parsed
 from warpwright.proposers.rewrites.common.value_axes import (
     HINTS,
     Shape,
-    called_name,
     is_elementwise,
     new_axes,
     shape_of,
