@@ -118,8 +118,8 @@ class _Search:
     def _intention(self, count: int, of: int) -> str:
         same = f" ({of - count} more are not worth it)" if count < of else ""
         return (
-            f"measuring {programs_by_moves(count)} beside the parent on {card(self._table.bench.gpu)}, "
-            f"{self._deadline.left_s:.0f} s at most{same}"
+            f"measuring {programs_by_moves(count)} beside the parent on "
+            f"{card(self._table.bench.gpu)}, {self._deadline.left_s:.0f} s at most{same}"
         )
 
 
