@@ -18,7 +18,7 @@ from warpwright.compiler.compile import (
 )
 from warpwright.compiler.compile_pool import PoolLimits
 from warpwright.sandbox.deadline import Deadline
-from warpwright.sandbox.run import Job, run_job
+from warpwright.sandbox.run import run_job
 from warpwright.store.cache import ResultCache
 from warpwright.types.compiled import (
     Compiled,
@@ -29,7 +29,7 @@ from warpwright.types.compiled import (
     Toolchain,
 )
 from warpwright.types.config import Config
-from warpwright.types.job import JobLimits
+from warpwright.types.job import Job, JobLimits
 
 pytestmark = pytest.mark.versions
 

@@ -16,8 +16,8 @@ import pytest
 from warpwright.sandbox import fork_server as fork_server_module
 from warpwright.sandbox.child_fork_server import JOB_MARK
 from warpwright.sandbox.fork_server import ForkServer, ForkServerError, ForkServers
-from warpwright.sandbox.run import FIXED, Job, child_environment, run_job
-from warpwright.types.job import JobLimits, JobOutcome
+from warpwright.sandbox.run import FIXED, child_environment, run_job
+from warpwright.types.job import Job, JobLimits, JobOutcome
 
 pytestmark = [
     pytest.mark.triton,
