@@ -29,6 +29,8 @@ setup: $(STAMP)  ## make .venv and install into it
 
 # The stamp is written last: an installation that was cut off is done again, a finished one is not.
 # Triton is named for itself, since torch's CPU build brings none; only Linux has wheels of it.
+# pip compiles what it copies, which an editable installation is not: without byte code each
+# command, and each test that starts one, would compile 200 files where Python may write none.
 $(STAMP): pyproject.toml constraints.txt
 	@test -n "$(PYTHON)" || { echo "make: no Python >= 3.11 with venv found (Debian: apt install \
 	python3-venv); name one with PYTHON=/path/to/python3" >&2; exit 1; }
@@ -36,6 +38,7 @@ $(STAMP): pyproject.toml constraints.txt
 	$(BIN)/python -m pip install --quiet --constraint constraints.txt $(TORCH)
 	$(BIN)/python -m pip install --quiet --constraint constraints.txt 'triton; sys_platform == "linux"'
 	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[dev]'
+	$(BIN)/python -m compileall -q src/warpwright
 	@touch $@
 
 demo: $(STAMP)  ## answer example 01 (no GPU needed)
