@@ -19,6 +19,9 @@ EXAMPLE := examples/01-conv2d-stride4
 DEMO := build/demo
 OTHER_TRITON = $(CURDIR)/build/triton-$(VERSION)
 
+# Where it is set, each of the tests' processes would compile the same files again.
+unexport PYTHONDONTWRITEBYTECODE
+
 .DEFAULT_GOAL := help
 .PHONY: help setup demo test test-all test-triton test-tritons lint format examples clean
 
