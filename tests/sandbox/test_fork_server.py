@@ -48,6 +48,14 @@ def fork_servers() -> Iterator[ForkServers]:
     own.close()
 
 
+@pytest.fixture(scope="module")
+def shared() -> Iterator[ForkServers]:
+    """Fork servers for the tests that end none."""
+    own = ForkServers()
+    yield own
+    own.close()
+
+
 def environment(tmp_path: Path, mark: str = "0123456789abcdef") -> dict[str, str]:
     return child_environment(tmp_path, mark, {})
 
@@ -149,43 +157,32 @@ def test_a_fork_server_that_dies_while_it_is_asked_is_told(
         fork_server.start(tmp_path, environment(tmp_path))
 
 
-def test_another_variable_that_counts_at_the_start_means_another_fork_server(
-    tmp_path: Path, fork_servers: ForkServers
-) -> None:
-    first = prepared(fork_servers, tmp_path)
-    again = fork_servers.prepare(environment(tmp_path, mark="f" * 16), FIXED)
-    other = fork_servers.prepare({**environment(tmp_path), "LANG": "C"}, FIXED)
-    assert again is first
-    assert other is not None
-    assert other is not first
-
-
-def test_two_environments_by_turns_need_two_fork_servers_and_a_third_ends_the_oldest(
+def test_each_environment_has_a_fork_server_of_its_own_and_a_third_ends_the_oldest(
     tmp_path: Path, fork_servers: ForkServers
 ) -> None:
     ours = environment(tmp_path)
     first, other = (fork_servers.prepare({**ours, "LANG": lang}, FIXED) for lang in ("A", "B"))
-    assert fork_servers.prepare({**ours, "LANG": "A"}, FIXED) is first
+    assert first is not None and other is not None
+    assert first is not other
+    again = fork_servers.prepare({**environment(tmp_path, mark="f" * 16), "LANG": "A"}, FIXED)
+    assert again is first
     assert fork_servers.prepare({**ours, "LANG": "B"}, FIXED) is other
     assert fork_servers.prepare({**ours, "LANG": "C"}, FIXED) is not None
-    assert first is not None and other is not None
     assert not first.usable
     assert other.usable
 
 
-def test_a_child_that_ends_is_told_with_its_exit_code(
-    tmp_path: Path, fork_servers: ForkServers
-) -> None:
-    fork_server = prepared(fork_servers, tmp_path)
+def test_a_child_that_ends_is_told_with_its_exit_code(tmp_path: Path, shared: ForkServers) -> None:
+    fork_server = prepared(shared, tmp_path)
     child = fork_server.start(tmp_path, environment(tmp_path))  # a directory without a job
     assert child.wait() == 1
     assert b"job.json" in child.stdout.read()
     child.stdout.close()
 
 
-def test_a_child_killed_by_a_signal_is_told_so(tmp_path: Path, fork_servers: ForkServers) -> None:
+def test_a_child_killed_by_a_signal_is_told_so(tmp_path: Path, shared: ForkServers) -> None:
     os.mkfifo(tmp_path / "job.json")  # it waits for its job
-    child = prepared(fork_servers, tmp_path).start(tmp_path, environment(tmp_path))
+    child = prepared(shared, tmp_path).start(tmp_path, environment(tmp_path))
     assert child.poll() is None
     os.killpg(child.pid, signal.SIGKILL)
     assert child.wait() == -signal.SIGKILL
