@@ -62,6 +62,7 @@ def seconds(arguments: tuple[str, ...], folder: Path) -> float:
         "WARPWRIGHT_CACHE_DIR": str(folder / "cache"),
         "WARPWRIGHT_STATE_DIR": str(folder / "state"),
     }
+    environment.pop("PYTHONDONTWRITEBYTECODE", None)  # an installation has its byte code
     before = resource.getrusage(resource.RUSAGE_CHILDREN)
     subprocess.run(
         [sys.executable, "-m", "warpwright", *arguments],

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import halves
 import pytest
-from amounts import slow_but
 
 from warpwright import api
 from warpwright.program.view import read_program
@@ -16,24 +16,34 @@ from warpwright.types.verdict import EditLimits, Status
 pytestmark = pytest.mark.triton
 STAGES = ("grid", "tiling", "memory")
 EXAMPLE = Path(__file__).parent.parent / "examples" / "01-conv2d-stride4"
-PARENT = (EXAMPLE / "program.py").read_text()
-PROBLEM = (EXAMPLE / "problem.py").read_text()
 
 
-def document(stage: str, program: str = PARENT, problem: str = PROBLEM) -> str:
+def document(stage: str, program: str = halves.PROGRAM, problem: str = halves.PROBLEM) -> str:
     return api.request(program, gpu="RTX 4090", stage=stage, problem=problem)
 
 
-@pytest.mark.parametrize("stage", slow_but(["memory"], STAGES))
+@pytest.mark.parametrize("stage", STAGES)
 def test_a_program_becomes_faster_by_moves_at_every_stage(stage: str) -> None:
-    answer = api.answer(document(stage), time_limit_s=900)
+    becomes_faster(stage, halves.PROGRAM, halves.PROBLEM)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("stage", STAGES)
+def test_a_convolution_becomes_faster_by_moves_at_every_stage(stage: str) -> None:
+    program, problem = (EXAMPLE / name for name in ("program.py", "problem.py"))
+    becomes_faster(stage, program.read_text(), problem.read_text())
+
+
+def becomes_faster(stage: str, program: str, problem: str) -> None:
+    request = document(stage, program, problem)
+    answer = api.answer(request, time_limit_s=900)
     assert answer.decision is Decision.CHANGED, answer.reason
     assert answer.moves and answer.reason.startswith("moves: ")
-    (before,), (after,) = (read_program(p).launched_kernels for p in (PARENT, answer.program))
+    (before,), (after,) = (read_program(p).launched_kernels for p in (program, answer.program))
     assert before.autotune is not None and after.autotune is not None
     assert before.autotune.configs == after.autotune.configs
     assert f"the {stage} stage is not about configs" in explain(answer)
-    assert api.check(document(stage), answer.program).status is not Status.FAIL
+    assert api.check(request, answer.program).status is not Status.FAIL
 
 
 def test_where_no_move_applies_the_parent_stays_and_the_reason_says_so() -> None:

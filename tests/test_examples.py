@@ -92,7 +92,9 @@ def warpwright(*arguments: str | Path, home: Path) -> subprocess.CompletedProces
     )
 
 
-@pytest.fixture(scope="module", params=slow_but(EXAMPLES[:1], EXAMPLES), ids=lambda path: path.name)
+# Slow, for a convolution takes a minute of processor time: whole answers of small programs are in
+# test_every_stage.py and cli/test_answer.py.
+@pytest.fixture(scope="module", params=slow_but([], EXAMPLES), ids=lambda path: path.name)
 def answered(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Answered:
     """The real tool, once on each example."""
     folder: Path = request.param

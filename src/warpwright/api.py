@@ -193,7 +193,7 @@ def check_run(
     from warpwright.formats.reply import parse_reply
     from warpwright.formats.request_text import parse_request
     from warpwright.pipeline.check_reply import check_reply
-    from warpwright.report.record import check_record
+    from warpwright.report.check_record import check_record
 
     parsed = parse_request(request, document=document)
     found = parse_reply(reply, document=reply_document)

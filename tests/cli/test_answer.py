@@ -7,7 +7,10 @@ from collections.abc import Callable
 from pathlib import Path
 from subprocess import CompletedProcess
 
+import halves
 import pytest
+
+from warpwright import api
 
 Command = Callable[..., CompletedProcess[str]]
 
@@ -59,25 +62,34 @@ def test_this_machines_gpu_as_target_needs_one(warpwright: Command) -> None:
     assert "doctor" in done.stderr
 
 
+@pytest.fixture
+def documents(tmp_path: Path) -> tuple[Path, str, Path]:
+    """A small tuning request and its problem, as arguments of `answer`."""
+    request, problem = tmp_path / "request.txt", tmp_path / "problem.py"
+    request.write_text(api.request(halves.PROGRAM, gpu="RTX 4090"))
+    problem.write_text(halves.PROBLEM)
+    return request, "--problem", problem
+
+
 @pytest.mark.triton
 @pytest.mark.usefixtures("no_gpu")
 def test_without_a_gpu_the_answer_says_that_nothing_is_measured(
-    warpwright: Command, tmp_path: Path
+    warpwright: Command, documents: tuple[Path, str, Path], tmp_path: Path
 ) -> None:
     out = tmp_path / "better.py"
     patient = ("--time-limit", "280")  # other tests run beside it
-    done = warpwright("answer", REQUEST, "--problem", PROBLEM, *patient, "--out", out)
+    done = warpwright("answer", *documents, *patient, "--out", out)
     assert done.returncode == 0, done.stderr
     assert "nothing is measured: this machine has no NVIDIA GPU" in done.stderr
-    assert ": specialise 11 parameters in dilated_conv_kernel: " in done.stderr
+    assert f": specialise parameters=half,columns,step in {halves.KERNEL}: " in done.stderr
     assert "\nnot measured: executed instructions " in done.stderr
     explanation = (tmp_path / "better.explanation.md").read_text()
     assert "not measured" in explanation
-    assert "## What was done to the program\n\n1. `dilated_conv_kernel`: " in explanation
+    assert f"## What was done to the program\n\n1. `{halves.KERNEL}`: " in explanation
     record = json.loads((tmp_path / "better.record.json").read_text())
     move = record["moves"][0]
     assert (move["name"], move["claim"]) == ("specialise", "bit-equal")
-    assert "dilation_h" in move["arguments"]["parameters"]
+    assert "columns" in move["arguments"]["parameters"]
     assert record["moves_counted"][0]["accepted"]
     assert record["gate"]["beyond_stage"]
     script = (tmp_path / "better.verify.py").read_text()
@@ -88,23 +100,15 @@ def test_without_a_gpu_the_answer_says_that_nothing_is_measured(
 @pytest.mark.triton
 @pytest.mark.usefixtures("no_gpu")
 def test_strict_makes_no_edit_that_the_rules_do_not_ask_for(
-    warpwright: Command, tmp_path: Path
+    warpwright: Command, documents: tuple[Path, str, Path], tmp_path: Path
 ) -> None:
     out = tmp_path / "strict.py"
-    done = warpwright("answer", REQUEST, "--problem", PROBLEM, "--strict", "--out", out)
+    done = warpwright("answer", *documents, "--strict", "--out", out)
     assert done.returncode == 0, done.stderr
     record = json.loads((tmp_path / "strict.record.json").read_text())
     assert record["decision"] == "changed"
     assert record["moves"] == record["moves_counted"] == record["gate"]["beyond_stage"] == []
     assert record["gate"]["limits"] == {"strict": True, "bit_equal": False}
-    assert "constexpr" not in _signature_of("stride", out.read_text())
+    (signature,) = (line for line in out.read_text().splitlines() if "def halve_kernel" in line)
+    assert signature.count("constexpr") == 1  # BLOCK, as before
     assert "no speed is claimed" in (tmp_path / "strict.explanation.md").read_text()
-
-
-def _signature_of(parameter: str, program: str) -> str:
-    """The line that declares a kernel's parameter."""
-    return next(
-        line
-        for line in program.split("def dilated_conv_kernel")[1].splitlines()
-        if parameter in line
-    )

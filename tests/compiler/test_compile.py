@@ -18,7 +18,7 @@ from warpwright.compiler.compile import (
 )
 from warpwright.compiler.compile_pool import PoolLimits
 from warpwright.sandbox.deadline import Deadline
-from warpwright.sandbox.run import Job, run_job
+from warpwright.sandbox.run import run_job
 from warpwright.store.cache import ResultCache
 from warpwright.types.compiled import (
     Compiled,
@@ -29,7 +29,7 @@ from warpwright.types.compiled import (
     Toolchain,
 )
 from warpwright.types.config import Config
-from warpwright.types.job import JobLimits
+from warpwright.types.job import Job, JobLimits
 
 pytestmark = pytest.mark.versions
 
@@ -285,7 +285,7 @@ def test_a_config_that_takes_the_compiler_down_costs_only_itself() -> None:
         TROUBLE,
         [config(tile) for tile in tiles],
         specialization=SMALL,
-        limits=PoolLimits(deadline_s=30, processor_s=6, memory_bytes=2 * 1024**3),
+        limits=PoolLimits(deadline_s=30, processor_s=3, memory_bytes=2 * 1024**3),
     )
     assert [result.config for result in results] == [config(tile) for tile in tiles]
     kinds = [result.kind if isinstance(result, CompileFailed) else "ok" for result in results]
@@ -296,7 +296,7 @@ def test_a_config_that_takes_the_compiler_down_costs_only_itself() -> None:
         if isinstance(result, CompileFailed)
     }
     assert "SIGABRT" in reasons[64]
-    assert reasons[128] == "still compiling after 6 s of processor time"
+    assert reasons[128] == "still compiling after 3 s of processor time"
     assert "exit code 3" in reasons[256]
     assert "exit" in reasons[1024]
 

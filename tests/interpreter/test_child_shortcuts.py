@@ -5,6 +5,7 @@ from __future__ import annotations
 from textwrap import dedent
 
 import pytest
+from amounts import slow_but
 from interpreted import run_interpreted
 
 pytestmark = [pytest.mark.triton, pytest.mark.versions]
@@ -54,7 +55,7 @@ SCRIPT = dedent(
         return (str(result.type), [int(getattr(s, "value", s)) for s in result.shape],
                 str(data.dtype), data.shape, data.tobytes().hex())
 
-    shapes = [None, (4,), (1, 8), (4, 1), (4, 8)]
+    shapes = SHAPES
     tensors = [tensor(d, s, low) for d in TYPES for s in shapes for low in (-50, 1)]
     numbers = [0, 1, -3, 7, 2**31, 2**40, 0.5, -0.1, True, tl.constexpr(5), tl.constexpr(0.3)]
     wrong, compared = [], 0
@@ -88,9 +89,14 @@ SCRIPT = dedent(
 )
 
 
-def test_every_operator_agrees_on_types_shapes_and_bits():
-    found = run_interpreted(SCRIPT)
-    assert found["compared"] > 20_000
+FEW_SHAPES = (None, (4, 1), (4, 8))
+SHAPES = (None, (4,), (1, 8), (4, 1), (4, 8))
+
+
+@pytest.mark.parametrize("shapes", slow_but([FEW_SHAPES], [FEW_SHAPES, SHAPES]))
+def test_every_operator_agrees_on_types_shapes_and_bits(shapes):
+    found = run_interpreted(SCRIPT.replace("SHAPES", repr(shapes)))
+    assert found["compared"] > 1000 * len(shapes) ** 2
     assert found["wrong"] == []
 
 

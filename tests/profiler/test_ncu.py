@@ -11,8 +11,8 @@ from pathlib import Path
 import pytest
 
 from warpwright.profiler.ncu import command, query_metrics, run_under_ncu
-from warpwright.sandbox.run import Job, run_job
-from warpwright.types.job import JobLimits, JobOutcome
+from warpwright.sandbox.run import run_job
+from warpwright.types.job import Job, JobLimits, JobOutcome
 from warpwright.types.shapes import Problem, TensorSpec
 
 START_UP_S = 60.0

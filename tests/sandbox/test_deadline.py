@@ -8,9 +8,8 @@ from pathlib import Path
 import pytest
 
 from warpwright.sandbox.deadline import Deadline, run_in_time
-from warpwright.sandbox.run import Job
 from warpwright.store.cache import ResultCache, run_cached
-from warpwright.types.job import JobLimits, JobOutcome
+from warpwright.types.job import Job, JobLimits, JobOutcome
 from warpwright.types.verdict import NOT_IN_TIME
 
 SLEEPING = "import time\ntime.sleep(60)"

@@ -16,8 +16,8 @@ import pytest
 from warpwright.sandbox import fork_server as fork_server_module
 from warpwright.sandbox.child_fork_server import JOB_MARK
 from warpwright.sandbox.fork_server import ForkServer, ForkServerError, ForkServers
-from warpwright.sandbox.run import FIXED, Job, child_environment, run_job
-from warpwright.types.job import JobLimits, JobOutcome
+from warpwright.sandbox.run import FIXED, child_environment, run_job
+from warpwright.types.job import Job, JobLimits, JobOutcome
 
 pytestmark = [
     pytest.mark.triton,
@@ -43,6 +43,14 @@ FROZEN = "not any(o is {} for o in __import__('gc').get_objects())"
 @pytest.fixture
 def fork_servers() -> Iterator[ForkServers]:
     """Fork servers of this test's own, which end with it."""
+    own = ForkServers()
+    yield own
+    own.close()
+
+
+@pytest.fixture(scope="module")
+def shared() -> Iterator[ForkServers]:
+    """Fork servers for the tests that end none."""
     own = ForkServers()
     yield own
     own.close()
@@ -149,43 +157,32 @@ def test_a_fork_server_that_dies_while_it_is_asked_is_told(
         fork_server.start(tmp_path, environment(tmp_path))
 
 
-def test_another_variable_that_counts_at_the_start_means_another_fork_server(
-    tmp_path: Path, fork_servers: ForkServers
-) -> None:
-    first = prepared(fork_servers, tmp_path)
-    again = fork_servers.prepare(environment(tmp_path, mark="f" * 16), FIXED)
-    other = fork_servers.prepare({**environment(tmp_path), "LANG": "C"}, FIXED)
-    assert again is first
-    assert other is not None
-    assert other is not first
-
-
-def test_two_environments_by_turns_need_two_fork_servers_and_a_third_ends_the_oldest(
+def test_each_environment_has_a_fork_server_of_its_own_and_a_third_ends_the_oldest(
     tmp_path: Path, fork_servers: ForkServers
 ) -> None:
     ours = environment(tmp_path)
     first, other = (fork_servers.prepare({**ours, "LANG": lang}, FIXED) for lang in ("A", "B"))
-    assert fork_servers.prepare({**ours, "LANG": "A"}, FIXED) is first
+    assert first is not None and other is not None
+    assert first is not other
+    again = fork_servers.prepare({**environment(tmp_path, mark="f" * 16), "LANG": "A"}, FIXED)
+    assert again is first
     assert fork_servers.prepare({**ours, "LANG": "B"}, FIXED) is other
     assert fork_servers.prepare({**ours, "LANG": "C"}, FIXED) is not None
-    assert first is not None and other is not None
     assert not first.usable
     assert other.usable
 
 
-def test_a_child_that_ends_is_told_with_its_exit_code(
-    tmp_path: Path, fork_servers: ForkServers
-) -> None:
-    fork_server = prepared(fork_servers, tmp_path)
+def test_a_child_that_ends_is_told_with_its_exit_code(tmp_path: Path, shared: ForkServers) -> None:
+    fork_server = prepared(shared, tmp_path)
     child = fork_server.start(tmp_path, environment(tmp_path))  # a directory without a job
     assert child.wait() == 1
     assert b"job.json" in child.stdout.read()
     child.stdout.close()
 
 
-def test_a_child_killed_by_a_signal_is_told_so(tmp_path: Path, fork_servers: ForkServers) -> None:
+def test_a_child_killed_by_a_signal_is_told_so(tmp_path: Path, shared: ForkServers) -> None:
     os.mkfifo(tmp_path / "job.json")  # it waits for its job
-    child = prepared(fork_servers, tmp_path).start(tmp_path, environment(tmp_path))
+    child = prepared(shared, tmp_path).start(tmp_path, environment(tmp_path))
     assert child.poll() is None
     os.killpg(child.pid, signal.SIGKILL)
     assert child.wait() == -signal.SIGKILL

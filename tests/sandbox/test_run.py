@@ -12,9 +12,9 @@ import psutil
 import pytest
 
 from warpwright.sandbox import run
-from warpwright.sandbox.run import Job, run_job
+from warpwright.sandbox.run import run_job
 from warpwright.tracing.trace import problem_payload
-from warpwright.types.job import JobLimits, JobOutcome, JobResult
+from warpwright.types.job import Job, JobLimits, JobOutcome, JobResult
 from warpwright.types.shapes import Problem, TensorSpec
 
 pytestmark = pytest.mark.triton

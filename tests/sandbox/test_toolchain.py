@@ -11,7 +11,7 @@ import pytest
 
 from warpwright.errors import MissingToolError
 from warpwright.sandbox import toolchain as toolchain_module
-from warpwright.sandbox.run import Job, run_job
+from warpwright.sandbox.run import run_job
 from warpwright.sandbox.toolchain import (
     TritonInstallation,
     find_triton,
@@ -19,7 +19,7 @@ from warpwright.sandbox.toolchain import (
     ptxas_version,
     toolchain,
 )
-from warpwright.types.job import JobLimits
+from warpwright.types.job import Job, JobLimits
 
 
 def installation(version: str) -> TritonInstallation:

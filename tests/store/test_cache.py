@@ -8,12 +8,11 @@ from pathlib import Path
 import pytest
 
 import warpwright
-from warpwright.sandbox import deadline as deadline_module
+from warpwright.sandbox import run as run_module
 from warpwright.sandbox.kinds import JOBS, MAIN, PERSISTENT, PROCESSES
-from warpwright.sandbox.run import Job
 from warpwright.store import cache as cache_module
 from warpwright.store.cache import ResultCache, content_key, default_cache_dir, run_cached
-from warpwright.types.job import JobLimits, JobOutcome, JobResult
+from warpwright.types.job import Job, JobLimits, JobOutcome, JobResult
 
 SOURCE = Path(warpwright.__file__).parent.parent
 
@@ -32,7 +31,7 @@ def counted(monkeypatch: pytest.MonkeyPatch) -> list[Job]:
             (job.keep_output / "data").write_text("found")
         return JobResult(JobOutcome.OK, value={"answer": job.payload["question"]})
 
-    monkeypatch.setattr(deadline_module, "run_job", answer)
+    monkeypatch.setattr(run_module, "run_job", answer)
     return jobs
 
 

@@ -6,9 +6,9 @@ from pathlib import Path
 
 from warpwright.gpus.sheets import find_gpu
 from warpwright.operators.conv2d.schedules import Schedule
-from warpwright.sandbox.run import Job, run_job
+from warpwright.sandbox.run import run_job
 from warpwright.types.conv2d import Conv2dLayer, Conv2dTask, Pointwise, Precision
-from warpwright.types.job import JobLimits
+from warpwright.types.job import Job, JobLimits
 
 GPU = find_gpu("H100 SXM")
 PROBLEM = """

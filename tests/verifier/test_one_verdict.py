@@ -7,6 +7,7 @@ from types import ModuleType
 
 import gathering
 import pytest
+from amounts import slow_but
 
 from warpwright import api
 from warpwright.formats.reply import parse_reply
@@ -94,7 +95,7 @@ TWINS = {
 }  # fmt: skip
 
 
-@pytest.mark.parametrize("name", HONEST)
+@pytest.mark.parametrize("name", slow_but(["specialised", "packed"], HONEST))
 def test_a_move_passes_the_tuning_stage(checked: Callable[..., Verdict], name: str) -> None:
     gate = checked(HONEST[name])
     assert gate.status is Status.PASS, [*map(str, gate.violations), *gate.results]
@@ -117,7 +118,9 @@ REFUSED_BY = {
 }
 
 
-@pytest.mark.parametrize("name", TWINS)
+@pytest.mark.parametrize(
+    "name", slow_but(TWINS.keys() - {"pads on one side", "rounds its operands"}, TWINS)
+)
 def test_its_dishonest_twin_is_refused(checked: Callable[..., Verdict], name: str) -> None:
     assert {v.rule for v in checked(TWINS[name]).violations} == {REFUSED_BY[name]}
 
@@ -157,7 +160,7 @@ def affine(workshop: ModuleType) -> tuple[str, str]:
 
 
 @pytest.mark.parametrize("stage", ["tuning", "memory"])
-@pytest.mark.parametrize("which", ["gathering", "wrong config"])
+@pytest.mark.parametrize("which", slow_but(["wrong config"], ["gathering", "wrong config"]))
 def test_check_says_of_an_answer_what_the_answer_says_of_itself(
     workshop: ModuleType, which: str, stage: str
 ) -> None:

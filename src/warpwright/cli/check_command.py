@@ -9,8 +9,7 @@ import typer
 from warpwright import api
 from warpwright.cli import options
 from warpwright.cli.output import Progress, read_document, stdout, write_json
-from warpwright.report.record import check_record
-from warpwright.report.tables import gate_lines
+from warpwright.report.check_record import check_record, gate_lines
 from warpwright.sandbox.deadline import DEFAULT_S
 from warpwright.types.verdict import Status
 

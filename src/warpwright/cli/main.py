@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import json
 import sys
 from importlib import import_module
@@ -57,6 +58,8 @@ COMMANDS = {
 """Each command, which is in the module `NAME_command` beside this one, and what `--help` says of
 it: the first line of the module's `command`. Kept here so that `--help` imports none of them."""
 
+UNCOLLECTED = 50_000  # objects that may be made before garbage is looked for; Python's own is 700
+
 SETTINGS: dict[str, Any] = {
     "rich_markup_mode": "markdown",  # paragraphs fit any width of terminal
     "add_completion": False,
@@ -110,6 +113,9 @@ def root(
 
 def run() -> None:
     """Entry point: turns expected errors into one message and an exit code."""
+    # Most of what a start makes (modules, classes) stays: to look for garbage in it takes a
+    # twelfth of a short command.
+    gc.set_threshold(UNCOLLECTED)
     try:
         app()
     except WarpwrightError as error:

@@ -14,11 +14,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import psutil
-
 from warpwright.sandbox.deadline import Deadline, run_in_time
-from warpwright.sandbox.run import Job
-from warpwright.types.job import JobLimits, JobOutcome, JobResult
+from warpwright.types.job import Job, JobLimits, JobOutcome, JobResult
 
 POLL_S = 0.05
 CHILD_BYTES = 1024**3  # what a child usually needs at most; bounds how many run at a time
@@ -169,6 +166,8 @@ def usable_workers() -> int:
         cores = len(os.sched_getaffinity(0))
     except AttributeError:  # not on macOS
         cores = os.cpu_count() or 1
+    import psutil  # only here, so that a check that compiles nothing does not load it
+
     by_memory = int(psutil.virtual_memory().available // CHILD_BYTES)
     return max(1, min(cores, by_memory))
 

@@ -7,12 +7,11 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from warpwright.sandbox.deadline import Deadline
-from warpwright.sandbox.run import Job
 from warpwright.store.cache import ResultCache, run_cached
 from warpwright.tracing.trace import target_facts
 from warpwright.types.compiled import Specialization
 from warpwright.types.config import Config, MetaValue
-from warpwright.types.job import JobLimits
+from warpwright.types.job import Job, JobLimits
 
 LIMITS = JobLimits(deadline_s=120, memory_bytes=4 * 1024**3)
 

@@ -23,7 +23,7 @@ import psutil
 
 from warpwright.errors import WarpwrightError
 from warpwright.gpus import driver as gpu_facts
-from warpwright.sandbox.run import Job, run_job
+from warpwright.sandbox.run import run_job
 from warpwright.sandbox.toolchain import (
     INSTALL_HINT,
     SUPPORTED_TRITON,
@@ -32,7 +32,7 @@ from warpwright.sandbox.toolchain import (
     ptxas_version,
 )
 from warpwright.store.cache import default_cache_dir
-from warpwright.types.job import JobLimits, JobOutcome
+from warpwright.types.job import Job, JobLimits, JobOutcome
 
 PROBE_S = 4.0
 TORCH_PROBE_S = 20.0  # a CUDA build loads in 2 to 10 s when its files are not in memory yet

@@ -11,8 +11,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from warpwright.sandbox.run import Job, run_job
-from warpwright.types.job import JobLimits
+from warpwright.sandbox.run import run_job
+from warpwright.types.job import Job, JobLimits
 
 TOOL_TIMEOUT_S = 4.0
 DEVICE_TIMEOUT_S = 30.0  # the driver's first start after a boot is slow

@@ -14,10 +14,9 @@ from warpwright.interpreter.reference.reference import ReferenceRun
 from warpwright.program.branch_sites import Outcome, read_outcomes
 from warpwright.sandbox.arrays import Array, read_array
 from warpwright.sandbox.deadline import Deadline
-from warpwright.sandbox.run import Job
 from warpwright.store.cache import ResultCache, run_cached
 from warpwright.types.config import Config
-from warpwright.types.job import JobLimits, JobOutcome
+from warpwright.types.job import Job, JobLimits, JobOutcome
 
 START_UP_S = 30.0  # allowance for importing torch and Triton, and for constructors
 RUN_DEADLINE_S = 60.0  # of processor time, so that a busy machine ends no run

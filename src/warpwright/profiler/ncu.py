@@ -10,9 +10,9 @@ from typing import Any
 
 from warpwright.gpus import driver
 from warpwright.profiler.ncu_output import parse_metric_names
-from warpwright.sandbox.run import Job, run_job
+from warpwright.sandbox.run import run_job
 from warpwright.tracing.trace import problem_payload
-from warpwright.types.job import JobLimits, JobResult
+from warpwright.types.job import Job, JobLimits, JobResult
 from warpwright.types.shapes import Problem
 
 QUERY_TIMEOUT_S = 120.0

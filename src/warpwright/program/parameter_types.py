@@ -74,23 +74,27 @@ class _Inference:
 
 
 def _constexprs(node: ast.FunctionDef) -> dict[str, ParameterKind]:
+    only_decide = _only_decide(node)
     found = {}
     for argument in [*node.args.posonlyargs, *node.args.args, *node.args.kwonlyargs]:
         if argument.annotation is not None and "constexpr" in ast.unparse(argument.annotation):
-            flag = _only_decides(node, argument.arg)
+            flag = argument.arg in only_decide
             found[argument.arg] = ParameterKind.FLAG if flag else ParameterKind.CONSTANT
     return found
 
 
-def _only_decides(node: ast.FunctionDef, name: str) -> bool:
-    """Whether every use of `name` is the truth of a condition."""
+def _only_decide(node: ast.FunctionDef) -> set[str]:
+    """The names of which every use is the truth of a condition."""
     truths: set[int] = set()
+    uses: list[ast.Name] = []
     for part in ast.walk(node):
+        if isinstance(part, ast.Name):
+            uses.append(part)
         test = getattr(part, "test", None)
         if test is not None:
             _truths(test, truths)
-    uses = [part for part in ast.walk(node) if isinstance(part, ast.Name) and part.id == name]
-    return bool(uses) and all(id(use) in truths for use in uses)
+    otherwise = {use.id for use in uses if id(use) not in truths}
+    return {use.id for use in uses} - otherwise
 
 
 def _truths(test: ast.expr, found: set[int]) -> None:

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from warpwright import __version__
 from warpwright.operators.conv2d.conv2d_text import describe
+from warpwright.report.check_record import GateRecord
 from warpwright.report.record import study_record
-from warpwright.report.schema import SCHEMA_VERSION, BenchRecord, GateRecord, StudyRecord
-from warpwright.report.schema_parts import RecordBase, Text
+from warpwright.report.schema import BenchRecord, StudyRecord
+from warpwright.report.schema_parts import SCHEMA_VERSION, RecordBase, Text
 from warpwright.types.optimization import Optimization, Screened
 
 

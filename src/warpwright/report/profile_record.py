@@ -7,9 +7,8 @@ from typing import Any
 
 from warpwright import __version__
 from warpwright.formats.nsight import render_profile
-from warpwright.report.schema import SCHEMA_VERSION
 from warpwright.report.schema_measured import MeasuredGpuRecord
-from warpwright.report.schema_parts import RecordBase
+from warpwright.report.schema_parts import SCHEMA_VERSION, RecordBase
 from warpwright.types.profiling import ProfileRun
 
 

@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
+from warpwright.report.check_record import GateRecord
 from warpwright.report.schema import (
     AnswerRecord,
     BenchRecord,
     CauseRecord,
-    CheckReportRecord,
     ChoiceRecord,
     CompiledRecord,
     ConfigStudyRecord,
     CostRecord,
     DisagreementRecord,
     FindingRecord,
-    GateRecord,
     GpuRecord,
     InspectRecord,
     KernelRecord,
@@ -41,7 +40,6 @@ from warpwright.report.schema_parts import (
     MovesCountedRecord,
     ProgramCountsRecord,
     ToolchainRecord,
-    ViolationRecord,
 )
 from warpwright.types.answer import Answer, ConfigChoice, ConfigPlan
 from warpwright.types.bench import BenchResult
@@ -52,7 +50,6 @@ from warpwright.types.evidence import Origin
 from warpwright.types.gpu import ResolvedGpu
 from warpwright.types.study import CompiledView, ConfigStudy, Finding, KernelStudy, Study
 from warpwright.types.trial import ConfigTrial, Trial
-from warpwright.types.verdict import Verdict
 
 
 def config_record(config: Config) -> ConfigRecord:
@@ -243,12 +240,3 @@ def answer_record(answer: Answer, run: str | None = None) -> AnswerRecord:
 
 def bench_record(result: BenchResult) -> BenchRecord:
     return BenchRecord.model_validate(result)
-
-
-def check_record(gate: Verdict, run: str | None = None) -> CheckReportRecord:
-    return CheckReportRecord(
-        run=run,
-        status=gate.status,
-        violations=[ViolationRecord.model_validate(v) for v in gate.violations],
-        gate=GateRecord.model_validate(gate),
-    )

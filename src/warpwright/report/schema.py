@@ -10,23 +10,19 @@ from __future__ import annotations
 from pydantic import Field
 
 from warpwright import __version__
+from warpwright.report.check_record import GateRecord
 from warpwright.report.schema_measured import BurstRecord, MeasuredGpuRecord, TrialRecord
 from warpwright.report.schema_parts import (
-    AccuracyRecord,
-    CheckRecord,
+    SCHEMA_VERSION,
     ConfigRecord,
     CountsRecord,
     ErrorRecord,
-    LimitsRecord,
     MoveRecord,
     MovesCountedRecord,
     RecordBase,
     Text,
     ToolchainRecord,
-    ViolationRecord,
 )
-
-SCHEMA_VERSION = 1
 
 
 class OccupancyRecord(RecordBase):
@@ -151,23 +147,6 @@ class PlanRecord(RecordBase):
     choices: list[ChoiceRecord]
 
 
-class EditRecord(RecordBase):
-    kind: Text
-    subject: str
-    line: int | None
-    before: str | None
-    after: str | None
-
-
-class GateRecord(RecordBase):
-    status: Text
-    results: list[CheckRecord]
-    edits: list[EditRecord]
-    beyond_stage: list[EditRecord]
-    accuracy_cases: list[AccuracyRecord]
-    limits: LimitsRecord = LimitsRecord()
-
-
 class DisagreementRecord(RecordBase):
     field: str
     stated: int | float | str
@@ -208,18 +187,6 @@ class InspectRecord(RecordBase):
     schema_version: int = SCHEMA_VERSION
     warpwright: str = __version__
     study: StudyRecord
-
-
-class CheckReportRecord(RecordBase):
-    """`check --json`. `violations` lists all of them, in the order of the checks."""
-
-    schema_name: str = "warpwright.check"
-    schema_version: int = SCHEMA_VERSION
-    warpwright: str = __version__
-    run: str | None
-    status: Text
-    violations: list[ViolationRecord]
-    gate: GateRecord
 
 
 class AnswerRecord(RecordBase):

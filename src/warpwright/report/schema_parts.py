@@ -6,12 +6,15 @@ from typing import Annotated, Any
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict
 
+SCHEMA_VERSION = 1
+
 Text = Annotated[str, BeforeValidator(str)]
 """Anything with a readable `str`: a config, a limit, an enum."""
 
 
 class RecordBase(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True, from_attributes=True)
+    # Built when first used: a command writes one record and imports the models of several.
+    model_config = ConfigDict(extra="forbid", frozen=True, from_attributes=True, defer_build=True)
 
 
 class ConfigRecord(RecordBase):

@@ -1,9 +1,9 @@
-"""What a terminal shows of a study and of a verdict."""
+"""What a terminal shows of a study."""
 
 from __future__ import annotations
 
 import textwrap
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 
 from rich.console import Console
 from rich.text import Text
@@ -13,7 +13,6 @@ from warpwright.report.config_table import config_table, tile_names
 from warpwright.report.gpu_text import gpu_notes
 from warpwright.report.roofline_text import MEANING, floor_lines
 from warpwright.types.study import Finding, KernelStudy, Study
-from warpwright.types.verdict import Status, Verdict
 
 LEAST_WIDTH = 60
 
@@ -119,23 +118,3 @@ def _print_causes(kernel: KernelStudy, console: Console) -> None:
         _paragraph(console, f"{headline(cause)}: {cause.claim}", f"{number}. ", "   ")
         for detail in details(cause):
             _paragraph(console, detail, "   - ", "     ")
-
-
-def gate_lines(gate: Verdict) -> Iterator[str]:
-    """The verifier's verdict for a person: one line a check, violations and notes below it."""
-    broken = len(gate.violations)
-    verdict = {
-        Status.PASS: "pass: every check was made and nothing is broken",
-        Status.FAIL: f"fail: {broken} violation{'s' if broken != 1 else ''}",
-        Status.NOT_VERIFIED: "nothing is broken, but not everything could be verified",
-    }[gate.status]
-    yield verdict
-    for result in gate.results:
-        yield f"  {result.check}: {result.status}"
-        yield from (f"    {violation}" for violation in result.violations)
-        yield from (f"    note: {note}" for note in result.notes)
-        yield from (f"    not checked by a machine: {text}" for text in result.unchecked)
-    if gate.beyond_stage:
-        yield "  edits that the rules neither ask for nor forbid:"
-        listed = dict.fromkeys(f"{edit.kind} in {edit.subject}" for edit in gate.beyond_stage)
-        yield from (f"    {what}" for what in listed)

@@ -11,8 +11,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 
-from warpwright.sandbox.run import Job, run_job
-from warpwright.types.job import JobOutcome, JobResult
+from warpwright.types.job import Job, JobOutcome, JobResult
 from warpwright.types.verdict import NOT_IN_TIME
 
 DEFAULT_S = 120.0
@@ -97,6 +96,8 @@ class Deadline:
 
 def run_in_time(job: Job, deadline: Deadline | None) -> JobResult:
     """`run_job` within what is left of the deadline; the child is told when to stop by itself."""
+    from warpwright.sandbox.run import run_job  # psutil and more, for commands that run a job
+
     if deadline is None:
         return run_job(job)
     if deadline.over:

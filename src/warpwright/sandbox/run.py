@@ -19,7 +19,6 @@ import tempfile
 import threading
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import IO, Any
 
@@ -29,7 +28,7 @@ from warpwright.errors import SandboxError
 from warpwright.sandbox.child_fork_server import JOB_MARK
 from warpwright.sandbox.fork_server import ForkedChild, ForkServerError, fork_servers
 from warpwright.sandbox.kinds import MAIN
-from warpwright.types.job import JobLimits, JobOutcome, JobResult
+from warpwright.types.job import Job, JobLimits, JobOutcome, JobResult
 
 POLL_S = 0.05
 TAIL_BYTES = 8192
@@ -51,24 +50,6 @@ LOADS = {
     **dict.fromkeys(("cost", "shrink", "sizes"), ("torch._dynamo",)),
     "recognize": ("torch._dynamo", "torch.export._trace"),
 }
-
-
-@dataclass(frozen=True, slots=True)
-class Job:
-    """One execution: its kind (`kinds.JOBS`), its JSON payload, files, limits.
-
-    `files` are linked or copied into `in/` by name; what the child leaves in `out/` is moved
-    to `keep_output` if that is given. `launcher` is the command line of a trusted tool that
-    starts the child as its own child process and watches it: Nsight Compute.
-    """
-
-    kind: str
-    payload: Mapping[str, Any]
-    limits: JobLimits = field(default_factory=JobLimits)
-    files: Mapping[str, Path] = field(default_factory=dict)
-    environment: Mapping[str, str] = field(default_factory=dict)
-    keep_output: Path | None = None
-    launcher: tuple[str, ...] = ()
 
 
 def run_job(job: Job) -> JobResult:

@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 from warpwright.sandbox.deadline import Deadline
-from warpwright.sandbox.run import Job
 from warpwright.store.cache import ResultCache, run_cached
 from warpwright.tracing.trace import device_facts
 from warpwright.types.gpu import GpuSheet
-from warpwright.types.job import JobLimits, JobResult
+from warpwright.types.job import Job, JobLimits, JobResult
 
 LIMITS = JobLimits(deadline_s=30.0)
 

@@ -13,14 +13,13 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from warpwright.sandbox.deadline import Deadline
-from warpwright.sandbox.run import Job
 from warpwright.store.cache import ResultCache, run_cached
 from warpwright.tracing.symbolic_grid import Constraint, Formula, Sample, find_formula, solve
 from warpwright.tracing.trace import device_facts
 from warpwright.tracing.trace_decode import decode_launch
 from warpwright.types.config import Config, MetaValue
 from warpwright.types.gpu import GpuSheet
-from warpwright.types.job import JobLimits
+from warpwright.types.job import Job, JobLimits
 from warpwright.types.launch_trace import ConstantArgument, Launch, ScalarArgument, TensorArgument
 
 DEADLINE_S = 14.0

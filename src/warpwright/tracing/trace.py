@@ -11,12 +11,11 @@ from dataclasses import dataclass
 from typing import Any
 
 from warpwright.sandbox.deadline import Deadline
-from warpwright.sandbox.run import Job
 from warpwright.sandbox.toolchain import missing_module
 from warpwright.store.cache import ResultCache, run_cached
 from warpwright.tracing.trace_decode import MalformedTraceError, decode_trace
 from warpwright.types.gpu import GpuSheet
-from warpwright.types.job import JobLimits, JobOutcome, JobResult
+from warpwright.types.job import Job, JobLimits, JobOutcome, JobResult
 from warpwright.types.launch_trace import Trace
 from warpwright.types.shapes import Problem, TensorSpec
 

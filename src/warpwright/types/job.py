@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import StrEnum
+from pathlib import Path
 from typing import Any
 
 
@@ -27,6 +28,24 @@ class JobLimits:
     deadline_s: float = 60.0
     memory_bytes: int = 4 * 1024**3
     output_bytes: int = 4 * 1024**2
+
+
+@dataclass(frozen=True, slots=True)
+class Job:
+    """One execution: its kind (`sandbox.kinds.JOBS`), its JSON payload, files, limits.
+
+    `files` are linked or copied into `in/` by name; what the child leaves in `out/` is moved
+    to `keep_output` if that is given. `launcher` is the command line of a trusted tool that
+    starts the child as its own child process and watches it: Nsight Compute.
+    """
+
+    kind: str
+    payload: Mapping[str, Any]
+    limits: JobLimits = field(default_factory=JobLimits)
+    files: Mapping[str, Path] = field(default_factory=dict)
+    environment: Mapping[str, str] = field(default_factory=dict)
+    keep_output: Path | None = None
+    launcher: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

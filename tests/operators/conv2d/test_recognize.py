@@ -6,6 +6,7 @@ import math
 from pathlib import Path
 
 import pytest
+from amounts import slow_but
 
 from warpwright.operators.conv2d.recognize import NotRecognized, recognize_conv2d
 from warpwright.types.conv2d import Conv2dLayer, Conv2dTask, Pointwise, Precision
@@ -223,7 +224,7 @@ OPERATIONS = [
 
 
 class TestPointwise:
-    @pytest.mark.parametrize("first", range(0, len(OPERATIONS), 11))
+    @pytest.mark.parametrize("first", slow_but([11], range(0, len(OPERATIONS), 11)))
     def test_operations_on_the_output(self, first):
         """Eleven in a row, in one model: each reads the result of the one before."""
         chain = OPERATIONS[first : first + 11]
@@ -307,13 +308,13 @@ OTHERS = [
 class TestOthers:
     """Each with a word of the reason that is told."""
 
-    @pytest.mark.parametrize(("forward", "init", "words"), OTHERS[::3])
+    @pytest.mark.parametrize(("forward", "init", "words"), OTHERS[::6])
     def test_a_model_that_is_something_else(self, forward, init, words):
         assert words in reason(problem(forward, init))
 
     @pytest.mark.slow
     @pytest.mark.parametrize(
-        ("forward", "init", "words"), [other for n, other in enumerate(OTHERS) if n % 3]
+        ("forward", "init", "words"), [other for n, other in enumerate(OTHERS) if n % 6]
     )
     def test_one_more_model_that_is_something_else(self, forward, init, words):
         assert words in reason(problem(forward, init))

@@ -9,11 +9,10 @@ from typing import Any
 
 from warpwright.sandbox.arrays import Array, read_array
 from warpwright.sandbox.deadline import Deadline
-from warpwright.sandbox.run import Job
 from warpwright.store.cache import ResultCache, run_cached
 from warpwright.tracing.trace import device_facts
 from warpwright.types.gpu import GpuSheet
-from warpwright.types.job import JobLimits
+from warpwright.types.job import Job, JobLimits
 from warpwright.types.shapes import Problem, TensorSpec
 
 # The problem's own values first; it is the case that a program must pass.

@@ -12,11 +12,10 @@ from typing import Any
 
 from warpwright.interpreter.sizes.shrink_search import Limits
 from warpwright.sandbox.deadline import Deadline
-from warpwright.sandbox.run import Job
 from warpwright.store.cache import ResultCache, run_cached
 from warpwright.tracing.trace import device_facts, problem_payload
 from warpwright.types.gpu import GpuSheet
-from warpwright.types.job import JobLimits
+from warpwright.types.job import Job, JobLimits
 from warpwright.types.launch_trace import Trace
 from warpwright.types.shapes import Problem, TensorSpec
 

@@ -13,12 +13,11 @@ from warpwright.interpreter.sizes.shrink import START_UP_S, Init, ShrunkenInputs
 from warpwright.interpreter.sizes.sizes_search import SetLimits
 from warpwright.program.branch_sites import Outcome, read_outcomes
 from warpwright.sandbox.deadline import Deadline
-from warpwright.sandbox.run import Job
 from warpwright.store.cache import ResultCache, run_cached
 from warpwright.tracing.trace import device_facts, problem_payload
 from warpwright.types.config import Config
 from warpwright.types.gpu import GpuSheet
-from warpwright.types.job import JobLimits
+from warpwright.types.job import Job, JobLimits
 from warpwright.types.launch_trace import Trace
 from warpwright.types.shapes import Problem, TensorSpec
 

@@ -16,11 +16,10 @@ from warpwright.interpreter.interpret import MemoryEvent, encode_pins, memory_ev
 from warpwright.sandbox import arrays
 from warpwright.sandbox.arrays import Array, read_array, read_bits
 from warpwright.sandbox.deadline import Deadline
-from warpwright.sandbox.run import Job
 from warpwright.store.cache import ResultCache, run_cached
 from warpwright.tracing.trace import problem_payload
 from warpwright.types.config import Config
-from warpwright.types.job import JobLimits, JobOutcome
+from warpwright.types.job import Job, JobLimits, JobOutcome
 from warpwright.types.shapes import Problem
 
 MEMORY_BYTES = 6 * 1024**3

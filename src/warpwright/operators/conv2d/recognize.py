@@ -12,12 +12,11 @@ from dataclasses import dataclass
 from typing import Any
 
 from warpwright.sandbox.deadline import Deadline
-from warpwright.sandbox.run import Job
 from warpwright.store.cache import ResultCache, run_cached
 from warpwright.tracing.trace import device_facts, problem_payload
 from warpwright.types.conv2d import Conv2dLayer, Conv2dTask, Pointwise, Precision
 from warpwright.types.gpu import GpuSheet
-from warpwright.types.job import JobLimits
+from warpwright.types.job import Job, JobLimits
 from warpwright.types.shapes import Problem
 
 LIMITS = JobLimits(deadline_s=120.0, memory_bytes=4 * 1024**3)

@@ -68,6 +68,8 @@ LAYERS = {
     "channels_last": (replace(SMALL, in_channels=40, channels_last=True), {2: 2, 3: 2}),
 }
 
+QUICK = ("dilated", "horizontal stride, odd width")  # the others take seconds in the interpreter
+
 
 def poisoned(program: str) -> str:
     """The program, with NaN wherever the input is to be rewritten."""
@@ -91,7 +93,13 @@ def assert_right(found: dict[str, Any]) -> None:
 
 
 @pytest.mark.triton
-@pytest.mark.parametrize(("name", "rows"), [(name, 2 + i % 2) for i, name in enumerate(LAYERS)])
+@pytest.mark.parametrize(
+    ("name", "rows"),
+    [
+        pytest.param(name, 2 + i % 2, marks=[pytest.mark.slow] if name not in QUICK else [])
+        for i, name in enumerate(LAYERS)
+    ],
+)
 def test_the_fewest_bands_of_lead_are_enough_for_every_window(
     name: str, rows: int, task_of: TaskOf, interpreted: Interpreted
 ) -> None:
