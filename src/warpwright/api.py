@@ -13,7 +13,7 @@ Each function imports what it alone needs: `warpwright gpus` should not wait for
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -40,6 +40,7 @@ if TYPE_CHECKING:
     from warpwright.types.stage import ProgramKind, Stage
     from warpwright.types.study import Study
     from warpwright.types.verdict import Verdict
+    from warpwright.types.walk import Walk
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,6 +57,15 @@ class OptimizeRun:
     """The same for `optimize`."""
 
     result: Optimization
+    run: str
+    folder: Path
+
+
+@dataclass(frozen=True, slots=True)
+class WalkRun:
+    """The same for `optimize` with a program."""
+
+    walk: Walk
     run: str
     folder: Path
 
@@ -151,6 +161,21 @@ def verify(answer: Answer, *, title: str = "") -> str | None:
         problem=problem.source,
         title=title,
         minimum_pct=minimum_of(answer.request.stage).low_pct,
+    )
+
+
+def verify_walk(walk: Walk, problem: Problem, *, title: str = "") -> str | None:
+    """The same for a walk: its program against the one that it began with."""
+    from warpwright.report.verify_script import verify_script
+
+    if not walk.changed or not problem.source:
+        return None
+    return verify_script(
+        parent=walk.first,
+        answer=walk.program,
+        problem=problem.source,
+        title=title,
+        minimum_pct=0.0,
     )
 
 
@@ -256,6 +281,63 @@ def optimize_run(
         if setup is not None:
             setup.conclude()
     return OptimizeRun(result, run.id, default_state_dir() / "runs" / run.id)
+
+
+def walk_run(
+    program: str,
+    problem: Problem,
+    *,
+    gpu: str,
+    first: str | None = None,
+    stages: Sequence[str] = (),
+    kind: str = "single",
+    profile: str | None = None,
+    profile_document: str | None = None,
+    exchange: Callable[[int, str, str], str | None] | None = None,
+    document: str | None = None,
+    measuring: Measuring | None = None,
+    limits: EditLimits | None = None,
+    time_limit_s: float = OPTIMIZE_S,
+    use_cache: bool = True,
+    listener: Listener = silent,
+) -> WalkRun:
+    """A program through all stages, or those from `first` on, or those named in `stages`.
+
+    `profile`: Nsight Compute metrics of the program as JSON text. `exchange`: is given each stage's
+    number, name and request document, and gives a reply to it or None. `time_limit_s`: what all
+    stages together may take without a GPU. Kept in the journal step by step; a walk that was
+    killed goes on where it stopped when it is started again, as far as results are kept.
+    """
+    from warpwright.analysis.study_program import Subject, read_view
+    from warpwright.formats.nsight import check_profile_kernels, parse_metrics
+    from warpwright.pipeline.measurable import not_here, setup_unless
+    from warpwright.pipeline.walk_plan import metrics_of, walk_plan
+    from warpwright.pipeline.walk_profile import profiles_of
+    from warpwright.pipeline.walk_stages import walk_stages
+    from warpwright.pipeline.walk_tools import WalkTools
+    from warpwright.report.walk_record import walk_record
+
+    target = target_gpu(gpu)
+    plan = walk_plan(first, stages, _kind(kind))
+    view = read_view(Subject(program, document))
+    given = None
+    if profile is not None:
+        given = parse_metrics(profile, document=profile_document)
+        names = [kernel.name for kernel in view.kernels]
+        check_profile_kernels(given, names, document=profile_document)
+    with RecordedRun("optimize", document, listener) as run:
+        run_context = _run_context(use_cache, run, time_limit_s)
+        wanted = measuring or Measuring()
+        setup = setup_unless(not_here(target.sheet, wanted), wanted, run)
+        profiles = profiles_of(program, given, problem, metrics_of(plan), setup, run)
+        tools = WalkTools(run_context, setup, limits or EditLimits(), profiles)
+        if exchange is not None:
+            tools = replace(tools, exchange=exchange)
+        walk = walk_stages(program, problem, target, plan, tools)
+        run.finish(walk.reason, walk_record(walk, run.id).model_dump(mode="json"))
+        if setup is not None:
+            setup.conclude()
+    return WalkRun(walk, run.id, default_state_dir() / "runs" / run.id)
 
 
 def inspect(

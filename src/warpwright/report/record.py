@@ -206,12 +206,13 @@ def _moves_counted(counted: MovesCounted) -> MovesCountedRecord:
         accepted=counted.accepted,
         reason=counted.reason,
         origin=Origin.PREDICTED,
-        before=_program_counts(counted.before),
-        after=None if counted.after is None else _program_counts(counted.after),
+        before=program_counts_record(counted.before),
+        after=None if counted.after is None else program_counts_record(counted.after),
     )
 
 
-def _program_counts(program: ProgramCounts) -> ProgramCountsRecord:
+def program_counts_record(program: ProgramCounts) -> ProgramCountsRecord:
+    """What a program executes and touches, by whose binaries."""
     return ProgramCountsRecord(
         **CountsRecord.model_validate(program.counts).model_dump(),
         occupancy_pct=dict(program.occupancy_pct),
