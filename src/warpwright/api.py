@@ -33,6 +33,7 @@ if TYPE_CHECKING:
     from warpwright.types.answer import Answer
     from warpwright.types.bench import BenchResult
     from warpwright.types.gpu import GpuSheet, ResolvedGpu
+    from warpwright.types.move_score import MoveScore
     from warpwright.types.optimization import Optimization
     from warpwright.types.profiling import ProfileRun
     from warpwright.types.request import Request
@@ -571,27 +572,45 @@ def run(run_id: str) -> tuple[RunEntry, tuple[Step, ...], Mapping[str, Any] | No
     return entry, journal.steps(entry.id), journal.record(entry.id)
 
 
+def move_scores() -> tuple[MoveScore, ...]:
+    """How each move has done in the runs of this machine, by GPU and kind of kernel."""
+    from warpwright.report.move_scores import move_scores as scored
+
+    return scored(Journal().records())
+
+
 def bench(
     programs: Sequence[tuple[str, str]],
     problem: Problem,
     *,
     baselines: bool = True,
-    groups: int = 3,
-    rounds: int = 8,
+    effort: str = "normal",
+    groups: int | None = None,
+    rounds: int | None = None,
     listener: Listener = silent,
 ) -> BenchResult:
     """Time programs (name, source) on this machine's GPU, against PyTorch too with `baselines`.
 
-    Raises `MissingToolError` without a CUDA GPU.
+    `groups` and `rounds` stand in for those of the effort. Raises `MissingToolError` without a
+    CUDA GPU.
     """
-    from warpwright.bench.compare import BenchPlan
+    from warpwright.bench.compare import EFFORTS, BenchPlan
     from warpwright.bench.compare import bench as run_bench
     from warpwright.program.view import read_program
     from warpwright.report.record import bench_record
 
     for name, source in programs:
         read_program(source, document=name)
-    plan = BenchPlan(groups=groups, rounds=rounds)
+    if effort not in EFFORTS:
+        expected = "one of " + ", ".join(EFFORTS)
+        raise InputError(
+            "unknown effort", place=Place("--effort"), expected=expected, got=repr(effort)
+        )
+    usual_groups, usual_rounds = EFFORTS[effort]
+    plan = BenchPlan(
+        groups=usual_groups if groups is None else groups,
+        rounds=usual_rounds if rounds is None else rounds,
+    )
     plan = plan if baselines else replace(plan, baselines=())
     with RecordedRun("bench", programs[0][0], listener) as run:
         result = run_bench(programs, problem, plan=plan, listener=run)

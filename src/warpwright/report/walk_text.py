@@ -8,9 +8,10 @@ from rich.console import Console
 from rich.table import Table
 
 from warpwright.report.explanation import explain, gate_section
-from warpwright.report.moves_text import by_whose_code, counts_change
+from warpwright.report.moves_text import by_whose_code, counts_change, moves_section
 from warpwright.report.optimization_text import explain_optimization
 from warpwright.report.trial_text import gain_text, trial_section
+from warpwright.types.answer import Answer
 from warpwright.types.evidence import Origin
 from warpwright.types.walk import Gain, StageOutcome, Walk, WalkStep
 
@@ -53,8 +54,8 @@ def walk_notes(walk: Walk) -> list[str]:
 def _origin(walk: Walk) -> str:
     if walk.trial is not None and walk.trial.gpu is not None:
         return (
-            f"Gains were measured on {walk.trial.gpu.name}: a stage's beside its parent, that of all "
-            "by fresh timings beside the first program."
+            f"Gains were measured on {walk.trial.gpu.name}: a stage's beside its parent, that of "
+            "all by fresh timings beside the first program."
         )
     if walk.trial is not None:
         return f"The last program was not timed beside the first: {walk.trial.failure}."
@@ -122,8 +123,16 @@ def _stage(step: WalkStep) -> str:
     if step.algorithm is not None:
         lines += ["", _below(explain_optimization(step.algorithm), 2)]
     if step.answer is not None:
-        lines += ["", _below(explain(step.answer), 2)]
+        lines += ["", _below(_answered(step, step.answer))]
     return "\n".join(lines)
+
+
+def _answered(step: WalkStep, answer: Answer) -> str:
+    """The stage's own explanation; of one that kept its parent what was tried, and no more."""
+    if step.changed:
+        return _below(explain(answer))
+    tried = [moves_section(answer), "" if answer.trial is None else trial_section(answer.trial)]
+    return "\n\n".join(section for section in tried if section)
 
 
 def _below(text: str, floors: int = 1) -> str:
