@@ -295,6 +295,8 @@ def walk_run(
     profile: str | None = None,
     profile_document: str | None = None,
     exchange: Callable[[int, str, str], str | None] | None = None,
+    tries: int = TRIES,
+    configs: int = CONFIGS,
     document: str | None = None,
     measuring: Measuring | None = None,
     limits: EditLimits | None = None,
@@ -319,7 +321,7 @@ def walk_run(
     from warpwright.report.walk_record import walk_record
 
     target = target_gpu(gpu)
-    plan = walk_plan(first, stages, _kind(kind))
+    plan = replace(walk_plan(first, stages, _kind(kind)), tries=tries, configs=configs)
     view = read_view(Subject(program, document))
     given = None
     if profile is not None:

@@ -40,8 +40,9 @@ def command(
         str,
         typer.Option(
             "--effort",
-            metavar="quick|normal|thorough",
-            help="How much is timed: 2, 3 or 6 groups of new processes, 4, 8 or 16 rounds in each.",
+            metavar="NAME",
+            help="How much is timed: quick, normal or thorough (2, 3 or 6 groups of new processes; 4, 8 "
+            "or 16 rounds in each).",
         ),
     ] = "normal",
     groups: Annotated[

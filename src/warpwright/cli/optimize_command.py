@@ -85,7 +85,7 @@ def command(
     strict: options.StrictOption = False,
     bit_equal: options.BitEqualOption = False,
     tries: Annotated[
-        int, typer.Option(min=1, help="Candidates to compile, of a problem alone.")
+        int, typer.Option(min=1, help="Candidates with another algorithm to compile.")
     ] = TRIES,
     configs: Annotated[int, typer.Option(min=1, help="Configs in its program, at most.")] = CONFIGS,
     explain_it: Annotated[
@@ -157,6 +157,8 @@ def command(
                 profile=None if profile is None else read_document(str(profile)),
                 profile_document=None if profile is None else str(profile),
                 exchange=None if requests is None else exchange_in(requests),
+                tries=tries,
+                configs=configs,
                 document=subject,
                 measuring=measuring,
                 limits=api.EditLimits(strict, bit_equal),

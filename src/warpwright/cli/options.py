@@ -50,7 +50,7 @@ EffortOption = Annotated[
     str,
     typer.Option(
         "--effort",
-        metavar="quick|normal|thorough",
+        metavar="NAME",
         help="How much is timed, on 16 cores for a call of 2 ms: quick, about a minute; normal, "
         "about five; thorough, what it takes.",
     ),

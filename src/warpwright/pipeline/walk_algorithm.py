@@ -44,7 +44,7 @@ def another_algorithm(
                 step, reason=f"another is known for this {describe(task)}; {NOT_UNASKED}"
             )
     try:
-        found = _optimized(program, problem, gpu, tools)
+        found = _optimized(program, problem, gpu, plan, tools)
     except (InputError, MissingToolError) as error:
         if plan.algorithm:
             raise
@@ -52,12 +52,22 @@ def another_algorithm(
     return _decided(step, found, gpu, tools)
 
 
-def _optimized(program: str, problem: Problem, gpu: ResolvedGpu, tools: WalkTools) -> Optimization:
+def _optimized(
+    program: str, problem: Problem, gpu: ResolvedGpu, plan: WalkPlan, tools: WalkTools
+) -> Optimization:
     setup, run_context = tools.setup, tools.run_context
     rank = None
     if setup is not None:
         rank = measured_ranker(setup, gpu.sheet.name, run_context.listener)
-    return optimize_problem(problem, gpu, run_context, parent=program, rank=rank)
+    return optimize_problem(
+        problem,
+        gpu,
+        run_context,
+        parent=program,
+        rank=rank,
+        tries=plan.tries,
+        configs=plan.configs,
+    )
 
 
 def _decided(step: WalkStep, found: Optimization, gpu: ResolvedGpu, tools: WalkTools) -> WalkStep:

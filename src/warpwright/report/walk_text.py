@@ -31,7 +31,9 @@ def print_walk(walk: Walk, console: Console) -> None:
 
 def walk_rows(walk: Walk) -> list[tuple[str, str, str, str]]:
     """One row a stage and one for the whole: stage, outcome, what was done or why not, gain."""
-    rows = [(step.stage, str(step.outcome), _what(step), _gain(step.gain)) for step in walk.steps]
+    rows = [
+        (str(step.stage), str(step.outcome), _what(step), _gain(step.gain)) for step in walk.steps
+    ]
     outcome = StageOutcome.CHANGED if walk.changed else StageOutcome.KEPT
     return [*rows, ("all", str(outcome), walk.reason, _gain(walk.gain))]
 
@@ -61,7 +63,9 @@ def _origin(walk: Walk) -> str:
         return f"The last program was not timed beside the first: {walk.trial.failure}."
     counts = next((step.gain.counts for step in walk.steps if step.gain.counts), None)
     if counts is None:
-        return "" if any(step.gain.comparison for step in walk.steps) else "Nothing was timed."
+        trials = [None if step.answer is None else step.answer.trial for step in walk.steps]
+        timed = any(trial is not None and trial.failure is None for trial in trials)
+        return "" if timed else "Nothing was timed."
     return f"Nothing was timed; gains are {by_whose_code(counts[1])} for {walk.gpu.sheet.name}."
 
 

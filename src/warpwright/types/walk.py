@@ -7,6 +7,7 @@ from enum import StrEnum
 
 from warpwright.types.answer import Answer
 from warpwright.types.candidate import Move
+from warpwright.types.conv2d import CONFIGS, TRIES
 from warpwright.types.counts import ProgramCounts
 from warpwright.types.evidence import Origin
 from warpwright.types.gpu import ResolvedGpu
@@ -33,13 +34,17 @@ class WalkPlan:
     """Which stages a walk goes through, in their order.
 
     `algorithm` True: the program is to be replaced; None: only where a GPU shows that another
-    algorithm is faster; False: never. `skipping`: whether metrics may skip a stage.
+    algorithm is faster; False: never. `skipping`: whether metrics may skip a stage. `tries`,
+    `configs`: of another algorithm, how many candidates are compiled and how many configs its
+    program has, at most.
     """
 
     stages: tuple[StageId, ...]
     kind: ProgramKind = ProgramKind.SINGLE
     algorithm: bool | None = None
     skipping: bool = True
+    tries: int = TRIES
+    configs: int = CONFIGS
 
 
 @dataclass(frozen=True, slots=True)
