@@ -41,7 +41,7 @@ if TYPE_CHECKING:
     from warpwright.types.stage import ProgramKind, Stage
     from warpwright.types.study import Study
     from warpwright.types.verdict import Verdict
-    from warpwright.types.walk import Walk
+    from warpwright.types.walk import StageWalk
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,7 +66,7 @@ class OptimizeRun:
 class WalkRun:
     """The same for `optimize` with a program."""
 
-    walk: Walk
+    walk: StageWalk
     run: str
     folder: Path
 
@@ -165,7 +165,7 @@ def verify(answer: Answer, *, title: str = "") -> str | None:
     )
 
 
-def verify_walk(walk: Walk, problem: Problem, *, title: str = "") -> str | None:
+def verify_walk(walk: StageWalk, problem: Problem, *, title: str = "") -> str | None:
     """The same for a walk: its program against the one that it began with."""
     from warpwright.report.verify_script import verify_script
 

@@ -21,7 +21,7 @@ from warpwright.store.run_context import RunContext
 from warpwright.types.evidence import Origin
 from warpwright.types.stage import StageId
 from warpwright.types.verdict import Status
-from warpwright.types.walk import StageOutcome, Walk, WalkStep
+from warpwright.types.walk import StageOutcome, StageWalk, WalkStep
 
 pytestmark = pytest.mark.triton
 TARGET = api.target_gpu("RTX 4090")
@@ -32,7 +32,7 @@ SMALL = PROGRAM.replace(TWO, '[triton.Config({"BLOCK": 16})]')
 LARGE = PROGRAM.replace(TWO, '[triton.Config({"BLOCK": 1024})]')
 
 
-def walked(*stages: str, program: str = PROGRAM, **more: object) -> Walk:
+def walked(*stages: str, program: str = PROGRAM, **more: object) -> StageWalk:
     return api.walk_run(program, LAYER, gpu="RTX 4090", stages=stages, **more).walk  # type: ignore[arg-type]
 
 
@@ -42,7 +42,7 @@ def requests() -> dict[str, str]:
 
 
 @pytest.fixture(scope="module")
-def walk(requests: dict[str, str]) -> Walk:
+def walk(requests: dict[str, str]) -> StageWalk:
     def exchange(number: int, stage: str, text: str) -> None:
         requests[f"{number}-{stage}"] = text
 
@@ -50,7 +50,7 @@ def walk(requests: dict[str, str]) -> Walk:
 
 
 def test_each_stage_begins_with_the_best_program_so_far(
-    walk: Walk, requests: dict[str, str]
+    walk: StageWalk, requests: dict[str, str]
 ) -> None:
     grid, tuning = walk.steps
     assert (grid.stage, tuning.stage) == (StageId.GRID, StageId.TUNING)
@@ -64,13 +64,13 @@ def test_each_stage_begins_with_the_best_program_so_far(
 
 
 def test_the_request_of_a_stage_judges_what_the_stage_made(
-    walk: Walk, requests: dict[str, str]
+    walk: StageWalk, requests: dict[str, str]
 ) -> None:
     (grid, *_) = walk.steps
     assert api.check(requests["1-grid"], grid.program).status is Status.PASS
 
 
-def test_the_whole_way_is_judged_and_its_gain_is_a_prediction(walk: Walk) -> None:
+def test_the_whole_way_is_judged_and_its_gain_is_a_prediction(walk: StageWalk) -> None:
     assert walk.program == walk.steps[-1].program
     assert walk.gate is not None and walk.gate.status is Status.PASS
     assert walk.gain.origin is Origin.PREDICTED
@@ -80,7 +80,7 @@ def test_the_whole_way_is_judged_and_its_gain_is_a_prediction(walk: Walk) -> Non
     assert walk_notes(walk)[0].startswith("Nothing was timed; gains are predicted")
 
 
-def test_the_record_is_json_of_its_own_schema(walk: Walk) -> None:
+def test_the_record_is_json_of_its_own_schema(walk: StageWalk) -> None:
     record = walk_record(walk, "a run")
     text = record.model_dump_json()
     assert WalkRecord.model_validate_json(text).model_dump_json() == text
@@ -90,7 +90,7 @@ def test_the_record_is_json_of_its_own_schema(walk: Walk) -> None:
     assert not record.measured
 
 
-def test_the_explanation_has_the_table_and_each_stage(walk: Walk) -> None:
+def test_the_explanation_has_the_table_and_each_stage(walk: StageWalk) -> None:
     text = explain_walk(walk)
     for heading in ("## From the first program to the last", "## 1. grid: changed", "## 2. tuning"):
         assert heading in text

@@ -21,7 +21,7 @@ from warpwright.types.walk import (
     SkipReading,
     StageOutcome,
     StageProfile,
-    Walk,
+    StageWalk,
     WalkStep,
 )
 
@@ -59,7 +59,9 @@ MEMORY = step("memory", StageOutcome.KEPT, "long " * 40, 3, in_time=False)
 TUNING = step(
     "tuning", StageOutcome.NOT_REACHED, "the time limit was over before it", 4, in_time=False
 )
-WALK = Walk("old", "new", CARD, (GRID, TILING, MEMORY, TUNING), "changed by 1 of 4 stages", COUNTS)
+WALK = StageWalk(
+    "old", "new", CARD, (GRID, TILING, MEMORY, TUNING), "changed by 1 of 4 stages", COUNTS
+)
 
 
 def test_the_table_of_a_walk_by_prediction() -> None:
@@ -105,7 +107,7 @@ def test_a_metric_that_is_not_known_is_named() -> None:
 
 
 def test_a_walk_that_changed_nothing_says_so() -> None:
-    walk = Walk("old", "old", CARD, (TILING,), "no stage changed the program")
+    walk = StageWalk("old", "old", CARD, (TILING,), "no stage changed the program")
     assert walk_rows(walk)[-1] == ("all", "kept", "no stage changed the program", "")
     assert explain_walk(walk).startswith("# Kept the program: no stage changed the program\n")
 

@@ -41,8 +41,8 @@ def command(
         typer.Option(
             "--effort",
             metavar="NAME",
-            help="How much is timed: quick, normal or thorough (2, 3 or 6 groups of new processes; 4, 8 "
-            "or 16 rounds in each).",
+            help="How much is timed: quick, normal or thorough (2, 3 or 6 groups of new processes; "
+            "4, 8 or 16 rounds in each).",
         ),
     ] = "normal",
     groups: Annotated[

@@ -25,7 +25,7 @@ from warpwright.types.shapes import Problem
 from warpwright.types.stage import Stage
 from warpwright.types.trial import Trial
 from warpwright.types.verdict import Status, Verdict
-from warpwright.types.walk import ALGORITHM, Gain, Walk, WalkPlan, WalkStep
+from warpwright.types.walk import ALGORITHM, Gain, StageWalk, WalkPlan, WalkStep
 from warpwright.verifier.verify import VerifyContext, verify
 
 ANY_GAIN = Minimum(0.0, 0.0)
@@ -43,10 +43,10 @@ def concluded(
     plan: WalkPlan,
     run_context: RunContext,
     setup: TrialSetup | None,
-) -> Walk:
+) -> StageWalk:
     """The walk: what is handed out, and how the whole way to it is judged."""
     changed = [step for step in steps if step.changed]
-    walk = Walk(first, first, gpu, tuple(steps), "no stage changed the program")
+    walk = StageWalk(first, first, gpu, tuple(steps), "no stage changed the program")
     if not changed:
         return walk
     run_context.listener("whole", "judging the last program beside the first")
@@ -94,7 +94,7 @@ def _stage_of(program: str, changed: Sequence[WalkStep]) -> str:
     return next((step.stage for step in changed if step.program == program), "the first program")
 
 
-def _with_counts(walk: Walk, changed: Sequence[WalkStep]) -> Walk:
+def _with_counts(walk: StageWalk, changed: Sequence[WalkStep]) -> StageWalk:
     """The walk with the counts of its first and its last program, where they can be compared.
 
     They are those of the stages: what one ended with, the next must have begun with.
@@ -123,8 +123,8 @@ def _same(one: ProgramCounts, other: ProgramCounts) -> bool:
 
 
 def _with_timings(
-    walk: Walk, problem: Problem, setup: TrialSetup, run_context: RunContext, tried: int
-) -> Walk:
+    walk: StageWalk, problem: Problem, setup: TrialSetup, run_context: RunContext, tried: int
+) -> StageWalk:
     """The walk with fresh timings of its last program beside the first, which stays where they
     do not show a gain; unless a stage found it to be wrong."""
     first = study_program(Subject(walk.first), walk.gpu, run_context, problem=problem)

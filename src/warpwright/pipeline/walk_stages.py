@@ -38,7 +38,7 @@ from warpwright.types.walk import (
     SkipReading,
     StageOutcome,
     StageProfile,
-    Walk,
+    StageWalk,
     WalkPlan,
     WalkStep,
 )
@@ -50,7 +50,7 @@ NO_TIME = "the time limit was over before it"
 
 def walk_stages(
     program: str, problem: Problem, gpu: ResolvedGpu, plan: WalkPlan, tools: WalkTools
-) -> Walk:
+) -> StageWalk:
     """The program after all stages of the plan, and what became of it at each.
 
     Raises InputError and MissingToolError where the first stage cannot begin; what happens to a

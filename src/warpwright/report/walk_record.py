@@ -10,7 +10,7 @@ from warpwright.report.record import answer_record, program_counts_record, trial
 from warpwright.report.schema import SCHEMA_VERSION, AnswerRecord, GateRecord
 from warpwright.report.schema_measured import ComparisonRecord, TrialRecord
 from warpwright.report.schema_parts import MoveRecord, ProgramCountsRecord, RecordBase, Text
-from warpwright.types.walk import ConditionReading, Gain, ReplyJudged, Walk, WalkStep
+from warpwright.types.walk import ConditionReading, Gain, ReplyJudged, StageWalk, WalkStep
 
 
 class GainRecord(RecordBase):
@@ -93,7 +93,7 @@ class WalkRecord(RecordBase):
     stages: list[StageRecord] = Field(default_factory=list)
 
 
-def walk_record(walk: Walk, run: str | None = None) -> WalkRecord:
+def walk_record(walk: StageWalk, run: str | None = None) -> WalkRecord:
     """The record of a walk. `run` is its id in the journal."""
     return WalkRecord(
         run=run,

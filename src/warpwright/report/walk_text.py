@@ -13,13 +13,13 @@ from warpwright.report.optimization_text import explain_optimization
 from warpwright.report.trial_text import gain_text, trial_section
 from warpwright.types.answer import Answer
 from warpwright.types.evidence import Origin
-from warpwright.types.walk import Gain, StageOutcome, Walk, WalkStep
+from warpwright.types.walk import Gain, StageOutcome, StageWalk, WalkStep
 
 FEW_WORDS = 140  # characters of a reason that a cell of the table holds
 COLUMNS = ("stage", "", "what changed, or why not", "gain")
 
 
-def print_walk(walk: Walk, console: Console) -> None:
+def print_walk(walk: StageWalk, console: Console) -> None:
     """The table, and below it what holds for all of its rows."""
     table = Table(*COLUMNS)
     for row in walk_rows(walk):
@@ -29,7 +29,7 @@ def print_walk(walk: Walk, console: Console) -> None:
         console.print(note, markup=False, soft_wrap=True)
 
 
-def walk_rows(walk: Walk) -> list[tuple[str, str, str, str]]:
+def walk_rows(walk: StageWalk) -> list[tuple[str, str, str, str]]:
     """One row a stage and one for the whole: stage, outcome, what was done or why not, gain."""
     rows = [
         (str(step.stage), str(step.outcome), _what(step), _gain(step.gain)) for step in walk.steps
@@ -38,7 +38,7 @@ def walk_rows(walk: Walk) -> list[tuple[str, str, str, str]]:
     return [*rows, ("all", str(outcome), walk.reason, _gain(walk.gain))]
 
 
-def walk_notes(walk: Walk) -> list[str]:
+def walk_notes(walk: StageWalk) -> list[str]:
     """Where the gains come from, and what is not known of the stages."""
     notes = [_origin(walk)]
     missing = list(dict.fromkeys(s.profile.missing for s in walk.steps if s.profile.missing))
@@ -53,7 +53,7 @@ def walk_notes(walk: Walk) -> list[str]:
     return [note for note in notes if note]
 
 
-def _origin(walk: Walk) -> str:
+def _origin(walk: StageWalk) -> str:
     if walk.trial is not None and walk.trial.gpu is not None:
         return (
             f"Gains were measured on {walk.trial.gpu.name}: a stage's beside its parent, that of "
@@ -90,7 +90,7 @@ def _gain(gain: Gain) -> str:
     return "" if gain.unknown is None else f"not known: {gain.unknown}"
 
 
-def explain_walk(walk: Walk) -> str:
+def explain_walk(walk: StageWalk) -> str:
     """The whole explanation: the table, the verdict on the whole way, then each stage's own."""
     title = "Changed" if walk.changed else "Kept the program"
     sections = [
@@ -104,7 +104,7 @@ def explain_walk(walk: Walk) -> str:
     return "\n\n".join(section for section in sections if section) + "\n"
 
 
-def _whole(walk: Walk) -> str:
+def _whole(walk: StageWalk) -> str:
     assert walk.gate is not None
     return _below(gate_section(walk.gate))
 

@@ -141,7 +141,7 @@ class WalkStep:
 
 
 @dataclass(frozen=True, slots=True)
-class Walk:
+class StageWalk:
     """A whole walk. `first` is the program that was given, `program` what is handed out: the
     last stage's, or an earlier one where the whole way to it could not be shown to be good.
 
