@@ -317,7 +317,7 @@ def walk_run(
     from warpwright.pipeline.walk_plan import metrics_of, walk_plan
     from warpwright.pipeline.walk_profile import profiles_of
     from warpwright.pipeline.walk_stages import walk_stages
-    from warpwright.pipeline.walk_tools import WalkTools
+    from warpwright.pipeline.walk_tools import WalkTools, walk_setup
     from warpwright.report.walk_record import walk_record
 
     target = target_gpu(gpu)
@@ -332,6 +332,8 @@ def walk_run(
         run_context = _run_context(use_cache, run, time_limit_s)
         wanted = measuring or Measuring()
         setup = setup_unless(not_here(target.sheet, wanted), wanted, run)
+        if setup is not None:
+            setup = walk_setup(setup, program, problem, plan, target.sheet.name)
         profiles = profiles_of(program, given, problem, metrics_of(plan), setup, run)
         tools = WalkTools(run_context, setup, limits or EditLimits(), profiles)
         if exchange is not None:

@@ -4,12 +4,37 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from pathlib import Path
 
-from warpwright.search.open_trial import TrialSetup
+from warpwright.search.open_trial import TrialSetup, question_key
 from warpwright.store.run_context import RunContext
+from warpwright.types.shapes import Problem
 from warpwright.types.stage import StageId
 from warpwright.types.verdict import EditLimits
-from warpwright.types.walk import StageProfile
+from warpwright.types.walk import StageProfile, WalkPlan
+
+
+@dataclass
+class WalkSetup(TrialSetup):
+    """One folder of Triton's caches for all stages: what one compiled, the next finds compiled.
+
+    `walk` is a key of all that the walk depends on, so that a run that goes on finds it too.
+    """
+
+    walk: str = ""
+
+    def caches(self, question: str) -> Path:  # noqa: ARG002
+        """The folder of the whole walk, whatever is asked."""
+        return super().caches(self.walk)
+
+
+def walk_setup(
+    setup: TrialSetup, program: str, problem: Problem, plan: WalkPlan, target: str
+) -> WalkSetup:
+    """The same setup for all stages of a walk."""
+    question = {"walk": repr(plan), "gpu": target}
+    key = question_key(question, program, problem, setup)
+    return WalkSetup(setup.state, setup.budget, setup.device, walk=key)
 
 
 def _no_profile(program: str) -> StageProfile:  # noqa: ARG001
