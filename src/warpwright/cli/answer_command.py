@@ -41,7 +41,7 @@ def command(
         ),
     ] = None,
     measure: options.MeasureOption = None,
-    budget: options.BudgetOption = "default",
+    effort: options.EffortOption = "normal",
     strict: options.StrictOption = False,
     bit_equal: options.BitEqualOption = False,
     out: Annotated[
@@ -65,8 +65,8 @@ def command(
 ) -> None:
     """Answer a request: the program alone on stdout, the evidence beside it.
 
-    This is the request's own stage only, with its rules kept. `optimize` chooses another
-    algorithm and keeps no rules; nothing yet goes through every stage in turn.
+    This is the request's own stage only, with its rules kept. `optimize` takes a program through
+    every stage in turn.
 
     Two things are tried: *configs* for the tuner, within the rules (without a GPU in the tuning
     stage alone), and *moves*, edits of the kernels that the rules do not forbid, such as sizes
@@ -101,7 +101,7 @@ def command(
             text,
             problem=given,
             gpu=gpu,
-            measuring=api.Measuring(measure, budget),
+            measuring=api.Measuring(measure, effort),
             limits=api.EditLimits(strict, bit_equal),
             document=request,
             time_limit_s=time_limit,

@@ -259,7 +259,7 @@ def _answer(
     changed = what_changed(drafted.plans, study.calls if moved is None else moved.study.calls)
     if moved is not None:
         names = dict.fromkeys(move.name for move in moved.candidate.moves)
-        changed = f"moves: {', '.join(names)}; {changed}"
+        changed = "; ".join(filter(None, (f"moves: {', '.join(names)}", changed)))
     return Answer(
         request=request,
         program=drafted.program,

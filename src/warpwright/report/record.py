@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from warpwright.report.check_record import GateRecord
+from warpwright.program.kernel_kind import kernel_kind
 from warpwright.report.schema import (
     AnswerRecord,
     BenchRecord,
@@ -48,6 +49,7 @@ from warpwright.types.config import Config
 from warpwright.types.counts import MovesCounted, ProgramCounts
 from warpwright.types.evidence import Origin
 from warpwright.types.gpu import ResolvedGpu
+from warpwright.types.program import ProgramView
 from warpwright.types.study import CompiledView, ConfigStudy, Finding, KernelStudy, Study
 from warpwright.types.trial import ConfigTrial, Trial
 
@@ -99,9 +101,11 @@ def _findings(findings: tuple[Finding, ...]) -> list[FindingRecord]:
     return [FindingRecord.model_validate(finding) for finding in findings]
 
 
-def _kernel(kernel: KernelStudy) -> KernelRecord:
+def _kernel(kernel: KernelStudy, view: ProgramView) -> KernelRecord:
+    read = view.kernel(kernel.kernel)
     return KernelRecord(
         kernel=kernel.kernel,
+        kind=None if read is None else kernel_kind(read, view),
         autotuned=kernel.autotuned,
         active_reason=kernel.active_reason,
         floor_us=kernel.floor_us,
@@ -145,7 +149,7 @@ def _gpu(gpu: ResolvedGpu) -> GpuRecord:
 def study_record(study: Study) -> StudyRecord:
     return StudyRecord(
         gpu=_gpu(study.gpu),
-        kernels=[_kernel(kernel) for kernel in study.kernels],
+        kernels=[_kernel(kernel, study.view) for kernel in study.kernels],
         cost=None if study.cost is None else CostRecord.model_validate(study.cost),
         floor_us=study.floor_us,
         floor_bound=study.floor_bound,
@@ -205,12 +209,13 @@ def _moves_counted(counted: MovesCounted) -> MovesCountedRecord:
         accepted=counted.accepted,
         reason=counted.reason,
         origin=Origin.PREDICTED,
-        before=_program_counts(counted.before),
-        after=None if counted.after is None else _program_counts(counted.after),
+        before=program_counts_record(counted.before),
+        after=None if counted.after is None else program_counts_record(counted.after),
     )
 
 
-def _program_counts(program: ProgramCounts) -> ProgramCountsRecord:
+def program_counts_record(program: ProgramCounts) -> ProgramCountsRecord:
+    """What a program executes and touches, by whose binaries."""
     return ProgramCountsRecord(
         **CountsRecord.model_validate(program.counts).model_dump(),
         occupancy_pct=dict(program.occupancy_pct),

@@ -128,10 +128,11 @@ class CauseRecord(RecordBase):
 class KernelRecord(RecordBase):
     """`floor_us`: of the config that may be active, else of the best that can run (predicted).
 
-    `causes`: the highest score first.
+    `causes`: the highest score first. `kind`: what it does for the most part, by its text.
     """
 
     kernel: str
+    kind: Text | None = None
     autotuned: bool
     active_reason: str
     floor_us: float | None

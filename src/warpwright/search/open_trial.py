@@ -17,7 +17,7 @@ from warpwright.bench.device.worker import Program, Worker
 from warpwright.bench.device.worker_pool import split_cores
 from warpwright.bench.full_size import CASES
 from warpwright.bench.processes import Bench, open_bench
-from warpwright.bench.statistics.budget import DEFAULT, Budget
+from warpwright.bench.statistics.budget import NORMAL, Budget
 from warpwright.sandbox.deadline import Deadline
 from warpwright.store.cache import toolchain_versions
 from warpwright.store.ledger import Ledger, Session
@@ -44,7 +44,7 @@ class TrialSetup:
     """
 
     state: Path
-    budget: Budget = DEFAULT
+    budget: Budget = NORMAL
     device: str = "cuda"
     _sessions: list[Session] = field(default_factory=list)
     _caches: list[Path] = field(default_factory=list)

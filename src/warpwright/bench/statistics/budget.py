@@ -78,8 +78,8 @@ QUICK = Budget(
     configs_s=60.0,
     apart=False,
 )
-DEFAULT = Budget(
-    name="default",
+NORMAL = Budget(
+    name="normal",
     candidates=24,
     screening_rounds=6,
     screenings=5,
@@ -106,4 +106,4 @@ THOROUGH = Budget(
     moves_s=900.0,
     configs_s=1200.0,
 )
-BUDGETS = {budget.name: budget for budget in (QUICK, DEFAULT, THOROUGH)}
+BUDGETS = {budget.name: budget for budget in (QUICK, NORMAL, THOROUGH)}
