@@ -26,13 +26,18 @@ from warpwright.types.worker_reply import Answer, CandidateFailed, Done
 
 @dataclass
 class Bench:
-    """What measuring one problem needs: processes, conditions, accuracy at full size."""
+    """What measuring one problem needs: processes, conditions, accuracy at full size.
+
+    Workers of `pool` are timed, those of `compilers` fill Triton's caches; both are kept between
+    their uses.
+    """
 
     problem: Problem
     parent: str
     device: str
     reference_process: ReferenceProcess
     pool: WorkerPool
+    compilers: WorkerPool
     conditions: ConditionsReader
     full_size: FullSize
     caches: Path
@@ -183,6 +188,7 @@ def open_bench(
         WorkerPool(
             lambda: Worker(device, cores=split.other), spares=spares, cores=split.timing
         ) as pool,
+        WorkerPool(lambda: Worker(device, cores=split.other), spares=0) as compilers,
         ConditionsReader() as conditions,
     ):
         place = (caches or Path(temporary)).resolve()
@@ -192,6 +198,7 @@ def open_bench(
             device,
             reference_process,
             pool,
+            compilers,
             conditions,
             FullSize(reference_process, tuple(required_kernels)),
             place,

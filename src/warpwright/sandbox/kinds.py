@@ -30,3 +30,7 @@ PROCESSES = {
     "worker": "warpwright.bench.device.child_worker",
 }
 """Kind of a persistent process → the module whose `start(settings, job_dir)` answers it."""
+
+_ON_A_DEVICE = ("warpwright.bench.device.child_preloaded",)
+PROCESS_LOADS = {"reference": _ON_A_DEVICE, "worker": _ON_A_DEVICE}
+"""Kind of a persistent process → modules that the fork server loads before it forks one."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import shutil
+from collections import deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
@@ -13,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from warpwright import __version__
-from warpwright.bench.device.worker import Program, Worker
+from warpwright.bench.device.worker import Program
 from warpwright.bench.device.worker_pool import split_cores
 from warpwright.bench.full_size import CASES
 from warpwright.bench.processes import Bench, open_bench
@@ -92,45 +93,44 @@ class Table:
         return result
 
     def compile_ahead(self, programs: Sequence[Program], deadline: Deadline | None = None) -> None:
-        """As `compile_ahead`, on this table's device."""
-        compile_ahead(self.bench.device, programs, self.tell, deadline)
+        """As `compile_ahead`, on this table's bench."""
+        compile_ahead(self.bench, programs, self.tell, deadline)
 
 
 def compile_ahead(
-    device: str, programs: Sequence[Program], tell: Listener, deadline: Deadline | None = None
+    bench: Bench, programs: Sequence[Program], tell: Listener, deadline: Deadline | None = None
 ) -> None:
     """Fill the programs' Triton caches, several at a time. What fails shows when it is run.
 
     With a deadline those for which there is no time are left out.
     """
-    if device == "cpu" or not programs:
+    if bench.device == "cpu" or not programs:
         return
-    cores = split_cores().other
-    count = min(MAX_COMPILERS, len(programs), max(1, len(cores or (0, 0)) // 2))
+    cores = split_cores().other or (0, 0)
+    count = min(MAX_COMPILERS, len(programs), len(cores))
     tell("compile", f"compiling {len(programs)} programs ahead, {count} at a time")
-    rows = [programs[number::count] for number in range(count)]
+    waiting: deque[Program] = deque(programs)
     with ThreadPoolExecutor(max_workers=count) as pool:
-        list(pool.map(lambda row: _compile(device, row, cores, deadline), rows))
+        for done in [pool.submit(_compile, bench, waiting, deadline) for _ in range(count)]:
+            done.result()
 
 
-def _compile(
-    device: str,
-    programs: Sequence[Program],
-    cores: Sequence[int] | None,
-    deadline: Deadline | None,
-) -> None:
-    worker = Worker(device, cores=cores)
+def _compile(bench: Bench, waiting: deque[Program], deadline: Deadline | None) -> None:
+    """Compile one waiting program after another, until none is left or the time is over."""
+    worker = bench.compilers.take()
     try:
-        for program in programs:
-            if deadline is not None and deadline.over:
+        while waiting and not (deadline is not None and deadline.over):
+            try:
+                program = waiting.popleft()
+            except IndexError:  # another thread took the last
                 return
             limit_s = COMPILE_S if deadline is None else min(COMPILE_S, deadline.left_s)
             worker.compile(program, deadline_s=limit_s)
             if not worker.healthy:
-                worker.close()
-                worker = Worker(device, cores=cores)
+                bench.compilers.give_back(worker)
+                worker = bench.compilers.take()
     finally:
-        worker.close()
+        bench.compilers.give_back(worker)
 
 
 @contextmanager
@@ -152,7 +152,7 @@ def open_table(
         tell("measure", "starting workers")
         own = _own_pins(study)
         failed = bench.open(
-            lambda: compile_ahead(setup.device, [bench.program(parent, p) for p in own], tell),
+            lambda: compile_ahead(bench, [bench.program(parent, p) for p in own], tell),
             own,
             beside=_is_light(study),
         )

@@ -9,12 +9,14 @@ import shutil
 import tempfile
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import psutil
 
 from warpwright.bench.device.card import turn
+from warpwright.bench.device.start_files import give_files, keep_files, kept_files
 from warpwright.sandbox.persistent import PersistentChild
 from warpwright.tracing.trace import problem_payload
 from warpwright.types.accuracy_numbers import CaseSpec
@@ -142,6 +144,7 @@ class Worker:
                 cores=cores,
                 environment=device_environment(device),
                 directory=directory,
+                prepare=None if device == "cpu" else partial(give_files, kept_files()),
             )
         except BaseException:
             shutil.rmtree(self.out_dir, ignore_errors=True)
@@ -167,7 +170,10 @@ class Worker:
 
     def ready(self) -> Answer:
         """Wait until it has started."""
-        return self._child.ready()
+        answer = self._child.ready()
+        if isinstance(answer, Done) and not self.used and self.device != "cpu":
+            keep_files(kept_files(), self._child.job_dir)
+        return answer
 
     def move_to(self, cores: Iterable[int]) -> None:
         """Let it run on these cores only, from its next request on."""
