@@ -15,6 +15,7 @@ from warpwright.bench.device.reference_process import ReferenceProcess
 from warpwright.bench.device.worker import Program, Worker, cache_directory
 from warpwright.bench.device.worker_pool import WorkerPool, split_cores
 from warpwright.bench.full_size import Failure, FullSize, secret_seed
+from warpwright.sandbox.deadline import Deadline
 from warpwright.types.accuracy_numbers import CaseSpec
 from warpwright.types.config import Config
 from warpwright.types.measurement import Burst, MeasuredGpu
@@ -53,12 +54,13 @@ class Bench:
         own_pins: Sequence[Mapping[str, Config]] = (),
         *,
         beside: bool = False,
+        deadline: Deadline | None = None,
     ) -> Failure | None:
         """Load the problem, compute the references, run the parent. What failed, or None.
 
         `ahead` runs as soon as programs can be made, to compile them several at a time; `beside`
         the references, where the card has room for both. `own_pins`: the parent's own configs,
-        one by one.
+        one by one. Once the deadline is over no more kinds of data get a reference.
         """
         loaded = self.reference_process.load(self.problem, seed=self.seed)
         if not isinstance(loaded, Done):
@@ -69,7 +71,7 @@ class Bench:
             if not beside:
                 compiling.result()
             self.tell("measure", "the float64 reference at full size, on each kind of data")
-            died = self.full_size.make_references()
+            died = self.full_size.make_references(deadline)
             compiling.result()
         if died is not None:
             return died

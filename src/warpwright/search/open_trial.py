@@ -18,7 +18,7 @@ from warpwright.bench.device.worker import Program
 from warpwright.bench.device.worker_pool import split_cores
 from warpwright.bench.full_size import CASES
 from warpwright.bench.processes import Bench, open_bench
-from warpwright.bench.statistics.budget import DEFAULT, Budget
+from warpwright.bench.statistics.budget import DEFAULT, LEFT_AFTER_OPENING, Budget
 from warpwright.sandbox.deadline import Deadline
 from warpwright.store.cache import toolchain_versions
 from warpwright.store.ledger import Ledger, Session
@@ -32,6 +32,7 @@ from warpwright.types.worker_reply import Answer, CandidateFailed, Done
 GIVEN_UP = "given up: the run ended twice while it was measured"
 COMPILE_S = 600.0
 TUNING_S = 300.0  # a first call that tunes, in a worker
+LEAST_CALL_S = 5.0  # what a request to a worker gets, whatever is left
 MAX_COMPILERS = 8
 LIGHT_BYTES = 2**29  # what a call reads and writes; each process holds some of it several times
 
@@ -41,14 +42,19 @@ class TrialSetup:
     """How much is measured, where, and where finished work is kept.
 
     `state` is a directory: the ledger, and Triton's caches while a question is open. `conclude`
-    ends the questions that this setup opened: call it once their answers are safe.
+    ends the questions that this setup opened: call it once their answers are safe. `deadline` is
+    the one that all steps share; it begins when the setup is made.
     """
 
     state: Path
     budget: Budget = DEFAULT
     device: str = "cuda"
+    deadline: Deadline = field(init=False)
     _sessions: list[Session] = field(default_factory=list)
     _caches: list[Path] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        self.deadline = Deadline(self.budget.wall_s, "--effort")
 
     def caches(self, question: str) -> Path:
         """The directory of a question's Triton caches."""
@@ -74,12 +80,17 @@ class TrialSetup:
 
 @dataclass
 class Table:
-    """What all parts of a trial work at: processes, finished work, budget, listener."""
+    """What all parts of a trial work at: processes, finished work, budget, listener, deadline."""
 
     bench: Bench
     session: Session
     budget: Budget
     tell: Listener
+    deadline: Deadline
+
+    def within(self, limit_s: float) -> float:
+        """Seconds for a request to a worker: the limit, or what is left where that is less."""
+        return max(LEAST_CALL_S, min(limit_s, self.deadline.left_s))
 
     def once(
         self, item: str, work: Callable[[], Mapping[str, Any]], given_up: Mapping[str, Any]
@@ -146,15 +157,17 @@ def open_table(
     kernels = tuple(study.trace.kernels)
     key = question_key(question, parent, study.problem, setup)
     caches = setup.caches(key)
+    opening = setup.deadline.leaving(LEFT_AFTER_OPENING)
     with open_bench(
         study.problem, parent, kernels, device=setup.device, caches=caches, spares=3, tell=tell
     ) as bench:
         tell("measure", "starting workers")
         own = _own_pins(study)
         failed = bench.open(
-            lambda: compile_ahead(bench, [bench.program(parent, p) for p in own], tell),
+            lambda: compile_ahead(bench, [bench.program(parent, p) for p in own], tell, opening),
             own,
             beside=_is_light(study),
+            deadline=opening,
         )
         reason = _parent_failed(bench) if failed is None else why(failed)
         if reason is not None:
@@ -164,7 +177,7 @@ def open_table(
         if session.resumed:
             done = len(session.finished())
             tell("measure", f"an earlier run was interrupted: {done} finished steps are kept")
-        yield Table(bench, session, setup.budget, tell)
+        yield Table(bench, session, setup.budget, tell, setup.deadline)
 
 
 def _is_light(study: Study) -> bool:
