@@ -35,7 +35,7 @@ from typing import Any
 from recorded import problem_of
 
 from warpwright.api import target_gpu
-from warpwright.bench.device.worker import Program, Worker, cache_directory
+from warpwright.bench.device.worker import Program, Worker
 from warpwright.errors import WarpwrightError
 from warpwright.formats.request_text import parse_request
 from warpwright.pipeline.request_study import study_request
@@ -44,6 +44,7 @@ from warpwright.proposers.rewrites.common.refusal import DoesNotApply
 from warpwright.proposers.rewrites.config_list import apply_configs, configs_move
 from warpwright.sandbox.deadline import Deadline
 from warpwright.search.moves_predicted import predicted_by_moves
+from warpwright.store.binaries import cache_directory
 from warpwright.store.cache import ResultCache
 from warpwright.store.run_context import RunContext
 from warpwright.types.candidate import moves_label

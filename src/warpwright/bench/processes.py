@@ -12,10 +12,11 @@ from pathlib import Path
 
 from warpwright.bench.device.conditions import ConditionsReader
 from warpwright.bench.device.reference_process import ReferenceProcess
-from warpwright.bench.device.worker import Program, Worker, cache_directory
+from warpwright.bench.device.worker import Program, Worker
 from warpwright.bench.device.worker_pool import WorkerPool, split_cores
 from warpwright.bench.full_size import Failure, FullSize, secret_seed
 from warpwright.sandbox.deadline import Deadline
+from warpwright.store.binaries import cache_directory
 from warpwright.types.accuracy_numbers import CaseSpec
 from warpwright.types.config import Config
 from warpwright.types.measurement import Burst, MeasuredGpu

@@ -25,7 +25,7 @@ from warpwright.search.draft import Draft, Failing, draft
 from warpwright.search.moves import UNVERIFIED, Moved, as_moved
 from warpwright.search.moves_measured import by_gain, search_moves
 from warpwright.search.moves_predicted import OUT_OF_TIME, Predicted, predicted_by_moves
-from warpwright.search.open_trial import Table, TrialSetup, open_table
+from warpwright.search.open_trial import Table, TrialSetup, digest, open_table
 from warpwright.search.screening import ParentFailedError
 from warpwright.store.run_context import RunContext
 from warpwright.types.answer import Answer, ConfigPlan, Decision
@@ -65,8 +65,11 @@ def answer_request(
     Raises InputError and MissingToolError.
     """
     limits = limits or EditLimits()
-    if setup is not None:  # one deadline for all steps
-        run_context = replace(run_context, deadline=setup.deadline)
+    if (
+        setup is not None
+    ):  # one deadline for all steps, and what is compiled stays for those that run
+        binaries = setup.caches(digest(repr(request)))
+        run_context = replace(run_context, deadline=setup.deadline, binaries=binaries)
     study, problem = study_request(request, run_context, problem, gpu)
     if request.stage.id is None:
         reason = "its stage is none that is known here, so nothing is proposed for it"
@@ -175,7 +178,10 @@ def _measured(
     """The answer by measuring; the parent stays where nothing can be measured."""
     question = {"request": repr(request), "gpu": repr(study.gpu), "limits": repr(limits)}
     with ExitStack() as opened:
-        table = opened.enter_context(open_table(setup, study, question, run_context.listener))
+        caches = run_context.binaries
+        table = opened.enter_context(
+            open_table(setup, study, question, run_context.listener, caches=caches)
+        )
         if isinstance(table, str):
             trial = Trial(None, setup.budget.name, failure=table)
             plans, _ = propose(request, study, run_context)

@@ -7,6 +7,7 @@ PERSISTENT = "warpwright.sandbox.child_persistent"
 
 JOBS = {
     "compile": "warpwright.compiler.child_compile",
+    "compile_and_keep": "warpwright.compiler.child_compile",
     "cost": "warpwright.tracing.child_problem_work",
     "import": "warpwright.tracing.child_importing",
     "interpret": "warpwright.interpreter.child_interpret",

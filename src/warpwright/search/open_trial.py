@@ -20,6 +20,7 @@ from warpwright.bench.full_size import CASES
 from warpwright.bench.processes import Bench, open_bench
 from warpwright.bench.statistics.budget import DEFAULT, LEFT_AFTER_OPENING, Budget
 from warpwright.sandbox.deadline import Deadline
+from warpwright.store.binaries import has_compiled
 from warpwright.store.cache import toolchain_versions
 from warpwright.store.ledger import Ledger, Session
 from warpwright.types.config import Config
@@ -115,6 +116,7 @@ def compile_ahead(
 
     With a deadline those for which there is no time are left out.
     """
+    programs = [program for program in programs if not _is_compiled(bench, program)]
     if bench.device == "cpu" or not programs:
         return
     cores = split_cores().other or (0, 0)
@@ -124,6 +126,13 @@ def compile_ahead(
     with ThreadPoolExecutor(max_workers=count) as pool:
         for done in [pool.submit(_compile, bench, waiting, deadline) for _ in range(count)]:
             done.result()
+
+
+def _is_compiled(bench: Bench, program: Program) -> bool:
+    """Whether its study left the binaries where its workers look for them."""
+    kernels = bench.full_size.required_kernels
+    pins = {kernel: program.pins.get(kernel) for kernel in kernels}
+    return has_compiled(bench.caches, program.source, pins)
 
 
 def _compile(bench: Bench, waiting: deque[Program], deadline: Deadline | None) -> None:
@@ -146,17 +155,23 @@ def _compile(bench: Bench, waiting: deque[Program], deadline: Deadline | None) -
 
 @contextmanager
 def open_table(
-    setup: TrialSetup, study: Study, question: Mapping[str, Any], tell: Listener = silent
+    setup: TrialSetup,
+    study: Study,
+    question: Mapping[str, Any],
+    tell: Listener = silent,
+    *,
+    caches: Path | None = None,
 ) -> Iterator[Table | str]:
     """The table for a study's problem and program, or why nothing can be measured.
 
-    `question` is what the answer depends on, besides program, problem, card and versions.
+    `question` is what the answer depends on, besides program, problem, card and versions. `caches`:
+    where Triton's caches of the programs lie, if some of them are filled already.
     """
     assert study.problem is not None and study.trace is not None
     parent = study.view.source
     kernels = tuple(study.trace.kernels)
     key = question_key(question, parent, study.problem, setup)
-    caches = setup.caches(key)
+    caches = caches or setup.caches(key)
     opening = setup.deadline.leaving(LEFT_AFTER_OPENING)
     with open_bench(
         study.problem, parent, kernels, device=setup.device, caches=caches, spares=3, tell=tell

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import hashlib
 import os
 import shutil
 import tempfile
@@ -89,13 +88,6 @@ def exchange_directory() -> Path:
             shutil.rmtree(left, ignore_errors=True)
     prefix = f"warpwright-outputs-{os.getpid()}-"
     return Path(tempfile.mkdtemp(prefix=prefix, dir=base)).resolve()
-
-
-def cache_directory(base: Path, source: str) -> Path:
-    """The Triton cache of one program below `base`, made if need be; no two programs share it."""
-    directory = base / hashlib.sha256(source.encode()).hexdigest()[:32]
-    directory.mkdir(parents=True, exist_ok=True)
-    return directory
 
 
 OFF_THE_CARD = frozenset({"compile"})
