@@ -22,7 +22,8 @@ from typing import Any
 
 from warpwright.bench.device.conditions import ConditionsReader
 from warpwright.bench.device.reference_process import ReferenceProcess, failed_check
-from warpwright.bench.device.worker import EagerVariant, Program, Worker, cache_directory
+from warpwright.bench.device.worker import EagerVariant, Program, Worker
+from warpwright.store.binaries import cache_directory
 from warpwright.types.accuracy_numbers import CaseSpec, CheckNumbers, ReferenceNumbers
 from warpwright.types.shapes import Problem
 from warpwright.types.worker_reply import Done

@@ -212,15 +212,16 @@ def test_the_search_ends_in_its_time_with_what_was_timed_by_then(
     study: Study, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     faster = candidate("faster", (SLEEP, "pass"))
-    budget = replace(SMALL, moves_s=0.1)
     told: list[str] = []
-    with table_for(study, tmp_path, budget) as table:
+    with table_for(study, tmp_path) as table:
+        table.deadline = Deadline(0.1, "--effort")
         table.tell = lambda name, text, **_: told.append(text)
         _, trials = searched(table, study, monkeypatch, [faster], [faster])
         assert table.session.finished() == {} or not any(
             item.startswith("screen ") for item in table.session.finished()
         )
-    assert {trial.failure for trial in trials} == {"not timed: the 0.1 s for screening were over"}
+    over = "not timed: its part of the 0.1 s was over (see --effort)"
+    assert {trial.failure for trial in trials} == {over}
     assert any("0 s at most" in text for text in told)
 
 
@@ -244,7 +245,7 @@ def test_what_was_timed_before_the_end_stays(study: Study, tmp_path: Path) -> No
         screening.start()
         first, second, third = screening.run(entrants, TwoAsked(10.0))
         assert first.failure is None and second.failure is None
-        assert third.failure == "not timed: the 10 s for screening were over"
+        assert third.failure == "not timed: its part of the 10 s was over (see --time-limit)"
         again = screening.run(entrants)
     assert again[:2] == (first, second)  # kept
     assert again[2].failure is None  # and what was left out is measured
@@ -255,13 +256,13 @@ def test_a_program_by_moves_is_decided_on_although_no_config_was_timed(
 ) -> None:
     """As where the time for screening configs is over while they compile."""
     base = candidate("base", (SLEEP, "pass"))
-    with table_for(study, tmp_path, replace(SMALL, configs_s=0.1)) as table:
+    with table_for(study, tmp_path) as table:
+        table.deadline = Deadline(300.0, "--effort").part(0.3)
         plans, _ = propose(parse_request(REQUEST), study, run_context(), 2)
         found = measure_configs(table, study, plans, moved=True)
         trial, _ = decide_draft(table, found, base.program, Minimum(1.0, 2.0))
-    assert {one.failure for one in trial.configs} == {
-        "not timed: the 0.1 s for screening were over"
-    }
+    over = "not timed: its part of the 300 s was over (see --effort)"
+    assert {one.failure for one in trial.configs} == {over}
     assert trial.comparison is not None and trial.bursts
 
 

@@ -306,6 +306,7 @@ def study_kernel(
             facts=device_facts(sheet),
             cache=run_context.cache,
             workers=run_context.workers,
+            binaries=run_context.binaries,
             progress=tell,
             deadline=None
             if run_context.deadline is None

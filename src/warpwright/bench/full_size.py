@@ -14,6 +14,7 @@ from typing import Any
 
 from warpwright.bench.device.reference_process import ReferenceProcess, failed_check
 from warpwright.bench.device.worker import Program, Worker
+from warpwright.sandbox.deadline import Deadline
 from warpwright.types.accuracy_numbers import CaseSpec, CheckNumbers, ReferenceNumbers
 from warpwright.types.verdict import AccuracyCase, CheckResult, Status
 from warpwright.types.worker_reply import CandidateFailed, Done, WorkerDied
@@ -56,11 +57,14 @@ class FullSize:
     right_parent: Program | None = None
     left_out: dict[str, str] = field(default_factory=dict)  # case → why it has no reference
 
-    def make_references(self) -> WorkerDied | None:
-        """Compute every case's reference; what the reference process died of, if it did."""
-        died = self._prepare([CaseSpec(name, secret_seed()) for name in CASES])
+    def make_references(self, deadline: Deadline | None = None) -> WorkerDied | None:
+        """Compute every case's reference; what the reference process died of, if it did.
+
+        Once the deadline is over only the problem's own data get one; the other cases are left out.
+        """
+        died = self._prepare([CaseSpec(name, secret_seed()) for name in CASES], deadline)
         more = [CaseSpec(PERTURBED, secret_seed(), state="perturbed"), *_smaller(self.references)]
-        return died or self._prepare(more)
+        return died or self._prepare(more, deadline)
 
     def run_parent(self, worker: Worker, parent: Program, own: Sequence[Program]) -> Failure | None:
         """Run the parent on every case; what it failed of, if it did.
@@ -74,9 +78,12 @@ class FullSize:
         self._drop_a_batch_that_the_parent_does_not_serve()
         return None if failed_at == SMALLER_BATCH else failure
 
-    def _prepare(self, specs: Sequence[CaseSpec]) -> WorkerDied | None:
+    def _prepare(self, specs: Sequence[CaseSpec], deadline: Deadline | None) -> WorkerDied | None:
         """Compute the references. A case in which the problem itself fails is left out."""
         for spec in specs:
+            if spec.name != CASES[0] and deadline is not None and deadline.over:
+                self.left_out[spec.name] = deadline.reason
+                continue
             reference = self.reference_process.prepare(spec)
             if isinstance(reference, WorkerDied):
                 return reference

@@ -12,9 +12,11 @@ from pathlib import Path
 
 from warpwright.bench.device.conditions import ConditionsReader
 from warpwright.bench.device.reference_process import ReferenceProcess
-from warpwright.bench.device.worker import Program, Worker, cache_directory
+from warpwright.bench.device.worker import Program, Worker
 from warpwright.bench.device.worker_pool import WorkerPool, split_cores
 from warpwright.bench.full_size import Failure, FullSize, secret_seed
+from warpwright.sandbox.deadline import Deadline
+from warpwright.store.binaries import cache_directory
 from warpwright.types.accuracy_numbers import CaseSpec
 from warpwright.types.config import Config
 from warpwright.types.measurement import Burst, MeasuredGpu
@@ -26,13 +28,18 @@ from warpwright.types.worker_reply import Answer, CandidateFailed, Done
 
 @dataclass
 class Bench:
-    """What measuring one problem needs: processes, conditions, accuracy at full size."""
+    """What measuring one problem needs: processes, conditions, accuracy at full size.
+
+    Workers of `pool` are timed, those of `compilers` fill Triton's caches; both are kept between
+    their uses.
+    """
 
     problem: Problem
     parent: str
     device: str
     reference_process: ReferenceProcess
     pool: WorkerPool
+    compilers: WorkerPool
     conditions: ConditionsReader
     full_size: FullSize
     caches: Path
@@ -48,12 +55,13 @@ class Bench:
         own_pins: Sequence[Mapping[str, Config]] = (),
         *,
         beside: bool = False,
+        deadline: Deadline | None = None,
     ) -> Failure | None:
         """Load the problem, compute the references, run the parent. What failed, or None.
 
         `ahead` runs as soon as programs can be made, to compile them several at a time; `beside`
         the references, where the card has room for both. `own_pins`: the parent's own configs,
-        one by one.
+        one by one. Once the deadline is over no more kinds of data get a reference.
         """
         loaded = self.reference_process.load(self.problem, seed=self.seed)
         if not isinstance(loaded, Done):
@@ -64,7 +72,7 @@ class Bench:
             if not beside:
                 compiling.result()
             self.tell("measure", "the float64 reference at full size, on each kind of data")
-            died = self.full_size.make_references()
+            died = self.full_size.make_references(deadline)
             compiling.result()
         if died is not None:
             return died
@@ -183,6 +191,7 @@ def open_bench(
         WorkerPool(
             lambda: Worker(device, cores=split.other), spares=spares, cores=split.timing
         ) as pool,
+        WorkerPool(lambda: Worker(device, cores=split.other), spares=0) as compilers,
         ConditionsReader() as conditions,
     ):
         place = (caches or Path(temporary)).resolve()
@@ -192,6 +201,7 @@ def open_bench(
             device,
             reference_process,
             pool,
+            compilers,
             conditions,
             FullSize(reference_process, tuple(required_kernels)),
             place,

@@ -44,11 +44,18 @@ def perform(payload: Mapping[str, Any], job_dir: Path) -> dict[str, Any]:
     from warpwright.compiler import child_triton
     from warpwright.tracing import child_target
 
+    binaries = payload.get("binaries")
+    if binaries is not None:  # under the names, and as complete, as a launch would have them
+        child_guard.allow_directories(job_dir, Path(binaries))
+        os.environ["TRITON_CACHE_DIR"] = binaries
+        os.environ["TRITON_ALWAYS_COMPILE"] = "1"
     with _deadline(payload["import_deadline_s"]):
         module = child_target.load_on_target(
             payload["program"], "program", job_dir, payload["facts"]
         )
-    compiler = child_triton.Compiler(module, tuple(payload["compute_capability"]))
+    compiler = child_triton.Compiler(
+        module, tuple(payload["compute_capability"]), own_cache=binaries is None
+    )
     exchange = Path(payload["exchange"])
     done = 0
     while (item := claim_next(payload["items"], exchange, payload["child"])) is not None:

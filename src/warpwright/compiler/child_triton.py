@@ -65,13 +65,20 @@ class Compiler:
 
     Triton repeats all stages for each config. Where two configs give the same TTGIR (configs
     that differ in `num_stages` alone often do), the later stages give the same as well.
+    `own_cache`: Triton's cache is this process's alone, so that its names may be short.
     """
 
-    def __init__(self, module: types.ModuleType, compute_capability: tuple[int, int]) -> None:
+    def __init__(
+        self,
+        module: types.ModuleType,
+        compute_capability: tuple[int, int],
+        own_cache: bool = True,
+    ) -> None:
         major, minor = compute_capability
         self._module = module
         self._target = GPUTarget("cuda", 10 * major + minor, WARP_THREADS)
-        _name_entries_by_version()
+        if own_cache:
+            _name_entries_by_version()
         self._known: dict[str, tuple[Any, dict[str, Any], str]] = {}
         self._log = ""
 
@@ -210,8 +217,9 @@ def arguments(
             values[name] = parameter.default
         else:
             raise KernelLookupError(f"{kernel.fn.__name__} got no value for its parameter {name}")
-        if aligned and signature[name] != "constexpr":
-            attributes[(index,)] = [["tt.divisibility", ALIGNMENT]]
+        divides = aligned and signature[name] != "constexpr"
+        # An entry for each parameter, as a launch has them: they are a part of the binary's name.
+        attributes[(index,)] = [["tt.divisibility", ALIGNMENT]] if divides else []
     return signature, values, attributes
 
 

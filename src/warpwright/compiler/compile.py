@@ -13,6 +13,7 @@ import json
 import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from pathlib import Path
 from typing import Any
 
 from warpwright.compiler.compile_pool import CompilePool, PoolLimits
@@ -20,6 +21,7 @@ from warpwright.compiler.kernel_identity import kernel_code
 from warpwright.errors import InputError, MissingToolError
 from warpwright.sandbox.deadline import Deadline
 from warpwright.sandbox.toolchain import find_triton, toolchain
+from warpwright.store.binaries import cache_directory, has_compiled, note_compiled
 from warpwright.store.cache import ResultCache, children_digest
 from warpwright.tracing.trace import target_facts
 from warpwright.types.compiled import (
@@ -61,6 +63,7 @@ def compile_configs(
     workers: int | None = None,
     limits: PoolLimits | None = None,
     deadline: Deadline | None = None,
+    binaries: Path | None = None,
     progress: Callable[[CompileResult], None] | None = None,
 ) -> tuple[CompileResult, ...]:
     """Compile every request for a GPU of `compute_capability`, e.g. (8, 9).
@@ -69,8 +72,8 @@ def compile_configs(
     children run at a time (None: as many as there are usable cores); `limits` holds the
     deadline of each config and a child's memory; what `deadline` ends is a timeout, and not kept.
     `facts` (`trace.device_facts`) answer a program that asks for the card when it is imported.
-    `progress` is called with each result as it
-    comes, in the calling thread.
+    `binaries`: what has to be compiled stays there for the processes that run the program, as
+    Triton's own cache. `progress` is called with each result as it comes, in the calling thread.
 
     Raises MissingToolError where Triton, torch or its tools are not installed.
     """
@@ -93,7 +96,7 @@ def compile_configs(
 
     for index, request in enumerate(requests):
         work.add(index, request)
-    for index, result in work.from_cache():
+    for index, result in work.from_cache(binaries):
         report(index, result)
     for index, result in work.hopeless(deadline):
         report(index, result)
@@ -103,6 +106,7 @@ def compile_configs(
             "compute_capability": list(compute_capability),
             "facts": card,
             "cuobjdump": str(triton.cuobjdump),
+            "binaries": None if binaries is None else str(cache_directory(binaries, program)),
         },
         items=work.items(),
         limits=limits,
@@ -112,7 +116,10 @@ def compile_configs(
         for index in work.settle(item, value, keep=keep):
             report(index, value)
     work.remember_ended(pool.ended_after_s, deadline)
-    return work.results()
+    results = work.results()
+    if binaries is not None:
+        note_compiled(binaries, program, work.compiled())
+    return results
 
 
 def cubin_classes(results: Sequence[CompileResult]) -> tuple[tuple[Config, ...], ...]:
@@ -229,15 +236,21 @@ class _Work:
         timeout = isinstance(failed, dict) and failed.get("kind") == "timeout"
         return self._timeout_key(key) if timeout else self._refusal_key(key)
 
-    def from_cache(self) -> list[tuple[int, Mapping[str, Any]]]:
-        """Requests whose results are kept, with them; settles these."""
+    def from_cache(self, binaries: Path | None) -> list[tuple[int, Mapping[str, Any]]]:
+        """Requests whose results are kept, with them; settles these. Not those of which a binary is
+        wanted in `binaries` that is not there."""
         found = []
         for key, members in self._members.items():
             value = self._load(key)
-            if value is not None:
+            if value is not None and ("failed" in value or self._has_binary(members, binaries)):
                 self._values[key] = value
                 found += [(index, value) for index in members]
         return found
+
+    def _has_binary(self, members: Sequence[int], binaries: Path | None) -> bool:
+        request = self._requests[members[0]]
+        pins = {request.specialization.kernel: request.config}
+        return binaries is None or has_compiled(binaries, self._program, pins)
 
     def hopeless(self, deadline: Deadline | None) -> list[tuple[int, Mapping[str, Any]]]:
         """Requests that the deadline ended before and would end again; settles these."""
@@ -284,6 +297,14 @@ class _Work:
     def result(self, index: int, value: Mapping[str, Any]) -> CompileResult:
         request = self._requests[index]
         return decode_result(request, value, self._versions)
+
+    def compiled(self) -> list[tuple[str, Config]]:
+        """Kernels and configs that did compile."""
+        return [
+            (request.specialization.kernel, request.config)
+            for request, key in zip(self._requests, self._keys, strict=True)
+            if "compiled" in self._values[key]
+        ]
 
     def results(self) -> tuple[CompileResult, ...]:
         return tuple(self.result(i, self._values[key]) for i, key in enumerate(self._keys))

@@ -115,7 +115,7 @@ class CompilePool:
     def _job(self, name: str, exchange: Path, left: int) -> Job:
         limits = self._limits
         return Job(
-            kind="compile",
+            kind="compile" if self._payload.get("binaries") is None else "compile_and_keep",
             payload={
                 **self._payload,
                 "items": list(self._items.values()),

@@ -14,6 +14,7 @@ from collections.abc import Sequence
 from contextlib import ExitStack
 from dataclasses import replace
 
+from warpwright.bench.statistics.budget import LEFT_AFTER_CONFIGS, LEFT_AFTER_VERIFYING
 from warpwright.bench.statistics.minimum import minimum_of
 from warpwright.pipeline.request_study import study_request
 from warpwright.proposers.configs.plan import chosen_by_time, configs_left_alone, propose, rules_of
@@ -24,7 +25,7 @@ from warpwright.search.draft import Draft, Failing, draft
 from warpwright.search.moves import UNVERIFIED, Moved, as_moved
 from warpwright.search.moves_measured import by_gain, search_moves
 from warpwright.search.moves_predicted import OUT_OF_TIME, Predicted, predicted_by_moves
-from warpwright.search.open_trial import Table, TrialSetup, open_table
+from warpwright.search.open_trial import Table, TrialSetup, digest, open_table
 from warpwright.search.other_shapes import time_other_shapes
 from warpwright.search.screening import ParentFailedError
 from warpwright.store.run_context import RunContext
@@ -40,6 +41,8 @@ from warpwright.types.verdict import EditLimits, Verdict
 from warpwright.verifier.verify import VerifyContext, verify
 
 FOLLOWED = 3  # of the programs by moves that were timed, the fastest first
+LEAST_TO_FOLLOW = 0.25  # of the whole time: with less left none is followed
+FRESH_AHEAD = 6  # workers that are started ahead of the decision
 ON_MOVES_SHARE = 0.35  # of the time limit: with less left no draft by moves is begun
 NEW_CONFIGS_SHARE = 0.3  # with less left no new configs are compiled and verified
 WITHOUT_MOVES_SHARE = 0.25  # what such a draft leaves to an answer without moves
@@ -63,6 +66,11 @@ def answer_request(
     Raises InputError and MissingToolError.
     """
     limits = limits or EditLimits()
+    if (
+        setup is not None
+    ):  # one deadline for all steps, and what is compiled stays for those that run
+        binaries = setup.caches(digest(repr(request)))
+        run_context = replace(run_context, deadline=setup.deadline, binaries=binaries)
     study, problem = study_request(request, run_context, problem, gpu)
     if request.stage.id is None:
         reason = "its stage is none that is known here, so nothing is proposed for it"
@@ -171,8 +179,10 @@ def _measured(
     """The answer by measuring; the parent stays where nothing can be measured."""
     question = {"request": repr(request), "gpu": repr(study.gpu), "limits": repr(limits)}
     with ExitStack() as opened:
-        with run_context.off_the_clock():
-            table = opened.enter_context(open_table(setup, study, question, run_context.listener))
+        caches = run_context.binaries
+        table = opened.enter_context(
+            open_table(setup, study, question, run_context.listener, caches=caches)
+        )
         if isinstance(table, str):
             trial = Trial(None, setup.budget.name, failure=table)
             plans, _ = propose(request, study, run_context)
@@ -183,7 +193,9 @@ def _measured(
         except ParentFailedError as error:
             trial = Trial(table.bench.gpu, setup.budget.name, failure=str(error))
             plans, _ = propose(request, study, run_context)
-            drafted = Draft(plans, keep=f"the parent stopped running while measured: {error}")
+            over = table.deadline.over
+            stopped = f"the parent stopped running while measured: {error}"
+            drafted = Draft(plans, keep=table.deadline.reason if over else stopped)
     return _answer(request, study, run_context, drafted, trial, moved)
 
 
@@ -192,9 +204,11 @@ def _fastest(
 ) -> tuple[Moved | None, Draft, Trial]:
     """The fastest program by moves that the verifier accepts, with configs on top of it; by
     configs alone where it accepts none. Raises ParentFailedError."""
-    with run_context.off_the_clock():
-        candidates, trials = search_moves(table, study, run_context, limits)
+    candidates, trials = search_moves(table, study, run_context, limits)
     for place in by_gain(trials)[:FOLLOWED]:
+        if not run_context.has_left(LEAST_TO_FOLLOW):
+            trials[place] = replace(trials[place], failure=OUT_OF_TIME)
+            continue
         moved = as_moved(candidates[place], request, study, run_context, limits)
         if isinstance(moved, Moved):
             drafted, trial = _tried(request, study, run_context, table, moved, limits)
@@ -202,6 +216,9 @@ def _fastest(
                 return moved, drafted, replace(trial, moves=tuple(trials))
             moved = drafted.keep
         trials[place] = replace(trials[place], failure=moved)
+    if any(trial.failure == OUT_OF_TIME for trial in trials):
+        trial = Trial(table.bench.gpu, table.budget.name, moves=tuple(trials))
+        return None, Draft((), keep=f"a program by moves was faster, and {OUT_OF_TIME}"), trial
     drafted, trial = _tried(request, study, run_context, table, None, limits)
     return None, drafted, replace(trial, moves=tuple(trials))
 
@@ -216,32 +233,31 @@ def _tried(
 ) -> tuple[Draft, Trial]:
     """Measure the configs, draft from the fastest, decide on fresh timings."""
     base = study if moved is None else moved.study
-    plans, candidates = propose(request, base, run_context, table.budget.candidates)
-    with run_context.off_the_clock():
-        found = measure_configs(table, base, plans, moved is not None)
+    compiling = run_context.leaving(LEFT_AFTER_CONFIGS)
+    plans, candidates = propose(request, base, compiling, table.budget.candidates)
+    found = measure_configs(table, base, plans, moved is not None)
+    table.bench.pool.expect(FRESH_AHEAD)  # the decision takes them; verifying comes first
 
     def confirm(
         gate: Verdict, plans: tuple[ConfigPlan, ...], program: str
     ) -> tuple[Verdict, Failing]:
-        with run_context.off_the_clock():
-            return found.confirm(gate, plans, program)
+        return found.confirm(gate, plans, program)
 
     plans = chosen_by_time(request, base, plans, candidates, found.timed)
     if (keep := found.keep) is not None:
         drafted = Draft(plans, keep=keep)
     else:
-        drafted = draft(request, study, run_context, plans, confirm, found.wrong, limits, moved)
+        verifying = run_context.leaving(LEFT_AFTER_VERIFYING)
+        drafted = draft(request, study, verifying, plans, confirm, found.wrong, limits, moved)
     trial = found.trial
     if drafted.keep is None:
-        with run_context.off_the_clock():
-            trial, keep = decide_draft(table, found, drafted.program, minimum_of(request.stage))
+        trial, keep = decide_draft(table, found, drafted.program, minimum_of(request.stage))
         drafted = replace(drafted, keep=keep)
     answered = request.program if drafted.keep is not None else drafted.program
-    with run_context.off_the_clock():
-        trial = with_apart(table, trial, answered)
-        if table.budget.apart and drafted.keep is None:
-            others = time_other_shapes(table, study, drafted.program, run_context)
-            trial = replace(trial, other_shapes=others)
+    trial = with_apart(table, trial, answered)
+    if table.budget.apart and drafted.keep is None:
+        others = time_other_shapes(table, study, drafted.program, run_context)
+        trial = replace(trial, other_shapes=others)
     return drafted, trial
 
 

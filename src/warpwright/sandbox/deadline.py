@@ -27,11 +27,12 @@ WRITE_S = 0.5  # a child stops so long before it is stopped, and so can tell wha
 class Deadline:
     """A moment after which no job begins and none runs on. Starts when it is made.
 
-    `limit_s`: the budget in seconds, as the user stated it.
+    `limit_s`: the budget in seconds. `stated_by`: the option by which the user states it.
     """
 
-    def __init__(self, limit_s: float = DEFAULT_S) -> None:
+    def __init__(self, limit_s: float = DEFAULT_S, stated_by: str = "--time-limit") -> None:
         self.limit_s = limit_s
+        self.stated_by = stated_by
         reserve_s = min(MOST_RESERVE_S, RESERVE_SHARE * limit_s)
         self._end_s = time.monotonic() + limit_s - reserve_s
         self._ended: dict[str, float] = {}
@@ -60,7 +61,9 @@ class Deadline:
     @property
     def reason(self) -> str:
         """What is told of work that it ended."""
-        return f"{NOT_IN_TIME}: the time limit of {self.limit_s:g} s was over (see --time-limit)"
+        return (
+            f"{NOT_IN_TIME}: the time limit of {self.limit_s:g} s was over (see {self.stated_by})"
+        )
 
     def part(self, share: float) -> Deadline:
         """One that leaves the rest of what is left to others; `share` between 0 and 1."""
@@ -81,7 +84,7 @@ class Deadline:
 
     def _ending(self, end_s: float) -> Deadline:
         """One of the same budget, which knows the same of work that was ended."""
-        piece = Deadline(self.limit_s)
+        piece = Deadline(self.limit_s, self.stated_by)
         piece._end_s, piece._ended = end_s, self._ended
         return piece
 

@@ -7,6 +7,7 @@ PERSISTENT = "warpwright.sandbox.child_persistent"
 
 JOBS = {
     "compile": "warpwright.compiler.child_compile",
+    "compile_and_keep": "warpwright.compiler.child_compile",
     "cost": "warpwright.tracing.child_problem_work",
     "import": "warpwright.tracing.child_importing",
     "interpret": "warpwright.interpreter.child_interpret",
@@ -30,3 +31,7 @@ PROCESSES = {
     "worker": "warpwright.bench.device.child_worker",
 }
 """Kind of a persistent process → the module whose `start(settings, job_dir)` answers it."""
+
+_ON_A_DEVICE = ("warpwright.bench.device.child_preloaded",)
+PROCESS_LOADS = {"reference": _ON_A_DEVICE, "worker": _ON_A_DEVICE}
+"""Kind of a persistent process → modules that the fork server loads before it forks one."""

@@ -17,7 +17,7 @@ import signal
 import subprocess
 import tempfile
 import time
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -25,7 +25,7 @@ import psutil
 
 from warpwright.errors import SandboxError
 from warpwright.sandbox.fork_server import ForkedChild
-from warpwright.sandbox.kinds import PERSISTENT
+from warpwright.sandbox.kinds import PERSISTENT, PROCESS_LOADS
 from warpwright.sandbox.run import OutputReader, child_environment, kill_job, start_child
 from warpwright.types.worker_reply import (
     Answer,
@@ -46,6 +46,7 @@ class PersistentChild:
     """One process of a kind (`kinds.PROCESSES`). Starting does not wait: `ready` does.
 
     `cores`: the only ones it may run on. `directory`: where its own empty directory is made.
+    `prepare`: puts files into that directory before the process starts.
     """
 
     def __init__(
@@ -57,6 +58,7 @@ class PersistentChild:
         cores: Iterable[int] | None = None,
         environment: Mapping[str, str] | None = None,
         directory: Path | None = None,
+        prepare: Callable[[Path], None] | None = None,
     ) -> None:
         self.kind = kind
         self.limits = limits or WorkerLimits()
@@ -73,6 +75,8 @@ class PersistentChild:
         text = json.dumps({**(settings or {}), "cores": sorted(cores) if cores else None})
         try:
             (self.job_dir / "settings.json").write_text(text)
+            if prepare is not None:
+                prepare(self.job_dir)
             self._process = self._start(environment or {})
         except OSError as error:
             shutil.rmtree(self.job_dir, ignore_errors=True)
@@ -93,6 +97,7 @@ class PersistentChild:
                 entry=PERSISTENT,
                 arguments=[self.kind],
                 descriptors=theirs,
+                loads=PROCESS_LOADS.get(self.kind, ()),
             )
         except SandboxError:
             for descriptor in (self._requests, self._answers, self._lifeline):

@@ -48,6 +48,7 @@ RESULT_BYTES = 256 * 1024**2
 # takes more processor time than the rest of the job.
 LOADS = {
     **dict.fromkeys(("cost", "shrink", "sizes"), ("torch._dynamo",)),
+    "compile_and_keep": ("warpwright.compiler.child_triton_digest",),
     "recognize": ("torch._dynamo", "torch.export._trace"),
 }
 

@@ -10,6 +10,7 @@ from statistics import median
 
 from pydantic import TypeAdapter
 
+from warpwright.bench.statistics.budget import LEFT_AFTER_CONFIGS
 from warpwright.bench.statistics.family import choose_finalists
 from warpwright.bench.statistics.minimum import Minimum
 from warpwright.bench.statistics.speed_of_light import Light, against_light, light_floor
@@ -142,7 +143,7 @@ def measure_configs(
             f"measuring {len(entrants)} configs beside the parent on {card(table.bench.gpu)}",
         )
         kernels = [plan.kernel for plan in plans]
-        trials = _screened(screening, entrants, kernels, table.budget.configs_s)
+        trials = _screened(screening, entrants, kernels, table.deadline.leaving(LEFT_AFTER_CONFIGS))
     trial = Trial(table.bench.gpu, table.budget.name, configs=trials, resumed=table.session.resumed)
     by_key = {(entrant.kernel, entrant.config): entrant for entrant in entrants}
     timed = {plan.kernel: _timed(table, plan.kernel, trials, moved) for plan in plans}
@@ -160,11 +161,10 @@ def settle_chosen(table: Table, chosen: Mapping[str, Config]) -> dict[str, Confi
 
 
 def _screened(
-    screening: Screening, entrants: Sequence[Entrant], kernels: Sequence[str], limit_s: float
+    screening: Screening, entrants: Sequence[Entrant], kernels: Sequence[str], deadline: Deadline
 ) -> tuple[ConfigTrial, ...]:
     """Every config once; then each kernel's new ones near the best, until their order is clear or
     the time is over."""
-    deadline = Deadline(limit_s)
     trials = screening.run(entrants, deadline)
     first = dict(zip((entrant.name for entrant in entrants), trials, strict=True))
     for kernel in kernels:
@@ -252,7 +252,7 @@ def _with_light(found: MeasuredConfigs, final: Final) -> tuple[Trial, Light]:
 
 def with_apart(table: Table, trial: Trial, program: str) -> Trial:
     """The trial with what device time does not hold: of the parent, and of another answer."""
-    if not table.budget.apart:
+    if not table.budget.apart or table.deadline.over:
         return trial
     table.tell("apart", "first call, host overhead, CUDA graph, torch.compile")
     parent = measure_apart(table, table.bench.parent)

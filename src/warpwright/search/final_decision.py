@@ -106,6 +106,8 @@ def decide_on(table: Table, source: str, *, call_us: float, minimum: Minimum, tr
     bursts: list[Burst] = []
     for done, groups in pairwise((0, *looks)):
         for group in range(done, groups):
+            if table.deadline.over:
+                return Final(None, tuple(bursts), table.deadline.reason)
             table.tell("decide", f"fresh timings: group {group + 1} of {groups}")
             planned = [step for step in plan if step.seat.group == group]
             result = table.once(
@@ -172,7 +174,10 @@ class _Group:
         if isinstance(answer, Done):
             warm_up_s = self._table.budget.warm_up_us / 1e6
             answer = worker.time(
-                0, seed=secrets.randbelow(2**31), warm_up_s=warm_up_s, deadline_s=TUNING_S
+                0,
+                seed=secrets.randbelow(2**31),
+                warm_up_s=warm_up_s,
+                deadline_s=self._table.within(TUNING_S),
             )
         return None if isinstance(answer, Done) else self._failed(seat, why(answer))
 

@@ -6,8 +6,8 @@ from collections.abc import Sequence
 from dataclasses import replace
 from functools import partial
 
+from warpwright.bench.statistics.budget import LEFT_AFTER_MOVES
 from warpwright.proposers.rewrites.registry import HELP_OTHERS
-from warpwright.sandbox.deadline import Deadline
 from warpwright.search.configs_measured import settle_chosen
 from warpwright.search.moves import Pins, move_candidates, refined, with_moves
 from warpwright.search.open_trial import Table, card
@@ -34,7 +34,7 @@ def search_moves(
     the fastest of them (the parent, where none is faster) with each of its configs, and on it each
     refinement alone under the best of those; at last those together that each gained, also with the
     moves that show their worth beside others only. What runs the same code as another is not timed.
-    When the budget's time for it is over, what was timed by then is all there is. Raises
+    When the time is over that it has, what was timed by then is all there is. Raises
     ParentFailedError.
     """
     with Screening(table) as screening:
@@ -49,7 +49,7 @@ class _Search:
         self, table: Table, study: Study, run_context: RunContext, screening: Screening
     ) -> None:
         self._table, self._study, self._screening = table, study, screening
-        self._deadline = Deadline(table.budget.moves_s)
+        self._deadline = table.deadline.leaving(LEFT_AFTER_MOVES)
         self._sieve = Sieve(study, replace(run_context, deadline=self._deadline))
         self._usual = usual_pins(study, settle_chosen(table, screening.chosen))
 

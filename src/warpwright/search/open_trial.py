@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import shutil
+from collections import deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
@@ -13,12 +14,13 @@ from pathlib import Path
 from typing import Any
 
 from warpwright import __version__
-from warpwright.bench.device.worker import Program, Worker
+from warpwright.bench.device.worker import Program
 from warpwright.bench.device.worker_pool import split_cores
 from warpwright.bench.full_size import CASES
 from warpwright.bench.processes import Bench, open_bench
-from warpwright.bench.statistics.budget import NORMAL, Budget
+from warpwright.bench.statistics.budget import LEFT_AFTER_OPENING, NORMAL, Budget
 from warpwright.sandbox.deadline import Deadline
+from warpwright.store.binaries import has_compiled
 from warpwright.store.cache import toolchain_versions
 from warpwright.store.ledger import Ledger, Session
 from warpwright.types.config import Config
@@ -31,6 +33,7 @@ from warpwright.types.worker_reply import Answer, CandidateFailed, Done
 GIVEN_UP = "given up: the run ended twice while it was measured"
 COMPILE_S = 600.0
 TUNING_S = 300.0  # a first call that tunes, in a worker
+LEAST_CALL_S = 5.0  # what a request to a worker gets, whatever is left
 MAX_COMPILERS = 8
 LIGHT_BYTES = 2**29  # what a call reads and writes; each process holds some of it several times
 
@@ -40,14 +43,19 @@ class TrialSetup:
     """How much is measured, where, and where finished work is kept.
 
     `state` is a directory: the ledger, and Triton's caches while a question is open. `conclude`
-    ends the questions that this setup opened: call it once their answers are safe.
+    ends the questions that this setup opened: call it once their answers are safe. `deadline` is
+    the one that all steps share; it begins when the setup is made.
     """
 
     state: Path
     budget: Budget = NORMAL
     device: str = "cuda"
+    deadline: Deadline = field(init=False)
     _sessions: list[Session] = field(default_factory=list)
     _caches: list[Path] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        self.deadline = Deadline(self.budget.wall_s, "--effort")
 
     def caches(self, question: str) -> Path:
         """The directory of a question's Triton caches."""
@@ -73,12 +81,17 @@ class TrialSetup:
 
 @dataclass
 class Table:
-    """What all parts of a trial work at: processes, finished work, budget, listener."""
+    """What all parts of a trial work at: processes, finished work, budget, listener, deadline."""
 
     bench: Bench
     session: Session
     budget: Budget
     tell: Listener
+    deadline: Deadline
+
+    def within(self, limit_s: float) -> float:
+        """Seconds for a request to a worker: the limit, or what is left where that is less."""
+        return max(LEAST_CALL_S, min(limit_s, self.deadline.left_s))
 
     def once(
         self, item: str, work: Callable[[], Mapping[str, Any]], given_up: Mapping[str, Any]
@@ -92,69 +105,84 @@ class Table:
         return result
 
     def compile_ahead(self, programs: Sequence[Program], deadline: Deadline | None = None) -> None:
-        """As `compile_ahead`, on this table's device."""
-        compile_ahead(self.bench.device, programs, self.tell, deadline)
+        """As `compile_ahead`, on this table's bench."""
+        compile_ahead(self.bench, programs, self.tell, deadline)
 
 
 def compile_ahead(
-    device: str, programs: Sequence[Program], tell: Listener, deadline: Deadline | None = None
+    bench: Bench, programs: Sequence[Program], tell: Listener, deadline: Deadline | None = None
 ) -> None:
     """Fill the programs' Triton caches, several at a time. What fails shows when it is run.
 
     With a deadline those for which there is no time are left out.
     """
-    if device == "cpu" or not programs:
+    programs = [program for program in programs if not _is_compiled(bench, program)]
+    if bench.device == "cpu" or not programs:
         return
-    cores = split_cores().other
-    count = min(MAX_COMPILERS, len(programs), max(1, len(cores or (0, 0)) // 2))
+    cores = split_cores().other or (0, 0)
+    count = min(MAX_COMPILERS, len(programs), len(cores))
     tell("compile", f"compiling {len(programs)} programs ahead, {count} at a time")
-    rows = [programs[number::count] for number in range(count)]
+    waiting: deque[Program] = deque(programs)
     with ThreadPoolExecutor(max_workers=count) as pool:
-        list(pool.map(lambda row: _compile(device, row, cores, deadline), rows))
+        for done in [pool.submit(_compile, bench, waiting, deadline) for _ in range(count)]:
+            done.result()
 
 
-def _compile(
-    device: str,
-    programs: Sequence[Program],
-    cores: Sequence[int] | None,
-    deadline: Deadline | None,
-) -> None:
-    worker = Worker(device, cores=cores)
+def _is_compiled(bench: Bench, program: Program) -> bool:
+    """Whether its study left the binaries where its workers look for them."""
+    kernels = bench.full_size.required_kernels
+    pins = {kernel: program.pins.get(kernel) for kernel in kernels}
+    return has_compiled(bench.caches, program.source, pins)
+
+
+def _compile(bench: Bench, waiting: deque[Program], deadline: Deadline | None) -> None:
+    """Compile one waiting program after another, until none is left or the time is over."""
+    worker = bench.compilers.take()
     try:
-        for program in programs:
-            if deadline is not None and deadline.over:
+        while waiting and not (deadline is not None and deadline.over):
+            try:
+                program = waiting.popleft()
+            except IndexError:  # another thread took the last
                 return
             limit_s = COMPILE_S if deadline is None else min(COMPILE_S, deadline.left_s)
             worker.compile(program, deadline_s=limit_s)
             if not worker.healthy:
-                worker.close()
-                worker = Worker(device, cores=cores)
+                bench.compilers.give_back(worker)
+                worker = bench.compilers.take()
     finally:
-        worker.close()
+        bench.compilers.give_back(worker)
 
 
 @contextmanager
 def open_table(
-    setup: TrialSetup, study: Study, question: Mapping[str, Any], tell: Listener = silent
+    setup: TrialSetup,
+    study: Study,
+    question: Mapping[str, Any],
+    tell: Listener = silent,
+    *,
+    caches: Path | None = None,
 ) -> Iterator[Table | str]:
     """The table for a study's problem and program, or why nothing can be measured.
 
-    `question` is what the answer depends on, besides program, problem, card and versions.
+    `question` is what the answer depends on, besides program, problem, card and versions. `caches`:
+    where Triton's caches of the programs lie, if some of them are filled already.
     """
     assert study.problem is not None and study.trace is not None
     parent = study.view.source
     kernels = tuple(study.trace.kernels)
     key = question_key(question, parent, study.problem, setup)
-    caches = setup.caches(key)
+    caches = caches or setup.caches(key)
+    opening = setup.deadline.leaving(LEFT_AFTER_OPENING)
     with open_bench(
         study.problem, parent, kernels, device=setup.device, caches=caches, spares=3, tell=tell
     ) as bench:
         tell("measure", "starting workers")
         own = _own_pins(study)
         failed = bench.open(
-            lambda: compile_ahead(setup.device, [bench.program(parent, p) for p in own], tell),
+            lambda: compile_ahead(bench, [bench.program(parent, p) for p in own], tell, opening),
             own,
             beside=_is_light(study),
+            deadline=opening,
         )
         reason = _parent_failed(bench) if failed is None else why(failed)
         if reason is not None:
@@ -164,7 +192,7 @@ def open_table(
         if session.resumed:
             done = len(session.finished())
             tell("measure", f"an earlier run was interrupted: {done} finished steps are kept")
-        yield Table(bench, session, setup.budget, tell)
+        yield Table(bench, session, setup.budget, tell, setup.deadline)
 
 
 def _is_light(study: Study) -> bool:

@@ -99,7 +99,7 @@ def _screened(
         if failed is not None:
             return why(failed)
         opened.full_size.parent_runs.clear()
-        table = Table(opened, setup.session(key, opened.gpu), setup.budget, tell)
+        table = Table(opened, setup.session(key, opened.gpu), setup.budget, tell, setup.deadline)
         try:
             with Screening(table) as screening:
                 screening.start()

@@ -70,7 +70,7 @@ class Screening:
                 FIRST_CALLS,
                 seed=secrets.randbelow(2**31),
                 warm_up_s=budget.warm_up_us / 1e6,
-                deadline_s=TUNING_S,
+                deadline_s=self._table.within(TUNING_S),
             )
         if not isinstance(answer, Done):
             raise ParentFailedError(why(answer))
@@ -221,7 +221,7 @@ CANDIDATE = "candidate"
 
 
 def _no_time(deadline: Deadline) -> str:
-    return f"not timed: the {deadline.limit_s:g} s for screening were over"
+    return f"not timed: its part of the {deadline.limit_s:g} s was over (see {deadline.stated_by})"
 
 
 def _wrong(result: CheckResult) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Hashable
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field, replace
+from pathlib import Path
 from typing import Any
 
 from warpwright.sandbox.deadline import Deadline
@@ -16,14 +17,16 @@ from warpwright.types.progress import Listener, silent
 class RunContext:
     """What work is done with: where results are kept, who is told, how many children run, how long.
 
-    Without a `deadline` each job has its own limits alone. `known`: verdicts of this run by what
-    was asked (`verifier.verify`), so that nobody asks twice.
+    Without a `deadline` each job has its own limits alone. `binaries`: a directory in which what is
+    compiled stays for processes that will run it, by program (`store.binaries`). `known`: verdicts
+    of this run by what was asked (`verifier.verify`), so that nobody asks twice.
     """
 
     cache: ResultCache | None = None
     listener: Listener = silent
     workers: int | None = None
     deadline: Deadline | None = None
+    binaries: Path | None = None
     known: dict[Hashable, Any] = field(default_factory=dict, compare=False, repr=False)
 
     def leaving(self, share: float) -> RunContext:

@@ -10,7 +10,8 @@ from types import ModuleType
 import pytest
 
 from warpwright.bench.device.reference_process import ReferenceProcess
-from warpwright.bench.device.worker import EagerVariant, Worker, cache_directory
+from warpwright.bench.device.worker import EagerVariant, Worker
+from warpwright.store.binaries import cache_directory
 from warpwright.types.accuracy_numbers import CaseSpec
 from warpwright.types.shapes import Problem
 from warpwright.types.worker_reply import CandidateFailed, Death, Done, FailureKind, WorkerDied

@@ -88,7 +88,8 @@ class _Worker:
             self._program.outbox = self._outbox
             value = after(self._program, self._device, payload)
             if command == "compile":
-                self._program = None  # its tuners believe that they have tuned
+                # Its tuners believe that they have tuned; and the next may come long after.
+                self._unload()
             return value
         if self._program is None:
             raise child_worker_failures.UnsupportedError(f"{command}: no program is loaded")

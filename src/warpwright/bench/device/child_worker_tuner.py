@@ -6,7 +6,8 @@ Works with Triton 3.6 to 3.9.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
+from subprocess import SubprocessError
 from types import ModuleType
 from typing import Any
 
@@ -99,6 +100,19 @@ def notice_tuning(names: set[str]) -> Iterator[None]:
         Autotuner._bench = before
 
 
+def _build_launcher(binary: Any) -> None:
+    """Build what launches a binary into Triton's cache, so that its first call need not.
+
+    It is C code of its own for each kernel and kinds of arguments. Where it cannot be built, the
+    first call tells.
+    """
+    source, metadata = getattr(binary, "src", None), getattr(binary, "metadata", None)
+    if source is None or metadata is None:
+        return
+    with suppress(AttributeError, OSError, RuntimeError, SubprocessError):
+        triton.runtime.driver.active.launcher_cls(source, metadata)
+
+
 @contextmanager
 def compile_only() -> Iterator[None]:
     """Launches compile and do not run; tuners compile every config and choose the first."""
@@ -106,7 +120,9 @@ def compile_only() -> Iterator[None]:
 
     def compiled(kernel: Any, *args: Any, grid: Any, **named: Any) -> Any:
         named.pop("warmup", None)
-        return run(kernel, *args, grid=grid, warmup=True, **named)
+        binary = run(kernel, *args, grid=grid, warmup=True, **named)
+        _build_launcher(binary)
+        return binary
 
     def compiled_bench(tuner: Any, *args: Any, config: Any, **meta: Any) -> list[float]:
         try:

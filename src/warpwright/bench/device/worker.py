@@ -3,18 +3,19 @@
 from __future__ import annotations
 
 import contextlib
-import hashlib
 import os
 import shutil
 import tempfile
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import psutil
 
 from warpwright.bench.device.card import turn
+from warpwright.bench.device.start_files import give_files, keep_files, kept_files
 from warpwright.sandbox.persistent import PersistentChild
 from warpwright.tracing.trace import problem_payload
 from warpwright.types.accuracy_numbers import CaseSpec
@@ -89,13 +90,6 @@ def exchange_directory() -> Path:
     return Path(tempfile.mkdtemp(prefix=prefix, dir=base)).resolve()
 
 
-def cache_directory(base: Path, source: str) -> Path:
-    """The Triton cache of one program below `base`, made if need be; no two programs share it."""
-    directory = base / hashlib.sha256(source.encode()).hexdigest()[:32]
-    directory.mkdir(parents=True, exist_ok=True)
-    return directory
-
-
 OFF_THE_CARD = frozenset({"compile"})
 TIMED = frozenset({"time", "first_call", "host_overhead", "do_bench", "graph", "torch_compile"})
 """Requests that take times (a first call tunes): no other run may use the card meanwhile."""
@@ -142,6 +136,7 @@ class Worker:
                 cores=cores,
                 environment=device_environment(device),
                 directory=directory,
+                prepare=None if device == "cpu" else partial(give_files, kept_files()),
             )
         except BaseException:
             shutil.rmtree(self.out_dir, ignore_errors=True)
@@ -167,7 +162,10 @@ class Worker:
 
     def ready(self) -> Answer:
         """Wait until it has started."""
-        return self._child.ready()
+        answer = self._child.ready()
+        if isinstance(answer, Done) and not self.used and self.device != "cpu":
+            keep_files(kept_files(), self._child.job_dir)
+        return answer
 
     def move_to(self, cores: Iterable[int]) -> None:
         """Let it run on these cores only, from its next request on."""

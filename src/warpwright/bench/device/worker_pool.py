@@ -72,6 +72,12 @@ class WorkerPool:
             while not self._closed and len(self._spares) < self._wanted:
                 self._spares.append(self._start())
 
+    def expect(self, fresh: int) -> None:
+        """Start so many ahead from now on, where that is more than before: they will be needed
+        soon, one after the other."""
+        self._wanted = max(self._wanted, fresh)
+        self._fill()
+
     def take(self, *, fresh: bool = False) -> Worker:
         """A worker that is healthy. `fresh`: one that never ran a program, as finalists get."""
         with self._lock:

@@ -1,0 +1,1 @@
+"""Kernels whose full grids of configs are timed, so that searches can be replayed without a GPU."""

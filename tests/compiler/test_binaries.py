@@ -1,0 +1,121 @@
+"""What is compiled for a program stays where a launch of it looks."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+from textwrap import dedent
+
+import pytest
+
+from warpwright.compiler.compile import CompileRequest, compile_configs
+from warpwright.store.binaries import cache_directory, has_compiled
+from warpwright.store.cache import ResultCache
+from warpwright.types.compiled import Compiled, Specialization
+from warpwright.types.config import Config
+
+PROGRAM = dedent(
+    """
+    import triton
+    import triton.language as tl
+
+    @triton.jit
+    def add_kernel(x_ptr, y_ptr, n, step, BLOCK: tl.constexpr):
+        offsets = tl.program_id(0) * BLOCK + tl.arange(0, BLOCK)
+        mask = offsets < n
+        tl.store(y_ptr + offsets * step, tl.load(x_ptr + offsets, mask=mask), mask=mask)
+    """
+)
+NAMES = ("x_ptr", "y_ptr", "n")
+SIGNATURE = {"x_ptr": "*fp32", "y_ptr": "*fp32", "n": "i32", "step": "constexpr"}
+CALLED = Specialization("add_kernel", {**SIGNATURE, "BLOCK": "constexpr"}, {"step": 1}, NAMES)
+SMALL, LARGE = Config.of({"BLOCK": 256}), Config.of({"BLOCK": 512}, num_warps=8, num_stages=2)
+
+# A launch as far as its binary, on a machine that has no GPU: Triton's own path from the arguments
+# to the name in its cache, with a driver that only tells the target.
+LAUNCH = dedent(
+    """
+    import importlib.util, sys
+    from pathlib import Path
+    import torch
+    from triton.backends.compiler import GPUTarget
+    from triton.compiler import compiler
+    from triton.runtime import driver
+    from triton.runtime.jit import MockTensor
+
+    class Driver:
+        get_current_target = staticmethod(lambda: GPUTarget("cuda", 90, 32))
+        get_current_device = staticmethod(lambda: 0)
+        get_current_stream = staticmethod(lambda device: 0)
+
+    driver.set_active(Driver())
+    found, make = [], compiler.get_cache_manager
+
+    def look(key):
+        manager = make(key)
+        directory = Path(manager.cache_dir)
+        found.append(directory.is_dir() and any(directory.glob("*.cubin")))
+        return manager
+
+    compiler.get_cache_manager = look
+    spec = importlib.util.spec_from_file_location("program", sys.argv[1])
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    x, y = MockTensor(torch.float32), MockTensor(torch.float32)
+    warmup = module.add_kernel.warmup
+    warmup(x, y, 1024, 1, BLOCK=256, grid=(4,), num_warps=4)
+    warmup(x, y, 1024, 1, BLOCK=512, grid=(2,), num_warps=8, num_stages=2)
+    warmup(x, y, 1024, 1, BLOCK=128, grid=(8,))
+    print(*found)
+    """
+)
+
+
+def compiled(base: Path, cache: ResultCache | None, *configs: Config) -> list[bool]:
+    requests = [CompileRequest(CALLED, config) for config in configs]
+    results = compile_configs(
+        PROGRAM, requests, compute_capability=(9, 0), cache=cache, binaries=base
+    )
+    return [isinstance(result, Compiled) for result in results]
+
+
+@pytest.mark.triton
+def test_a_launch_finds_what_was_compiled_for_its_program(tmp_path: Path) -> None:
+    assert compiled(tmp_path / "kept", None, SMALL, LARGE) == [True, True]
+    program, launch = tmp_path / "elsewhere.py", tmp_path / "launch.py"
+    program.write_text(PROGRAM)
+    launch.write_text(LAUNCH)
+    directory = cache_directory(tmp_path / "kept", PROGRAM)
+    done = subprocess.run(
+        [sys.executable, launch, program],
+        env={"TRITON_CACHE_DIR": str(directory), "HOME": str(tmp_path), "PATH": "/usr/bin:/bin"},
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
+    )
+    assert done.stdout.split() == ["True", "True", "False"], done.stderr
+
+
+@pytest.mark.triton
+def test_a_kept_result_does_not_stand_for_a_binary_that_is_not_there(tmp_path: Path) -> None:
+    cache = ResultCache(tmp_path / "results")
+    pins = {"add_kernel": SMALL}
+    assert compiled(tmp_path / "first", cache, SMALL) == [True]
+    assert has_compiled(tmp_path / "first", PROGRAM, pins)
+    assert not has_compiled(tmp_path / "second", PROGRAM, pins)
+    assert compiled(tmp_path / "second", cache, SMALL) == [True]
+    assert has_compiled(tmp_path / "second", PROGRAM, pins)
+    assert any(cache_directory(tmp_path / "second", PROGRAM).glob("*/*.cubin"))
+
+
+def test_each_kernel_must_be_there_under_its_config(tmp_path: Path) -> None:
+    from warpwright.store.binaries import note_compiled
+
+    note_compiled(tmp_path, PROGRAM, [("add_kernel", SMALL)])
+    assert has_compiled(tmp_path, PROGRAM, {"add_kernel": SMALL})
+    assert has_compiled(tmp_path, PROGRAM, {"add_kernel": None})
+    assert not has_compiled(tmp_path, PROGRAM, {"add_kernel": LARGE})
+    assert not has_compiled(tmp_path, PROGRAM, {"add_kernel": SMALL, "other_kernel": None})
+    assert not has_compiled(tmp_path, PROGRAM + "\n", {"add_kernel": SMALL})
