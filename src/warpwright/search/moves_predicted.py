@@ -12,8 +12,10 @@ from warpwright.compiler.compile_pool import usable_workers
 from warpwright.costmodel.count_criterion import compare_counts
 from warpwright.costmodel.launch_counts import program_counts
 from warpwright.costmodel.launch_work import dtype_bytes
+from warpwright.costmodel.product_rates import against_parts
+from warpwright.costmodel.roofline import RateClass
 from warpwright.proposers.rewrites.lanes import is_of_a_store
-from warpwright.proposers.rewrites.registry import PACKS
+from warpwright.proposers.rewrites.registry import FLOAT32_BY, PACKS
 from warpwright.search.moves import move_candidates, refined, run_by, study_moved, with_moves
 from warpwright.store.run_context import RunContext
 from warpwright.types.candidate import Candidate, Move, moves_label, programs_by_moves
@@ -154,6 +156,8 @@ def _counted(
     before: ProgramCounts,
 ) -> tuple[MovesCounted, Hashable]:
     """The candidate by its counts, and what it runs (None where that is not known)."""
+    if slower := _slower_by_rates(candidate, study):
+        return MovesCounted(candidate.moves, before, None, False, slower), None
     moved = study_moved(candidate, study, run_context, tuple(chosen.values()))
     if isinstance(moved, str):
         return MovesCounted(candidate.moves, before, None, False, moved), None
@@ -172,6 +176,14 @@ def _counted(
     reason = "; ".join((*verdict.reasons, *unknown)) or "the counts are the same"
     counted = MovesCounted(candidate.moves, before, after, verdict.accepted, reason)
     return counted, run_by(moved, _of(moved, chosen))
+
+
+def _slower_by_rates(candidate: Candidate, study: Study) -> str | None:
+    """Why the target's rates speak against how a candidate computes products; None: they do not."""
+    for rate, products in {FLOAT32_BY[m.name] for m in candidate.moves if m.name in FLOAT32_BY}:
+        if reason := against_parts(RateClass(rate), products, study.gpu.sheet):
+            return reason
+    return None
 
 
 def _cut(kernel: KernelStudy) -> bool:

@@ -57,6 +57,11 @@ def found(name: str, source: str, calls: Sequence[KernelCalls]) -> tuple[Move, .
 PACKS = tuple(rewrite.name for rewrite in REWRITES.values() if rewrite.packs)
 """Moves that have the host copy an operand, named by their argument `operand`, in each call."""
 
+FLOAT32_BY = {
+    rewrite.name: rewrite.float32_by for rewrite in REWRITES.values() if rewrite.float32_by
+}
+"""Moves that compute products in float32 by several products of another type: (type, how many)."""
+
 FIRST = tuple(rewrite.name for rewrite in REWRITES.values() if rewrite.makes_ready)
 """Moves that make others possible, made before them wherever they are found."""
 

@@ -24,7 +24,9 @@ class Rewrite:
     `then`. `refines`: its single moves are tried one by one on what a way gave; with `helps_others`
     beside others too, where they gain nothing alone. `place`: ways are listed by it, then by name.
     `packs`: the host copies an operand in each call, which the moves name by their argument
-    `operand`.
+    `operand`. `float32_by`: it computes a product in strict float32 by so many products on the
+    tensor cores, of values of that type as GPU sheets name it; whether that is faster is for a
+    board's rates to say.
     """
 
     name: str
@@ -38,3 +40,4 @@ class Rewrite:
     refines: bool = False
     helps_others: bool = False
     packs: bool = False
+    float32_by: tuple[str, int] | None = None
