@@ -1,4 +1,4 @@
-"""The *planes* moves: a product in strict float32 is computed on the tensor cores, no less exact.
+"""The *planes* move: a product in strict float32 is computed on the tensor cores, no less exact.
 
 Before, on the plain multipliers:
 
@@ -23,11 +23,10 @@ After, with each operand as a sum of three bfloat16 values:
     else:
         acc += tl.dot(a, b, allow_tf32=False)
 
-`planes-tf32` writes one product with `input_precision="tf32x3"` instead.
-
 Each step of a loop sums its products by themselves and adds them in float32: the accumulator of a
 tensor core loses bits over a long chain. (Of `acc += tl.dot(…)` alone the compiler makes such a
-chain again, of this it does not.)
+chain again, of this it does not.) `input_precision="tf32x3"` would be a shorter text, but was
+slower than strict float32 in most of the tiles that were timed on an H200.
 
 Applies to products that say `allow_tf32=False` or `input_precision="ieee"`, with an accumulator or
 without. Operands of other types take the old way; their type is known when the kernel is compiled.
@@ -57,26 +56,13 @@ from warpwright.types.candidate import Claim, Move
 from warpwright.types.launch_trace import TensorArgument
 from warpwright.types.program import ProgramView
 
-BFLOAT16, TF32 = "planes", "planes-tf32"
-_TOLD = {
-    BFLOAT16: "Float32 products on the tensor cores: three bfloat16 parts of each operand.",
-    TF32: "Float32 products on the tensor cores: two TF32 parts of each operand.",
-}
+NAME = "planes"
 _ORDER = ((1, 3), (3, 1), (2, 2), (1, 2), (2, 1))
 """Which parts are multiplied, the smallest products first; (1, 1) comes last."""
 
 
-def find_bfloat16(program: ProgramView, calls: Sequence[KernelCalls]) -> tuple[Move, ...]:
+def find(program: ProgramView, calls: Sequence[KernelCalls]) -> tuple[Move, ...]:
     """One move for each product in strict float32 of each kernel that is given such tensors."""
-    return _finding(program, calls, BFLOAT16)
-
-
-def find_tf32(program: ProgramView, calls: Sequence[KernelCalls]) -> tuple[Move, ...]:
-    """The same, by parts in TF32."""
-    return _finding(program, calls, TF32)
-
-
-def _finding(program: ProgramView, calls: Sequence[KernelCalls], name: str) -> tuple[Move, ...]:
     moves = []
     for call in calls:
         if not _has_float32(call):
@@ -86,7 +72,7 @@ def _finding(program: ProgramView, calls: Sequence[KernelCalls], name: str) -> t
         except DoesNotApply:
             continue
         for number in range(len(strict_products(kernel))):
-            move = Move(name, call.name, (("product", number),), Claim.OTHER_ARITHMETIC)
+            move = Move(NAME, call.name, (("product", number),), Claim.OTHER_ARITHMETIC)
             try:
                 apply(program.source, move)
             except DoesNotApply:
@@ -105,7 +91,7 @@ def apply(source: str, move: Move) -> str:
     product = products[number]
     if product.around is not None and "float32" in ast.unparse(product.around.test):
         raise DoesNotApply("the product is computed by parts already where it is in float32")
-    return spliced(source, [_by_parts(source, kernel, product, move.name)])
+    return spliced(source, [_by_parts(source, kernel, product)])
 
 
 def _has_float32(call: KernelCalls) -> bool:
@@ -116,7 +102,7 @@ def _has_float32(call: KernelCalls) -> bool:
     )
 
 
-def _by_parts(source: str, kernel: KernelText, product: Product, name: str) -> Splice:
+def _by_parts(source: str, kernel: KernelText, product: Product) -> Splice:
     """The statement under a condition on the operands' types, in both ways."""
     statement = product.statement
     margin = margin_of(source, statement)
@@ -127,7 +113,8 @@ def _by_parts(source: str, kernel: KernelText, product: Product, name: str) -> S
         raise DoesNotApply("the product shares its line with another statement")
     taken = {node.id for node in ast.walk(kernel.node) if isinstance(node, ast.Name)}
     taken |= {parameter.arg for parameter in kernel.parameters}
-    block, sides, tests = [f"# {_TOLD[name]}"], [], []
+    block = ["# Float32 products on the tensor cores: three bfloat16 parts of each operand."]
+    sides, tests = [], []
     for side, operand in (("left", product.left), ("right", product.right)):
         text = _segment(source, operand)
         if not isinstance(operand, ast.Name):
@@ -137,7 +124,7 @@ def _by_parts(source: str, kernel: KernelText, product: Product, name: str) -> S
         sides.append(text)
         if not _is_cast_to_float32(kernel, operand):
             tests.append(f"{text}.dtype == {kernel.builtin('float32')}")
-    new = (_bfloat16 if name == BFLOAT16 else _tf32)(source, kernel, product, sides, taken)
+    new = _parts(source, kernel, product, sides, taken)
     if tests:
         old = [line.rstrip("\r\n") for line in lines[statement.lineno - 1 : last]]
         old = [line.removeprefix(margin) for line in old]
@@ -158,7 +145,7 @@ def _is_cast_to_float32(kernel: KernelText, node: ast.expr) -> bool:
     return len(arguments) == 1 and kernel.path(arguments[0]) == "float32"
 
 
-def _bfloat16(
+def _parts(
     source: str, kernel: KernelText, product: Product, sides: Sequence[str], taken: set[str]
 ) -> list[str]:
     dot, where = kernel.builtin("dot"), kernel.builtin("where")
@@ -189,27 +176,6 @@ def _bfloat16(
     return [*lines, *_statement(source, product, f"{added}{part}")]
 
 
-def _tf32(
-    source: str, kernel: KernelText, product: Product, sides: Sequence[str], taken: set[str]
-) -> list[str]:
-    part = free_name("part", taken)
-    dot = f'{kernel.builtin("dot")}({sides[0]}, {sides[1]}, input_precision="tf32x3")'
-    lines = [f"{part} = {dot}"]
-    statement, fma = product.statement, kernel.builtin("fma")
-    sums = isinstance(statement, ast.AugAssign) and isinstance(statement.op, ast.Add)
-    if product.added is not None:
-        total = _segment(source, product.added)
-    elif sums and statement.value is product.call:
-        total = _segment(source, statement.target)  # type: ignore[union-attr]
-    else:
-        return [*lines, *_statement(source, product, part)]
-    lines.append("# Of a plain sum the compiler would make one chain, which loses bits.")
-    text = f"{fma}({part}, 1.0, {total})"
-    if isinstance(statement, ast.AugAssign) and product.added is None:
-        return [*lines, f"{total} = {text}"]
-    return [*lines, *_statement(source, product, text)]
-
-
 def _statement(source: str, product: Product, value: str) -> list[str]:
     """The statement with another expression in the product's place."""
     statement, call = product.statement, product.call
@@ -230,19 +196,12 @@ def _segment(source: str, node: ast.expr) -> str:
 
 REWRITES = (
     Rewrite(
-        BFLOAT16,
-        find_bfloat16,
+        NAME,
+        find,
         apply,
         "products in strict float32 became six of bfloat16 parts, for the tensor cores",
         place=120,
+        then=("transposed",),
         float32_by=("bf16", 6),
-    ),
-    Rewrite(
-        TF32,
-        find_tf32,
-        apply,
-        "products in strict float32 became three of TF32 parts, for the tensor cores",
-        place=125,
-        float32_by=("tf32", 3),
     ),
 )

@@ -9,7 +9,7 @@ from amounts import slow_but
 from linear_layer import KERNEL, ORDER, PROGRAM
 
 from warpwright.proposers.rewrites.common.refusal import DoesNotApply
-from warpwright.proposers.rewrites.products import grouped
+from warpwright.proposers.rewrites.products import block_order
 from warpwright.proposers.rewrites.registry import found, refinements
 from warpwright.types.candidate import Claim, Move
 
@@ -25,11 +25,11 @@ GOLDEN = """\
 
 
 def move(group: int = 8) -> Move:
-    return Move(grouped.NAME, KERNEL, (("group", group),), Claim.BIT_EQUAL)
+    return Move(block_order.NAME, KERNEL, (("group", group),), Claim.BIT_EQUAL)
 
 
 def test_both_block_numbers_come_from_the_blocks_place_in_its_group() -> None:
-    assert grouped.apply(PROGRAM, move()) == PROGRAM.replace(ORDER, GOLDEN)
+    assert block_order.apply(PROGRAM, move()) == PROGRAM.replace(ORDER, GOLDEN)
 
 
 def test_the_second_number_may_be_read_first_and_others_in_between() -> None:
@@ -37,7 +37,7 @@ def test_the_second_number_may_be_read_first_and_others_in_between() -> None:
         "    block_column = tl.program_id(axis=1)\n    group = 1\n"
         "    block_row = tl.program_id(0)  # down\n"
     )
-    text = grouped.apply(PROGRAM.replace(ORDER, order), move(4))
+    text = block_order.apply(PROGRAM.replace(ORDER, order), move(4))
     assert (
         "    group_ = tl.minimum(tl.num_programs(0) - first, 4)\n"
         "    block_column = block % (4 * tl.num_programs(1)) // group_\n"
@@ -49,7 +49,7 @@ def test_the_second_number_may_be_read_first_and_others_in_between() -> None:
 @pytest.mark.parametrize(("down", "across"), [(1, 1), (8, 3), (9, 1), (17, 5), (3, 40), (24, 2)])
 @pytest.mark.parametrize("size", [1, 4, 8])
 def test_each_tile_is_one_blocks_and_groups_are_whole(down: int, across: int, size: int) -> None:
-    text = grouped.apply(PROGRAM, move(size)).partition("what they read.\n")[2]
+    text = block_order.apply(PROGRAM, move(size)).partition("what they read.\n")[2]
     lines = [line.strip() for line in text.partition("    row = ")[0].splitlines()]
     seen = []
     for number in range(down * across):
@@ -88,7 +88,7 @@ def test_each_tile_is_one_blocks_and_groups_are_whole(down: int, across: int, si
 def test_what_may_show_the_order_is_refused(old: str, new: str, why: str) -> None:
     assert PROGRAM.count(old) == 1
     with pytest.raises(DoesNotApply, match=why):
-        grouped.apply(PROGRAM.replace(old, new), move())
+        block_order.apply(PROGRAM.replace(old, new), move())
 
 
 @pytest.mark.parametrize(
@@ -101,27 +101,27 @@ def test_functions_that_the_kernel_calls_are_looked_at(body: str, why: str) -> N
     text = PROGRAM.replace("@triton.jit\n", helpers + "@triton.jit\n")
     text = text.replace("    step = tl", "    outer(w_ptr)\n    step = tl")
     with pytest.raises(DoesNotApply, match=why):
-        grouped.apply(text, move())
+        block_order.apply(text, move())
 
 
 def test_it_is_done_once() -> None:
     with pytest.raises(DoesNotApply, match="once"):
-        grouped.apply(grouped.apply(PROGRAM, move()), move())
+        block_order.apply(block_order.apply(PROGRAM, move()), move())
 
 
 def test_it_refines_where_there_are_several_groups() -> None:
     view, calls = rewriting.traced(PROGRAM, rewriting.problem([(32 * 9, 24)], [24, 20]))
-    assert found(grouped.NAME, PROGRAM, calls) == (move(),)
+    assert found(block_order.NAME, PROGRAM, calls) == (move(),)
     assert move() in refinements(view, calls)
     _, calls = rewriting.traced(PROGRAM, rewriting.problem([(32 * 8, 24)], [24, 20]))
-    assert found(grouped.NAME, PROGRAM, calls) == ()
+    assert found(block_order.NAME, PROGRAM, calls) == ()
 
 
 @pytest.mark.triton
 @pytest.mark.parametrize("rows", slow_but([300], [300, 20]))
 def test_no_bit_changes(rows: int) -> None:
     problem = rewriting.problem([(rows, 24)], [24, 40])
-    text = grouped.apply(PROGRAM, move())
+    text = block_order.apply(PROGRAM, move())
     before, after = (rewriting.outputs(program, problem) for program in (PROGRAM, text))
     for one, other in zip(before, after, strict=True):
         np.testing.assert_array_equal(one, other)
@@ -130,7 +130,7 @@ def test_no_bit_changes(rows: int) -> None:
 @pytest.mark.triton
 @pytest.mark.parametrize("capability", [(8, 9), (9, 0)])
 def test_the_text_compiles(capability: tuple[int, int]) -> None:
-    text = grouped.apply(PROGRAM, move())
+    text = block_order.apply(PROGRAM, move())
     assert (
         rewriting.compile_faults(text, rewriting.problem([(300, 24)], [24, 40]), capability) == []
     )
