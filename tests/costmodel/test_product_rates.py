@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import pytest
 
-from warpwright.costmodel.product_rates import against_parts
+from warpwright.costmodel.product_rates import against_parts, parts_ratio
 from warpwright.costmodel.roofline import RateClass
 from warpwright.gpus.target_sheet import resolve_gpu
 from warpwright.types.gpu import GpuSheet, StatedGpu
@@ -35,3 +35,9 @@ def test_what_is_not_known_promises_nothing() -> None:
     reason = against_parts(RateClass.BF16, 6, unknown)
     assert reason is not None
     assert "not both known" in reason
+
+
+def test_the_ratio_is_that_of_the_rates() -> None:
+    board = replace(sheet("H200"), fp32_tflops=60.0, bf16_tflops=900.0)
+    assert parts_ratio(RateClass.BF16, 6, board) == 2.5
+    assert parts_ratio(RateClass.BF16, 6, replace(board, fp32_tflops=None)) is None

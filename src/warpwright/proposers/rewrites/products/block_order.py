@@ -195,5 +195,6 @@ REWRITES = (
         place=105,
         alone=False,
         refines=True,
+        measured=True,
     ),
 )
