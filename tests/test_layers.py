@@ -26,7 +26,7 @@ FLOORS = (
     ("verifier.checks", "compiler", "interpreter.reference", "operators.conv2d"),
     ("proposers.rewrites.digits", "proposers.rewrites.outer", "proposers.rewrites.specialise"),
     ("proposers.rewrites.repack", "costmodel.sass", "operators.conv2d.schedules"),
-    ("proposers.rewrites.split_address", "doctor"),
+    ("proposers.rewrites.split_address", "proposers.rewrites.products", "doctor"),
     ("proposers.rewrites", "interpreter", "costmodel", "proposers"),
     ("report", "profiler", "bench.device", "bench.statistics", "interpreter.sizes"),
     ("interpreter.spot", "analysis", "bench"),

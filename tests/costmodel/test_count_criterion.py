@@ -79,6 +79,24 @@ def test_host_copies_count_and_must_be_known_where_the_host_code_differs() -> No
     assert not compare_counts(program(), packed, added_host_bytes=700).accepted
 
 
+def test_a_copy_less_is_a_gain_where_the_kernels_do_no_more() -> None:
+    without = program(operations={})
+    assert compare_counts(program(), without, added_host_bytes=-2e6).reasons[0] == (
+        "the host code copies 2.0 MB less in each call"
+    )
+    assert compare_counts(program(), without, added_host_bytes=-2e6).accepted
+    assert not compare_counts(program(), without, added_host_bytes=0.0).accepted
+    more = program(instructions=1010)
+    assert not compare_counts(program(), more, added_host_bytes=-2e6).accepted
+
+
+def test_on_faster_units_a_share_of_the_occupancy_may_go() -> None:
+    before, after = program(occupancy=50.0), program(instructions=100, occupancy=25.0)
+    assert not compare_counts(before, after).accepted
+    assert compare_counts(before, after, least_occupancy=0.5).accepted
+    assert not compare_counts(before, after, least_occupancy=0.6).accepted
+
+
 def test_a_lower_occupancy_of_one_kernel_counts_although_another_is_lower_still() -> None:
     both = {"k": 50.0, "slow": 10.0}
     before = replace(program(), occupancy_pct=both)

@@ -1,8 +1,8 @@
 """Whether counts alone speak for a program: the criterion where no GPU is there to measure.
 
 Instructions executed and sectors touched: neither more, one of them at least a tenth fewer, or a
-higher occupancy. No new spills, no lower occupancy, and at most 2 % more bytes by kernels and host
-copies together. What is not known is never taken for good.
+higher occupancy, or a copy of the host code's fewer. No new spills, no lower occupancy, and at most
+2 % more bytes by kernels and host copies together. What is not known is never taken for good.
 """
 
 from __future__ import annotations
@@ -17,12 +17,17 @@ MOST_BYTES_MORE = 0.02
 
 
 def compare_counts(
-    before: ProgramCounts, after: ProgramCounts, added_host_bytes: float | None = None
+    before: ProgramCounts,
+    after: ProgramCounts,
+    added_host_bytes: float | None = None,
+    least_occupancy: float = 1.0,
 ) -> CountsVerdict:
     """Judge a program's counts against those of the program that it came from (predicted).
 
     `added_host_bytes`: what the host code copies in each call beyond what it did before, read and
-    written. None: nothing, where both call the same torch functions; else it is unknown.
+    written; below zero where it copies less. None: nothing, where both call the same torch
+    functions; else it is unknown. `least_occupancy`: the share of a kernel's occupancy that must
+    stay; below 1 where its arithmetic moves to units that are as many times faster.
     """
     if added_host_bytes is None and before.host_operations == after.host_operations:
         added_host_bytes = 0.0
@@ -45,8 +50,11 @@ def compare_counts(
             tuple(dict.fromkeys(unknown)),
             after.toolchain,
         )
-    against = (*_against(before, after), *_heavier(before, after, added_host_bytes or 0.0))
-    gains = _gains(before, after)
+    against = (
+        *_against(before, after, least_occupancy),
+        *_heavier(before, after, added_host_bytes or 0.0),
+    )
+    gains = _gains(before, after, added_host_bytes or 0.0)
     if not against and not gains:
         against = ("neither count is a tenth lower, and occupancy is not higher",)
     said = (*against, *gains)
@@ -78,7 +86,9 @@ def total_spills(by_kernel: Mapping[str, int | None]) -> int | None:
     return sum(values) if len(values) == len(by_kernel) else None
 
 
-def _against(before: ProgramCounts, after: ProgramCounts) -> tuple[str, ...]:
+def _against(
+    before: ProgramCounts, after: ProgramCounts, least_occupancy: float
+) -> tuple[str, ...]:
     found = []
     for name, one, other in _needed(before, after)[:2]:
         assert one is not None and other is not None
@@ -86,10 +96,10 @@ def _against(before: ProgramCounts, after: ProgramCounts) -> tuple[str, ...]:
             found.append(f"more {name}: {_change(one, other)}")
     for kernel in _shared(before.occupancy_pct, after.occupancy_pct):
         first, second = before.occupancy_pct[kernel], after.occupancy_pct[kernel]
-        if first is not None and second is not None and second < first:
+        if first is not None and second is not None and second < first * least_occupancy:
             found.append(f"lower occupancy of {kernel}: {first:.1f} → {second:.1f} %")
     least, lesser = lowest(before.occupancy_pct), lowest(after.occupancy_pct)
-    if not found and least is not None and lesser is not None and lesser < least:
+    if not found and least is not None and lesser is not None and lesser < least * least_occupancy:
         found.append(f"lower occupancy: {least:.1f} → {lesser:.1f} %")
     spills, more = total_spills(before.spill_bytes), total_spills(after.spill_bytes)
     if spills is not None and more is not None and more > spills:
@@ -109,8 +119,10 @@ def _heavier(before: ProgramCounts, after: ProgramCounts, added: float) -> tuple
     return (f"more bytes by kernels and host copies: {_change(moved, now)}",)
 
 
-def _gains(before: ProgramCounts, after: ProgramCounts) -> tuple[str, ...]:
+def _gains(before: ProgramCounts, after: ProgramCounts, added: float) -> tuple[str, ...]:
     found = []
+    if added < 0:
+        found.append(f"the host code copies {-added / 1e6:,.1f} MB less in each call")
     for name, one, other in _needed(before, after)[:2]:
         assert one is not None and other is not None
         if other <= one * (1 - LEAST_FEWER) and one > 0:

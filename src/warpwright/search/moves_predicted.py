@@ -12,8 +12,10 @@ from warpwright.compiler.compile_pool import usable_workers
 from warpwright.costmodel.count_criterion import compare_counts
 from warpwright.costmodel.launch_counts import program_counts
 from warpwright.costmodel.launch_work import dtype_bytes
+from warpwright.costmodel.product_rates import against_parts, parts_ratio
+from warpwright.costmodel.roofline import RateClass
 from warpwright.proposers.rewrites.lanes import is_of_a_store
-from warpwright.proposers.rewrites.registry import PACKS
+from warpwright.proposers.rewrites.registry import FLOAT32_BY, MEASURED, PACKS, UNPACKS
 from warpwright.search.moves import move_candidates, refined, run_by, study_moved, with_moves
 from warpwright.store.run_context import RunContext
 from warpwright.types.candidate import Candidate, Move, moves_label, programs_by_moves
@@ -90,7 +92,11 @@ class _Search:
         # Counts do not tell what a transposed store costs: of four that were timed on an H200, two
         # lost a quarter and more of their speed (docs/log/2026-11-30-moves-on-an-h200.md).
         tried = refined(top, self._study, self._limits)
-        singles = [single for single in tried if not is_of_a_store(single.moves[-1])]
+        singles = [
+            single
+            for single in tried
+            if not is_of_a_store(single.moves[-1]) and single.moves[-1].name not in MEASURED
+        ]
         counts = self._count(singles, REFINING_SHARE)
         helpful = [
             single.moves[-1]
@@ -154,6 +160,8 @@ def _counted(
     before: ProgramCounts,
 ) -> tuple[MovesCounted, Hashable]:
     """The candidate by its counts, and what it runs (None where that is not known)."""
+    if slower := _slower_by_rates(candidate, study):
+        return MovesCounted(candidate.moves, before, None, False, slower), None
     moved = study_moved(candidate, study, run_context, tuple(chosen.values()))
     if isinstance(moved, str):
         return MovesCounted(candidate.moves, before, None, False, moved), None
@@ -167,11 +175,30 @@ def _counted(
             return MovesCounted(candidate.moves, before, None, False, reason), None
     stop = partial(_out_of_time, run_context)
     after = program_counts(moved, _of(moved, chosen), cache=run_context.cache, stop=stop)
-    verdict = compare_counts(before, after, _copied_bytes(candidate, study))
+    occupancy = 1 / max([1.0, *_parts_ratios(candidate, study)])
+    verdict = compare_counts(before, after, _copied_bytes(candidate, study), occupancy)
     unknown = [f"not known: {what}" for what in verdict.unknown]
     reason = "; ".join((*verdict.reasons, *unknown)) or "the counts are the same"
     counted = MovesCounted(candidate.moves, before, after, verdict.accepted, reason)
     return counted, run_by(moved, _of(moved, chosen))
+
+
+def _slower_by_rates(candidate: Candidate, study: Study) -> str | None:
+    """Why the target's rates speak against how a candidate computes products; None: they do not."""
+    for rate, products in _parts(candidate):
+        if reason := against_parts(RateClass(rate), products, study.gpu.sheet):
+            return reason
+    return None
+
+
+def _parts_ratios(candidate: Candidate, study: Study) -> list[float]:
+    """How many times faster the target does a candidate's products than the parent's, by rates."""
+    found = (parts_ratio(RateClass(r), n, study.gpu.sheet) for r, n in _parts(candidate))
+    return [ratio for ratio in found if ratio is not None]
+
+
+def _parts(candidate: Candidate) -> set[tuple[str, int]]:
+    return {FLOAT32_BY[move.name] for move in candidate.moves if move.name in FLOAT32_BY}
 
 
 def _cut(kernel: KernelStudy) -> bool:
@@ -190,18 +217,20 @@ def _of(study: Study, chosen: dict[str, Config]) -> dict[str, Config]:
 
 
 def _copied_bytes(candidate: Candidate, study: Study) -> float | None:
-    """What the host copies of packed operands read and write in each call; None without any."""
-    packed = [move for move in candidate.moves if move.name in PACKS]
-    if not packed:
+    """What the host copies of operands beyond what it did, read and written in each call; below
+    zero where it copies less. None where no move is about copies."""
+    copies = [(m, m.argument("operand"), 2) for m in candidate.moves if m.name in PACKS]
+    copies += [(m, m.argument("pointer"), -2) for m in candidate.moves if m.name in UNPACKS]
+    if not copies:
         return None
     total = 0
-    for move in packed:
+    for move, operand, times in copies:
         for call in study.calls:
             for launch in call.launches if call.name == move.kernel else ():
-                argument = launch.arguments.get(str(move.argument("operand")))
+                argument = launch.arguments.get(str(operand))
                 if isinstance(argument, TensorArgument):
                     size = dtype_bytes(argument.dtype)
-                    total += 2 * math.prod(argument.shape) * (size or 8)
+                    total += times * math.prod(argument.shape) * (size or (8 if times > 0 else 0))
     return float(total)
 
 

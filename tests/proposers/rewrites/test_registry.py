@@ -44,6 +44,9 @@ def test_the_ways_begin_with_what_makes_others_possible() -> None:
     assert not set(registry.FIRST) & {name for way in registry.BRANCHES for name in way}
     assert ("pack", "accumulate") in registry.BRANCHES
     assert set(registry.PACKS) == {"pack", "repack"}
+    assert {"grouped"} == registry.MEASURED
+    assert registry.UNPACKS == ("transposed",)
+    assert registry.FLOAT32_BY == {"planes": ("bf16", 6)}
 
 
 def test_what_follows_in_a_way_is_a_rewrite() -> None:

@@ -57,6 +57,17 @@ def found(name: str, source: str, calls: Sequence[KernelCalls]) -> tuple[Move, .
 PACKS = tuple(rewrite.name for rewrite in REWRITES.values() if rewrite.packs)
 """Moves that have the host copy an operand, named by their argument `operand`, in each call."""
 
+MEASURED = frozenset(rewrite.name for rewrite in REWRITES.values() if rewrite.measured)
+"""Moves of which no count shows what they do."""
+
+UNPACKS = tuple(rewrite.name for rewrite in REWRITES.values() if rewrite.unpacks)
+"""Moves that spare the host such a copy, of the kernel's parameter named by `pointer`."""
+
+FLOAT32_BY = {
+    rewrite.name: rewrite.float32_by for rewrite in REWRITES.values() if rewrite.float32_by
+}
+"""Moves that compute products in float32 by several products of another type: (type, how many)."""
+
 FIRST = tuple(rewrite.name for rewrite in REWRITES.values() if rewrite.makes_ready)
 """Moves that make others possible, made before them wherever they are found."""
 

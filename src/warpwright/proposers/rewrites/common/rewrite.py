@@ -23,8 +23,12 @@ class Rewrite:
     `alone`: it is tried as a way of its own, and after it, on what it gave, the rewrites named in
     `then`. `refines`: its single moves are tried one by one on what a way gave; with `helps_others`
     beside others too, where they gain nothing alone. `place`: ways are listed by it, then by name.
+    `measured`: no count shows what it does, so it is tried on a GPU alone.
     `packs`: the host copies an operand in each call, which the moves name by their argument
-    `operand`.
+    `operand`; with `unpacks` it no longer copies one, the kernel's parameter `pointer`.
+    `float32_by`: it computes a product in strict float32 by so many products on the tensor cores,
+    of values of that type as GPU sheets name it; whether that is faster is for a board's rates to
+    say.
     """
 
     name: str
@@ -37,4 +41,7 @@ class Rewrite:
     then: tuple[str, ...] = ()
     refines: bool = False
     helps_others: bool = False
+    measured: bool = False
     packs: bool = False
+    unpacks: bool = False
+    float32_by: tuple[str, int] | None = None

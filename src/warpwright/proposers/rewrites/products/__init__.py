@@ -1,0 +1,1 @@
+"""Rewrites of matrix products: their arithmetic, their order of blocks, their operands."""
