@@ -6,6 +6,8 @@ import ast
 from collections.abc import Mapping
 
 from warpwright.proposers.rewrites.common.kernel_text import KernelText
+from warpwright.types.calls import KernelCalls
+from warpwright.types.launch_trace import DescriptorArgument, TensorArgument
 
 _SAME_TYPE = frozenset({
     "exp", "exp2", "log", "log2", "sqrt", "rsqrt", "abs", "floor", "ceil", "sigmoid", "sin", "cos",
@@ -13,6 +15,15 @@ _SAME_TYPE = frozenset({
 })  # fmt: skip
 _REINTERPRET = frozenset({"pointer_type", "bitcast", "make_block_ptr", "inline_asm_elementwise"})
 _ARITHMETIC = (ast.Add, ast.Sub, ast.Mult, ast.Div)
+
+
+def all_float32(call: KernelCalls) -> bool:
+    """Whether every tensor of every launch is float32, and none comes as a descriptor."""
+    arguments = [a for launch in call.launches for a in launch.arguments.values()]
+    tensors = [argument for argument in arguments if isinstance(argument, TensorArgument)]
+    described = any(isinstance(argument, DescriptorArgument) for argument in arguments)
+    alike = all(tensor.dtype == "float32" for tensor in tensors)
+    return bool(tensors) and alike and not described
 
 
 def reinterprets(kernel: KernelText) -> bool:

@@ -56,13 +56,17 @@ from warpwright.proposers.rewrites.common.statement_text import (
 )
 from warpwright.proposers.rewrites.common.value_axes import Shape, shape_of, shapes_before
 from warpwright.proposers.rewrites.outer.arithmetic import value_of, values
-from warpwright.proposers.rewrites.outer.float32 import is_float32, reinterprets
+from warpwright.proposers.rewrites.outer.float32 import (
+    all_float32,
+    is_float32,
+    reinterprets,
+)
 from warpwright.proposers.rewrites.outer.liveness import live_after
 from warpwright.proposers.rewrites.outer.nests import Nest, free_name, nests_of
 from warpwright.proposers.rewrites.outer.outer_tiles import TiledBody
 from warpwright.types.calls import KernelCalls
 from warpwright.types.candidate import Claim, Move
-from warpwright.types.launch_trace import DescriptorArgument, TensorArgument
+from warpwright.types.launch_trace import TensorArgument
 from warpwright.types.program import ProgramView
 
 ROWS_FIRST, TERMS_FIRST = "outer", "outer-transposed"
@@ -87,7 +91,7 @@ def _finding(program: ProgramView, calls: Sequence[KernelCalls], name: str) -> t
     """Sums from the last to the first, so that a sum that is rewritten moves none before it."""
     moves: list[Move] = []
     for call in calls:
-        if not _float32(call):
+        if not all_float32(call):
             continue
         try:
             kernel = kernel_text(program.source, call.name)
@@ -155,15 +159,6 @@ def _lanes(nest: Nest, known: Mapping[str, frozenset[int]]) -> Iterator[tuple[st
     if all(extent is not None for extent in extents):
         terms = math.prod(min(extent) for extent in extents if extent is not None)
         yield from [(ALL_LOOPS, width) for width in WIDTHS if terms >= width][:1]
-
-
-def _float32(call: KernelCalls) -> bool:
-    """Whether every tensor of every launch is float32, and none comes as a descriptor."""
-    arguments = [a for launch in call.launches for a in launch.arguments.values()]
-    tensors = [argument for argument in arguments if isinstance(argument, TensorArgument)]
-    described = any(isinstance(argument, DescriptorArgument) for argument in arguments)
-    alike = all(tensor.dtype == "float32" for tensor in tensors)
-    return bool(tensors) and alike and not described
 
 
 def _in_32_bits(call: KernelCalls) -> bool:

@@ -1,0 +1,1 @@
+"""widen: a program that makes one small result makes several neighbouring ones at once."""
