@@ -56,7 +56,7 @@ class Combiner:
             lines += laid_out(f"{whole.before} = ", parsed(shifted), "", columns)
         if whole.after is not None:
             lines.append(f"{whole.after} = {self._applied(operation, own, scan)}")
-        return [*lines, self._carry(name, operation, term, scan, terms)]
+        return [*lines, self._carry(whole, term, scan, terms)]
 
     def _cleared(self, name: str, operation: str, terms: Terms) -> ast.expr:
         """The terms, of the value's type; in lanes that have none, what changes nothing."""
@@ -87,19 +87,24 @@ class Combiner:
         combined = self._applied(operation, own, earlier)
         return f"{where}({self.lane} == 0, {own}, {combined})"
 
-    def _carry(self, name: str, operation: str, term: str, scan: str, terms: Terms) -> str:
-        axis = int(terms.tile)
-        if operation in EXTREMES:
-            reduced = f"{self.kernel.builtin(REDUCTIONS[operation])}({term}, {axis})"
-            return f"{name} = {self._applied(operation, name, reduced)}"
+    def _carry(self, whole: Combined, term: str, scan: str, terms: Terms) -> str:
+        """The value as the next block finds it.
+
+        Of a scanned tile it is the last lane's: Triton 3.6 stops at a vector that a loop carries,
+        to which a reduction is added, and that is read otherwise in the loop.
+        """
+        name, operation, axis = whole.name, whole.update.operation, int(terms.tile)
+        if operation == PRODUCT or (terms.tile and whole.after is not None):
+            last = f"({self.lane} == {self.block - 1}){LAST if terms.tile else ''}"
+            taken = scan if whole.after is None else whole.after
+            zero = "0.0" if terms.floating else "0"
+            where, total = self.kernel.builtin("where"), self.kernel.builtin("sum")
+            picked = f"{total}({where}({last}, {taken}, {zero}), {axis})"
+            return f"{name} *= {picked}" if whole.after is None else f"{name} = {picked}"
+        reduced = f"{self.kernel.builtin(REDUCTIONS[operation])}({term}, {axis})"
         if operation == SUM:
-            return f"{name} += {self.kernel.builtin('sum')}({term}, {axis})"
-        last = f"{self.lane} == {self.block - 1}"
-        if terms.tile:
-            last = f"({last}){LAST}"
-        where, zero = self.kernel.builtin("where"), "0.0" if terms.floating else "0"
-        picked = f"{where}({last}, {scan}, {zero})"
-        return f"{name} *= {self.kernel.builtin('sum')}({picked}, {axis})"
+            return f"{name} += {reduced}"
+        return f"{name} = {self._applied(operation, name, reduced)}"
 
 
 class _Cast:

@@ -28,6 +28,9 @@ BLOCK = 1024
 """Elements of a block, where the kernel has no lanes of its own."""
 TILE = 4096
 """Elements of a tile, where it has."""
+LEAST_WIDTH = 16
+"""Elements of a row in it: two sectors of float32."""
+MOST_OF_A_TILE = 8192
 LEAST_STEPS = 32
 
 
@@ -47,8 +50,8 @@ def block_of(kernel: KernelText, statement: ast.For, call: KernelCalls) -> int:
     if rows is not None:
         if not _elements_lie_together(kernel, loop, accesses, known):
             raise DoesNotApply("the lanes lie along memory as they are")
-        most = TILE // rows
-    if most < LEAST_STEPS:
+        most = max(TILE // rows, LEAST_WIDTH)
+    if rows is not None and most * rows > MOST_OF_A_TILE:
         raise DoesNotApply("the kernel has many lanes of its own")
     return int(min(most, 1 << (steps - 1).bit_length()))
 
