@@ -27,6 +27,7 @@ FLOORS = (
     ("proposers.rewrites.digits", "proposers.rewrites.outer", "proposers.rewrites.specialise"),
     (
         "proposers.rewrites.repack",
+        "proposers.rewrites.coarsen",
         "proposers.rewrites.vectorize",
         "costmodel.sass",
         "operators.conv2d.schedules",
