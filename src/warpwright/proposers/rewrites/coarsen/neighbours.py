@@ -25,7 +25,7 @@ def programs_lie_together(
     kernel: KernelText, known: Mapping[str, frozenset[int]], axis: int
 ) -> bool:
     """Whether neighbouring programs of an axis read elements that lie together, and the lanes of
-    each do not. Sizes are those of the first launch; pointers count as zero."""
+    each do not, but for what both read alike. Sizes are those of the first launch; pointers count as zero."""
     sizes = {name: min(values) for name, values in known.items()}
     together = False
     for node in ast.walk(kernel.node):
@@ -35,6 +35,8 @@ def programs_lie_together(
         programs = _step(kernel, sizes, node.args[0], Spot(axis, 1, 0))
         if lanes is None or programs is None:
             return False
+        if programs == 0:
+            continue  # the same for both, as a bias
         if abs(lanes) == 1:
             return False
         together = together or abs(programs) == 1
