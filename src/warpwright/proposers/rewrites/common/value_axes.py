@@ -21,7 +21,7 @@ class Shape(StrEnum):
     UNKNOWN = "unknown"
 
 
-_CREATORS = {1: Shape.VECTOR, 2: Shape.TILE}
+_CREATORS = {0: Shape.SCALAR, 1: Shape.VECTOR, 2: Shape.TILE}
 _SCALARS = ("program_id", "num_programs")
 _ELEMENTWISE = frozenset({
     "load", "where", "maximum", "minimum", "exp", "exp2", "log", "log2", "sqrt", "rsqrt", "abs",
@@ -148,7 +148,7 @@ def _called(node: ast.Call, known: Mapping[str, Shape]) -> Shape:
         return Shape.SCALAR
     if name in ("zeros", "full") and node.args:
         size = node.args[0]
-        count = len(size.elts) if isinstance(size, ast.Tuple | ast.List) else 0
+        count = len(size.elts) if isinstance(size, ast.Tuple | ast.List) else -1
         return _CREATORS.get(count, Shape.UNKNOWN)
     if name in HINTS and node.args:
         return shape_of(node.args[0], known)
@@ -162,7 +162,8 @@ def is_elementwise(node: ast.Call, known: Mapping[str, Shape]) -> bool:
     """Whether a call computes each element from the same element of its arguments."""
     name = called_name(node)
     if isinstance(node.func, ast.Name):
-        return name in _BUILTINS
+        plain = all(isinstance(argument, ast.Constant) for argument in node.args)
+        return name in _BUILTINS or (name == "float" and plain)  # `float("inf")`
     return name == "to" if _owner(node, known) else name in _ELEMENTWISE
 
 

@@ -1,0 +1,1 @@
+"""The *coarsen* move: neighbouring programs of a launch become the lanes of one."""

@@ -1,0 +1,103 @@
+"""The host's half: each launch asks for fewer programs, and says how many there were."""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Iterator, Sequence
+
+from warpwright.program.launches import LaunchNode, find_launches, grid_values
+from warpwright.program.parsing import lines_of
+from warpwright.proposers.rewrites.common.kernel_text import KernelText, stored_names
+from warpwright.proposers.rewrites.common.refusal import DoesNotApply
+from warpwright.proposers.rewrites.common.splice import Splice, inserted_after, replaced
+
+
+def launch_splices(kernel: KernelText, axis: int, lanes: int, count: str) -> Iterator[Splice]:
+    """The changes of every launch of the kernel. Raises DoesNotApply where a grid is no plain one.
+
+    A grid of `(B * N,)` becomes `(triton.cdiv(B * N, lanes),)`, and `count=B * N` is passed.
+    """
+    launches = [launch for launch in find_launches(kernel.program)
+                if launch.kernel == kernel.node.name]  # fmt: skip
+    if not launches:
+        raise DoesNotApply(f"no launch of {kernel.node.name} is in the program")
+    if kernel.program.aliases.path(ast.Name("triton", ast.Load())) != "triton":
+        raise DoesNotApply("the program does not import triton under its name")
+    for launch in launches:
+        yield from _launch(kernel, launch, axis, lanes, count)
+
+
+def parameter_splice(kernel: KernelText, count: str) -> Splice:
+    """One parameter more, behind the others."""
+    arguments = kernel.node.args
+    if arguments.vararg or arguments.kwarg or arguments.kwonlyargs or not arguments.args:
+        raise DoesNotApply(f"{kernel.node.name} takes more than plain parameters")
+    if arguments.defaults:
+        return inserted_after(arguments.defaults[-1], f", {count}=0")
+    last, first = arguments.args[-1], arguments.args[0]
+    before = lines_of(kernel.source)[last.lineno - 1].encode()[: last.col_offset]
+    if last.lineno != first.lineno and not before.strip():
+        return inserted_after(last, f",\n{before.decode()}{count}")
+    return inserted_after(last, f", {count}")
+
+
+def _launch(
+    kernel: KernelText, launch: LaunchNode, axis: int, lanes: int, count: str
+) -> Iterator[Splice]:
+    call = launch.call
+    if not isinstance(call.func, ast.Subscript) or not (call.args or call.keywords):
+        raise DoesNotApply("a launch is not of the form kernel[grid](…)")
+    if any(k.arg is None for k in call.keywords) or any(
+        isinstance(a, ast.Starred) for a in call.args
+    ):
+        raise DoesNotApply(f"a launch of {kernel.node.name} passes a splatted list of arguments")
+    extents = _extents(launch)
+    if axis >= len(extents):
+        raise DoesNotApply("the grid has fewer axes than the kernel")
+    programs = ast.unparse(extents[axis])
+    written = [ast.unparse(extent) for extent in extents]
+    written[axis] = f"triton.cdiv({programs}, {lanes})"
+    grid = f"({', '.join(written)}{',' if len(written) == 1 else ''})"
+    yield replaced(call.func.slice, grid)
+    yield _argument(kernel, call, f"{count}={programs}")
+
+
+def _extents(launch: LaunchNode) -> Sequence[ast.expr]:
+    """The extents of the grid where the launch stands."""
+    values = grid_values(launch)
+    if len(values) != 1:
+        raise DoesNotApply("the grid is not one expression")
+    grid = values[0]
+    if isinstance(grid, ast.Lambda):
+        meta = {argument.arg for argument in grid.args.args}
+        grid = grid.body
+        if meta & {node.id for node in ast.walk(grid) if isinstance(node, ast.Name)}:
+            raise DoesNotApply("the grid depends on the config")
+    if not isinstance(grid, ast.Tuple) or any(isinstance(e, ast.Starred) for e in grid.elts):
+        raise DoesNotApply("the grid is no plain tuple")
+    if launch.definitions:
+        _check_same_values(launch, grid)
+    return grid.elts
+
+
+def _check_same_values(launch: LaunchNode, grid: ast.Tuple) -> None:
+    """Refuses a grid of names that the host assigns more than once: where the launch stands they
+    may mean something else than where the grid is written."""
+    if launch.function is None:
+        raise DoesNotApply("the grid is written outside of a function")
+    names = [node.id for node in ast.walk(grid) if isinstance(node, ast.Name)]
+    stored = stored_names(launch.function.node.body)
+    if twice := {name for name in names if stored.count(name) > 1}:
+        raise DoesNotApply(f"{', '.join(sorted(twice))} is assigned more than once")
+
+
+def _argument(kernel: KernelText, call: ast.Call, text: str) -> Splice:
+    """One argument more, on a line of its own where the last one stands on one."""
+    arguments = [*call.args, *(keyword.value for keyword in call.keywords)]
+    places = sorted(arguments, key=lambda a: (a.end_lineno or 0, a.end_col_offset or 0))
+    first, last = places[0], places[-1]
+    if first.lineno != last.lineno and last.end_lineno != call.end_lineno:
+        line = lines_of(kernel.source)[(last.end_lineno or 1) - 1]
+        margin = line[: len(line) - len(line.lstrip())]
+        return inserted_after(last, f",\n{margin}{text}")
+    return inserted_after(last, f", {text}")
