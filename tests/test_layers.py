@@ -25,7 +25,12 @@ FLOORS = (
     ("verifier.rules", "tracing", "proposers.rewrites.common", "operators"),
     ("verifier.checks", "compiler", "interpreter.reference", "operators.conv2d"),
     ("proposers.rewrites.digits", "proposers.rewrites.outer", "proposers.rewrites.specialise"),
-    ("proposers.rewrites.repack", "costmodel.sass", "operators.conv2d.schedules"),
+    (
+        "proposers.rewrites.repack",
+        "proposers.rewrites.scalarise",
+        "costmodel.sass",
+        "operators.conv2d.schedules",
+    ),
     ("proposers.rewrites.split_address", "doctor"),
     ("proposers.rewrites", "interpreter", "costmodel", "proposers"),
     ("report", "profiler", "bench.device", "bench.statistics", "interpreter.sizes"),
