@@ -28,6 +28,7 @@ FLOORS = (
     (
         "proposers.rewrites.repack",
         "proposers.rewrites.coarsen",
+        "proposers.rewrites.scalarise",
         "proposers.rewrites.vectorize",
         "costmodel.sass",
         "operators.conv2d.schedules",

@@ -29,6 +29,8 @@ _ELEMENTWISE = frozenset({
 })  # fmt: skip
 _BUILTINS = frozenset({"min", "max"})
 """Python's own, which Triton takes for elementwise ones. `tl.max` is a reduction."""
+_NUMBERS = frozenset({"float", "int"})
+"""Python's own, which make a number: `float("-inf")`."""
 HINTS = frozenset({"multiple_of", "max_contiguous", "max_constancy"})
 
 
@@ -144,7 +146,7 @@ def _called(node: ast.Call, known: Mapping[str, Shape]) -> Shape:
     name = called_name(node)
     if name == "arange":
         return Shape.VECTOR
-    if name in _SCALARS:
+    if name in _SCALARS or (isinstance(node.func, ast.Name) and name in _NUMBERS):
         return Shape.SCALAR
     if name in ("zeros", "full") and node.args:
         size = node.args[0]
