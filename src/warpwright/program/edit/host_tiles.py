@@ -20,6 +20,7 @@ from warpwright.program.tiles.tile_parameters import TileReading, read_tiles
 
 _CDIV = ("cdiv", "ceil_div", "ceildiv")
 _DEEPEST = 12
+_OPTIONS = ("num_warps", "num_stages", "num_ctas", "maxnreg")
 
 
 class FixedTile(Exception):  # noqa: N818 - an answer, no error
@@ -292,7 +293,11 @@ def _strict_uses(scope: ast.AST, watched: set[str], texts: set[str]) -> Iterator
     """Reads of watched names, and divisions by the same value, less what only works out others."""
     skipped: set[int] = set()
     for node in ast.walk(scope):
-        tests = getattr(node, "test", None) if isinstance(node, (ast.If, ast.Assert)) else None
+        tests = (
+            getattr(node, "test", None)
+            if isinstance(node, (ast.If, ast.While, ast.Assert))
+            else None
+        )
         if tests is not None:
             skipped |= {id(n) for n in ast.walk(tests)}
         if isinstance(node, ast.Assert) and node.msg is not None:
@@ -349,6 +354,7 @@ def _arguments(
     node = next((k.node for k in program.kernels if k.node.name == launch.kernel), None)
     if node is None:
         return
+    yield from (k.value for k in launch.call.keywords if k.arg in _OPTIONS)
     parameters = [*node.args.posonlyargs, *node.args.args, *node.args.kwonlyargs]
     constants = {
         a.arg

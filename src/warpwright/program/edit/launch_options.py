@@ -84,6 +84,14 @@ def _passed(launch: LaunchNode, parameters: list[str], names: set[str]) -> dict[
     return found
 
 
+def passed_arguments(
+    program: ParsedProgram, launch: LaunchNode, names: set[str]
+) -> dict[str, ast.expr]:
+    """Arguments of a launch by name, options included. Raises `InputError` where `names` may be
+    hidden in what is unpacked."""
+    return _passed(launch, _parameters(program, launch.kernel), names)
+
+
 def _counted(starred: Iterable[bool]) -> int:
     """How many arguments stand before the first unpacked one."""
     return sum(1 for _ in takewhile(lambda star: not star, starred))
