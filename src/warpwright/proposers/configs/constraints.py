@@ -25,6 +25,8 @@ class TuningRules:
     include: tuple[Config, ...] = ()
     frozen: bool = False  # no tile size changes
     blocks: tuple[Rule, ...] = ()  # rules on the values of tile sizes
+    starts: tuple[Rule, ...] = ()  # rules on tile sizes to start with
+    keep_tile: bool = False  # an original tile stays
     blocks_or_launch: bool = False  # configs vary tile sizes, or warps and stages
     more_stages: bool = True  # than the parent's
 
@@ -51,8 +53,19 @@ class TuningRules:
             include=include,
             frozen="block_sizes.frozen" in first,
             blocks=tuple(rule for rule in rules if rule.id in _OF_BLOCKS),
+            starts=tuple(rule for rule in rules if rule.id == "block_sizes.start"),
+            keep_tile="block_sizes.keep_baseline" in first,
             blocks_or_launch="autotune.blocks_or_launch" in first,
             more_stages="num_stages.increase_only_if" not in first,
+        )
+
+    def advises(self, config: Config) -> bool:
+        """Whether all tile sizes that the rules advise to start with are as they say."""
+        return all(
+            _in_values(rule, size)
+            for rule in self.starts
+            for name, size in config.meta
+            if isinstance(size, int) and concerns(rule.parameters.get("names"), name)
         )
 
     def block_allowed(self, name: str, size: int, view: ProgramView, kernel: Kernel) -> bool:

@@ -9,7 +9,7 @@ rules leave out, what the problem is too small for, and what one block cannot ho
 from __future__ import annotations
 
 import ast
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
 from warpwright.analysis.findings import stages_do_nothing
@@ -158,25 +158,3 @@ def _stages_axis(
     if not rules.more_stages:
         values = [s for s in values if s <= most]
     return Axis(STAGES, tuple(sorted({*values, start.num_stages})))
-
-
-def good_shapes(found: TileSpace) -> Sequence[Config]:
-    """Points of the space that are known to be good for its kind, the usual ones first."""
-    space, use = found.space, found.use
-    axes = {axis.name: axis.values for axis in space.axes}
-    shapes: dict[Config, None] = {}
-    for shape in use.table.shapes:
-        meta = dict(space.start.meta)
-        fits = True
-        for name, role in use.roles.items():
-            size = shape.size(role)
-            if size is None or name not in axes:
-                continue
-            fits = fits and size in axes[name]
-            meta[name] = size
-        stages = min(axes[STAGES], key=lambda s: abs((s or 0) - shape.stages)) or 1
-        warps = min(axes[WARPS], key=lambda w: abs((w or 0) - shape.warps)) or 1
-        config = replace(space.start, meta=tuple(meta.items()), num_warps=warps, num_stages=stages)
-        if fits and space.allowed(config):
-            shapes[config] = None
-    return tuple(shapes)
