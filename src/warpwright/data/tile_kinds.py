@@ -51,6 +51,7 @@ class TileKind(BaseModel):
     warps: tuple[int, ...]
     stages: tuple[int, ...]
     elements_a_thread: tuple[int, int]
+    usual_a_thread: tuple[int, int]
     elements: tuple[int, int]
     shapes: tuple[TileShape, ...]
 

@@ -148,7 +148,9 @@ class _Followed:
             if found is None:
                 raise FixedTile(f"a grid in which {node.id} has one value")
             value, at = found
-            yield node, f"({self._expanded(value, (at[0], at[1] - 1), depth + 1)})"
+            text = self._expanded(value, (at[0], at[1] - 1), depth + 1)
+            closed = isinstance(value, (ast.Call, ast.Name, ast.Attribute, ast.Subscript))
+            yield node, text if closed else f"({text})"
             return
         for child in ast.iter_child_nodes(node):
             if isinstance(child, ast.expr):
@@ -369,9 +371,19 @@ def _arguments(
             yield value
 
 
+def other_kernels(program: ParsedProgram, launch: LaunchNode) -> list[str]:
+    """Other kernels that the same call launches: `(a if x.is_cuda else b)[grid](…)`."""
+    return [
+        other.kernel
+        for other in find_launches(program)
+        if other.call is launch.call and other.kernel != launch.kernel
+    ]
+
+
 def grids_of_others(passed: PassedTiles) -> Iterator[LaunchNode]:
     """Launches of other kernels whose grid is defined where this one's is."""
     own = {id(statement) for statement in passed.launch.definitions}
     for launch in find_launches(passed.program):
-        if launch.kernel != passed.launch.kernel and own & {id(d) for d in launch.definitions}:
+        same = launch.call is passed.launch.call or launch.kernel == passed.launch.kernel
+        if not same and own & {id(d) for d in launch.definitions}:
             yield launch

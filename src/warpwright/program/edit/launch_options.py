@@ -18,6 +18,7 @@ from warpwright.program.edit.host_tiles import (
     check_nothing_else_follows,
     grid_changes,
     grids_of_others,
+    other_kernels,
     plain_grids,
 )
 from warpwright.program.edit.texts import TextChange, end_of, with_changes
@@ -48,6 +49,8 @@ def free_launches(
     nodes = _nodes_by_place(tree)
     changes: dict[cst.CSTNode, Change] = {}
     for launch in (launch for launch in find_launches(program) if launch.kernel == kernel):
+        if others := other_kernels(program, launch):
+            raise _refusal(launch, f"a launch of this kernel alone, not of {', '.join(others)} too")
         call = nodes.get(("Call", *_place(source, launch.call)))
         if call is None:
             raise _refusal(launch, "a launch that stands in plain sight")

@@ -27,6 +27,7 @@ class TuningRules:
     blocks: tuple[Rule, ...] = ()  # rules on the values of tile sizes
     starts: tuple[Rule, ...] = ()  # rules on tile sizes to start with
     keep_tile: bool = False  # an original tile stays
+    smaller_tile: bool = False  # a list has a smaller tile than another
     blocks_or_launch: bool = False  # configs vary tile sizes, or warps and stages
     more_stages: bool = True  # than the parent's
 
@@ -55,6 +56,7 @@ class TuningRules:
             blocks=tuple(rule for rule in rules if rule.id in _OF_BLOCKS),
             starts=tuple(rule for rule in rules if rule.id == "block_sizes.start"),
             keep_tile="block_sizes.keep_baseline" in first,
+            smaller_tile=bool(first.keys() & {"configs.smaller_fallback", "block_sizes.halve_if"}),
             blocks_or_launch="autotune.blocks_or_launch" in first,
             more_stages="num_stages.increase_only_if" not in first,
         )

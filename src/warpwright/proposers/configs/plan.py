@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 
 from warpwright.analysis.study_program import Subject, study_kernel
 from warpwright.data.predicates import memory_stalls_are_high
 from warpwright.data.stages import left_open
 from warpwright.proposers.configs.choose import choose, neighbours
 from warpwright.proposers.configs.constraints import TuningRules, asked_for
-from warpwright.proposers.configs.emit import reason_to_leave_alone, reason_to_stand_alone
-from warpwright.proposers.configs.one_list import as_rules_allow
+from warpwright.proposers.configs.emit import (
+    reason_to_leave_alone,
+    reason_to_stand_alone,
+    with_passed_sizes,
+)
+from warpwright.proposers.configs.one_list import TimedConfigs, as_rules_allow
 from warpwright.proposers.configs.requested import making_room
 from warpwright.proposers.configs.rule_refusals import (
     refused_before_compiling,
@@ -114,7 +118,8 @@ def _wanted(
     found = tile_space(kernel, call, study.view, rules, study.gpu.sheet)
     if isinstance(found, str):
         return near[:limit]
-    tiles = tile_candidates(found, rules, 2 * limit)
+    known = set(with_passed_sizes(call, [*call.configs, found.space.start]))
+    tiles = tuple(c for c in tile_candidates(found, rules, 2 * limit) if c not in known)
     # Rules that reading decides are asked before anything is compiled.
     broken = refused_before_compiling(request, study, call, tiles, alone=alone)
     tiles = tuple(config for config in tiles if config not in broken)
@@ -153,21 +158,6 @@ def _active(request: Request, kernel: KernelStudy) -> float | None:
     return None if profile is None else profile.metric(WARPS_ACTIVE)
 
 
-@dataclass(frozen=True, slots=True)
-class TimedConfigs:
-    """What timings say of a kernel's new configs, the fastest first.
-
-    `faster` may be faster than the parent; `others` ran and are not. `originals`: the program's
-    own, the fastest first, last those that could not be timed. `reasons`: every measured config of
-    the kernel → what was measured.
-    """
-
-    faster: tuple[Config, ...] = ()
-    others: tuple[Config, ...] = ()
-    originals: tuple[Config, ...] = ()
-    reasons: Mapping[Config, str] = field(default_factory=dict)
-
-
 def chosen_by_time(
     request: Request,
     study: Study,
@@ -186,7 +176,7 @@ def chosen_by_time(
             continue
         new, found = candidates[kernel.kernel], timed.get(kernel.kernel, TimedConfigs())
         plan = _filled(request, kernel, new, found, pruned_by(call))
-        plan = as_rules_allow(plan, call, found.faster, rules_of(request), before.alone)
+        plan = as_rules_allow(plan, call, found, rules_of(request), before.alone)
         named = {choice.config for choice in plan.choices}
         rest = [
             ConfigChoice(config.config, True, False, NOT_FASTER, config)

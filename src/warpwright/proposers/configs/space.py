@@ -9,14 +9,13 @@ rules leave out, what the problem is too small for, and what one block cannot ho
 from __future__ import annotations
 
 import ast
-from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
 from warpwright.analysis.findings import stages_do_nothing
 from warpwright.program.parsed import parse_program
 from warpwright.program.tiles.tile_parameters import TileParameter, TileReading, read_tiles
 from warpwright.proposers.configs.constraints import TuningRules
-from warpwright.proposers.configs.tile_grids import covered, followed_by_grids
+from warpwright.proposers.configs.tile_grids import covered, followed_by_grids, with_partners
 from warpwright.proposers.configs.tile_limits import TileLimits, passed_size
 from warpwright.proposers.configs.tile_roles import TileUse, tile_use
 from warpwright.types.calls import KernelCalls
@@ -33,8 +32,7 @@ class TileSpace:
 
     space: ConfigSpace
     use: TileUse
-    passed: Mapping[str, int]
-    """Sizes that the launches pass, where the kernel is not tuned: they go into its configs."""
+    limits: TileLimits
 
 
 def config_space(
@@ -75,6 +73,7 @@ def tile_space(
     reading = read_tiles(node)
     values = _values(kernel, call, reading)
     tiles = {name: tile for name, tile in reading.tiles.items() if name in values}
+    tiles = with_partners(view, call.name, tiles)
     if not tiles:
         return _why_none(reading)
     tiles, why = followed_by_grids(view, call, reading, tiles)
@@ -94,7 +93,7 @@ def tile_space(
         return "no other size of its tiles is allowed"
     axes += [_warps_axis(use, rules, start), _stages_axis(kernel, node, use, rules, start)]
     space = ConfigSpace(start, tuple(axes), limits.allow)
-    return TileSpace(space, use, passed)
+    return TileSpace(space, use, limits)
 
 
 def _why_none(reading: TileReading) -> str:

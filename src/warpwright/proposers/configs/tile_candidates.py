@@ -12,6 +12,7 @@ from warpwright.proposers.configs.spread import spread
 from warpwright.types.config import Config
 from warpwright.types.config_space import STAGES, WARPS
 
+NEAR_FACTOR = 4
 MOST_SPREAD = 160
 """Points among which a spread is looked for: it compares each with each that was chosen."""
 
@@ -20,7 +21,8 @@ def tile_candidates(found: TileSpace, rules: TuningRules, count: int) -> tuple[C
     """Up to `count` configs with other tiles than the start's, the most promising first.
 
     First what the rules advise to start with, then shapes that are known to be good for the kind,
-    then the start's own neighbours, then points far from all of those.
+    then the start's own neighbours, then points that lie far from all of those: among tiles near
+    the start's of which a thread holds as much as is mostly good, then among all of that sort.
     """
     start = found.space.start
     first: dict[Config, None] = {}
@@ -28,18 +30,38 @@ def tile_candidates(found: TileSpace, rules: TuningRules, count: int) -> tuple[C
         if config.meta != start.meta:
             first[config] = None
     chosen = list(islice(first, count))
-    if len(chosen) < count:
-        rest = [c for c in _sample(found.space.configs()) if c.meta != start.meta]
-        rest = [c for c in rest if c not in first]
+    if len(chosen) == count:
+        return tuple(chosen)
+    others = [c for c in found.space.configs() if c.meta != start.meta and found.limits.usual(c)]
+    for pool in ([c for c in others if _near(c, start)], others):
+        rest = [c for c in _sample(pool) if c not in chosen]
         chosen += spread(rest, count - len(chosen), [start, *chosen])
     return tuple(chosen)
+
+
+def _near(config: Config, start: Config) -> bool:
+    """Tiles within a factor of 4 in each size, warps of 2, and as many stages."""
+    own = start.meta_dict
+    sizes = [(v, own.get(n)) for n, v in config.meta if v != own.get(n)]
+    return (
+        config.num_stages == start.num_stages
+        and _within(config.num_warps, start.num_warps, 2)
+        and all(
+            isinstance(a, int) and isinstance(b, int) and _within(a, b, NEAR_FACTOR)
+            for a, b in sizes
+        )
+    )
+
+
+def _within(one: int, other: int, factor: int) -> bool:
+    return one <= other * factor and other <= one * factor
 
 
 def _sample(configs: Iterable[Config]) -> Sequence[Config]:
     """Every so many-th of the configs, so that few enough stay to be compared."""
     listed = list(configs)
     step = max(1, len(listed) // MOST_SPREAD)
-    # A step that shares no factor with the axes' lengths does not pass over all values of one.
+    # A step that shares a factor with an axis' length would pass over values of it.
     while step > 1 and any(step % prime == 0 for prime in (2, 3, 5)):
         step += 1
     return listed[::step]

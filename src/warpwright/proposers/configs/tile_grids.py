@@ -6,8 +6,10 @@ import ast
 from collections.abc import Mapping
 
 from warpwright.errors import InputError
+from warpwright.program.edit.host_tiles import other_kernels, reading_of
 from warpwright.program.edit.launch_options import grids_over_meta
 from warpwright.program.grid_expressions import grid_extents
+from warpwright.program.launches import find_launches
 from warpwright.program.nodes import names_in
 from warpwright.program.parsed import parse_program
 from warpwright.program.ranges import read_ranges
@@ -47,6 +49,29 @@ def followed_by_grids(
             why.append(f"{name}: {fault}")
             found.pop(name)
     return found, "; ".join(why)
+
+
+def with_partners(
+    view: ProgramView, kernel: str, tiles: Mapping[str, TileParameter]
+) -> dict[str, TileParameter]:
+    """The tiles that are also tiles of every other kernel that the same calls launch."""
+    program = parse_program(view.source)
+    found = dict(tiles)
+    for launch in find_launches(program):
+        for other in other_kernels(program, launch) if launch.kernel == kernel else ():
+            theirs = reading_of(program, other)
+            for name in list(found):
+                tile = theirs.tiles.get(name)
+                if tile is None or tile.axes != found[name].axes or _numbers_differ(theirs, tile):
+                    del found[name]
+                elif tile.no_growth is not None:
+                    found[name] = tile
+    return found
+
+
+def _numbers_differ(reading: TileReading, tile: TileParameter) -> bool:
+    """Whether numbers of blocks along the tile's axes are used for more than tiles."""
+    return any(axis in reading.numbers for axis in tile.axes)
 
 
 def _grids(view: ProgramView, kernel: str) -> list[tuple[ast.expr, ...] | None]:

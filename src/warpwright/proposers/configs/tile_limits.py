@@ -41,26 +41,33 @@ class TileLimits:
 
     def allow(self, config: Config) -> bool:
         """Whether a config stays within them."""
-        rows, columns = self._size(config, TileRole.ROWS), self._size(config, TileRole.COLUMNS)
-        depth, lanes = self._size(config, TileRole.DEPTH), self._size(config, TileRole.LANES)
         if self.use.kind in ("product", "plain"):
-            stages = max(1, config.num_stages)
-            buffers_bytes = (rows + columns) * depth * self.item_bytes * stages
-            if self._too_small(config) or buffers_bytes > self.shared_bytes:
+            sides = self._size(config, TileRole.ROWS) + self._size(config, TileRole.COLUMNS)
+            buffer_bytes = sides * self._size(config, TileRole.DEPTH) * self.item_bytes
+            too_large = buffer_bytes * max(1, config.num_stages) > self.shared_bytes
+            if self._too_small(config) or too_large:
                 return False
+        table, held = self.use.table, self._held(config)
+        return table.elements[0] <= held <= min(
+            table.elements[1], MOST_ELEMENTS
+        ) and self._a_thread(config, table.elements_a_thread)
+
+    def usual(self, config: Config) -> bool:
+        """Whether a thread holds as much as is mostly good."""
+        return self._a_thread(config, self.use.table.usual_a_thread)
+
+    def _a_thread(self, config: Config, bounds: tuple[int, int]) -> bool:
+        return bounds[0] <= self._held(config) / (32 * config.num_warps) <= bounds[1]
+
+    def _held(self, config: Config) -> int:
+        """Elements of the sums of a block, or of all lanes where there are none."""
+        rows, columns = self._size(config, TileRole.ROWS), self._size(config, TileRole.COLUMNS)
         if self.use.kind in ("product", "plain", "outer"):
             whole = TileRole.ROWS in self.use.roles.values() and (
                 TileRole.COLUMNS in self.use.roles.values()
             )
-            held = rows * columns * (1 if whole else self.fixed)
-        else:
-            held = lanes * self.fixed
-        table = self.use.table
-        a_thread = held / (32 * config.num_warps)
-        return (
-            table.elements[0] <= held <= min(table.elements[1], MOST_ELEMENTS)
-            and table.elements_a_thread[0] <= a_thread <= table.elements_a_thread[1]
-        )
+            return rows * columns * (1 if whole else self.fixed)
+        return self._size(config, TileRole.LANES) * self.fixed
 
     def _size(self, config: Config, role: TileRole) -> int:
         names = [name for name, own in self.use.roles.items() if own is role]
