@@ -105,6 +105,11 @@ def _grid_fault(
 
 
 def _factors(node: ast.expr) -> list[ast.expr]:
+    """The factors of an extent; `max(1, n)` is n, since no grid is empty."""
+    if isinstance(node, ast.Call) and ast.unparse(node.func) == "max" and len(node.args) == 2:
+        one, other = sorted(node.args, key=lambda a: not isinstance(a, ast.Constant))
+        if isinstance(one, ast.Constant) and one.value == 1:
+            return _factors(other)
     if isinstance(node, ast.BinOp) and isinstance(node.op, ast.Mult):
         return [*_factors(node.left), *_factors(node.right)]
     return [node]
