@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from warpwright.report.check_record import GateRecord
 from warpwright.program.kernel_kind import kernel_kind
+from warpwright.report.check_record import GateRecord
 from warpwright.report.schema import (
     AnswerRecord,
     BenchRecord,

@@ -5,11 +5,18 @@ from __future__ import annotations
 from pydantic import Field
 
 from warpwright import __version__
+from warpwright.report.check_record import GateRecord
 from warpwright.report.optimization_record import OptimizationRecord, optimization_record
 from warpwright.report.record import answer_record, program_counts_record, trial_record
-from warpwright.report.schema import SCHEMA_VERSION, AnswerRecord, GateRecord
+from warpwright.report.schema import AnswerRecord
 from warpwright.report.schema_measured import ComparisonRecord, TrialRecord
-from warpwright.report.schema_parts import MoveRecord, ProgramCountsRecord, RecordBase, Text
+from warpwright.report.schema_parts import (
+    SCHEMA_VERSION,
+    MoveRecord,
+    ProgramCountsRecord,
+    RecordBase,
+    Text,
+)
 from warpwright.types.walk import ConditionReading, Gain, ReplyJudged, StageWalk, WalkStep
 
 
