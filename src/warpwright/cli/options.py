@@ -50,9 +50,9 @@ EffortOption = Annotated[
     str,
     typer.Option(
         "--effort",
-        metavar="NAME",
-        help="How much is timed, on 16 cores for a call of 2 ms: quick, about a minute; normal, "
-        "about five; thorough, what it takes.",
+        metavar="NAME|SECONDS",
+        help="How long it may take where a GPU measures: quick, a minute (enough on 16 cores for a "
+        "call of 2 ms); normal, five; thorough, 45; or so many seconds.",
     ),
 ]
 StrictOption = Annotated[

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from warpwright.bench.statistics.budget import BUDGETS
+from warpwright.bench.statistics.budget import BUDGETS, LEAST_S, budget_of
 from warpwright.errors import InputError, MissingToolError, Place
 from warpwright.gpus.local import is_here
 from warpwright.gpus.target_sheet import resolve_gpu
@@ -32,16 +32,15 @@ def setup_unless(
     missing: tuple[str, str] | None, measuring: Measuring, listener: Listener
 ) -> TrialSetup | None:
     """The setup, unless measuring is not wanted or something is missing (why, and what to do)."""
-    if measuring.effort not in BUDGETS:
-        expected = "one of " + ", ".join(BUDGETS)
+    budget = budget_of(measuring.effort)
+    if budget is None:
+        expected = f"one of {', '.join(BUDGETS)}, or seconds by the clock, {LEAST_S:g} at least"
         got = repr(measuring.effort)
         raise InputError("unknown effort", place=Place("--effort"), expected=expected, got=got)
     if measuring.wanted is False:
         return None
     if missing is None:
-        return TrialSetup(
-            default_state_dir() / "trials", BUDGETS[measuring.effort], measuring.device
-        )
+        return TrialSetup(default_state_dir() / "trials", budget, measuring.device)
     reason, hint = missing
     if measuring.wanted:
         raise MissingToolError(f"nothing can be measured: {reason}", hint=hint)

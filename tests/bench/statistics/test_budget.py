@@ -7,7 +7,15 @@ from pathlib import Path
 
 import pytest
 
-from warpwright.bench.statistics.budget import BUDGETS, FLUSH_US, NORMAL, QUICK, THOROUGH, Budget
+from warpwright.bench.statistics.budget import (
+    BUDGETS,
+    FLUSH_US,
+    NORMAL,
+    QUICK,
+    THOROUGH,
+    Budget,
+    budget_of,
+)
 
 KERNEL_US = 2000.0
 BURST_OVERHEAD_US = 4000.0
@@ -74,3 +82,18 @@ def test_looks_that_do_not_grow_are_refused(looks: tuple[int, ...]) -> None:
 def test_an_odd_number_of_rounds_is_refused() -> None:
     with pytest.raises(ValueError, match="in twos"):
         replace(NORMAL, rounds=5)
+
+
+def test_seconds_stretch_the_largest_budget_that_fits() -> None:
+    found = budget_of("120")
+    assert found is not None and found.wall_s == 120 and found.looks == QUICK.looks
+    long = budget_of("400")
+    assert long is not None and long.looks == NORMAL.looks and long.name == "400 s"
+    short = budget_of("30")
+    assert short is not None and short.wall_s == 30 and short.looks == QUICK.looks
+    assert budget_of("quick") is QUICK
+
+
+@pytest.mark.parametrize("effort", ["5", "-60", "inf", "nan", "soon", ""])
+def test_what_is_no_effort_is_none(effort: str) -> None:
+    assert budget_of(effort) is None

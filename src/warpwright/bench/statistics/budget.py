@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 FLUSH_US = 100.0
 """Clearing the L2 before a call; 50 to 100 µs on an H100."""
@@ -39,7 +39,7 @@ class Budget:
     warm_up_us: float  # before the first burst of a worker
     min_calls: int = 3
     max_calls: int = 50
-    wall_s: float = 600.0  # by the clock, from the request to the answer
+    wall_s: float = 300.0  # by the clock, from the request to the answer
     apart: bool = True  # whether what device time does not hold is measured too
 
     def __post_init__(self) -> None:
@@ -110,3 +110,20 @@ THOROUGH = Budget(
     wall_s=2700.0,
 )
 BUDGETS = {budget.name: budget for budget in (QUICK, NORMAL, THOROUGH)}
+LEAST_S = 20.0  # starting the processes takes most of that
+
+
+def budget_of(effort: str) -> Budget | None:
+    """The budget of a name, or of so many seconds by the clock: then the largest one that would
+    take no longer is stretched to it, and the smallest one cut. None where it is neither."""
+    if effort in BUDGETS:
+        return BUDGETS[effort]
+    try:
+        wall_s = float(effort)
+    except ValueError:
+        return None
+    if not LEAST_S <= wall_s < math.inf:
+        return None
+    fitting = [budget for budget in BUDGETS.values() if budget.wall_s <= wall_s]
+    usual = max(fitting, key=lambda budget: budget.wall_s, default=QUICK)
+    return replace(usual, name=f"{wall_s:g} s", wall_s=wall_s)
