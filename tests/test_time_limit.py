@@ -113,6 +113,7 @@ def test_an_answer_ends_in_time_and_keeps_what_could_not_be_verified() -> None:
         assert not any(choice.proposed for choice in plans)
 
 
+@pytest.mark.slow
 @pytest.mark.triton
 def test_a_check_ends_in_time_and_says_what_is_open() -> None:
     reply = PROGRAM.replace("num_warps=4, num_stages=2", "num_warps=4, num_stages=3", 1)

@@ -193,6 +193,7 @@ def test_a_decision_that_stays_open_gets_the_groups_of_the_next_look(
     assert len(final.bursts) == 3 * budget.rounds * 3
 
 
+@pytest.mark.slow
 def test_a_copy_of_the_parent_is_not_accepted(study: Study, slow: str, tmp_path: Path) -> None:
     with table_for(study, tmp_path) as table:
         assert decided(table, slow + "\n# a copy\n") in (Outcome.KEEP, Outcome.UNSTABLE)
