@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import ctypes
 import functools
+import gc
 import importlib
 import importlib.util
 import os
@@ -61,6 +62,12 @@ def pytest_runtest_setup(item: pytest.Item) -> None:
     for marker, reason_of in REASONS.items():
         if item.get_closest_marker(marker) is not None and (reason := reason_of()):
             pytest.skip(reason)
+
+
+def pytest_collection_finish() -> None:
+    """Thousands of collected tests stay to the end: no collection need look at them again."""
+    gc.freeze()
+    gc.set_threshold(50_000)
 
 
 @pytest.fixture(scope="session", autouse=True)

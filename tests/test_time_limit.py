@@ -113,6 +113,7 @@ def test_an_answer_ends_in_time_and_keeps_what_could_not_be_verified() -> None:
         assert not any(choice.proposed for choice in plans)
 
 
+@pytest.mark.slow
 @pytest.mark.triton
 def test_a_check_ends_in_time_and_says_what_is_open() -> None:
     reply = PROGRAM.replace("num_warps=4, num_stages=2", "num_warps=4, num_stages=3", 1)
@@ -139,6 +140,7 @@ def test_runs_that_ended_in_time_count() -> None:
     assert not run.result.in_time
 
 
+@pytest.mark.slow
 @pytest.mark.triton
 def test_a_failure_before_the_end_is_a_failure() -> None:
     """The wrong config is found although the run of the slow one is cut."""
@@ -223,6 +225,7 @@ def test_programs_that_run_the_same_are_one_candidate(monkeypatch: pytest.Monkey
     assert found.counted[1].after == found.counted[0].after
 
 
+@pytest.mark.slow
 @pytest.mark.triton
 def test_a_program_by_moves_is_interpreted_once_with_its_configs() -> None:
     """The candidate is not verified before the draft that is made of it."""

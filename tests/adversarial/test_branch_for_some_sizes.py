@@ -77,6 +77,7 @@ def test_a_branch_that_the_parent_has_and_a_guard_on_kind_change_nothing() -> No
     assert trial.status_of(trial.PRODUCT, honest, trial.PRODUCT_PROBLEM) is Status.PASS
 
 
+@pytest.mark.slow
 def test_a_branch_whose_sizes_got_no_time_is_open(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(accuracy, "FURTHER_S", 1e9)
     wrong = with_flag("DEPTH % 16 == 0", "DEPTH", "DEPTH // 2")

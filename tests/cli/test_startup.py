@@ -12,6 +12,9 @@ import pytest
 from warpwright.cli.main import COMMANDS, load
 
 HEAVY = frozenset({"torch", "triton", "numpy", "libcst"})
+OF_JOBS = frozenset({"psutil", "warpwright.sandbox.run", "warpwright.report.schema"})
+"""What a check has no use for either whose jobs ran before: to run any, and the records of other
+commands."""
 
 TELL = """
 import atexit, sys
@@ -62,9 +65,12 @@ def test_a_command_of_text_imports_no_heavy_library(
 def test_a_check_without_shapes_imports_no_heavy_library(tmp_path: Path) -> None:
     example = Path(__file__).parents[2] / "examples" / "01-conv2d-stride4"
     documents = map(str, (example / "request.txt", example / "answer.py"))
-    imported = imported_by("check", "--quiet", *documents, state=tmp_path)
+    arguments = ("check", "--quiet", *documents)
+    imported = imported_by(*arguments, state=tmp_path)
     assert "warpwright.verifier.verify" in imported
     assert not imported & HEAVY
+    again = imported_by(*arguments, state=tmp_path)  # what its jobs found is kept
+    assert not again & (HEAVY | OF_JOBS)
 
 
 def test_the_options_of_the_commands_import_no_heavy_library(tmp_path: Path) -> None:

@@ -415,6 +415,7 @@ def test_a_config_that_always_takes_too_long_is_not_tried_again(tmp_path: Path) 
 
 
 @pytest.mark.triton
+@pytest.mark.slow
 def test_a_config_that_the_deadline_ended_is_not_begun_again_with_less_time() -> None:
     deadline = Deadline(40.0)
 
@@ -437,6 +438,7 @@ def test_a_config_that_the_deadline_ended_is_not_begun_again_with_less_time() ->
 
 
 @pytest.mark.triton
+@pytest.mark.slow
 def test_several_children_give_what_one_gives_and_tell_as_they_go() -> None:
     configs = [config(tile, stages=stages) for tile in (16, 32, 64) for stages in (1, 2)]
     recorder = _Recorder()

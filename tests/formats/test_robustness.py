@@ -31,7 +31,7 @@ from warpwright.program.view import read_program
 from warpwright.types.request import Attempt
 
 LIMIT_S = 5.0
-REPEATS = 20_000
+REPEATS = examples(20_000)
 
 Parser = Callable[[str], object]
 

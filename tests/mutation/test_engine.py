@@ -99,7 +99,7 @@ def test_host_code_is_not_mutated_as_a_kernel_is() -> None:
     assert host == set(HOST_OPERATORS)
 
 
-@settings(max_examples=examples(40), deadline=None)
+@settings(max_examples=examples(25), deadline=None)
 @given(seed=st.integers(0, 2**32), count=st.integers(0, 12))
 def test_samples_are_distinct_programs_and_the_same_for_the_same_seed(
     seed: int, count: int

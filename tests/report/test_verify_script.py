@@ -365,8 +365,8 @@ print(json.dumps(found))
     [
         (PROGRAM, [True, True], True),
         (WRONG, [False, False], True),
-        (RENAMED, [True, True], True),
-        (RESHAPED, None, False),
+        pytest.param(RENAMED, [True, True], True, marks=pytest.mark.slow),
+        pytest.param(RESHAPED, None, False, marks=pytest.mark.slow),
     ],
     ids=["right", "wrong", "renamed parameters", "reshaped parameters"],
 )

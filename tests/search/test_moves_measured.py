@@ -251,6 +251,7 @@ def test_what_was_timed_before_the_end_stays(study: Study, tmp_path: Path) -> No
     assert again[2].failure is None  # and what was left out is measured
 
 
+@pytest.mark.slow
 def test_a_program_by_moves_is_decided_on_although_no_config_was_timed(
     study: Study, tmp_path: Path
 ) -> None:

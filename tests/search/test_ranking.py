@@ -54,6 +54,7 @@ ModelNew.forward = lambda self, *inputs: 1.01 * right(self, *inputs)
 """
 
 
+@pytest.mark.slow
 def test_candidates_are_ranked_by_time_and_the_program_stands_beside_eager(tmp_path: Path) -> None:
     setup = TrialSetup(tmp_path, QUICK, "cpu")
     result = optimize_problem(

@@ -150,6 +150,7 @@ def test_a_faster_program_is_accepted_and_its_samples_are_kept(
     assert len(final.bursts) == 3 * budget.rounds * 3  # the first look was enough
 
 
+@pytest.mark.slow
 def test_those_near_the_best_are_screened_again_and_others_are_not(
     workshop: ModuleType, study: Study, slow: str, tmp_path: Path
 ) -> None:
@@ -174,6 +175,7 @@ def test_those_near_the_best_are_screened_again_and_others_are_not(
     assert twice[2] == once[2]
 
 
+@pytest.mark.slow
 def test_a_decision_that_stays_open_gets_the_groups_of_the_next_look(
     study: Study, fast: str, tmp_path: Path
 ) -> None:
@@ -191,6 +193,7 @@ def test_a_decision_that_stays_open_gets_the_groups_of_the_next_look(
     assert len(final.bursts) == 3 * budget.rounds * 3
 
 
+@pytest.mark.slow
 def test_a_copy_of_the_parent_is_not_accepted(study: Study, slow: str, tmp_path: Path) -> None:
     with table_for(study, tmp_path) as table:
         assert decided(table, slow + "\n# a copy\n") in (Outcome.KEEP, Outcome.UNSTABLE)
@@ -212,6 +215,7 @@ def test_a_program_that_dies_while_it_is_timed_is_not_decided_on(
     assert final.failure is not None and "tired" in final.failure
 
 
+@pytest.mark.slow
 def test_finished_work_is_not_done_again_by_a_later_run(
     workshop: ModuleType, study: Study, slow: str, fast: str, tmp_path: Path
 ) -> None:

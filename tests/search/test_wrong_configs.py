@@ -87,6 +87,7 @@ def test_without_a_reference_configs_that_differ_are_told_and_none_is_taken_for_
     assert "BLOCK=512" in answer.reason
 
 
+@pytest.mark.slow
 def test_with_other_parameters_than_the_references_no_config_is_shown_wrong(
     workshop: ModuleType, halved: str, tmp_path: Path
 ) -> None:

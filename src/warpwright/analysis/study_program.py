@@ -19,7 +19,7 @@ from warpwright.analysis.wide_offsets import with_wrapped_offsets
 from warpwright.compiler.compile import CompileRequest, compile_configs
 from warpwright.compiler.kernel_calls import find_calls, launch_options, specializations_of
 from warpwright.compiler.lowered_launches import LoweredLaunch, lowered_launches
-from warpwright.costmodel.launch_floors import with_floors
+from warpwright.costmodel.launch_work import with_floors
 from warpwright.costmodel.launchability import unlaunchable
 from warpwright.costmodel.occupancy import occupancy
 from warpwright.costmodel.problem_floor import problem_floor
@@ -27,10 +27,14 @@ from warpwright.errors import BrokenProgramError, InputError, MissingToolError, 
 from warpwright.program.view import read_program
 from warpwright.sandbox.toolchain import missing_module, not_installed, toolchain
 from warpwright.store.run_context import RunContext
-from warpwright.tracing.importing import import_program
 from warpwright.tracing.problem_work import problem_cost
 from warpwright.tracing.symbolic import SymbolicLaunch, SymbolicTrace, trace_symbolic
-from warpwright.tracing.trace import TraceFailed, device_facts, trace_program
+from warpwright.tracing.trace import (
+    TraceFailed,
+    device_facts,
+    import_program,
+    trace_program,
+)
 from warpwright.types.calls import KernelCalls
 from warpwright.types.compiled import Compiled, CompileResult, Toolchain
 from warpwright.types.config import Config

@@ -9,11 +9,13 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
+from warpwright.compiler.lowered_launches import LoweredLaunch
 from warpwright.costmodel.block_work import MAX_STEPS, UNKNOWN_LOOP, BlockWork, block_work
 from warpwright.costmodel.ir_scalars import axis_of
 from warpwright.costmodel.roofline import RateClass, floor
+from warpwright.types.config import Config
 from warpwright.types.gpu import GpuSheet
 from warpwright.types.kernel_ir import IrFunction, IrOperation
 from warpwright.types.launch_trace import (
@@ -24,6 +26,7 @@ from warpwright.types.launch_trace import (
     TensorArgument,
     TracedConfig,
 )
+from warpwright.types.study import ConfigStudy, KernelStudy
 from warpwright.types.work import LaunchFloor, LaunchWork
 
 TENSOR_CORE_TF32_FROM = (8, 0)
@@ -252,3 +255,33 @@ def distinct_elements(shape: Sequence[int], strides: Sequence[int]) -> int:
             total *= size
             span = stride * (size - 1) + span
     return total
+
+
+def with_floors(
+    kernels: Sequence[KernelStudy], lowered: Sequence[LoweredLaunch], sheet: GpuSheet
+) -> tuple[KernelStudy, ...]:
+    """The studies with the floor of each config's launches; unchanged where nothing was traced.
+
+    Launches of a kernel that do the same are counted once, with how many there are.
+    """
+    floors: dict[tuple[int, Config], list[LaunchFloor]] = {}
+    done: dict[object, LaunchFloor] = {}
+    for each in lowered:
+        # warps and stages change nothing
+        same = (each.index, id(each.launch), each.key, each.traced.grid)
+        if same not in done:
+            done[same] = launch_floor(
+                each.function, each.names, each.launch, each.traced, sheet, launches=each.count
+            )
+        floors.setdefault((each.index, each.traced.config), []).append(done[same])
+    return tuple(
+        replace(
+            kernel,
+            configs=tuple(_with(c, floors.get((index, c.config), [])) for c in kernel.configs),
+        )
+        for index, kernel in enumerate(kernels)
+    )
+
+
+def _with(config: ConfigStudy, floors: list[LaunchFloor]) -> ConfigStudy:
+    return replace(config, floors=tuple(floors))

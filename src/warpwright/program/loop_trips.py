@@ -7,28 +7,19 @@ loaded data are not known.
 from __future__ import annotations
 
 import ast
-import operator
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
-Number = int | float | bool
+from warpwright.program.evaluate import Evaluator, Unreadable
+from warpwright.program.resolve import Aliases
 
-_OPERATORS: dict[type[ast.operator], Callable[[Number, Number], Number]] = {
-    ast.Add: operator.add,
-    ast.Sub: operator.sub,
-    ast.Mult: operator.mul,
-    ast.FloorDiv: operator.floordiv,
-    ast.Mod: operator.mod,
-    ast.Div: operator.truediv,
-}
-_FUNCTIONS: dict[str, Callable[..., Number]] = {
+_FUNCTIONS: dict[str, Callable[..., object]] = {
     "cdiv": lambda a, b: -(-a // b),
     "minimum": min,
     "maximum": max,
-    "min": min,
-    "max": max,
     "program_id": lambda *_: 0,
 }
+_NO_IMPORTS = Aliases(ast.Module([], []))  # functions go by their last name, whatever the module
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,8 +58,8 @@ def body_runs(loops: tuple[LoopTrips, ...]) -> int:
 
 
 class _Reader:
-    def __init__(self, numbers: Mapping[str, Number]) -> None:
-        self._known: dict[str, Number] = dict(numbers)
+    def __init__(self, numbers: Mapping[str, int | float]) -> None:
+        self._known: dict[str, ast.expr] = {n: ast.Constant(v) for n, v in numbers.items()}
         self.loops: list[LoopTrips] = []
 
     def block(self, statements: list[ast.stmt], depth: int) -> None:
@@ -80,7 +71,7 @@ class _Reader:
             elif isinstance(statement, ast.For):
                 self.loops.append(LoopTrips(statement.lineno, depth, self._trips(statement.iter)))
                 if isinstance(statement.target, ast.Name):
-                    self._known[statement.target.id] = 0
+                    self._known[statement.target.id] = ast.Constant(0)
                 self.block(statement.body, depth + 1)
             elif isinstance(statement, (ast.If, ast.While, ast.With)):
                 inner = depth + isinstance(statement, ast.While)
@@ -95,7 +86,7 @@ class _Reader:
             if number is None:
                 self._known.pop(target.id, None)
             else:
-                self._known[target.id] = number
+                self._known[target.id] = ast.Constant(number)
 
     def _trips(self, iterated: ast.expr) -> int | None:
         if not isinstance(iterated, ast.Call) or _name(iterated.func) not in (
@@ -111,25 +102,19 @@ class _Reader:
         except (TypeError, ValueError, OverflowError):
             return None
 
-    def _value(self, node: ast.expr) -> Number | None:
+    def _value(self, node: ast.expr) -> int | float | None:
         try:
-            return self._evaluate(node)
-        except (LookupError, TypeError, ArithmeticError, ValueError):
+            value = Evaluator(_NO_IMPORTS, self._known, _called).value(node)
+        except Unreadable:
             return None
+        return value if isinstance(value, (int, float)) else None
 
-    def _evaluate(self, node: ast.expr) -> Number:
-        if isinstance(node, ast.Constant) and isinstance(node.value, (int, float)):
-            return node.value
-        if isinstance(node, ast.Name):
-            return self._known[node.id]
-        if isinstance(node, ast.UnaryOp) and isinstance(node.op, ast.USub):
-            return -self._evaluate(node.operand)
-        if isinstance(node, ast.BinOp):
-            function = _OPERATORS[type(node.op)]
-            return function(self._evaluate(node.left), self._evaluate(node.right))
-        if isinstance(node, ast.Call):
-            return _FUNCTIONS[_name(node.func)](*(self._evaluate(a) for a in node.args))
-        raise ValueError(f"{type(node).__name__} is not read")
+
+def _called(call: ast.Call, evaluator: Evaluator) -> object:
+    function = _FUNCTIONS.get(_name(call.func))
+    if function is None:
+        raise Unreadable("another function")
+    return function(*(evaluator.value(argument) for argument in call.args))
 
 
 def _name(function: ast.expr) -> str:

@@ -12,9 +12,10 @@ from dataclasses import dataclass
 from functools import lru_cache
 
 from warpwright.program.dotted_names import dotted, program_of
+from warpwright.program.evaluate import Evaluator, Unreadable
 from warpwright.program.loop_texts import TripCount, inlined, single_assignments, trip_counts
 from warpwright.program.nodes import clone, names_in
-from warpwright.program.under_config import decided
+from warpwright.program.resolve import Aliases
 from warpwright.types.config import MetaValue
 
 _POINTER_CALLS = ("make_block_ptr", "make_tensor_descriptor", "advance", "multiple_of",
@@ -272,3 +273,31 @@ def _pointer_arguments(call: ast.Call) -> list[ast.expr]:
         return [call.func.value]
     base = [keyword.value for keyword in call.keywords if keyword.arg == "base"]
     return [*call.args[:1], *base]
+
+
+def decided(
+    node: ast.FunctionDef, aliases: Aliases, constants: Mapping[str, MetaValue]
+) -> ast.FunctionDef:
+    """The kernel, which is changed, without the branches that its constants do not take.
+
+    if SPLIT == 1:                       with SPLIT = 1
+        tl.store(c, s)             →         tl.store(c, s)
+    else:
+        tl.atomic_add(c, s)
+    """
+    names = {name: ast.Constant(value) for name, value in constants.items()}
+    _Deciding(Evaluator(aliases, names)).visit(node)
+    return node
+
+
+class _Deciding(ast.NodeTransformer):
+    def __init__(self, evaluator: Evaluator) -> None:
+        self._evaluator = evaluator
+
+    def visit_If(self, node: ast.If) -> ast.AST | list[ast.stmt]:
+        self.generic_visit(node)
+        try:
+            taken = bool(self._evaluator.value(node.test))
+        except Unreadable:
+            return node
+        return (node.body if taken else node.orelse) or [ast.Pass()]

@@ -27,6 +27,7 @@ LIMITS_OF_A_TRACE = frozenset({
 FORBIDDEN = "the code tried to"  # as the child's guard words it
 NO_GPU_HERE = ("'meta'", "meta tensor", "not compiled with CUDA", "NVIDIA driver")
 TRACE_LIMITS = JobLimits(deadline_s=60.0)
+IMPORT_LIMITS = JobLimits(deadline_s=30.0)
 # Errors of the child's own, whose message is a sentence.
 OWN_ERRORS = frozenset({
     "ArgumentError", "DataDependentError", "LaunchError", "ProblemError", "UnknownHardwareError",
@@ -175,3 +176,18 @@ def device_facts(gpu: GpuSheet | None) -> dict[str, Any]:
         "shared_memory_per_multiprocessor": gpu.limits.shared_bytes_per_sm,
         **({"L2_cache_size": gpu.l2_bytes} if gpu.l2_bytes is not None else {}),
     }
+
+
+def import_program(
+    source: str,
+    gpu: GpuSheet | None = None,
+    cache: ResultCache | None = None,
+    deadline: Deadline | None = None,
+) -> JobResult:
+    """The outcome of importing the program in a child; `reason` says what went wrong.
+
+    Asked before anything is made of a program without shapes. `gpu` answers a program that asks
+    for its card when it is imported.
+    """
+    payload = {"source": source, "facts": device_facts(gpu)}
+    return run_cached(Job("import", payload, IMPORT_LIMITS), cache, deadline=deadline)

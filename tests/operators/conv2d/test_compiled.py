@@ -73,7 +73,7 @@ def run_context() -> RunContext:
     [
         (STEM, "depth_window", HOPPER),
         pytest.param(ROWS, "row_reuse", HOPPER, marks=pytest.mark.slow),
-        (AHEAD, "row_reuse_ahead", HOPPER),
+        pytest.param(AHEAD, "row_reuse_ahead", HOPPER, marks=pytest.mark.slow),
         pytest.param(AHEAD, "row_reuse_ahead", ADA, marks=pytest.mark.slow),
         (STEM, "direct", ADA),
     ],
@@ -120,7 +120,8 @@ def test_a_split_sum_of_a_single_output_compiles(task_of: TaskOf, run_context: R
     assert sum(count for name, count in facts.items() if name.startswith("store_")) > 0
 
 
-@pytest.mark.parametrize("target", slow_but([HOPPER], [HOPPER, ADA]))
+@pytest.mark.slow
+@pytest.mark.parametrize("target", [HOPPER, ADA])
 def test_the_pre_pass_of_odd_images_still_stores_16_bytes_at_once(
     target: str, task_of: TaskOf, run_context: RunContext
 ) -> None:

@@ -74,8 +74,8 @@ class TestSizes:
         ("options", "before", "after"),
         [
             ("padding=1", (1, 1), (1, 1)),
-            ("padding=(0, 2)", (0, 2), (0, 2)),
-            ("padding='valid'", (0, 0), (0, 0)),
+            pytest.param("padding=(0, 2)", (0, 2), (0, 2), marks=pytest.mark.slow),
+            pytest.param("padding='valid'", (0, 0), (0, 0), marks=pytest.mark.slow),
             ("padding='same'", (1, 1), (1, 1)),
         ],
     )
@@ -156,7 +156,10 @@ class TestPrecision:
 
     @pytest.mark.parametrize(
         "flag",
-        ["allow_tf32 = False", "enabled = False", "conv.fp32_precision = 'ieee'"],
+        slow_but(
+            ["allow_tf32 = False"],
+            ["allow_tf32 = False", "enabled = False", "conv.fp32_precision = 'ieee'"],
+        ),
     )
     def test_a_flag_of_the_file_makes_it_strict(self, flag):
         source = problem(head=f"torch.backends.cudnn.{flag}")
@@ -322,11 +325,13 @@ class TestOthers:
     @pytest.mark.parametrize(
         ("inputs", "words"),
         [
-            ("torch.rand(6, 12, 10)", "3 dimensions"),
+            pytest.param("torch.rand(6, 12, 10)", "3 dimensions", marks=pytest.mark.slow),
             (f"{IMAGE}, {IMAGE}", "2 arguments"),
-            ("[torch.rand(2, 6, 12, 10)]", "not one tensor"),
-            ("torch.rand(2, 6, 12, 10, dtype=torch.float64)", "float64"),
-            ("torch.rand(0, 6, 12, 10)", "empty"),
+            pytest.param("[torch.rand(2, 6, 12, 10)]", "not one tensor", marks=pytest.mark.slow),
+            pytest.param(
+                "torch.rand(2, 6, 12, 10, dtype=torch.float64)", "float64", marks=pytest.mark.slow
+            ),
+            pytest.param("torch.rand(0, 6, 12, 10)", "empty", marks=pytest.mark.slow),
             ("torch.rand(2, 6, 10, 12).transpose(2, 3)", "strides"),
             ("torch.rand(2, 6, 12, 10).half()", "should be the same"),
         ],

@@ -8,15 +8,21 @@ from __future__ import annotations
 
 import sys
 import threading
+import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
 from warpwright.bench.device import child_libraries, child_worker_failures
+from warpwright.bench.device.child_cases import PROBLEM
 from warpwright.bench.device.child_files import Outbox
 from warpwright.bench.device.child_worker_checks import check, compare_graph, compare_torch_compile
 from warpwright.bench.device.child_worker_device import Device, open_device
-from warpwright.bench.device.child_worker_failures import TamperedError, ThreadError
+from warpwright.bench.device.child_worker_failures import (
+    TamperedError,
+    ThreadError,
+    UnsupportedError,
+)
 from warpwright.bench.device.child_worker_program import LoadedProgram, load_eager, load_program
 from warpwright.bench.device.child_worker_timing import (
     do_bench,
@@ -25,7 +31,6 @@ from warpwright.bench.device.child_worker_timing import (
     kept_output,
     time_burst,
 )
-from warpwright.bench.device.child_worker_tuning import compile_configs
 from warpwright.sandbox import child_guard
 from warpwright.sandbox.child_tools import triton_tools
 
@@ -116,6 +121,21 @@ class _Worker:
 
 def _report(program: LoadedProgram, *_: Any) -> dict[str, Any]:
     return program.report()
+
+
+def compile_configs(
+    program: LoadedProgram, device: Device, payload: Mapping[str, Any]
+) -> dict[str, Any]:
+    """One forward pass in which launches only compile; every config of each tuner is compiled."""
+    if device.name != "cuda":
+        raise UnsupportedError("the interpreter compiles nothing")
+    from warpwright.bench.device import child_worker_tuner
+
+    arguments = program.inputs({"name": PROBLEM, "seed": payload["seed"]})
+    started = time.perf_counter()
+    with child_worker_tuner.compile_only():
+        program.call(arguments)
+    return {"compile_s": time.perf_counter() - started}
 
 
 Loader = Callable[[Mapping[str, Any], Path, Device], LoadedProgram]

@@ -268,7 +268,7 @@ def texts(source: str, problem: Problem) -> list[str]:
 
 
 @pytest.mark.triton
-@pytest.mark.parametrize("name", CASES)
+@pytest.mark.parametrize("name", slow_but(["product", "plane", "stepped"], CASES))
 def test_sums_are_as_near_as_those_of_the_parent(name: str) -> None:
     """On the sizes that the move was found on, and on others, which take the other branch."""
     source, found_on, other = CASES[name]
@@ -310,7 +310,7 @@ def test_a_padded_lane_adds_nothing_whatever_is_computed_of_it() -> None:
 
 
 @pytest.mark.triton
-@pytest.mark.parametrize("name", slow_but(["product", "plane"], CASES))
+@pytest.mark.parametrize("name", slow_but(["plane"], CASES))
 def test_every_text_compiles(name: str) -> None:
     source, problem, _ = CASES[name]
     for text in texts(source, problem):
