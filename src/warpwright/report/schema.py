@@ -13,6 +13,7 @@ from warpwright import __version__
 from warpwright.report.schema_measured import BurstRecord, MeasuredGpuRecord, TrialRecord
 from warpwright.report.schema_parts import (
     AccuracyRecord,
+    BeyondRulesRecord,
     CheckRecord,
     ConfigRecord,
     CountsRecord,
@@ -228,6 +229,7 @@ class AnswerRecord(RecordBase):
 
     `moves`: what was done to the program besides choosing configs, in order. `moves_counted`:
     every list of moves that was judged by counts where nothing was measured (predicted).
+    `beyond_rules`: what would be much faster if the rules allowed it.
     """
 
     schema_name: str = "warpwright.answer"
@@ -241,6 +243,7 @@ class AnswerRecord(RecordBase):
     program: str
     moves: list[MoveRecord] = Field(default_factory=list)
     moves_counted: list[MovesCountedRecord] = Field(default_factory=list)
+    beyond_rules: BeyondRulesRecord | None = None
     plans: list[PlanRecord]
     conflicts: list[str]
     gate: GateRecord
