@@ -25,6 +25,7 @@ from warpwright.report.schema import AnswerRecord
 from warpwright.report.trial_text import gain_text
 from warpwright.sandbox.deadline import DEFAULT_S
 from warpwright.types.answer import Answer
+from warpwright.types.candidate import moves_label
 
 
 def command(
@@ -149,6 +150,8 @@ def _write_files(
 def _summary(answer: Answer) -> str:
     """What was decided and why, and by which gain, measured or predicted."""
     summary = f"{answer.decision}: {answer.reason}"
+    if answer.beyond_rules is not None:
+        summary += f"\nif the rules allowed: {moves_label(answer.beyond_rules.moves)}"
     trial = answer.trial
     if trial is not None and trial.gpu is not None and trial.comparison is not None:
         return f"{summary}\nmeasured on {trial.gpu.name}: {gain_text(trial.comparison)}"

@@ -16,6 +16,7 @@ from dataclasses import replace
 
 from warpwright.bench.statistics.budget import LEFT_AFTER_CONFIGS, LEFT_AFTER_VERIFYING
 from warpwright.bench.statistics.minimum import minimum_of
+from warpwright.pipeline.beyond_rules import with_beyond_rules
 from warpwright.pipeline.request_study import study_request
 from warpwright.proposers.configs.plan import chosen_by_time, configs_left_alone, propose, rules_of
 from warpwright.proposers.configs.requested import without_new
@@ -76,10 +77,12 @@ def answer_request(
         reason = "its stage is none that is known here, so nothing is proposed for it"
         return _kept(request, study, run_context, (), reason)
     if setup is not None and study.problem is not None and study.trace is not None:
-        return _measured(request, study, run_context, setup, limits)
+        answer = _measured(request, study, run_context, setup, limits)
+        return with_beyond_rules(answer, run_context, limits)
     if setup is not None:
         run_context.listener("measure", "nothing is measured: the program's launches are not known")
-    return _predicted(request, study, run_context, limits)
+    answer = _predicted(request, study, run_context, limits)
+    return with_beyond_rules(answer, run_context, limits)
 
 
 def _predicted(

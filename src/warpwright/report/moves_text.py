@@ -34,6 +34,21 @@ def moves_section(answer: Answer) -> str:
     return "\n".join(lines)
 
 
+def beyond_rules_section(answer: Answer) -> str:
+    """What would be much faster if the rules allowed it; empty where nothing would."""
+    found = answer.beyond_rules
+    if found is None:
+        return ""
+    if found.counts is not None:
+        gain = f"{counts_change(*found.counts)} ({by_whose_code(found.counts[1])})"
+    else:
+        gain = f"{found.gain_pct:+.2f} % beside the parent, measured in screening"
+    return (
+        f"## If the rules allowed\n\n{moves_label(found.moves)}: {gain}. It breaks "
+        f"{', '.join(found.broken)}, so it was not run: nothing is known of its outputs."
+    )
+
+
 def predicted_gain(answer: Answer) -> str | None:
     """Why moves that nothing measured are thought to help: counts with their change, and whose
     code was counted. None where there are none, or a GPU decided."""

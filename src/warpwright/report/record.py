@@ -34,6 +34,7 @@ from warpwright.report.schema_measured import (
 )
 from warpwright.report.schema_parts import (
     AccuracyRecord,
+    BeyondRulesRecord,
     CheckRecord,
     ConfigRecord,
     CountsRecord,
@@ -42,7 +43,7 @@ from warpwright.report.schema_parts import (
     ProgramCountsRecord,
     ToolchainRecord,
 )
-from warpwright.types.answer import Answer, ConfigChoice, ConfigPlan
+from warpwright.types.answer import Answer, BeyondRules, ConfigChoice, ConfigPlan
 from warpwright.types.bench import BenchResult
 from warpwright.types.compiled import Compiled
 from warpwright.types.config import Config
@@ -225,6 +226,17 @@ def program_counts_record(program: ProgramCounts) -> ProgramCountsRecord:
     )
 
 
+def _beyond_rules(found: BeyondRules) -> BeyondRulesRecord:
+    before, after = (None, None) if found.counts is None else found.counts
+    return BeyondRulesRecord(
+        moves=[MoveRecord.model_validate(move) for move in found.moves],
+        broken=list(found.broken),
+        gain_pct=found.gain_pct,
+        before=None if before is None else program_counts_record(before),
+        after=None if after is None else program_counts_record(after),
+    )
+
+
 def answer_record(answer: Answer, run: str | None = None) -> AnswerRecord:
     """The record of an answer. `run` is its id in the journal."""
     return AnswerRecord(
@@ -236,6 +248,7 @@ def answer_record(answer: Answer, run: str | None = None) -> AnswerRecord:
         program=answer.program,
         moves=[MoveRecord.model_validate(move) for move in answer.moves],
         moves_counted=[_moves_counted(counted) for counted in answer.counted],
+        beyond_rules=None if answer.beyond_rules is None else _beyond_rules(answer.beyond_rules),
         plans=[_plan(plan) for plan in answer.plans],
         conflicts=list(answer.conflicts),
         gate=GateRecord.model_validate(answer.gate),

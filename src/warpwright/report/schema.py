@@ -14,6 +14,7 @@ from warpwright.report.check_record import GateRecord
 from warpwright.report.schema_measured import BurstRecord, MeasuredGpuRecord, TrialRecord
 from warpwright.report.schema_parts import (
     SCHEMA_VERSION,
+    BeyondRulesRecord,
     ConfigRecord,
     CountsRecord,
     ErrorRecord,
@@ -195,6 +196,7 @@ class AnswerRecord(RecordBase):
 
     `moves`: what was done to the program besides choosing configs, in order. `moves_counted`:
     every list of moves that was judged by counts where nothing was measured (predicted).
+    `beyond_rules`: what would be much faster if the rules allowed it.
     """
 
     schema_name: str = "warpwright.answer"
@@ -208,6 +210,7 @@ class AnswerRecord(RecordBase):
     program: str
     moves: list[MoveRecord] = Field(default_factory=list)
     moves_counted: list[MovesCountedRecord] = Field(default_factory=list)
+    beyond_rules: BeyondRulesRecord | None = None
     plans: list[PlanRecord]
     conflicts: list[str]
     gate: GateRecord

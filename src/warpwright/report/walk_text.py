@@ -8,7 +8,12 @@ from rich.console import Console
 from rich.table import Table
 
 from warpwright.report.explanation import explain, gate_section
-from warpwright.report.moves_text import by_whose_code, counts_change, moves_section
+from warpwright.report.moves_text import (
+    beyond_rules_section,
+    by_whose_code,
+    counts_change,
+    moves_section,
+)
 from warpwright.report.optimization_text import explain_optimization
 from warpwright.report.trial_text import gain_text, trial_section
 from warpwright.types.answer import Answer
@@ -135,7 +140,8 @@ def _answered(step: WalkStep, answer: Answer) -> str:
     """The stage's own explanation; of one that kept its parent what was tried, and no more."""
     if step.changed:
         return _below(explain(answer))
-    tried = [moves_section(answer), "" if answer.trial is None else trial_section(answer.trial)]
+    timed = "" if answer.trial is None else trial_section(answer.trial)
+    tried = [moves_section(answer), beyond_rules_section(answer), timed]
     return "\n\n".join(section for section in tried if section)
 
 
