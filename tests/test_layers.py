@@ -21,6 +21,7 @@ SOURCE = Path(__file__).parent.parent / "src" / "warpwright"
 FLOORS = (
     ("errors", "types", "operators.conv2d.kernels"),
     ("data", "program", "sandbox"),
+    ("program.tiles",),
     ("formats", "gpus", "program.difference", "program.edit", "store", "verifier.outputs"),
     ("verifier.rules", "tracing", "proposers.rewrites.common", "operators"),
     ("verifier.checks", "compiler", "interpreter.reference", "operators.conv2d"),

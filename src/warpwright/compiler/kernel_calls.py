@@ -14,7 +14,7 @@ from warpwright.compiler.specialize_source import missing_constants, specializat
 from warpwright.types.calls import KernelCalls
 from warpwright.types.compiled import Specialization
 from warpwright.types.config import Config, MetaValue
-from warpwright.types.launch_trace import Launch, Trace, TracedConfig
+from warpwright.types.launch_trace import ConstantArgument, Launch, Trace, TracedConfig
 from warpwright.types.program import Kernel, LaunchSite, ProgramView
 
 
@@ -135,20 +135,43 @@ def specializations_of(calls: KernelCalls, config: Config) -> tuple[Specializati
     """The distinct ways in which a config is compiled, the first launch's first.
 
     A config that no launch has (a candidate) is specialised as the traced one with the same
-    meta-parameters: warps and stages do not take part.
+    meta-parameters, since warps and stages do not take part; one with other meta-parameters as the
+    launch would be if it did not pass them.
     """
     if not calls.launches:
         return calls.classes
     found: list[Specialization] = []
     for launch in calls.launches:
+        launched = launch
         traced = _nearest(launch, config)
+        if traced is None and config.meta:
+            launched = _launched_with(launch, config)
+            traced = _nearest(launched, config)
         if traced is None:
             continue
         label = "as called" if not found else f"as called by launch {launch.order + 1}"
-        made = specialization(launch, traced.config, label)
+        made = specialization(launched, traced.config, label)
         if not any(_same(made, other) for other in found):
             found.append(made)
     return tuple(found)
+
+
+def _launched_with(launch: Launch, config: Config) -> Launch:
+    """The launch with other meta-parameters, which it then does not pass; its grid is not known.
+
+    As it was where heuristics or a hook would have to work out anew what follows from them.
+    """
+    own = set(config.meta_dict)
+    tuned = set(launch.configs[0].config.meta_dict) if launch.configs else set()
+    passed = {
+        name
+        for name, argument in launch.arguments.items()
+        if name in own and isinstance(argument, ConstantArgument)
+    }
+    if own - tuned - passed or tuned - own or any(c.heuristic_values for c in launch.configs):
+        return launch
+    arguments = {name: a for name, a in launch.arguments.items() if name not in own}
+    return replace(launch, arguments=arguments, configs=(TracedConfig(config, ()),))
 
 
 def _nearest(launch: Launch, config: Config) -> TracedConfig | None:

@@ -14,7 +14,7 @@ from warpwright.bench.statistics.budget import LEFT_AFTER_CONFIGS
 from warpwright.bench.statistics.family import choose_finalists
 from warpwright.bench.statistics.minimum import Minimum
 from warpwright.bench.statistics.speed_of_light import Light, against_light, light_floor
-from warpwright.proposers.configs.plan import TimedConfigs
+from warpwright.proposers.configs.one_list import TimedConfigs
 from warpwright.sandbox.deadline import Deadline
 from warpwright.search.beyond_device_time import measure_apart
 from warpwright.search.draft import own_outputs_differ

@@ -52,6 +52,7 @@ class ConfigPlan:
     conflicts: tuple[str, ...] = ()
     left_alone: str | None = None  # why this kernel's configs were not touched
     limit: int | None = None  # most configs that the request allows
+    alone: str | None = None  # why only one config may stand: no tuner may try several
 
     @property
     def kept(self) -> tuple[Config, ...]:

@@ -16,6 +16,7 @@ from warpwright.program.edit.config_text import (
     ListItem,
     closing_lines,
     kept_items,
+    quote_of,
     read_items,
     write_config,
     write_list,
@@ -102,7 +103,7 @@ def add_autotune(
     source = free_launches(source, program, kernel, names, sets_registers)
     program = parse_program(source)
     tree = parse_tree(source)
-    quote = _quote(source)
+    quote = quote_of(source)
     prefix = _prefix(program)
     order = tuple(argument.arg for argument in node.node.args.args)
     style = ConfigStyle(f"{prefix}.Config", quote, order)
@@ -189,7 +190,7 @@ class _ListEditor:
 
     def _style(self) -> ConfigStyle:
         order = tuple(argument.arg for argument in self._kernel.node.args.args)
-        quote = _quote(self._program.source)
+        quote = quote_of(self._program.source)
         elements = self._list.elements if self._list is not None else ()
         calls = [e.value for e in elements if isinstance(e.value, cst.Call)]
         if not calls:
@@ -318,10 +319,6 @@ def _kernel_node(program: ParsedProgram, kernel: str) -> KernelNode:
         if node.node.name == kernel:
             return node
     raise InternalError(f"the program has no kernel named {kernel}")
-
-
-def _quote(source: str) -> str:
-    return '"' if source.count('"') - 3 * source.count('"""') > source.count("'") else "'"
 
 
 def _prefix(program: ParsedProgram) -> str:

@@ -223,3 +223,8 @@ def write_list(
     lines += [f"{pad}{line}" if line else "" for line in closing]
     lines.append(" " * closing_indent + "]")
     return "\n".join(lines)
+
+
+def quote_of(source: str) -> str:
+    """The quotation mark that a program mostly uses."""
+    return '"' if source.count('"') - 3 * source.count('"""') > source.count("'") else "'"

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import ast
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from functools import partial
 from itertools import takewhile
 
@@ -11,10 +11,21 @@ import libcst as cst
 from libcst.metadata import MetadataWrapper, PositionProvider
 
 from warpwright.errors import InputError, Place
+from warpwright.program.edit.config_text import quote_of
+from warpwright.program.edit.host_tiles import (
+    FixedTile,
+    PassedTiles,
+    check_nothing_else_follows,
+    grid_changes,
+    grids_of_others,
+    other_kernels,
+    plain_grids,
+)
+from warpwright.program.edit.texts import TextChange, end_of, with_changes
 from warpwright.program.edit.tree import Change, parse_tree, replace_nodes
 from warpwright.program.launches import LaunchNode, find_launches
-from warpwright.program.normal_form import Definitions, position_of
-from warpwright.program.parsed import ParsedProgram
+from warpwright.program.nodes import names_in
+from warpwright.program.parsed import ParsedProgram, parse_program
 from warpwright.program.parsing import SECTION, lines_of, text_of
 
 OPTIONS = ("num_warps", "num_stages", "num_ctas")
@@ -30,19 +41,20 @@ def free_launches(
     Raises `InputError` where a launch may hide them in `*args` or `**kwargs`, or where
     host code uses the value of a meta-parameter beyond the grid.
     """
+    source = grids_over_meta(source, program, kernel, names)
+    program = parse_program(source)
     parameters = _parameters(program, kernel)
     taken = names | set(OPTIONS) | ({"maxnreg"} if sets_registers else set())
     tree = parse_tree(source)
     nodes = _nodes_by_place(tree)
     changes: dict[cst.CSTNode, Change] = {}
     for launch in (launch for launch in find_launches(program) if launch.kernel == kernel):
+        if others := other_kernels(program, launch):
+            raise _refusal(launch, f"a launch of this kernel alone, not of {', '.join(others)} too")
         call = nodes.get(("Call", *_place(source, launch.call)))
         if call is None:
             raise _refusal(launch, "a launch that stands in plain sight")
         passed = _passed(launch, parameters, names)
-        given = {name: value for name, value in passed.items() if name in names}
-        if given:
-            changes.update(_grid_change(nodes, source, program, launch, given))
         if set(passed) & taken:
             changes[call] = partial(_without, parameters=parameters, taken=taken)
     return replace_nodes(tree, changes).code
@@ -73,6 +85,14 @@ def _passed(launch: LaunchNode, parameters: list[str], names: set[str]) -> dict[
     if unpacked and (names & positional or names - found.keys()):
         raise _refusal(launch, "positional arguments that can be counted")
     return found
+
+
+def passed_arguments(
+    program: ParsedProgram, launch: LaunchNode, names: set[str]
+) -> dict[str, ast.expr]:
+    """Arguments of a launch by name, options included. Raises `InputError` where `names` may be
+    hidden in what is unpacked."""
+    return _passed(launch, _parameters(program, launch.kernel), names)
 
 
 def _counted(starred: Iterable[bool]) -> int:
@@ -107,93 +127,58 @@ def _without(call: cst.CSTNode, *, parameters: list[str], taken: set[str]) -> cs
     return call.with_changes(args=kept)
 
 
-def _grid_change(
-    nodes: Mapping[tuple[str, int, int], cst.CSTNode],
-    source: str,
-    program: ParsedProgram,
-    launch: LaunchNode,
-    given: Mapping[str, ast.expr],
-) -> dict[cst.CSTNode, Change]:
-    """The change that makes the grid read the given meta-parameters from `meta`."""
-    value = _grid_value(launch)
-    renamed: dict[str, str] = {}
-    for name, argument in given.items():
-        if isinstance(argument, ast.Name):
-            if _used_beyond(program, launch, argument.id):
-                raise _refusal(launch, f"{argument.id} used for {name} and the grid only")
-            renamed[argument.id] = name
-        elif value is not None and _mentions(launch, value, argument):
-            raise _refusal(launch, f"a grid that takes {name} from a variable or from meta")
-    if value is None:
-        raise _refusal(launch, "a grid with one definition")
-    used = {node.id for node in ast.walk(value) if isinstance(node, ast.Name)} & set(renamed)
-    if not used:
-        return {}
-    node = nodes.get((type(value).__name__, *_place(source, value)))
-    if node is None:
-        raise _refusal(launch, "a grid that is a tuple or a lambda")
-    return {node: partial(_over_meta, names={name: renamed[name] for name in used})}
+def grids_over_meta(source: str, program: ParsedProgram, kernel: str, names: set[str]) -> str:
+    """The source in which the grids of a kernel's launches read these tile sizes from META.
+
+    `(cdiv(n, B),)` → `lambda meta: (cdiv(n, meta['BLOCK']),)`. Raises `InputError` where host code
+    needs the size for more than grids, or where a grid does not show how it follows.
+    """
+    parameters = _parameters(program, kernel)
+    quote = quote_of(source)
+    changes: list[TextChange] = []
+    for launch in (launch for launch in find_launches(program) if launch.kernel == kernel):
+        passed = _passed(launch, parameters, names)
+        given = {name: value for name, value in passed.items() if name in names}
+        if not given:
+            continue
+        tiles = PassedTiles(program, launch, given)
+        try:
+            check_nothing_else_follows(tiles)
+            changes += _over_meta(tiles, quote)
+        except FixedTile as refused:
+            raise _refusal(launch, str(refused)) from refused
+    return with_changes(source, changes)
 
 
-def _over_meta(grid: cst.CSTNode, *, names: Mapping[str, str]) -> cst.CSTNode:
-    """`(cdiv(n, B),)` → `lambda meta: (cdiv(n, meta['BLOCK']),)`."""
-    meta = "meta"
-    if isinstance(grid, cst.Lambda) and grid.params.params:
-        meta = grid.params.params[0].name.value
-    changed = grid.visit(_Renamer({name: f"{meta}['{key}']" for name, key in names.items()}))
-    if not isinstance(changed, cst.Tuple):
-        assert isinstance(changed, cst.Lambda)
-        return changed
-    if not changed.lpar:
-        changed = changed.with_changes(lpar=[cst.LeftParen()], rpar=[cst.RightParen()])
-    return cst.Lambda(cst.Parameters([cst.Param(cst.Name(meta))]), changed)
+def _over_meta(tiles: PassedTiles, quote: str) -> list[TextChange]:
+    """The changes of one launch's grid; a plain tuple becomes a lambda."""
+    meta = _meta_name(tiles)
+    changes = grid_changes(tiles, lambda name: f"{meta}[{quote}{name}{quote}]")
+    if changes and any(
+        tiles.given.keys() - {k.arg for k in other.call.keywords}
+        for other in grids_of_others(tiles)
+    ):
+        raise FixedTile("a grid of its own: another kernel is launched on it")
+    for grid in plain_grids(tiles.launch) if changes else ():
+        start, end = (grid.lineno, grid.col_offset), end_of(grid)
+        if not isinstance(grid, ast.Tuple):
+            raise FixedTile("a grid that is a tuple or a lambda")
+        bare = start == (grid.elts[0].lineno, grid.elts[0].col_offset)
+        changes.append(TextChange(start, start, f"lambda {meta}: {'(' if bare else ''}"))
+        if bare:
+            changes.append(TextChange(end, end, ")"))
+    return changes
 
 
-def _grid_value(launch: LaunchNode) -> ast.expr | None:
-    if not launch.definitions:
-        return launch.grid
-    definition = launch.definitions[0] if len(launch.definitions) == 1 else None
-    return definition.value if isinstance(definition, (ast.Assign, ast.AnnAssign)) else None
-
-
-def _used_beyond(program: ParsedProgram, launch: LaunchNode, name: str) -> bool:
-    """Whether host code reads the variable anywhere but in the grid and this launch."""
-    body = launch.function.node if launch.function else program.tree
-    value = _grid_value(launch)
-    allowed = {id(n) for n in ast.walk(launch.call)}
-    allowed |= {id(n) for n in ast.walk(value)} if value is not None else set()
-    stores = 0
-    for node in ast.walk(body):
-        if isinstance(node, ast.Name) and node.id == name:
-            stores += isinstance(node.ctx, ast.Store)
-            if isinstance(node.ctx, ast.Load) and id(node) not in allowed:
-                return True
-    return stores > 1
-
-
-def _mentions(launch: LaunchNode, grid: ast.expr, value: ast.expr) -> bool:
-    """Whether the grid, names resolved, contains the value as it is passed."""
-    function = launch.function.node if launch.function else None
-    if function is None:
-        return True
-    definitions = Definitions(function, function.body)
-    body = grid.body if isinstance(grid, ast.Lambda) else grid
-    place = position_of(launch.call)
-    wanted = text_of(definitions.expand(value, place))
-    resolved = definitions.expand(body, place)
-    return any(isinstance(n, ast.expr) and text_of(n) == wanted for n in ast.walk(resolved))
-
-
-class _Renamer(cst.CSTTransformer):
-    def __init__(self, names: Mapping[str, str]) -> None:
-        super().__init__()
-        self._names = names
-
-    def leave_Name(  # noqa: N802
-        self, original_node: cst.Name, updated_node: cst.Name
-    ) -> cst.BaseExpression:
-        text = self._names.get(original_node.value)
-        return updated_node if text is None else cst.parse_expression(text)
+def _meta_name(tiles: PassedTiles) -> str:
+    """The name of the grid's own argument; `meta`, or another that means nothing else there."""
+    for node in (tiles.launch.grid, *tiles.launch.definitions):
+        inner = node.value if isinstance(node, ast.Assign) else node
+        if isinstance(inner, (ast.Lambda, ast.FunctionDef)) and inner.args.args:
+            return inner.args.args[0].arg
+    function = tiles.launch.function
+    used = names_in(function.node if function is not None else tiles.program.tree)
+    return next(name for name in ("meta", "META", "config", "tile") if name not in used)
 
 
 def _nodes_by_place(tree: cst.Module) -> dict[tuple[str, int, int], cst.CSTNode]:

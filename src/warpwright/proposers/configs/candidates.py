@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from warpwright.analysis.causes import cause_for
 from warpwright.data.predicates import LOW_OCCUPANCY_PCT, occupancy_suggests_warps
-from warpwright.proposers.configs.constraints import TuningRules
+from warpwright.proposers.configs.constraints import TuningRules, asked_for
 from warpwright.proposers.configs.steps import moves_between
 from warpwright.types.answer import ConfigChoice
 from warpwright.types.compiled import Compiled
@@ -43,7 +43,7 @@ def judge_candidates(
                 study.config,
                 True,
                 kept,
-                reason or _merit(study, base, cause),
+                reason or _merit(study, base, cause, rules),
                 study,
                 None if cause is None else cause.id,
             )
@@ -126,10 +126,13 @@ def _why_not_suggested(
     return f"occupancy would fall from {theirs:.1f} to {ours:.1f} %"
 
 
-def _merit(study: ConfigStudy, base: ConfigStudy | None, cause: Cause | None) -> str:
+def _merit(
+    study: ConfigStudy, base: ConfigStudy | None, cause: Cause | None, rules: TuningRules
+) -> str:
     """What speaks for trying a candidate: compiled facts, and the cause that it may help."""
     if base is None:
-        return "asked for by the request"
+        asked = asked_for(study.config, rules)
+        return "asked for by the request" if asked else "another tile, a binary of its own"
     parts = []
     if study.config.num_stages != base.config.num_stages:
         parts.append(f"num_stages {base.config.num_stages} → {study.config.num_stages}")

@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 
+from warpwright.proposers.configs.tile_limits import passed_size
 from warpwright.proposers.rewrites.common.refusal import DoesNotApply
 from warpwright.proposers.rewrites.config_list import apply_configs, configs_move
+from warpwright.proposers.rewrites.pin import PIN, apply_pin, pin_move
 from warpwright.types.answer import ConfigPlan
 from warpwright.types.calls import KernelCalls
-from warpwright.types.candidate import Move
+from warpwright.types.candidate import Claim, Move
+from warpwright.types.config import Config
 from warpwright.types.launch_trace import ScalarArgument
 from warpwright.types.program import Kernel, ProgramView
 from warpwright.verifier.rules.autotune import changed_by_running, is_tuned
@@ -17,19 +21,49 @@ from warpwright.verifier.rules.autotune import changed_by_running, is_tuned
 def emit_plans(source: str, plans: Sequence[tuple[ConfigPlan, KernelCalls]]) -> str:
     """The program with the config list of each plan; unchanged where a plan changes nothing."""
     for move in moves_of(plans):
-        source = apply_configs(source, move)
+        source = apply_pin(source, move) if move.name == PIN else apply_configs(source, move)
     return source
 
 
 def moves_of(plans: Sequence[tuple[ConfigPlan, KernelCalls]]) -> tuple[Move, ...]:
     """The plans as moves, to be replayed on the parent; none where a plan changes nothing."""
     return tuple(
-        configs_move(
-            calls.name, plan.kept, () if calls.source.autotune is not None else tuning_key(calls)
-        )
+        _move(plan, calls)
         for plan, calls in plans
         if not plan.left_alone and not _changes_nothing(plan, calls)
     )
+
+
+def _move(plan: ConfigPlan, calls: KernelCalls) -> Move:
+    """One config for a kernel without autotune is passed by its launches: no tuner is needed."""
+    kept = with_passed_sizes(calls, plan.kept)
+    if calls.source.autotune is not None:
+        return configs_move(calls.name, kept, (), _claim(kept, calls.configs))
+    if len(kept) == 1:
+        return pin_move(calls.name, kept[0])
+    return configs_move(calls.name, kept, tuning_key(calls), _claim(kept, kept[:1]))
+
+
+def _claim(kept: Sequence[Config], own: Sequence[Config]) -> Claim:
+    """Another tile adds up in another order; warps and stages leave every sum as it is."""
+    new = {config.meta for config in kept} - {config.meta for config in own}
+    return Claim.SAME_SUM if new else Claim.BIT_EQUAL
+
+
+def with_passed_sizes(calls: KernelCalls, configs: Sequence[Config]) -> tuple[Config, ...]:
+    """The configs with the sizes that some of them set set in all: as the launches pass them."""
+    names = {name for config in configs for name in config.meta_dict}
+    found = []
+    for config in configs:
+        passed = {
+            name: size
+            for name in names - config.meta_dict.keys()
+            for launch in calls.launches[:1]
+            if (size := passed_size(launch, name)) is not None
+        }
+        meta = (*config.meta, *passed.items())
+        found.append(replace(config, meta=meta) if passed else config)
+    return tuple(dict.fromkeys(found))
 
 
 def _changes_nothing(plan: ConfigPlan, calls: KernelCalls) -> bool:
@@ -111,3 +145,18 @@ def _not_to_be_tuned(view: ProgramView, calls: KernelCalls) -> str | None:
     for _, why in changed_by_running(view, calls.source, calls.launches):
         return f"{why}, and tuning would run it several times on the live output"
     return None
+
+
+def reason_to_stand_alone(view: ProgramView, calls: KernelCalls) -> str | None:
+    """Why a kernel without autotune may have one other config and no tuner; None where it may not
+    have that either, or may be tuned."""
+    reason = reason_to_leave_alone(view, calls)
+    if reason is None or calls.source.autotune is not None or len(calls.configs) != 1:
+        return None
+    if not any(site.kernel == calls.name for site in view.launches):
+        return None
+    try:
+        apply_pin(view.source, pin_move(calls.name, calls.configs[0]))
+    except DoesNotApply:
+        return None
+    return reason

@@ -3,15 +3,27 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 
 from warpwright.analysis.study_program import Subject, study_kernel
+from warpwright.data.predicates import memory_stalls_are_high
 from warpwright.data.stages import left_open
 from warpwright.proposers.configs.choose import choose, neighbours
 from warpwright.proposers.configs.constraints import TuningRules, asked_for
-from warpwright.proposers.configs.emit import reason_to_leave_alone
+from warpwright.proposers.configs.emit import (
+    reason_to_leave_alone,
+    reason_to_stand_alone,
+    with_passed_sizes,
+)
+from warpwright.proposers.configs.one_list import TimedConfigs, as_rules_allow
 from warpwright.proposers.configs.requested import making_room
-from warpwright.proposers.configs.rule_refusals import refused_by_rules, with_refused
+from warpwright.proposers.configs.rule_refusals import (
+    refused_before_compiling,
+    refused_by_rules,
+    with_refused,
+)
+from warpwright.proposers.configs.space import tile_space
+from warpwright.proposers.configs.tile_candidates import tile_candidates
 from warpwright.store.run_context import RunContext
 from warpwright.types.answer import ConfigChoice, ConfigPlan
 from warpwright.types.calls import KernelCalls
@@ -20,6 +32,9 @@ from warpwright.types.request import Request
 from warpwright.types.study import KernelStudy, Study
 
 NOT_FASTER = "not faster"
+STALLS = "smsp__warp_issue_stalled_long_scoreboard_per_warp_active.pct"
+STEPS_SHARE = 4  # one in so many of the measured configs is a step in warps or stages
+MOST_LISTED = 6  # new configs in a list where the request sets no limit: each is tried and checked
 WARPS_ACTIVE = "sm__warps_active.avg.pct_of_peak_sustained_active"
 
 
@@ -34,36 +49,88 @@ def propose(
     """A plan a kernel, and what its new configs compile to.
 
     `limit` is for measuring: up to so many new configs a kernel, and as many places in its list
-    as there are; who gets the places that the request allows is for `chosen_by_time` to say.
+    as there are; who gets the places that the request allows is for `chosen_by_time` to say. They
+    hold other tiles where the stage's rules leave those free.
     `asked_alone`: no new configs but those that the rules ask for by name, where time is short.
     """
     rules = rules_of(request)
     if limit is not None:
         rules = replace(rules, count_min=None, count_max=None)
-    subject = Subject(request.program, request.document, request.program_line)
     plans = []
     studied: dict[str, KernelStudy] = {}
     for kernel, call in zip(study.kernels, study.calls, strict=True):
         untouchable = reason_to_leave_alone(study.view, call)
-        if untouchable is not None:
+        alone = None
+        if limit is not None and not (rules.originals_stay or rules.keep_tile):
+            alone = reason_to_stand_alone(study.view, call)
+        if untouchable is not None and alone is None:
             plans.append(ConfigPlan(kernel.kernel, (), left_alone=untouchable))
             continue
-        wanted = neighbours(kernel, rules)[:limit]
+        wanted = _wanted(request, study, kernel, call, rules, limit, alone is not None)
         if asked_alone:
             wanted = tuple(config for config in wanted if asked_for(config, rules))
-        run_context.listener(
-            "propose", f"{kernel.kernel}: {len(wanted)} new configs within the rules to look at"
-        )
-        new = study_kernel(call, wanted, subject, study.gpu.sheet, run_context)
+        plan, new = _looked_at(request, study, kernel, call, wanted, rules, run_context, alone)
         studied[kernel.kernel] = new
-        refused = refused_by_rules(request, study, call, new)
-        allowed = [config for config in new.configs if config.config not in refused]
-        active_pct = _active(request, kernel)
-        plan = choose(
-            kernel, allowed, rules, measured_warps_active_pct=active_pct, pruned=pruned_by(call)
-        )
-        plans.append(with_refused(plan, new, refused))
+        plans.append(plan)
     return tuple(plans), studied
+
+
+def _looked_at(
+    request: Request,
+    study: Study,
+    kernel: KernelStudy,
+    call: KernelCalls,
+    wanted: Sequence[Config],
+    rules: TuningRules,
+    run_context: RunContext,
+    alone: str | None,
+) -> tuple[ConfigPlan, KernelStudy]:
+    """A plan of the wanted configs, and what they compile to."""
+    run_context.listener(
+        "propose", f"{kernel.kernel}: {len(wanted)} new configs within the rules to look at"
+    )
+    subject = Subject(study.view.source, request.document, request.program_line)
+    new = study_kernel(call, wanted, subject, study.gpu.sheet, run_context)
+    refused = refused_by_rules(request, study, call, new, alone=alone is not None)
+    allowed = [config for config in new.configs if config.config not in refused]
+    active_pct = _active(request, kernel)
+    plan = choose(
+        kernel, allowed, rules, measured_warps_active_pct=active_pct, pruned=pruned_by(call)
+    )
+    return replace(with_refused(plan, new, refused), alone=alone), new
+
+
+def _wanted(
+    request: Request,
+    study: Study,
+    kernel: KernelStudy,
+    call: KernelCalls,
+    rules: TuningRules,
+    limit: int | None,
+    alone: bool,
+) -> tuple[Config, ...]:
+    """New configs to look at: steps in warps and stages; where they will be measured, other tiles
+    too, which get most of the places."""
+    near = neighbours(kernel, rules)
+    if limit is None:
+        return near
+    rules = replace(rules, more_stages=rules.more_stages or _stalls_are_high(request, kernel))
+    found = tile_space(kernel, call, study.view, rules, study.gpu.sheet)
+    if isinstance(found, str):
+        return near[:limit]
+    known = set(with_passed_sizes(call, [*call.configs, found.space.start]))
+    tiles = tuple(c for c in tile_candidates(found, rules, 2 * limit) if c not in known)
+    # Rules that reading decides are asked before anything is compiled.
+    broken = refused_before_compiling(request, study, call, tiles, alone=alone)
+    tiles = tuple(config for config in tiles if config not in broken)
+    steps = max(limit - len(tiles), limit // STEPS_SHARE)
+    return (*tiles[: limit - len(near[:steps])], *near[:steps])
+
+
+def _stalls_are_high(request: Request, kernel: KernelStudy) -> bool:
+    """Whether the profile shows that more stages may help: unknown is no."""
+    profile = request.profile.kernel(kernel.kernel)
+    return bool(memory_stalls_are_high(None if profile is None else profile.metric(STALLS)))
 
 
 def configs_left_alone(request: Request, study: Study) -> tuple[ConfigPlan, ...]:
@@ -91,21 +158,6 @@ def _active(request: Request, kernel: KernelStudy) -> float | None:
     return None if profile is None else profile.metric(WARPS_ACTIVE)
 
 
-@dataclass(frozen=True, slots=True)
-class TimedConfigs:
-    """What timings say of a kernel's new configs, the fastest first.
-
-    `faster` may be faster than the parent; `others` ran and are not. `originals`: the program's
-    own, the fastest first, last those that could not be timed. `reasons`: every measured config of
-    the kernel → what was measured.
-    """
-
-    faster: tuple[Config, ...] = ()
-    others: tuple[Config, ...] = ()
-    originals: tuple[Config, ...] = ()
-    reasons: Mapping[Config, str] = field(default_factory=dict)
-
-
 def chosen_by_time(
     request: Request,
     study: Study,
@@ -124,6 +176,7 @@ def chosen_by_time(
             continue
         new, found = candidates[kernel.kernel], timed.get(kernel.kernel, TimedConfigs())
         plan = _filled(request, kernel, new, found, pruned_by(call))
+        plan = as_rules_allow(plan, call, found, rules_of(request), before.alone)
         named = {choice.config for choice in plan.choices}
         rest = [
             ConfigChoice(config.config, True, False, NOT_FASTER, config)
@@ -163,7 +216,8 @@ def _filled(
             pruned=pruned,
         )
 
-    wanted = [*timed.faster, *asked]
+    faster = timed.faster if rules.count_max is not None else timed.faster[:MOST_LISTED]
+    wanted = [*faster, *asked]
     plan = chosen(wanted)
     while spare and len(plan.kept) < (rules.count_min or 0):
         wanted.append(spare.pop(0))

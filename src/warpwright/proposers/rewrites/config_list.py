@@ -19,18 +19,24 @@ from warpwright.types.config import Config
 
 CONFIGS = "configs"
 
-_ONE_LINE = -(1 << 20)  # a column so far left that every config fits on one line
+ONE_LINE = -(1 << 20)  # a column so far left that every config fits on one line
 
 
-def configs_move(kernel: str, configs: Sequence[Config], key: Sequence[str] = ()) -> Move:
+def configs_move(
+    kernel: str,
+    configs: Sequence[Config],
+    key: Sequence[str] = (),
+    claim: Claim = Claim.BIT_EQUAL,
+) -> Move:
     """The move that gives a kernel exactly these configs, in this order.
 
     Its arguments hold each config as text, hook and all, so that it can be replayed on the parent
-    with nothing else. `key`: the autotune's key where the kernel has no autotune yet.
+    with nothing else. `key`: the autotune's key where the kernel has no autotune yet. `claim`: what
+    other tiles than the parent's do to sums.
     """
     style = ConfigStyle("triton.Config", '"', ())
-    texts = tuple(write_config(config, style, _ONE_LINE) for config in configs)
-    return Move(CONFIGS, kernel, (("configs", texts), ("key", tuple(key))), Claim.BIT_EQUAL)
+    texts = tuple(write_config(config, style, ONE_LINE) for config in configs)
+    return Move(CONFIGS, kernel, (("configs", texts), ("key", tuple(key))), claim)
 
 
 def apply_configs(source: str, move: Move) -> str:
@@ -72,10 +78,13 @@ def apply_configs(source: str, move: Move) -> str:
 def move_configs(move: Move) -> tuple[Config, ...]:
     """The configs that a move holds as texts. Raises `DoesNotApply` for a text that is none."""
     texts = move.argument("configs")
-    return tuple(_read(str(text)) for text in (texts if isinstance(texts, tuple) else ()))
+    return tuple(
+        read_config_text(str(text)) for text in (texts if isinstance(texts, tuple) else ())
+    )
 
 
-def _read(text: str) -> Config:
+def read_config_text(text: str) -> Config:
+    """A config from its text in a move. Raises `DoesNotApply` for a text that is none."""
     aliases = Aliases(syntax_tree("import triton"))
     try:
         node = syntax_tree(text, "eval").body

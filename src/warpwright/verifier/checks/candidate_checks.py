@@ -39,6 +39,8 @@ def evidence_of(
         if study is None:
             continue
         for config, key in _keys(view, study):
+            if not config.compiled:
+                continue
             first = config.compiled[0]
             results[key] = _with_identity(first.result, config)
             if first.occupancy is not None:

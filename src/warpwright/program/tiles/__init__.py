@@ -1,0 +1,1 @@
+"""Tiles of a kernel: which of its sizes may change, and how far."""
