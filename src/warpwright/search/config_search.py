@@ -68,6 +68,10 @@ class ConfigSearch:
         ms, number = min(timed)
         return self._configs[number], ms
 
+    def has(self, config: Config) -> bool:
+        """Whether the config is one of the space."""
+        return config in self._number
+
     def tell(self, config: Config, ms: float | None) -> None:
         """A config's time, or None where it failed or cannot be launched."""
         number = self._number[config]

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from warpwright import __version__
-from warpwright.bench.device.worker import Program
+from warpwright.bench.device.worker import Program, Worker
 from warpwright.bench.device.worker_pool import split_cores
 from warpwright.bench.full_size import CASES
 from warpwright.bench.processes import Bench, open_bench
@@ -22,6 +22,7 @@ from warpwright.bench.statistics.budget import DEFAULT, LEFT_AFTER_OPENING, Budg
 from warpwright.sandbox.deadline import Deadline
 from warpwright.store.cache import toolchain_versions
 from warpwright.store.ledger import Ledger, Session
+from warpwright.store.measured_points import MeasuredPoints
 from warpwright.types.config import Config
 from warpwright.types.measurement import MeasuredGpu
 from warpwright.types.progress import Listener, silent
@@ -87,6 +88,7 @@ class Table:
     budget: Budget
     tell: Listener
     deadline: Deadline
+    points: MeasuredPoints
 
     def within(self, limit_s: float) -> float:
         """Seconds for a request to a worker: the limit, or what is left where that is less."""
@@ -144,13 +146,24 @@ def _compile(bench: Bench, waiting: deque[Program], deadline: Deadline | None) -
         bench.compilers.give_back(worker)
 
 
+def start_first(setup: TrialSetup) -> Worker:
+    """A worker that starts while the program is still being read: Torch and Triton are loaded and
+    the device is opened by the time that it is needed."""
+    return Worker(setup.device, cores=split_cores().other)
+
+
 @contextmanager
 def open_table(
-    setup: TrialSetup, study: Study, question: Mapping[str, Any], tell: Listener = silent
+    setup: TrialSetup,
+    study: Study,
+    question: Mapping[str, Any],
+    tell: Listener = silent,
+    first: Worker | None = None,
 ) -> Iterator[Table | str]:
     """The table for a study's problem and program, or why nothing can be measured.
 
-    `question` is what the answer depends on, besides program, problem, card and versions.
+    `question` is what the answer depends on, besides program, problem, card and versions. `first`:
+    a worker that `start_first` started.
     """
     assert study.problem is not None and study.trace is not None
     parent = study.view.source
@@ -159,7 +172,14 @@ def open_table(
     caches = setup.caches(key)
     opening = setup.deadline.leaving(LEFT_AFTER_OPENING)
     with open_bench(
-        study.problem, parent, kernels, device=setup.device, caches=caches, spares=3, tell=tell
+        study.problem,
+        parent,
+        kernels,
+        device=setup.device,
+        caches=caches,
+        spares=3,
+        first=first,
+        tell=tell,
     ) as bench:
         tell("measure", "starting workers")
         own = _own_pins(study)
@@ -177,7 +197,7 @@ def open_table(
         if session.resumed:
             done = len(session.finished())
             tell("measure", f"an earlier run was interrupted: {done} finished steps are kept")
-        yield Table(bench, session, setup.budget, tell, setup.deadline)
+        yield Table(bench, session, setup.budget, tell, setup.deadline, MeasuredPoints(setup.state))
 
 
 def _is_light(study: Study) -> bool:

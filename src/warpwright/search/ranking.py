@@ -12,6 +12,7 @@ from warpwright.operators.conv2d.conv2d_text import label
 from warpwright.search.open_trial import Table, TrialSetup, card, question_key, why
 from warpwright.search.pinned_programs import Entrant
 from warpwright.search.screening import ParentFailedError, Screening
+from warpwright.store.measured_points import MeasuredPoints
 from warpwright.types.bench import BenchResult
 from warpwright.types.config import Config, MetaValue
 from warpwright.types.evidence import Origin
@@ -99,7 +100,8 @@ def _screened(
         if failed is not None:
             return why(failed)
         opened.full_size.parent_runs.clear()
-        table = Table(opened, setup.session(key, opened.gpu), setup.budget, tell, setup.deadline)
+        session, points = setup.session(key, opened.gpu), MeasuredPoints(setup.state)
+        table = Table(opened, session, setup.budget, tell, setup.deadline, points)
         try:
             with Screening(table) as screening:
                 screening.start()
