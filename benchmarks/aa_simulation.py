@@ -275,7 +275,7 @@ def main() -> None:
     parser.add_argument("--families", type=int, default=1000)
     parser.add_argument("--gain", type=float, default=0.0)
     parser.add_argument("--noise", choices=NOISES, default="typical")
-    parser.add_argument("--budget", choices=BUDGETS, default="default")
+    parser.add_argument("--budget", choices=BUDGETS, default="normal")
     parser.add_argument("--minimum", type=float, nargs=2, default=(1.0, 2.0))
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--out", type=Path)

@@ -60,7 +60,7 @@ def answer(job: dict[str, Any], folder: Path, budget: str, each_s: float) -> dic
     out = folder / f"{job['name']}.py"
     command = [sys.executable, "-m", "warpwright", "answer", job["request"], "--gpu", "here"]
     # Several at once: each gets its checks without the card done in a share of the cores.
-    command += ["--budget", budget, "--out", str(out), "--time-limit", "300"]
+    command += ["--effort", budget, "--out", str(out), "--time-limit", "300"]
     if "problem" in job:
         command += ["--problem", job["problem"]]
     for shape in job.get("inputs", ()):

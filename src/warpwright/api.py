@@ -13,7 +13,7 @@ Each function imports what it alone needs: `warpwright gpus` should not wait for
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -33,6 +33,7 @@ if TYPE_CHECKING:
     from warpwright.types.answer import Answer
     from warpwright.types.bench import BenchResult
     from warpwright.types.gpu import GpuSheet, ResolvedGpu
+    from warpwright.types.move_score import MoveScore
     from warpwright.types.optimization import Optimization
     from warpwright.types.profiling import ProfileRun
     from warpwright.types.request import Request
@@ -40,6 +41,7 @@ if TYPE_CHECKING:
     from warpwright.types.stage import ProgramKind, Stage
     from warpwright.types.study import Study
     from warpwright.types.verdict import Verdict
+    from warpwright.types.walk import StageWalk
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,6 +58,15 @@ class OptimizeRun:
     """The same for `optimize`."""
 
     result: Optimization
+    run: str
+    folder: Path
+
+
+@dataclass(frozen=True, slots=True)
+class WalkRun:
+    """The same for `optimize` with a program."""
+
+    walk: StageWalk
     run: str
     folder: Path
 
@@ -151,6 +162,21 @@ def verify(answer: Answer, *, title: str = "") -> str | None:
         problem=problem.source,
         title=title,
         minimum_pct=minimum_of(answer.request.stage).low_pct,
+    )
+
+
+def verify_walk(walk: StageWalk, problem: Problem, *, title: str = "") -> str | None:
+    """The same for a walk: its program against the one that it began with."""
+    from warpwright.report.verify_script import verify_script
+
+    if not walk.changed or not problem.source:
+        return None
+    return verify_script(
+        parent=walk.first,
+        answer=walk.program,
+        problem=problem.source,
+        title=title,
+        minimum_pct=0.0,
     )
 
 
@@ -256,6 +282,67 @@ def optimize_run(
         if setup is not None:
             setup.conclude()
     return OptimizeRun(result, run.id, default_state_dir() / "runs" / run.id)
+
+
+def walk_run(
+    program: str,
+    problem: Problem,
+    *,
+    gpu: str,
+    first: str | None = None,
+    stages: Sequence[str] = (),
+    kind: str = "single",
+    profile: str | None = None,
+    profile_document: str | None = None,
+    exchange: Callable[[int, str, str], str | None] | None = None,
+    tries: int = TRIES,
+    configs: int = CONFIGS,
+    document: str | None = None,
+    measuring: Measuring | None = None,
+    limits: EditLimits | None = None,
+    time_limit_s: float = OPTIMIZE_S,
+    use_cache: bool = True,
+    listener: Listener = silent,
+) -> WalkRun:
+    """A program through all stages, or those from `first` on, or those named in `stages`.
+
+    `profile`: Nsight Compute metrics of the program as JSON text. `exchange`: is given each stage's
+    number, name and request document, and gives a reply to it or None. `time_limit_s`: what all
+    stages together may take without a GPU. Kept in the journal step by step; a walk that was
+    killed goes on where it stopped when it is started again, as far as results are kept.
+    """
+    from warpwright.analysis.study_program import Subject, read_view
+    from warpwright.formats.nsight import check_profile_kernels, parse_metrics
+    from warpwright.pipeline.measurable import not_here, setup_unless
+    from warpwright.pipeline.walk_plan import metrics_of, walk_plan
+    from warpwright.pipeline.walk_profile import profiles_of
+    from warpwright.pipeline.walk_stages import walk_stages
+    from warpwright.pipeline.walk_tools import WalkTools, walk_setup
+    from warpwright.report.walk_record import walk_record
+
+    target = target_gpu(gpu)
+    plan = replace(walk_plan(first, stages, _kind(kind)), tries=tries, configs=configs)
+    view = read_view(Subject(program, document))
+    given = None
+    if profile is not None:
+        given = parse_metrics(profile, document=profile_document)
+        names = [kernel.name for kernel in view.kernels]
+        check_profile_kernels(given, names, document=profile_document)
+    with RecordedRun("optimize", document, listener) as run:
+        run_context = _run_context(use_cache, run, time_limit_s)
+        wanted = measuring or Measuring()
+        setup = setup_unless(not_here(target.sheet, wanted), wanted, run)
+        if setup is not None:
+            setup = walk_setup(setup, program, problem, plan, target.sheet.name)
+        profiles = profiles_of(program, given, problem, metrics_of(plan), setup, run)
+        tools = WalkTools(run_context, setup, limits or EditLimits(), profiles)
+        if exchange is not None:
+            tools = replace(tools, exchange=exchange)
+        walk = walk_stages(program, problem, target, plan, tools)
+        run.finish(walk.reason, walk_record(walk, run.id).model_dump(mode="json"))
+        if setup is not None:
+            setup.conclude()
+    return WalkRun(walk, run.id, default_state_dir() / "runs" / run.id)
 
 
 def inspect(
@@ -489,27 +576,45 @@ def run(run_id: str) -> tuple[RunEntry, tuple[Step, ...], Mapping[str, Any] | No
     return entry, journal.steps(entry.id), journal.record(entry.id)
 
 
+def move_scores() -> tuple[MoveScore, ...]:
+    """How each move has done in the runs of this machine, by GPU and kind of kernel."""
+    from warpwright.report.move_scores import move_scores as scored
+
+    return scored(Journal().records())
+
+
 def bench(
     programs: Sequence[tuple[str, str]],
     problem: Problem,
     *,
     baselines: bool = True,
-    groups: int = 3,
-    rounds: int = 8,
+    effort: str = "normal",
+    groups: int | None = None,
+    rounds: int | None = None,
     listener: Listener = silent,
 ) -> BenchResult:
     """Time programs (name, source) on this machine's GPU, against PyTorch too with `baselines`.
 
-    Raises `MissingToolError` without a CUDA GPU.
+    `groups` and `rounds` stand in for those of the effort. Raises `MissingToolError` without a
+    CUDA GPU.
     """
-    from warpwright.bench.compare import BenchPlan
+    from warpwright.bench.compare import EFFORTS, BenchPlan
     from warpwright.bench.compare import bench as run_bench
     from warpwright.program.view import read_program
     from warpwright.report.record import bench_record
 
     for name, source in programs:
         read_program(source, document=name)
-    plan = BenchPlan(groups=groups, rounds=rounds)
+    if effort not in EFFORTS:
+        expected = "one of " + ", ".join(EFFORTS)
+        raise InputError(
+            "unknown effort", place=Place("--effort"), expected=expected, got=repr(effort)
+        )
+    usual_groups, usual_rounds = EFFORTS[effort]
+    plan = BenchPlan(
+        groups=usual_groups if groups is None else groups,
+        rounds=usual_rounds if rounds is None else rounds,
+    )
     plan = plan if baselines else replace(plan, baselines=())
     with RecordedRun("bench", programs[0][0], listener) as run:
         result = run_bench(programs, problem, plan=plan, listener=run)

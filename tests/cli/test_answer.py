@@ -31,10 +31,10 @@ def test_help_tells_answer_from_optimize(warpwright: Command) -> None:
         assert words in text
 
 
-def test_an_unknown_budget_is_refused(warpwright: Command) -> None:
-    done = warpwright("answer", REQUEST, "--problem", PROBLEM, "--budget", "huge")
+def test_an_unknown_effort_is_refused(warpwright: Command) -> None:
+    done = warpwright("answer", REQUEST, "--problem", PROBLEM, "--effort", "huge")
     assert done.returncode == 2
-    assert "quick, default, thorough" in done.stderr
+    assert "quick, normal, thorough" in done.stderr
     assert done.stdout == ""
 
 

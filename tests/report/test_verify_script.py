@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 from texts import replace_once
 
 from warpwright.bench.statistics import gain
-from warpwright.bench.statistics.budget import DEFAULT
+from warpwright.bench.statistics.budget import NORMAL
 from warpwright.bench.statistics.decide import CONFIDENCE, decide
 from warpwright.bench.statistics.minimum import Minimum
 from warpwright.bench.statistics.samples import groups_of
@@ -154,9 +154,9 @@ def test_every_name_that_it_uses_is_defined(tmp_path: Path) -> None:
 
 
 def test_its_budget_is_the_default_one(loaded: ModuleType) -> None:
-    assert (DEFAULT.looks[0], DEFAULT.rounds) == (loaded.GROUPS, loaded.ROUNDS)
-    assert (DEFAULT.burst_us, CONFIDENCE) == (loaded.BURST_US, loaded.CONFIDENCE)
-    assert (DEFAULT.min_calls, DEFAULT.max_calls) == (loaded.MIN_CALLS, loaded.MAX_CALLS)
+    assert (NORMAL.looks[0], NORMAL.rounds) == (loaded.GROUPS, loaded.ROUNDS)
+    assert (NORMAL.burst_us, CONFIDENCE) == (loaded.BURST_US, loaded.CONFIDENCE)
+    assert (NORMAL.min_calls, NORMAL.max_calls) == (loaded.MIN_CALLS, loaded.MAX_CALLS)
 
 
 @given(
@@ -197,8 +197,8 @@ def test_it_decides_from_samples_as_the_package_does(loaded: ModuleType, ratio: 
         return [base * (1 + generator.gauss(0, 0.002)) for _ in range(5)]
 
     samples = [
-        [[times(100.0), times(100.0), times(100.0 / ratio)] for _ in range(DEFAULT.rounds)]
-        for _ in range(DEFAULT.groups)
+        [[times(100.0), times(100.0), times(100.0 / ratio)] for _ in range(NORMAL.rounds)]
+        for _ in range(NORMAL.groups)
     ]
     pairs, same = [], []
     for group, ran in enumerate(samples):

@@ -37,6 +37,18 @@ def test_work_that_leaves_a_share_ends_when_that_is_left() -> None:
     assert deadline.leaving(1.0).over
 
 
+def test_a_stage_has_its_own_budget_and_what_it_leaves_is_for_the_others() -> None:
+    whole = Deadline(100.0)
+    stage = whole.stage(4)
+    assert 23.5 < stage.limit_s <= 23.8
+    assert stage.left_share > 0.9
+    before = whole.left_s
+    with stage.paused():
+        time.sleep(0.2)
+    assert before - whole.left_s < 0.1
+    assert whole.stage(2).limit_s > 47
+
+
 def test_work_that_was_ended_is_begun_again_with_twice_the_time_alone() -> None:
     deadline = Deadline(100.0)
     deadline.part(0.5).remember_ended("a kernel", 20.0)

@@ -34,7 +34,7 @@ def test_a_slow_program_is_answered_with_a_measured_gain(
         request,
         problem=Problem(source=(EXAMPLE / "problem.py").read_text()),
         gpu="here",
-        measuring=api.Measuring(wanted=True, budget="quick"),
+        measuring=api.Measuring(wanted=True, effort="quick"),
     )
     assert answer.decision is Decision.CHANGED, answer.reason
     trial = answer.trial
@@ -60,7 +60,7 @@ def test_the_program_with_its_best_config_stays(
         api.request(program, gpu="here"),
         problem=Problem(source=PROBLEM),
         gpu="here",
-        measuring=api.Measuring(wanted=True, budget="quick"),
+        measuring=api.Measuring(wanted=True, effort="quick"),
     )
     assert answer.decision is Decision.KEPT
     assert answer.trial is not None

@@ -34,6 +34,8 @@ BASELINES = (
     EagerVariant(compile="max-autotune"),
 )
 """How PyTorch itself may run the problem. In channels_last, inputs come in that layout for free."""
+EFFORTS = {"quick": (2, 4), "normal": (3, 8), "thorough": (6, 16)}
+"""Groups of new processes, and rounds in each, by how much is timed."""
 FIRST_CALLS = 3
 COMPILE_S = 600.0
 BURST_S = 120.0

@@ -25,6 +25,7 @@ from warpwright.report.schema import AnswerRecord
 from warpwright.report.trial_text import gain_text
 from warpwright.sandbox.deadline import DEFAULT_S
 from warpwright.types.answer import Answer
+from warpwright.types.candidate import moves_label
 
 
 def command(
@@ -41,7 +42,7 @@ def command(
         ),
     ] = None,
     measure: options.MeasureOption = None,
-    budget: options.BudgetOption = "default",
+    effort: options.EffortOption = "normal",
     strict: options.StrictOption = False,
     bit_equal: options.BitEqualOption = False,
     out: Annotated[
@@ -65,8 +66,8 @@ def command(
 ) -> None:
     """Answer a request: the program alone on stdout, the evidence beside it.
 
-    This is the request's own stage only, with its rules kept. `optimize` chooses another
-    algorithm and keeps no rules; nothing yet goes through every stage in turn.
+    This is the request's own stage only, with its rules kept. `optimize` takes a program through
+    every stage in turn.
 
     Two things are tried: *configs* for the tuner, within the rules (without a GPU in the tuning
     stage alone), and *moves*, edits of the kernels that the rules do not forbid, such as sizes
@@ -101,7 +102,7 @@ def command(
             text,
             problem=given,
             gpu=gpu,
-            measuring=api.Measuring(measure, budget),
+            measuring=api.Measuring(measure, effort),
             limits=api.EditLimits(strict, bit_equal),
             document=request,
             time_limit_s=time_limit,
@@ -149,6 +150,8 @@ def _write_files(
 def _summary(answer: Answer) -> str:
     """What was decided and why, and by which gain, measured or predicted."""
     summary = f"{answer.decision}: {answer.reason}"
+    if answer.beyond_rules is not None:
+        summary += f"\nif the rules allowed: {moves_label(answer.beyond_rules.moves)}"
     trial = answer.trial
     if trial is not None and trial.gpu is not None and trial.comparison is not None:
         return f"{summary}\nmeasured on {trial.gpu.name}: {gain_text(trial.comparison)}"

@@ -36,8 +36,21 @@ def command(
             help="Also run the problem by eager PyTorch and torch.compile max-autotune.",
         ),
     ] = True,
-    groups: Annotated[int, typer.Option(min=1, help="Groups of new processes.")] = 3,
-    rounds: Annotated[int, typer.Option(min=4, help="Rounds in each group.")] = 8,
+    effort: Annotated[
+        str,
+        typer.Option(
+            "--effort",
+            metavar="NAME",
+            help="How much is timed: quick, normal or thorough (2, 3 or 6 groups of new processes; "
+            "4, 8 or 16 rounds in each).",
+        ),
+    ] = "normal",
+    groups: Annotated[
+        int | None, typer.Option(min=1, help="Groups of new processes, instead of the effort's.")
+    ] = None,
+    rounds: Annotated[
+        int | None, typer.Option(min=4, help="Rounds in each group, instead of the effort's.")
+    ] = None,
     out: Annotated[
         Path | None, typer.Option("--out", "-o", help="Write the record with all raw times here.")
     ] = None,
@@ -68,6 +81,7 @@ def command(
             [(name, read_document(name)) for name in programs],
             given,
             baselines=baselines,
+            effort=effort,
             groups=groups,
             rounds=rounds,
             listener=progress,

@@ -25,7 +25,7 @@ First steps:
 - `warpwright doctor`
 - `warpwright inspect kernel.py --gpu 4090 --problem layer.py`
 - `warpwright answer request.txt --problem layer.py > better.py`
-- `warpwright optimize layer.py --gpu 4090 > new.py`
+- `warpwright optimize kernel.py --problem layer.py --gpu 4090 > better.py`
 - `warpwright check request.txt reply.py --json`
 
 Exit codes:
@@ -39,7 +39,7 @@ Exit codes:
 
 COMMANDS = {
     "answer": "Answer a request: the program alone on stdout, the evidence beside it.",
-    "optimize": "Choose the algorithm: from a problem alone, or for a program that is stuck.",
+    "optimize": "Take a program through all stages; or write a new one from a problem alone.",
     "check": "Check a reply against the request: format, names, rules, integrity, accuracy.",
     "inspect": "Show each config of a program, compiled for a GPU: what it uses and what caps it.",
     "bench": "Time programs on this machine's GPU against each other and against PyTorch.",

@@ -1,4 +1,4 @@
-"""`warpwright optimize`: a problem in, a program with an algorithm of our choice out."""
+"""`warpwright optimize`: a program through all stages; or a problem alone, to a new program."""
 
 from __future__ import annotations
 
@@ -9,18 +9,22 @@ import typer
 
 from warpwright import api
 from warpwright.cli import options
+from warpwright.cli.optimize_files import write_beside
 from warpwright.cli.output import (
     Progress,
     expect_writable,
     read_document,
     stderr,
-    write_file,
     write_json,
     write_text,
 )
+from warpwright.cli.request_files import exchange_in
+from warpwright.errors import InputError, Place
 from warpwright.formats.kernelbench import read_problem
-from warpwright.report.optimization_record import OptimizationRecord, optimization_record
+from warpwright.report.optimization_record import optimization_record
 from warpwright.report.optimization_text import beside_text, explain_optimization
+from warpwright.report.walk_record import walk_record
+from warpwright.report.walk_text import explain_walk, print_walk
 from warpwright.sandbox.deadline import OPTIMIZE_S
 from warpwright.types.conv2d import CONFIGS, TRIES
 
@@ -31,13 +35,42 @@ def command(
     subject: Annotated[
         str,
         typer.Argument(
-            help="A problem file; or, with --problem, a program that is to be replaced."
+            metavar="PROGRAM", help="A program, with --problem; or a problem file by itself."
         ),
     ],
     gpu: Annotated[str, typer.Option("--gpu", help="The target; `here` is this machine's.")],
-    problem: Annotated[
+    problem: options.ProblemOption = None,
+    inputs: options.InputOption = None,
+    init: options.InitOption = None,
+    first: Annotated[
+        str | None,
+        typer.Option(
+            "--from", metavar="STAGE", help="Begin with algorithm, grid, tiling, memory or tuning."
+        ),
+    ] = None,
+    stages: Annotated[
+        str | None,
+        typer.Option(
+            "--stages", metavar="NAMES", help="Only these, e.g. grid,tuning. None is skipped."
+        ),
+    ] = None,
+    kind: Annotated[
+        str, typer.Option("--kind", "-k", help="Whose rules hold: single, fusion or network.")
+    ] = "single",
+    profile: Annotated[
         Path | None,
-        typer.Option("--problem", "-p", help="The problem that the program solves."),
+        typer.Option(
+            "--profile", help="Nsight Compute metrics of PROGRAM as JSON, where none can be taken."
+        ),
+    ] = None,
+    requests: Annotated[
+        Path | None,
+        typer.Option(
+            "--requests",
+            metavar="DIR",
+            help="Write each stage's request there (1-grid.md); a reply in 1-grid.reply.md is one "
+            "candidate more.",
+        ),
     ] = None,
     out: Annotated[
         Path | None,
@@ -48,9 +81,13 @@ def command(
         ),
     ] = None,
     measure: options.MeasureOption = None,
-    budget: options.BudgetOption = "quick",
-    tries: Annotated[int, typer.Option(min=1, help="Candidates to compile.")] = TRIES,
-    configs: Annotated[int, typer.Option(min=1, help="Configs in the program, at most.")] = CONFIGS,
+    effort: options.EffortOption = "quick",
+    strict: options.StrictOption = False,
+    bit_equal: options.BitEqualOption = False,
+    tries: Annotated[
+        int, typer.Option(min=1, help="Candidates with another algorithm to compile.")
+    ] = TRIES,
+    configs: Annotated[int, typer.Option(min=1, help="Configs in its program, at most.")] = CONFIGS,
     explain_it: Annotated[
         bool, typer.Option("--explain", help="Write the explanation to stderr as well.")
     ] = False,
@@ -59,48 +96,132 @@ def command(
     quiet: options.QuietOption = False,
     no_cache: options.NoCacheOption = False,
 ) -> None:
-    """Choose the algorithm: from a problem alone, or for a program that is stuck.
+    """Take a program through all stages; or write a new one from a problem alone.
 
-    `answer` is one stage of a request, with its rules kept. This is the stage before: it keeps
-    nothing of a program and writes a new one. It knows one kind of problem: a Model that is one
-    conv2d, with or without bias, followed or not by pointwise operations. Anything else is bad
-    input (exit code 2), and the message says what was found.
+    `warpwright optimize kernel.py --problem layer.py --gpu here -o better.py`
 
-    Every candidate is compiled for the target; what cannot launch or spills is out, the rest is
-    ranked by prediction, and the program with a short config list passes format, names, integrity
-    and accuracy in Triton's interpreter. Where the target is the GPU of this machine, candidates
-    are checked at full size and ranked by time, and the program is timed beside eager PyTorch:
-    where cuDNN stays ahead, the answer says so. Elsewhere nothing says that it is faster than
-    cuDNN: compare with `warpwright bench` on your card. Where no program passes, none is written:
-    exit code 1.
+    `warpwright optimize kernel.py --problem layer.py --gpu 4090 --stages grid,tuning`
+
+    `warpwright optimize layer.py --gpu 4090 -o new.py`
+
+    With a program: grid → tiling → memory → tuning. Each stage is what `answer` does with the
+    request that `request --stage NAME` writes, and the best program so far is its parent. A table
+    on stderr says of each stage what changed and what it gains, or why the program stayed. A stage
+    is skipped where a profile shows that it has little left to gain; on a GPU with Nsight Compute
+    a profile is taken at each stage, elsewhere --profile gives one. Where the problem is one whose
+    algorithm we can choose (one conv2d), that comes first: where the GPU of this machine is the
+    target, a faster one replaces the program; elsewhere only --from algorithm does that.
+
+    Where the target is the GPU of this machine, each stage is measured, and at the end the last
+    program is timed again beside the first: unless it is faster, the first comes back. Elsewhere
+    gains are predicted by counts, and the table says so. --time-limit is for all stages together,
+    each has a fair part of it, and the walk ends with what it has by then; --effort is of each
+    stage. A walk that was killed goes on where it stopped when it is started again.
+
+    --requests DIR lets a person or a model answer in our place: put a reply beside a stage's
+    request and start again; `warpwright check DIR/1-grid.md DIR/1-grid.reply.md` judges it before.
+
+    With a problem alone a program with an algorithm of our choice is written: candidates are
+    compiled for the target, ranked (by time where the target is this machine's GPU, else by
+    prediction), and the program passes format, names, integrity and accuracy. It knows one conv2d,
+    with or without bias, followed or not by pointwise operations. Nothing says that it is faster
+    than cuDNN unless it was timed. Where no program passes, none is written: exit code 1.
     """
     expect_writable(out)
-    given = read_document(subject)
-    parent = None
-    if problem is None:
-        target = read_problem(given, document=subject)
-    else:
-        target, parent = read_problem(read_document(str(problem)), document=str(problem)), given
+    text = read_document(subject)
+    given = options.problem_from(problem, inputs, init)
+    _expect_one_use(given is not None, first, stages, profile, requests)
     progress = Progress(quiet)
+    measuring = api.Measuring(measure, effort)
     try:
-        done = api.optimize_run(
-            target,
-            gpu=gpu,
-            program=parent,
-            document=subject,
-            tries=tries,
-            configs=configs,
-            measuring=api.Measuring(measure, budget),
-            time_limit_s=time_limit,
-            use_cache=not no_cache,
-            listener=progress,
-        )
+        if given is None:
+            done = api.optimize_run(
+                read_problem(text, document=subject),
+                gpu=gpu,
+                document=subject,
+                tries=tries,
+                configs=configs,
+                measuring=measuring,
+                time_limit_s=time_limit,
+                use_cache=not no_cache,
+                listener=progress,
+            )
+        else:
+            walked = api.walk_run(
+                text,
+                given,
+                gpu=gpu,
+                first=first,
+                stages=() if stages is None else stages.split(","),
+                kind=kind,
+                profile=None if profile is None else read_document(str(profile)),
+                profile_document=None if profile is None else str(profile),
+                exchange=None if requests is None else exchange_in(requests),
+                tries=tries,
+                configs=configs,
+                document=subject,
+                measuring=measuring,
+                limits=api.EditLimits(strict, bit_equal),
+                time_limit_s=time_limit,
+                use_cache=not no_cache,
+                listener=progress,
+            )
     finally:
         progress.close()
+    if given is None:
+        _tell_algorithm(done, out, json_output, explain_it, quiet)
+    else:
+        script = api.verify_walk(walked.walk, given, title=Path(subject).name)
+        _tell_walk(walked, script, out, json_output, explain_it, quiet)
+
+
+def _expect_one_use(
+    with_program: bool,
+    first: str | None,
+    stages: str | None,
+    profile: Path | None,
+    requests: Path | None,
+) -> None:
+    """Raise InputError where an option is of a program's stages and there is no program."""
+    given = {"--from": first, "--stages": stages, "--profile": profile, "--requests": requests}
+    named = [name for name, value in given.items() if value is not None]
+    if named and not with_program:
+        raise InputError(
+            f"{' and '.join(named)} without a problem: stages are of a program",
+            place=Place("command line"),
+            expected="a program, and its problem by --problem FILE or --input SHAPE",
+        )
+
+
+def _tell_walk(
+    done: api.WalkRun,
+    script: str | None,
+    out: Path | None,
+    json_output: bool,
+    explain_it: bool,
+    quiet: bool,
+) -> None:
+    walk = done.walk
+    record, explanation = walk_record(walk, done.run), explain_walk(walk)
+    folder = write_beside(done.folder, out, walk.program, record, explanation, script)
+    if json_output:
+        write_json(record)
+    elif out is None:
+        write_text(walk.program)
+    if explain_it:
+        stderr().print(explanation, markup=False, soft_wrap=True)
+    if not quiet:
+        print_walk(walk, stderr())
+        where = f"run {done.run}; record and explanation in {folder}"
+        stderr().print(where, markup=False, soft_wrap=True)
+
+
+def _tell_algorithm(
+    done: api.OptimizeRun, out: Path | None, json_output: bool, explain_it: bool, quiet: bool
+) -> None:
     result = done.result
-    explanation = explain_optimization(result)
-    record = optimization_record(result, done.run)
-    folder = _write_files(done, record, explanation, out)
+    record, explanation = optimization_record(result, done.run), explain_optimization(result)
+    folder = write_beside(done.folder, out, result.program, record, explanation)
     if json_output:
         write_json(record)
     elif out is None and result.program is not None:
@@ -114,16 +235,3 @@ def command(
         stderr().print(f"{result.reason}\n{where}", markup=False, soft_wrap=True)
     if result.program is None:
         raise typer.Exit(NOTHING_TO_HAND_OUT)
-
-
-def _write_files(
-    done: api.OptimizeRun, record: OptimizationRecord, explanation: str, out: Path | None
-) -> Path:
-    """The program, if there is one, and what goes beside it; where they are."""
-    folder = done.folder if out is None else out.parent
-    stem = "optimize" if out is None else out.stem
-    write_file(folder / f"{stem}.record.json", record.model_dump_json(indent=2) + "\n")
-    write_file(folder / f"{stem}.explanation.md", explanation)
-    if done.result.program is not None:
-        write_file(out or folder / "optimize.py", done.result.program)
-    return folder

@@ -46,8 +46,14 @@ MeasureOption = Annotated[
         "target and the problem's shapes are known.",
     ),
 ]
-BudgetOption = Annotated[
-    str, typer.Option("--budget", help="How much is timed: quick, default or thorough.")
+EffortOption = Annotated[
+    str,
+    typer.Option(
+        "--effort",
+        metavar="NAME",
+        help="How much is timed, on 16 cores for a call of 2 ms: quick, about a minute; normal, "
+        "about five; thorough, what it takes.",
+    ),
 ]
 StrictOption = Annotated[
     bool,

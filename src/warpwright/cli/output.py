@@ -29,7 +29,11 @@ def stdout() -> Console:
 
 
 def stderr() -> Console:
-    return Console(stderr=True, highlight=False)
+    """For everything else, as wide as stdout where it is no terminal."""
+    console = Console(stderr=True, highlight=False)
+    return (
+        console if console.is_terminal else Console(stderr=True, width=PIPED_WIDTH, highlight=False)
+    )
 
 
 def write_json(value: BaseModel | dict[str, Any] | list[Any]) -> None:

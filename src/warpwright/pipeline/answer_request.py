@@ -17,6 +17,7 @@ from dataclasses import replace
 from warpwright.bench.device.worker import Worker
 from warpwright.bench.statistics.budget import LEFT_AFTER_CONFIGS, LEFT_AFTER_VERIFYING
 from warpwright.bench.statistics.minimum import minimum_of
+from warpwright.pipeline.beyond_rules import with_beyond_rules
 from warpwright.pipeline.request_study import study_request
 from warpwright.proposers.configs.plan import chosen_by_time, configs_left_alone, propose, rules_of
 from warpwright.proposers.configs.requested import without_new
@@ -71,17 +72,20 @@ def answer_request(
     with ExitStack() as opened:
         first: Worker | None = None
         if setup is not None:  # one deadline for all steps; a worker starts while it is read
-            run_context = replace(run_context, deadline=setup.deadline)
+            opened.enter_context(run_context.off_the_clock())
+            run_context = replace(run_context, deadline=setup.begin())
             first = opened.enter_context(start_first(setup))
         study, problem = study_request(request, run_context, problem, gpu)
         if request.stage.id is None:
             reason = "its stage is none that is known here, so nothing is proposed for it"
             return _kept(request, study, run_context, (), reason)
         if setup is not None and study.problem is not None and study.trace is not None:
-            return _measured(request, study, run_context, setup, limits, first)
+            answer = _measured(request, study, run_context, setup, limits, first)
+            return with_beyond_rules(answer, run_context, limits)
     if setup is not None:
         run_context.listener("measure", "nothing is measured: the program's launches are not known")
-    return _predicted(request, study, run_context, limits)
+    answer = _predicted(request, study, run_context, limits)
+    return with_beyond_rules(answer, run_context, limits)
 
 
 def _predicted(
@@ -275,7 +279,7 @@ def _answer(
     changed = what_changed(drafted.plans, study.calls if moved is None else moved.study.calls)
     if moved is not None:
         names = dict.fromkeys(move.name for move in moved.candidate.moves)
-        changed = f"moves: {', '.join(names)}; {changed}"
+        changed = "; ".join(filter(None, (f"moves: {', '.join(names)}", changed)))
     return Answer(
         request=request,
         program=drafted.program,

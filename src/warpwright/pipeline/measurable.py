@@ -24,7 +24,7 @@ def trial_setup(
     listener: Listener,
 ) -> TrialSetup | None:
     """How to measure, or None. Raises MissingToolError where it is wanted and cannot be done on
-    this machine, InputError for a budget that does not exist and for missing shapes."""
+    this machine, InputError for an effort that does not exist and for missing shapes."""
     return setup_unless(_not_measurable(request, problem, target, measuring), measuring, listener)
 
 
@@ -32,15 +32,15 @@ def setup_unless(
     missing: tuple[str, str] | None, measuring: Measuring, listener: Listener
 ) -> TrialSetup | None:
     """The setup, unless measuring is not wanted or something is missing (why, and what to do)."""
-    if measuring.budget not in BUDGETS:
+    if measuring.effort not in BUDGETS:
         expected = "one of " + ", ".join(BUDGETS)
-        got = repr(measuring.budget)
-        raise InputError("unknown budget", place=Place("--budget"), expected=expected, got=got)
+        got = repr(measuring.effort)
+        raise InputError("unknown effort", place=Place("--effort"), expected=expected, got=got)
     if measuring.wanted is False:
         return None
     if missing is None:
         return TrialSetup(
-            default_state_dir() / "trials", BUDGETS[measuring.budget], measuring.device
+            default_state_dir() / "trials", BUDGETS[measuring.effort], measuring.device
         )
     reason, hint = missing
     if measuring.wanted:

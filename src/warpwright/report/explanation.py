@@ -6,7 +6,7 @@ from collections.abc import Iterable
 
 from warpwright.report.cause_text import details, headline
 from warpwright.report.gpu_text import gpu_notes
-from warpwright.report.moves_text import moves_section, predicted_gain
+from warpwright.report.moves_text import beyond_rules_section, moves_section, predicted_gain
 from warpwright.report.roofline_text import PROBLEM, floor_claim, floor_lines, flops, size
 from warpwright.report.trial_text import gain_text, trial_section
 from warpwright.types.answer import Answer, ConfigChoice, ConfigPlan, Decision
@@ -23,6 +23,7 @@ def explain(answer: Answer) -> str:
     sections = [
         _headline(answer),
         moves_section(answer),
+        beyond_rules_section(answer),
         "" if answer.trial is None else trial_section(answer.trial, bool(answer.moves)),
         _program_section(study),
         *(kernel_section(kernel) for kernel in study.kernels),

@@ -34,6 +34,21 @@ def moves_section(answer: Answer) -> str:
     return "\n".join(lines)
 
 
+def beyond_rules_section(answer: Answer) -> str:
+    """What would be much faster if the rules allowed it; empty where nothing would."""
+    found = answer.beyond_rules
+    if found is None:
+        return ""
+    if found.counts is not None:
+        gain = f"{counts_change(*found.counts)} ({by_whose_code(found.counts[1])})"
+    else:
+        gain = f"{found.gain_pct:+.2f} % beside the parent, measured in screening"
+    return (
+        f"## If the rules allowed\n\n{moves_label(found.moves)}: {gain}. It breaks "
+        f"{', '.join(found.broken)}, so it was not run: nothing is known of its outputs."
+    )
+
+
 def predicted_gain(answer: Answer) -> str | None:
     """Why moves that nothing measured are thought to help: counts with their change, and whose
     code was counted. None where there are none, or a GPU decided."""
@@ -42,11 +57,15 @@ def predicted_gain(answer: Answer) -> str | None:
     counted = next((c for c in answer.counted if c.moves == answer.moves), None)
     if counted is None or counted.after is None:
         return None
-    before, after = counted.before, counted.after
+    return f"{counts_change(counted.before, counted.after)} ({by_whose_code(counted.after)})"
+
+
+def counts_change(before: ProgramCounts, after: ProgramCounts) -> str:
+    """Both counts of two programs in a few words."""
+    one, other = before.counts, after.counts
     return (
-        f"executed instructions {_change(before.counts.instructions, after.counts.instructions)}, "
-        f"sectors {_change(before.counts.sectors, after.counts.sectors)} "
-        f"({_by_whose_code(after)})"
+        f"executed instructions {_change(one.instructions, other.instructions)}, "
+        f"sectors {_change(one.sectors, other.sectors)}"
     )
 
 
@@ -134,7 +153,7 @@ def _fate(trial: MovesTrial, followed: MovesTrial | None, answer: Answer) -> str
 def _predicted(answer: Answer) -> list[str]:
     if not answer.counted:
         return []
-    whose = _by_whose_code(answer.counted[0].before)
+    whose = by_whose_code(answer.counted[0].before)
     rows = [
         f"Every list of moves that was tried, {whose} for {answer.study.gpu.sheet.name} with one "
         "config of each kernel; nothing was timed:",
@@ -164,7 +183,8 @@ def _verdict(counted: MovesCounted, answer: Answer) -> str:
     return f"not taken: {'; '.join(told or parts)}"
 
 
-def _by_whose_code(program: ProgramCounts) -> str:
+def by_whose_code(program: ProgramCounts) -> str:
+    """That counts are a prediction, and by which tools' binaries."""
     tools = program.toolchain
     ptxas = "ptxas of an unknown version" if tools.ptxas is None else f"ptxas {tools.ptxas}"
     return f"predicted, by the binaries of Triton {tools.triton}, {ptxas}"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from warpwright.program.kernel_kind import kernel_kind
 from warpwright.report.schema import (
     AnswerRecord,
     BenchRecord,
@@ -33,6 +34,7 @@ from warpwright.report.schema_measured import (
 )
 from warpwright.report.schema_parts import (
     AccuracyRecord,
+    BeyondRulesRecord,
     CheckRecord,
     ConfigRecord,
     CountsRecord,
@@ -42,13 +44,14 @@ from warpwright.report.schema_parts import (
     ToolchainRecord,
     ViolationRecord,
 )
-from warpwright.types.answer import Answer, ConfigChoice, ConfigPlan
+from warpwright.types.answer import Answer, BeyondRules, ConfigChoice, ConfigPlan
 from warpwright.types.bench import BenchResult
 from warpwright.types.compiled import Compiled
 from warpwright.types.config import Config
 from warpwright.types.counts import MovesCounted, ProgramCounts
 from warpwright.types.evidence import Origin
 from warpwright.types.gpu import ResolvedGpu
+from warpwright.types.program import ProgramView
 from warpwright.types.study import CompiledView, ConfigStudy, Finding, KernelStudy, Study
 from warpwright.types.trial import ConfigTrial, Trial
 from warpwright.types.verdict import Verdict
@@ -101,9 +104,11 @@ def _findings(findings: tuple[Finding, ...]) -> list[FindingRecord]:
     return [FindingRecord.model_validate(finding) for finding in findings]
 
 
-def _kernel(kernel: KernelStudy) -> KernelRecord:
+def _kernel(kernel: KernelStudy, view: ProgramView) -> KernelRecord:
+    read = view.kernel(kernel.kernel)
     return KernelRecord(
         kernel=kernel.kernel,
+        kind=None if read is None else kernel_kind(read, view),
         autotuned=kernel.autotuned,
         active_reason=kernel.active_reason,
         floor_us=kernel.floor_us,
@@ -147,7 +152,7 @@ def _gpu(gpu: ResolvedGpu) -> GpuRecord:
 def study_record(study: Study) -> StudyRecord:
     return StudyRecord(
         gpu=_gpu(study.gpu),
-        kernels=[_kernel(kernel) for kernel in study.kernels],
+        kernels=[_kernel(kernel, study.view) for kernel in study.kernels],
         cost=None if study.cost is None else CostRecord.model_validate(study.cost),
         floor_us=study.floor_us,
         floor_bound=study.floor_bound,
@@ -206,18 +211,30 @@ def _moves_counted(counted: MovesCounted) -> MovesCountedRecord:
         accepted=counted.accepted,
         reason=counted.reason,
         origin=Origin.PREDICTED,
-        before=_program_counts(counted.before),
-        after=None if counted.after is None else _program_counts(counted.after),
+        before=program_counts_record(counted.before),
+        after=None if counted.after is None else program_counts_record(counted.after),
     )
 
 
-def _program_counts(program: ProgramCounts) -> ProgramCountsRecord:
+def program_counts_record(program: ProgramCounts) -> ProgramCountsRecord:
+    """What a program executes and touches, by whose binaries."""
     return ProgramCountsRecord(
         **CountsRecord.model_validate(program.counts).model_dump(),
         occupancy_pct=dict(program.occupancy_pct),
         spill_bytes=dict(program.spill_bytes),
         host_operations=dict(program.host_operations),
         toolchain=ToolchainRecord.model_validate(program.toolchain),
+    )
+
+
+def _beyond_rules(found: BeyondRules) -> BeyondRulesRecord:
+    before, after = (None, None) if found.counts is None else found.counts
+    return BeyondRulesRecord(
+        moves=[MoveRecord.model_validate(move) for move in found.moves],
+        broken=list(found.broken),
+        gain_pct=found.gain_pct,
+        before=None if before is None else program_counts_record(before),
+        after=None if after is None else program_counts_record(after),
     )
 
 
@@ -232,6 +249,7 @@ def answer_record(answer: Answer, run: str | None = None) -> AnswerRecord:
         program=answer.program,
         moves=[MoveRecord.model_validate(move) for move in answer.moves],
         moves_counted=[_moves_counted(counted) for counted in answer.counted],
+        beyond_rules=None if answer.beyond_rules is None else _beyond_rules(answer.beyond_rules),
         plans=[_plan(plan) for plan in answer.plans],
         conflicts=list(answer.conflicts),
         gate=GateRecord.model_validate(answer.gate),

@@ -13,6 +13,7 @@ from warpwright import __version__
 from warpwright.report.schema_measured import BurstRecord, MeasuredGpuRecord, TrialRecord
 from warpwright.report.schema_parts import (
     AccuracyRecord,
+    BeyondRulesRecord,
     CheckRecord,
     ConfigRecord,
     CountsRecord,
@@ -132,10 +133,11 @@ class CauseRecord(RecordBase):
 class KernelRecord(RecordBase):
     """`floor_us`: of the config that may be active, else of the best that can run (predicted).
 
-    `causes`: the highest score first.
+    `causes`: the highest score first. `kind`: what it does for the most part, by its text.
     """
 
     kernel: str
+    kind: Text | None = None
     autotuned: bool
     active_reason: str
     floor_us: float | None
@@ -227,6 +229,7 @@ class AnswerRecord(RecordBase):
 
     `moves`: what was done to the program besides choosing configs, in order. `moves_counted`:
     every list of moves that was judged by counts where nothing was measured (predicted).
+    `beyond_rules`: what would be much faster if the rules allowed it.
     """
 
     schema_name: str = "warpwright.answer"
@@ -240,6 +243,7 @@ class AnswerRecord(RecordBase):
     program: str
     moves: list[MoveRecord] = Field(default_factory=list)
     moves_counted: list[MovesCountedRecord] = Field(default_factory=list)
+    beyond_rules: BeyondRulesRecord | None = None
     plans: list[PlanRecord]
     conflicts: list[str]
     gate: GateRecord

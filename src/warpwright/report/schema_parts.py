@@ -75,6 +75,17 @@ class MovesCountedRecord(RecordBase):
     after: ProgramCountsRecord | None
 
 
+class BeyondRulesRecord(RecordBase):
+    """Moves that the stage's rules alone forbid and that are much faster: by timings (`gain_pct`,
+    screened beside the parent) or by counts. Their program was not run. `broken`: ids of rules."""
+
+    moves: list[MoveRecord]
+    broken: list[str]
+    gain_pct: float | None
+    before: ProgramCountsRecord | None
+    after: ProgramCountsRecord | None
+
+
 class ViolationRecord(RecordBase):
     rule: str
     line: int | None

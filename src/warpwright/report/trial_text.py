@@ -16,7 +16,7 @@ def trial_section(trial: Trial, moved: bool = False) -> str:
     """
     if trial.gpu is None and trial.failure is not None:
         return f"## Not measured\n\nNothing could be timed: {trial.failure}."
-    lines = ["## Measured", "", f"{measured_on(trial.gpu)} Budget: {trial.budget}."]
+    lines = ["## Measured", "", f"{measured_on(trial.gpu)} Effort: {trial.budget}."]
     if trial.resumed:
         lines.append("An interrupted run was resumed: what it had finished was not done again.")
     if trial.failure is not None:

@@ -37,6 +37,7 @@ class Deadline:
         reserve_s = min(MOST_RESERVE_S, RESERVE_SHARE * limit_s)
         self._end_s = time.monotonic() + limit_s - reserve_s
         self._ended: dict[str, float] = {}
+        self._whole: Deadline | None = None
 
     @property
     def left_s(self) -> float:
@@ -73,6 +74,15 @@ class Deadline:
         """One that ends when so much of the whole budget (0 to 1) is left to others."""
         return self._ending(self._end_s - share * self.limit_s)
 
+    def stage(self, parts: float) -> Deadline:
+        """A budget of its own: one of so many parts of what is left.
+
+        What pauses it pauses the whole; what it leaves is for the other parts.
+        """
+        piece = Deadline(round(self.left_s / parts, 1))
+        piece._ended, piece._whole = self._ended, self
+        return piece
+
     def _ending(self, end_s: float) -> Deadline:
         """One of the same budget, which knows the same of work that was ended."""
         piece = Deadline(self.limit_s, self.stated_by)
@@ -95,7 +105,12 @@ class Deadline:
         try:
             yield
         finally:
-            self._end_s += time.monotonic() - began_s
+            self._move_on(time.monotonic() - began_s)
+
+    def _move_on(self, by_s: float) -> None:
+        self._end_s += by_s
+        if self._whole is not None:
+            self._whole._move_on(by_s)
 
 
 def run_in_time(job: Job, deadline: Deadline | None) -> JobResult:

@@ -18,7 +18,7 @@ from warpwright.bench.device.worker import Program, Worker
 from warpwright.bench.device.worker_pool import split_cores
 from warpwright.bench.full_size import CASES
 from warpwright.bench.processes import Bench, open_bench
-from warpwright.bench.statistics.budget import DEFAULT, LEFT_AFTER_OPENING, Budget
+from warpwright.bench.statistics.budget import LEFT_AFTER_OPENING, NORMAL, Budget
 from warpwright.sandbox.deadline import Deadline
 from warpwright.store.cache import toolchain_versions
 from warpwright.store.ledger import Ledger, Session
@@ -44,18 +44,23 @@ class TrialSetup:
 
     `state` is a directory: the ledger, and Triton's caches while a question is open. `conclude`
     ends the questions that this setup opened: call it once their answers are safe. `deadline` is
-    the one that all steps share; it begins when the setup is made.
+    the one that all steps of a question share; `begin` begins it.
     """
 
     state: Path
-    budget: Budget = DEFAULT
+    budget: Budget = NORMAL
     device: str = "cuda"
     deadline: Deadline = field(init=False)
     _sessions: list[Session] = field(default_factory=list)
     _caches: list[Path] = field(default_factory=list)
 
     def __post_init__(self) -> None:
+        self.begin()
+
+    def begin(self) -> Deadline:
+        """Begin a question: all its steps share this deadline."""
         self.deadline = Deadline(self.budget.wall_s, "--effort")
+        return self.deadline
 
     def caches(self, question: str) -> Path:
         """The directory of a question's Triton caches."""

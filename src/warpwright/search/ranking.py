@@ -94,6 +94,7 @@ def _screened(
     names = [label(entry.candidate) for entry in usable]
     key = question_key({"optimize": target, "candidates": names}, source, problem, setup)
     caches = setup.caches(key)
+    setup.begin()
     tell("measure", "starting workers; the float64 reference at full size")
     with open_bench(problem, source, (), device=setup.device, caches=caches, spares=1) as opened:
         failed = opened.open()

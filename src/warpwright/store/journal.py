@@ -130,6 +130,16 @@ class Journal:
             ).fetchall()
         return tuple(RunEntry(**dict(row)) for row in rows)
 
+    def records(self) -> Iterator[Mapping[str, Any]]:
+        """The records of all runs that ended with one, oldest first."""
+        if not self.path.exists():
+            return
+        with self._connect() as db:
+            for row in db.execute(
+                "SELECT record FROM runs WHERE record IS NOT NULL ORDER BY started"
+            ):
+                yield json.loads(row["record"])
+
     def find(self, run_id: str) -> RunEntry:
         """The run with this id or unambiguous beginning of one.
 

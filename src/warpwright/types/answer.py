@@ -7,7 +7,7 @@ from enum import StrEnum
 
 from warpwright.types.candidate import Move
 from warpwright.types.config import Config
-from warpwright.types.counts import MovesCounted
+from warpwright.types.counts import MovesCounted, ProgramCounts
 from warpwright.types.request import Request
 from warpwright.types.study import ConfigStudy, Study
 from warpwright.types.trial import Trial
@@ -60,12 +60,27 @@ class ConfigPlan:
 
 
 @dataclass(frozen=True, slots=True)
+class BeyondRules:
+    """Moves that the stage's rules alone forbid, much faster by what is known of them: by timings
+    (`gain_pct`, beside the parent) or by counts of the parent and of what they make of it.
+
+    `broken`: the ids of the rules. Their program was not run, so nothing is known of its outputs.
+    """
+
+    moves: tuple[Move, ...]
+    broken: tuple[str, ...] = ()
+    gain_pct: float | None = None
+    counts: tuple[ProgramCounts, ProgramCounts] | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class Answer:
     """The answer to a request. `program` is the parent where the decision is KEPT.
 
     `trial`: what a GPU of this machine measured for it; None where nothing was measured. `moves`:
     what was done to the program besides choosing configs, in order. `counted`: each list of moves
-    that was judged by counts, where nothing was measured.
+    that was judged by counts, where nothing was measured. `beyond_rules`: what would be much
+    faster if the rules allowed it.
     """
 
     request: Request
@@ -79,3 +94,4 @@ class Answer:
     trial: Trial | None = None
     moves: tuple[Move, ...] = ()
     counted: tuple[MovesCounted, ...] = ()
+    beyond_rules: BeyondRules | None = None

@@ -5,8 +5,19 @@ from __future__ import annotations
 import ast
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from enum import StrEnum
 
 from warpwright.types.config import Config
+
+
+class KernelKind(StrEnum):
+    """What a kernel does for the most part, by the first of these that its text has."""
+
+    PRODUCT = "matrix product"  # tl.dot: products of matrices, convolutions
+    SCAN = "scan"
+    REDUCTION = "reduction"
+    LOOP = "loop"  # no such operation, but a loop: sums in registers, a long row in pieces
+    ELEMENTWISE = "element-wise"
 
 
 @dataclass(frozen=True, slots=True)

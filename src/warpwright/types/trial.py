@@ -18,12 +18,12 @@ LEAST_GAIN_PCT = 1.0
 class Measuring:
     """Whether and how much an answer is measured.
 
-    `wanted` None: where the target is the GPU of this machine and shapes are known. `budget` is
-    one of `measure.budget.BUDGETS`. `device` "cpu" times Triton's interpreter: for tests.
+    `wanted` None: where the target is the GPU of this machine and shapes are known. `effort` is
+    one of `bench.statistics.budget.BUDGETS`. `device` "cpu" times Triton's interpreter: for tests.
     """
 
     wanted: bool | None = None
-    budget: str = "default"
+    effort: str = "normal"
     device: str = "cuda"
 
 
@@ -91,7 +91,8 @@ class Trial:
 
     `comparison` is the decision on the emitted program, from timings taken after it was chosen;
     None where nothing was worth deciding on. `bursts` are its raw samples. `light` says what the
-    times are beside the floor of what must be moved. `cases`: accuracy at full size.
+    times are beside the floor of what must be moved. `cases`: accuracy at full size. `budget` is
+    the name of the effort.
     """
 
     gpu: MeasuredGpu | None

@@ -8,7 +8,7 @@ from __future__ import annotations
 import pytest
 from aa_simulation import CANDIDATES, NOISES, SimulatedCard, exact_interval, simulate
 
-from warpwright.bench.statistics.budget import DEFAULT
+from warpwright.bench.statistics.budget import NORMAL
 from warpwright.bench.statistics.minimum import DEFAULT_MINIMUM, Minimum
 from warpwright.bench.statistics.schedule import plan_finalists
 
@@ -23,14 +23,14 @@ TYPICAL = NOISES["typical"]
 def test_the_best_of_32_clones_is_accepted_in_at_most_1_percent_of_1000_families(
     minimum: Minimum,
 ) -> None:
-    found = simulate(1000, noise=TYPICAL, budget=DEFAULT, minimum=minimum)
+    found = simulate(1000, noise=TYPICAL, budget=NORMAL, minimum=minimum)
     assert found["accepted"] <= 10
     # The path was walked: luck made finalists of clones.
     assert sum(row["finalists"] > 0 for row in found["rows"]) >= 990
 
 
 def test_a_true_gain_of_3_percent_is_accepted_in_at_least_90_percent_of_trials() -> None:
-    found = simulate(300, noise=TYPICAL, budget=DEFAULT, gain_pct=3.0, seed=10_000)
+    found = simulate(300, noise=TYPICAL, budget=NORMAL, gain_pct=3.0, seed=10_000)
     assert found["right"] >= 270
     covered = sum(
         row["interval_pct"] is not None and row["interval_pct"][0] <= 3.0 <= row["interval_pct"][1]
@@ -41,15 +41,15 @@ def test_a_true_gain_of_3_percent_is_accepted_in_at_least_90_percent_of_trials()
 
 @pytest.mark.parametrize("name", ["offsets", "bursts"])
 def test_noise_beyond_what_a_card_showed_is_met_with_more_screenings_and_groups(name: str) -> None:
-    found = simulate(60, noise=NOISES[name], budget=DEFAULT, gain_pct=3.0, seed=30_000)
+    found = simulate(60, noise=NOISES[name], budget=NORMAL, gain_pct=3.0, seed=30_000)
     assert found["right"] >= 48  # fewer have a chance of 0.6 % at a rate of 90 %
     assert sum(row["screenings"] > 2 for row in found["rows"]) >= 20
-    assert {row["groups"] for row in found["rows"]} == set(DEFAULT.looks)
+    assert {row["groups"] for row in found["rows"]} == set(NORMAL.looks)
 
 
 @pytest.mark.parametrize("name", [name for name in NOISES if name not in ("typical", "calm")])
 def test_worse_noise_of_every_kind_accepts_no_more_clones(name: str) -> None:
-    found = simulate(150, noise=NOISES[name], budget=DEFAULT, minimum=Minimum(0, 0), seed=20_000)
+    found = simulate(150, noise=NOISES[name], budget=NORMAL, minimum=Minimum(0, 0), seed=20_000)
     assert found["accepted"] <= 4  # more than that has a chance of 2 % at a rate of 1 %
 
 
@@ -58,7 +58,7 @@ def test_the_simulated_card_is_as_noisy_as_it_says() -> None:
     import numpy as np
 
     card = SimulatedCard(TYPICAL, np.random.default_rng(1))
-    plan = plan_finalists(DEFAULT, [f"c{n}" for n in range(CANDIDATES)], 2000.0, seed=1)
+    plan = plan_finalists(NORMAL, [f"c{n}" for n in range(CANDIDATES)], 2000.0, seed=1)
     bursts = card.run(plan, {}, "test")
     medians: dict[int, list[float]] = {}
     for burst in bursts:

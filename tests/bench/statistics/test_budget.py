@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from warpwright.bench.statistics.budget import BUDGETS, DEFAULT, FLUSH_US, QUICK, THOROUGH, Budget
+from warpwright.bench.statistics.budget import BUDGETS, FLUSH_US, NORMAL, QUICK, THOROUGH, Budget
 
 KERNEL_US = 2000.0
 BURST_OVERHEAD_US = 4000.0
@@ -39,16 +39,16 @@ def test_the_page_on_deciding_says_what_the_profiles_cost() -> None:
 
 
 def test_the_default_screens_a_2_ms_kernel_in_a_third_of_a_second() -> None:
-    assert screening_us(DEFAULT, KERNEL_US) <= 333_000
+    assert screening_us(NORMAL, KERNEL_US) <= 333_000
 
 
 def test_the_default_times_the_finalists_of_a_2_ms_kernel_in_5_to_10_seconds() -> None:
-    assert 5e6 <= finalists_us(DEFAULT, KERNEL_US) <= 10e6
+    assert 5e6 <= finalists_us(NORMAL, KERNEL_US) <= 10e6
 
 
 def test_profiles_are_ordered_by_what_they_spend() -> None:
     for kernel_us in (10.0, KERNEL_US, 100_000.0):
-        spent = [finalists_us(budget, kernel_us) for budget in (QUICK, DEFAULT, THOROUGH)]
+        spent = [finalists_us(budget, kernel_us) for budget in (QUICK, NORMAL, THOROUGH)]
         assert spent == sorted(spent)
 
 
@@ -62,15 +62,15 @@ def test_bursts_fill_their_time_within_their_bounds(budget) -> None:
 @pytest.mark.parametrize("call_us", [0.0, -1.0, float("nan"), float("inf")])
 def test_a_time_that_is_none_plans_nothing(call_us: float) -> None:
     with pytest.raises(ValueError, match="not the time of a call"):
-        DEFAULT.calls(call_us)
+        NORMAL.calls(call_us)
 
 
 @pytest.mark.parametrize("looks", [(), (6, 6), (6, 4)])
 def test_looks_that_do_not_grow_are_refused(looks: tuple[int, ...]) -> None:
     with pytest.raises(ValueError, match="groups that grow"):
-        replace(DEFAULT, looks=looks)
+        replace(NORMAL, looks=looks)
 
 
 def test_an_odd_number_of_rounds_is_refused() -> None:
     with pytest.raises(ValueError, match="in twos"):
-        replace(DEFAULT, rounds=5)
+        replace(NORMAL, rounds=5)

@@ -7,7 +7,7 @@ from dataclasses import replace
 import pytest
 from synthetic import pairs
 
-from warpwright.bench.statistics.budget import DEFAULT
+from warpwright.bench.statistics.budget import NORMAL
 from warpwright.bench.statistics.family import (
     choose_again,
     choose_finalists,
@@ -26,28 +26,28 @@ def screened(ratio: float, seed: int = 0) -> list:
 
 def test_the_fastest_become_finalists_best_first() -> None:
     gains = {"slow": 0.95, "good": 1.05, "better": 1.055, "same": 1.0, "fair": 1.045}
-    found = choose_finalists({name: screened(gain) for name, gain in gains.items()}, DEFAULT)
+    found = choose_finalists({name: screened(gain) for name, gain in gains.items()}, NORMAL)
     assert found == ["better", "good"]
 
 
 def test_one_far_ahead_goes_alone() -> None:
-    found = choose_finalists({"ahead": screened(1.2), "behind": screened(1.1)}, DEFAULT)
+    found = choose_finalists({"ahead": screened(1.2), "behind": screened(1.1)}, NORMAL)
     assert found == ["ahead"]
 
 
 def test_one_hardly_slower_gets_its_chance_since_the_parents_worker_may_be_a_lucky_one() -> None:
-    assert choose_finalists({"near": screened(0.995)}, DEFAULT) == ["near"]
+    assert choose_finalists({"near": screened(0.995)}, NORMAL) == ["near"]
 
 
 def test_nothing_faster_makes_no_finalist() -> None:
-    assert choose_finalists({"slow": screened(0.9)}, DEFAULT) == []
+    assert choose_finalists({"slow": screened(0.9)}, NORMAL) == []
 
 
 def test_unusable_timings_make_no_finalist() -> None:
     broken = screened(2.0)
     broken[0] = replace(broken[0], candidate=replace(broken[0].candidate, times_us=(0.0,)))
     assert screened_gain_pct(broken) is None
-    assert choose_finalists({"broken": broken, "none": []}, DEFAULT) == []
+    assert choose_finalists({"broken": broken, "none": []}, NORMAL) == []
 
 
 def screenings(*ratios: float, seed: int = 0) -> list:
@@ -69,13 +69,13 @@ def screenings(*ratios: float, seed: int = 0) -> list:
 
 def test_those_near_the_best_are_screened_twice_and_those_far_from_it_once() -> None:
     once = {"best": screenings(1.2), "near": screenings(1.18), "far": screenings(1.1)}
-    assert choose_again(once, DEFAULT) == ["best", "near"]
-    assert choose_again({"best": screenings(1.2), "far": screenings(1.1)}, DEFAULT) == []
+    assert choose_again(once, NORMAL) == ["best", "near"]
+    assert choose_again({"best": screenings(1.2), "far": screenings(1.1)}, NORMAL) == []
 
 
 def test_screenings_that_agree_need_no_third() -> None:
     twice = {f"c{n}": screenings(gain, gain + 0.001) for n, gain in enumerate((1.03, 1.02, 1.01))}
-    assert choose_again(twice, DEFAULT) == []
+    assert choose_again(twice, NORMAL) == []
 
 
 def test_of_screenings_that_disagree_the_better_half_goes_on() -> None:
@@ -85,7 +85,7 @@ def test_of_screenings_that_disagree_the_better_half_goes_on() -> None:
         for n in range(8)
         for way in [0.02 if n % 2 else -0.02]
     }
-    assert choose_again(twice, DEFAULT) == ["c7", "c6", "c5", "c4"]
+    assert choose_again(twice, NORMAL) == ["c7", "c6", "c5", "c4"]
 
 
 def test_the_error_of_a_screening_is_that_of_the_mean_of_its_workers() -> None:
@@ -111,7 +111,7 @@ def test_one_screening_or_one_candidate_shows_no_error(made: list) -> None:
 def test_finalists_come_from_those_that_were_screened_most_often() -> None:
     found = choose_finalists(
         {"lucky once": screenings(1.06), "a": screenings(1.05, 1.05), "b": screenings(1.05, 1.045)},
-        DEFAULT,
+        NORMAL,
     )
     assert found == ["a", "b"]
 

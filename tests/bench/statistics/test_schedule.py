@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from warpwright.bench.statistics.budget import BUDGETS, DEFAULT, QUICK
+from warpwright.bench.statistics.budget import BUDGETS, NORMAL, QUICK
 from warpwright.bench.statistics.schedule import (
     PARENT,
     PlannedBurst,
@@ -39,7 +39,7 @@ def test_every_round_holds_every_program_once_and_the_parent_twice(budget) -> No
 
 
 def test_orders_count_up_and_groups_follow_each_other() -> None:
-    planned = plan_finalists(DEFAULT, FINALISTS, 2000.0, seed=1, first_order=50)
+    planned = plan_finalists(NORMAL, FINALISTS, 2000.0, seed=1, first_order=50)
     assert [p.order for p in planned] == list(range(50, 50 + len(planned)))
     groups = [p.seat.group for p in planned]
     assert groups == sorted(groups)
@@ -57,18 +57,18 @@ def test_every_second_round_is_the_reverse_of_the_one_before(seed: int) -> None:
 
 def test_the_order_is_random_and_the_seed_repeats_it() -> None:
     orders = {
-        tuple(p.seat.program for p in plan_screening(DEFAULT, "one", 2000.0, seed=seed))
+        tuple(p.seat.program for p in plan_screening(NORMAL, "one", 2000.0, seed=seed))
         for seed in range(40)
     }
     assert len(orders) > 4
-    again = [plan_screening(DEFAULT, "one", 2000.0, seed=7) for _ in range(2)]
+    again = [plan_screening(NORMAL, "one", 2000.0, seed=7) for _ in range(2)]
     assert again[0] == again[1]
 
 
 def test_bursts_are_paired_with_every_copy_of_the_parent_of_their_round() -> None:
-    planned = plan_finalists(DEFAULT, FINALISTS, 2000.0, seed=3)
+    planned = plan_finalists(NORMAL, FINALISTS, 2000.0, seed=3)
     found = pair_up(planned, ran(planned))
-    whole = DEFAULT.groups * DEFAULT.rounds
+    whole = NORMAL.groups * NORMAL.rounds
     assert {name: len(pairs) for name, pairs in found.candidates.items()} == {
         "one": 2 * whole,
         "two": 2 * whole,
@@ -81,23 +81,23 @@ def test_bursts_are_paired_with_every_copy_of_the_parent_of_their_round() -> Non
 
 
 def test_a_burst_that_never_came_leaves_only_its_own_pairs_out() -> None:
-    planned = plan_finalists(DEFAULT, FINALISTS, 2000.0, seed=3)
+    planned = plan_finalists(NORMAL, FINALISTS, 2000.0, seed=3)
     lost = next(p.order for p in planned if p.seat.program == "one")
     found = pair_up(planned, [burst for burst in ran(planned) if burst.order != lost])
-    whole = DEFAULT.groups * DEFAULT.rounds
+    whole = NORMAL.groups * NORMAL.rounds
     assert len(found.candidates["one"]) == 2 * whole - 2
     assert len(found.candidates["two"]) == 2 * whole
     assert len(found.same) == whole
 
 
 def test_screening_pairs_a_candidate_with_one_parent() -> None:
-    planned = plan_screening(DEFAULT, "one", 2000.0, seed=3)
+    planned = plan_screening(NORMAL, "one", 2000.0, seed=3)
     found = pair_up(planned, ran(planned))
-    assert len(found.candidates["one"]) == DEFAULT.screening_rounds
+    assert len(found.candidates["one"]) == NORMAL.screening_rounds
     assert found.same == ()
 
 
 @pytest.mark.parametrize("names", [[PARENT], ["one", "one"]])
 def test_candidates_need_names_of_their_own(names: list[str]) -> None:
     with pytest.raises(ValueError, match="names of their own"):
-        plan_finalists(DEFAULT, names, 2000.0, seed=1)
+        plan_finalists(NORMAL, names, 2000.0, seed=1)

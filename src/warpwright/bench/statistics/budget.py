@@ -82,8 +82,8 @@ QUICK = Budget(
     wall_s=60.0,
     apart=False,
 )
-DEFAULT = Budget(
-    name="default",
+NORMAL = Budget(
+    name="normal",
     candidates=40,
     screening_rounds=6,
     screenings=5,
@@ -109,4 +109,4 @@ THOROUGH = Budget(
     warm_up_us=100_000,
     wall_s=2700.0,
 )
-BUDGETS = {budget.name: budget for budget in (QUICK, DEFAULT, THOROUGH)}
+BUDGETS = {budget.name: budget for budget in (QUICK, NORMAL, THOROUGH)}
