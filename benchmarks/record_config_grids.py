@@ -135,7 +135,7 @@ class _Card:
         )
         return {
             "gpu": torch.cuda.get_device_name(0),
-            "driver": driver.stdout.strip(),
+            "driver": driver.stdout.split()[0] if driver.stdout else "",
             "torch": torch.__version__,
             "triton": triton.__version__,
         }

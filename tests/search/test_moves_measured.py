@@ -82,7 +82,13 @@ REQUEST = api.request(PROGRAM, gpu="RTX 4090", problem=PROBLEM)
 SLEEP = "time.sleep(0.020)"
 NEVER_COMPILED = 'eviction_policy="evict_first"'
 SMALL = replace(
-    QUICK, screening_burst_us=6_000, burst_us=6_000, warm_up_us=5_000, max_calls=8, looks=(3,)
+    QUICK,
+    screening_burst_us=6_000,
+    burst_us=6_000,
+    warm_up_us=5_000,
+    max_calls=8,
+    looks=(3,),
+    wall_s=600.0,
 )
 
 

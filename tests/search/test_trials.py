@@ -40,7 +40,13 @@ from warpwright.types.worker_reply import Answer
 pytestmark = pytest.mark.triton
 
 SMALL = replace(
-    QUICK, screening_burst_us=6_000, burst_us=6_000, warm_up_us=5_000, max_calls=8, looks=(3,)
+    QUICK,
+    screening_burst_us=6_000,
+    burst_us=6_000,
+    warm_up_us=5_000,
+    max_calls=8,
+    looks=(3,),
+    wall_s=600.0,
 )
 
 

@@ -44,7 +44,7 @@ def run_once(folder: Path) -> None:
     listed = ", ".join(f'triton.Config({{"BLOCK": {block}}})' for block in BLOCKS)
     program = workshop.PROGRAM.replace(two, f"[{listed}]")
     request = api.request(program, gpu="RTX 4090", problem=workshop.PROBLEM)
-    measuring = api.Measuring(wanted=True, effort="quick", device="cpu")
+    measuring = api.Measuring(wanted=True, effort="normal", device="cpu")
     done = api.answer_run(request, measuring=measuring)
     record = answer_record(done.answer, done.run)
     (folder / "record.json").write_text(record.model_dump_json())

@@ -178,18 +178,25 @@ def open_bench(
     device: str = "cuda",
     caches: Path | None = None,
     spares: int = 2,
+    first: Worker | None = None,
     tell: Listener = silent,
 ) -> Iterator[Bench]:
     """Processes for measuring one problem, ended with the block. Call `open` on it first.
 
-    `caches`: where Triton's caches of the programs lie, kept; None: gone with the block.
+    `caches`: where Triton's caches of the programs lie, kept; None: gone with the block. `first`: a
+    worker that was started already; others then start with what it has built.
     """
     split = split_cores()
+    if first is not None:
+        first.ready()
     with (
         tempfile.TemporaryDirectory(prefix="warpwright-caches-") as temporary,
         ReferenceProcess(device, cores=split.other) as reference_process,
         WorkerPool(
-            lambda: Worker(device, cores=split.other), spares=spares, cores=split.timing
+            lambda: Worker(device, cores=split.other),
+            spares=spares,
+            cores=split.timing,
+            first=first,
         ) as pool,
         WorkerPool(lambda: Worker(device, cores=split.other), spares=0) as compilers,
         ConditionsReader() as conditions,

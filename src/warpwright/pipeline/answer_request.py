@@ -14,6 +14,7 @@ from collections.abc import Sequence
 from contextlib import ExitStack
 from dataclasses import replace
 
+from warpwright.bench.device.worker import Worker
 from warpwright.bench.statistics.budget import LEFT_AFTER_CONFIGS, LEFT_AFTER_VERIFYING
 from warpwright.bench.statistics.minimum import minimum_of
 from warpwright.pipeline.beyond_rules import with_beyond_rules
@@ -21,12 +22,13 @@ from warpwright.pipeline.request_study import study_request
 from warpwright.proposers.configs.plan import chosen_by_time, configs_left_alone, propose, rules_of
 from warpwright.proposers.configs.requested import without_new
 from warpwright.report.change_line import what_changed
+from warpwright.search.config_rounds import ConfigRounds, KnownPoints
 from warpwright.search.configs_measured import decide_draft, measure_configs, with_apart
 from warpwright.search.draft import Draft, Failing, draft
 from warpwright.search.moves import UNVERIFIED, Moved, as_moved
 from warpwright.search.moves_measured import by_gain, search_moves
 from warpwright.search.moves_predicted import OUT_OF_TIME, Predicted, predicted_by_moves
-from warpwright.search.open_trial import Table, TrialSetup, digest, open_table
+from warpwright.search.open_trial import Table, TrialSetup, digest, open_table, start_first
 from warpwright.search.other_shapes import time_other_shapes
 from warpwright.search.screening import ParentFailedError
 from warpwright.store.run_context import RunContext
@@ -43,6 +45,7 @@ from warpwright.verifier.verify import VerifyContext, verify
 
 FOLLOWED = 3  # of the programs by moves that were timed, the fastest first
 LEAST_TO_FOLLOW = 0.25  # of the whole time: with less left none is followed
+SEARCHED = 2  # one in so many of the new configs is left to the search, once some were timed
 FRESH_AHEAD = 6  # workers that are started ahead of the decision
 ON_MOVES_SHARE = 0.35  # of the time limit: with less left no draft by moves is begun
 NEW_CONFIGS_SHARE = 0.3  # with less left no new configs are compiled and verified
@@ -67,18 +70,21 @@ def answer_request(
     Raises InputError and MissingToolError.
     """
     limits = limits or EditLimits()
-    if (
-        setup is not None
-    ):  # one deadline for all steps, and what is compiled stays for those that run
-        binaries = setup.caches(digest(repr(request)))
-        run_context = replace(run_context, deadline=setup.deadline, binaries=binaries)
-    study, problem = study_request(request, run_context, problem, gpu)
-    if request.stage.id is None:
-        reason = "its stage is none that is known here, so nothing is proposed for it"
-        return _kept(request, study, run_context, (), reason)
-    if setup is not None and study.problem is not None and study.trace is not None:
-        answer = _measured(request, study, run_context, setup, limits)
-        return with_beyond_rules(answer, run_context, limits)
+    with ExitStack() as opened:
+        first: Worker | None = None
+        if setup is not None:  # one deadline for all steps; a worker starts while it is read
+            opened.enter_context(run_context.off_the_clock())
+            # What is compiled stays for the processes that run it.
+            binaries = setup.caches(digest(repr(request)))
+            run_context = replace(run_context, deadline=setup.begin(), binaries=binaries)
+            first = opened.enter_context(start_first(setup))
+        study, problem = study_request(request, run_context, problem, gpu)
+        if request.stage.id is None:
+            reason = "its stage is none that is known here, so nothing is proposed for it"
+            return _kept(request, study, run_context, (), reason)
+        if setup is not None and study.problem is not None and study.trace is not None:
+            answer = _measured(request, study, run_context, setup, limits, first)
+            return with_beyond_rules(answer, run_context, limits)
     if setup is not None:
         run_context.listener("measure", "nothing is measured: the program's launches are not known")
     answer = _predicted(request, study, run_context, limits)
@@ -178,13 +184,14 @@ def _measured(
     run_context: RunContext,
     setup: TrialSetup,
     limits: EditLimits,
+    first: Worker | None = None,
 ) -> Answer:
     """The answer by measuring; the parent stays where nothing can be measured."""
     question = {"request": repr(request), "gpu": repr(study.gpu), "limits": repr(limits)}
     with ExitStack() as opened:
-        caches = run_context.binaries
+        told, caches = run_context.listener, run_context.binaries
         table = opened.enter_context(
-            open_table(setup, study, question, run_context.listener, caches=caches)
+            open_table(setup, study, question, told, first, caches=caches)
         )
         if isinstance(table, str):
             trial = Trial(None, setup.budget.name, failure=table)
@@ -237,8 +244,11 @@ def _tried(
     """Measure the configs, draft from the fastest, decide on fresh timings."""
     base = study if moved is None else moved.study
     compiling = run_context.leaving(LEFT_AFTER_CONFIGS)
-    plans, candidates = propose(request, base, compiling, table.budget.candidates)
-    found = measure_configs(table, base, plans, moved is not None)
+    most = table.budget.candidates
+    proposed = propose(request, base, compiling, most - most // SEARCHED)
+    points = KnownPoints(table.points, table.bench.gpu, base)
+    rounds = ConfigRounds(request, base, compiling, proposed, most, points)
+    found = measure_configs(table, base, proposed[0], moved is not None, rounds)
     table.bench.pool.expect(FRESH_AHEAD)  # the decision takes them; verifying comes first
 
     def confirm(
@@ -246,7 +256,7 @@ def _tried(
     ) -> tuple[Verdict, Failing]:
         return found.confirm(gate, plans, program)
 
-    plans = chosen_by_time(request, base, plans, candidates, found.timed)
+    plans = chosen_by_time(request, base, tuple(rounds.plans), rounds.candidates, found.timed)
     if (keep := found.keep) is not None:
         drafted = Draft(plans, keep=keep)
     else:

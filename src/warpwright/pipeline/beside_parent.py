@@ -45,6 +45,7 @@ def timed_beside(
     many programs this one was chosen among. `Trial.failure` says why there is no decision.
     """
     named = {**question, "program": program}
+    setup.begin()
     with (
         run_context.off_the_clock(),
         open_table(setup, parent, named, run_context.listener) as table,

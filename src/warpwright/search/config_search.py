@@ -1,7 +1,7 @@
 """Which configs of a space to try next: pure, told what was measured, and deterministic.
 
     search = ConfigSearch(space, seed=0)
-    while configs := search.ask(cores):
+    while configs := search.ask(8):
         for config in configs:  # compiled together, then timed alone
             search.tell(config, measured_ms)
 
@@ -23,11 +23,11 @@ from warpwright.types.config import Config
 from warpwright.types.config_space import ConfigSpace, value_of
 
 SPREAD_LEAST = 8
-SPREAD_PER_AXIS = 3  # configs of the spread for each axis
-NEIGHBOURS_SHARE = 0.34  # of a round
+SPREAD_PER_AXIS = 2  # configs of the spread for each axis
+NEIGHBOUR_EVERY = 3  # in a round: so often a neighbour of the best few
 BEST_FEW = 3
-FAILED_TIMES = 2.0  # how much slower than the slowest half a failed config counts as
-SLOWEST_TIMES = 8.0  # slower ones count as this much slower than the best: they are all alike
+FAILED_TIMES = 2.0  # how much slower than the median a failed config counts as
+SLOWEST_TIMES = 4.0  # slower ones count as this much slower than the best: they are all alike
 WORTH = 0.002  # of the time: with less to be expected of every config the search ends
 
 
@@ -48,6 +48,7 @@ class ConfigSearch:
         self._times: dict[int, float | None] = {}
         self._asked: set[int] = set()
         self._random = random.Random(seed)
+        self._fit: tuple[int, Surrogate] | None = None  # with how many times it was made
         for config, ms in (known or {}).items():
             if config in self._number:
                 self.tell(config, ms)
@@ -66,6 +67,10 @@ class ConfigSearch:
             return None
         ms, number = min(timed)
         return self._configs[number], ms
+
+    def has(self, config: Config) -> bool:
+        """Whether the config is one of the space."""
+        return config in self._number
 
     def tell(self, config: Config, ms: float | None) -> None:
         """A config's time, or None where it failed or cannot be launched."""
@@ -88,8 +93,8 @@ class ConfigSearch:
 
     def _spread(self, count: int) -> list[int]:
         """Each as far as can be from all before it, in shares of the axes' lengths."""
-        spans = np.maximum(self._places.max(axis=0) - self._places.min(axis=0), 1.0)
-        points = self._places / spans
+        axes = self._places[:, : len(self._space.axes)]
+        points = axes / np.maximum(axes.max(axis=0) - axes.min(axis=0), 1.0)
         chosen: list[int] = []
         before = list(self._asked)
         if not before:
@@ -112,48 +117,32 @@ class ConfigSearch:
         best = min(logs)
         chosen: list[int] = []
         pending = [n for n in self._asked if n not in self._times] + list(beside)
-        near = self._near(round(NEIGHBOURS_SHARE * count) if count > 1 else 0)
+        near = self._neighbours(BEST_FEW)
         while len(chosen) < count:
-            free = [
-                n for n in range(self.size) if n not in self._asked and n not in {*beside, *chosen}
-            ]
+            taken = self._asked.union(beside, chosen)
+            free = [number for number in range(self.size) if number not in taken]
             if not free:
                 break
             surrogate = self._believing(numbers, logs, [*pending, *chosen])
             gains = expected_gain(surrogate, self._places[free], best)
-            order = np.argsort(-gains, kind="stable")
-            if not chosen and gains[order[0]] < WORTH and self._round_is_done():
-                return []
-            closest = [n for n in near if n in set(free)]
-            use_near = closest and len(chosen) % 3 == 2
-            if use_near:
-                rank = {free[place]: r for r, place in enumerate(order)}
-                chosen.append(min(closest, key=lambda n: rank[n]))
-            else:
-                chosen.append(free[int(order[0])])
+            if not chosen and gains.max() < WORTH and not self._neighbours(1):
+                break
+            expected = dict(zip(free, gains, strict=True))
+            closest = [number for number in near if number in expected]
+            of_the_near = closest and len(chosen) % NEIGHBOUR_EVERY == NEIGHBOUR_EVERY - 1
+            choice = closest if of_the_near else free
+            chosen.append(max(choice, key=lambda number: expected[number]))
         return chosen
 
-    def _round_is_done(self) -> bool:
-        """Whether every neighbour of the best was tried."""
-        best = self.best
-        assert best is not None
-        return all(
-            self._number[config] in self._asked
-            for config in self._space.neighbours(best[0])
-            if config in self._number
-        )
-
-    def _near(self, count: int) -> list[int]:
-        if not count:
-            return []
+    def _neighbours(self, few: int) -> list[int]:
+        """Those of the best few that were not asked for yet."""
         timed = sorted((ms, n) for n, ms in self._times.items() if ms is not None)
-        found: dict[int, None] = {}
-        for _, number in timed[:BEST_FEW]:
-            for config in self._space.neighbours(self._configs[number]):
-                place = self._number.get(config)
-                if place is not None and place not in self._asked:
-                    found[place] = None
-        return list(found)
+        near = [
+            self._number.get(config)
+            for _, number in timed[:few]
+            for config in self._space.neighbours(self._configs[number])
+        ]
+        return [n for n in dict.fromkeys(near) if n is not None and n not in self._asked]
 
     def _logs(self) -> tuple[list[int], list[float]]:
         """Logs of all times; those far from the best, and failures, at a bound."""
@@ -175,20 +164,33 @@ class ConfigSearch:
         expected, _ = fitted.expected(self._places[list(pending)])
         return fitted.believing(self._places[list(pending)], expected)
 
-    _last: tuple[int, Surrogate] | None = None
-
     def _fitted(self, numbers: Sequence[int], logs: Sequence[float]) -> Surrogate:
-        if self._last is None or self._last[0] != len(numbers):
+        if self._fit is None or self._fit[0] != len(numbers):
             places = self._places[list(numbers)]
-            self._last = (len(numbers), fit(places, np.array(logs, dtype=np.float64)))
-        return self._last[1]
+            self._fit = (len(numbers), fit(places, np.array(logs, dtype=np.float64)))
+        return self._fit[1]
 
 
 def _places(space: ConfigSpace, configs: Sequence[Config]) -> Array:
-    """[configs, axes]: where on each axis a config is."""
-    ranks = [{value: place for place, value in enumerate(axis.values)} for axis in space.axes]
-    rows = [
-        [ranks[a][value_of(config, axis.name)] for a, axis in enumerate(space.axes)]  # type: ignore[index]
-        for config in configs
+    """[configs, axes + 2]: where on each axis a config is; how large its tile is, and how much of
+    it a thread holds (binary logarithms): configs that are equal in these are often alike, though
+    several axes lie between them."""
+    own = [
+        [axis.values.index(_whole(config, axis.name)) for axis in space.axes] for config in configs
     ]
-    return np.array(rows, dtype=np.float64)
+    tiles = [_log_tile(config) for config in configs]
+    warps = [math.log2(config.num_warps) for config in configs]
+    shares = np.array(tiles) - np.array(warps)
+    return np.column_stack([np.array(own, dtype=np.float64), tiles, shares])
+
+
+def _whole(config: Config, name: str) -> int | None:
+    value = value_of(config, name)
+    assert value is None or isinstance(value, int), f"{name} is no whole number: {value!r}"
+    return value
+
+
+def _log_tile(config: Config) -> float:
+    """Of the product of all meta-parameters that are powers of two, as sizes of tiles are."""
+    sizes = (value for _, value in config.meta if isinstance(value, int) and value > 0)
+    return float(sum(size.bit_length() - 1 for size in sizes if not size & (size - 1)))

@@ -17,6 +17,7 @@ from warpwright.bench.statistics.speed_of_light import Light, against_light, lig
 from warpwright.proposers.configs.one_list import TimedConfigs
 from warpwright.sandbox.deadline import Deadline
 from warpwright.search.beyond_device_time import measure_apart
+from warpwright.search.config_rounds import ConfigRounds
 from warpwright.search.draft import own_outputs_differ
 from warpwright.search.final_decision import Final, check_in_full, check_program, decide_on
 from warpwright.search.open_trial import Table, card
@@ -127,23 +128,35 @@ class MeasuredConfigs:
 
 
 def measure_configs(
-    table: Table, study: Study, plans: Sequence[ConfigPlan], moved: bool = False
+    table: Table,
+    study: Study,
+    plans: Sequence[ConfigPlan],
+    moved: bool = False,
+    rounds: ConfigRounds | None = None,
 ) -> MeasuredConfigs:
-    """Screen every config that the plans keep. Raises ParentFailedError.
+    """Screen every config that the plans keep, then what `rounds` asks for while there is time.
 
     `moved`: the study is of a program that moves made of the parent. It is worth handing out with
-    the configs that it has, and a new one is only if it is faster than those.
+    the configs that it has, and a new one is only if it is faster than those. Raises
+    ParentFailedError.
     """
+    deadline = table.deadline.leaving(LEFT_AFTER_CONFIGS)
     with Screening(table) as screening:
         screening.start()
         chosen = settle_chosen(table, screening.chosen)
-        entrants = entrants_of(study, plans, chosen)
-        table.tell(
-            "screen",
-            f"measuring {len(entrants)} configs beside the parent on {card(table.bench.gpu)}",
-        )
+        entrants = list(entrants_of(study, plans, chosen))
+        where = card(table.bench.gpu)
+        table.tell("screen", f"measuring {len(entrants)} configs beside the parent on {where}")
+        first = list(screening.run(entrants, deadline))
+        while rounds is not None and not deadline.over and (more := rounds.ask(first)):
+            further = entrants_of(study, more, chosen)
+            table.tell("screen", f"measuring {len(further)} further configs on {where}")
+            entrants += further
+            first += screening.run(further, deadline)
         kernels = [plan.kernel for plan in plans]
-        trials = _screened(screening, entrants, kernels, table.deadline.leaving(LEFT_AFTER_CONFIGS))
+        trials = _near_the_best_again(screening, entrants, first, kernels, deadline)
+    if rounds is not None:
+        rounds.keep(trials)
     trial = Trial(table.bench.gpu, table.budget.name, configs=trials, resumed=table.session.resumed)
     by_key = {(entrant.kernel, entrant.config): entrant for entrant in entrants}
     timed = {plan.kernel: _timed(table, plan.kernel, trials, moved) for plan in plans}
@@ -160,18 +173,21 @@ def settle_chosen(table: Table, chosen: Mapping[str, Config]) -> dict[str, Confi
     return CHOSEN.validate_python(table.once("what the parent's tuners take", lambda: ours, ours))
 
 
-def _screened(
-    screening: Screening, entrants: Sequence[Entrant], kernels: Sequence[str], deadline: Deadline
+def _near_the_best_again(
+    screening: Screening,
+    entrants: Sequence[Entrant],
+    trials: Sequence[ConfigTrial],
+    kernels: Sequence[str],
+    deadline: Deadline,
 ) -> tuple[ConfigTrial, ...]:
-    """Every config once; then each kernel's new ones near the best, until their order is clear or
-    the time is over."""
-    trials = screening.run(entrants, deadline)
-    first = dict(zip((entrant.name for entrant in entrants), trials, strict=True))
+    """All trials; each kernel's new configs near the best are timed again until their order is
+    clear or the time is over."""
+    found = dict(zip((entrant.name for entrant in entrants), trials, strict=True))
     for kernel in kernels:
         new = [entrant for entrant in entrants if entrant.kernel == kernel and entrant.proposed]
-        again = screening.run_again(new, [first[entrant.name] for entrant in new], deadline)
-        first |= dict(zip((entrant.name for entrant in new), again, strict=True))
-    return tuple(first.values())
+        again = screening.run_again(new, [found[entrant.name] for entrant in new], deadline)
+        found |= dict(zip((entrant.name for entrant in new), again, strict=True))
+    return tuple(found.values())
 
 
 def _timed(table: Table, kernel: str, trials: Sequence[ConfigTrial], moved: bool) -> TimedConfigs:

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from warpwright import __version__
-from warpwright.bench.device.worker import Program
+from warpwright.bench.device.worker import Program, Worker
 from warpwright.bench.device.worker_pool import split_cores
 from warpwright.bench.full_size import CASES
 from warpwright.bench.processes import Bench, open_bench
@@ -23,6 +23,7 @@ from warpwright.sandbox.deadline import Deadline
 from warpwright.store.binaries import has_compiled
 from warpwright.store.cache import toolchain_versions
 from warpwright.store.ledger import Ledger, Session
+from warpwright.store.measured_points import MeasuredPoints
 from warpwright.types.config import Config
 from warpwright.types.measurement import MeasuredGpu
 from warpwright.types.progress import Listener, silent
@@ -44,7 +45,7 @@ class TrialSetup:
 
     `state` is a directory: the ledger, and Triton's caches while a question is open. `conclude`
     ends the questions that this setup opened: call it once their answers are safe. `deadline` is
-    the one that all steps share; it begins when the setup is made.
+    the one that all steps of a question share; `begin` begins it.
     """
 
     state: Path
@@ -55,7 +56,12 @@ class TrialSetup:
     _caches: list[Path] = field(default_factory=list)
 
     def __post_init__(self) -> None:
+        self.begin()
+
+    def begin(self) -> Deadline:
+        """Begin a question: all its steps share this deadline."""
         self.deadline = Deadline(self.budget.wall_s, "--effort")
+        return self.deadline
 
     def caches(self, question: str) -> Path:
         """The directory of a question's Triton caches."""
@@ -88,6 +94,7 @@ class Table:
     budget: Budget
     tell: Listener
     deadline: Deadline
+    points: MeasuredPoints
 
     def within(self, limit_s: float) -> float:
         """Seconds for a request to a worker: the limit, or what is left where that is less."""
@@ -153,19 +160,27 @@ def _compile(bench: Bench, waiting: deque[Program], deadline: Deadline | None) -
         bench.compilers.give_back(worker)
 
 
+def start_first(setup: TrialSetup) -> Worker:
+    """A worker that starts while the program is still being read: Torch and Triton are loaded and
+    the device is opened by the time that it is needed."""
+    return Worker(setup.device, cores=split_cores().other)
+
+
 @contextmanager
 def open_table(
     setup: TrialSetup,
     study: Study,
     question: Mapping[str, Any],
     tell: Listener = silent,
+    first: Worker | None = None,
     *,
     caches: Path | None = None,
 ) -> Iterator[Table | str]:
     """The table for a study's problem and program, or why nothing can be measured.
 
-    `question` is what the answer depends on, besides program, problem, card and versions. `caches`:
-    where Triton's caches of the programs lie, if some of them are filled already.
+    `question` is what the answer depends on, besides program, problem, card and versions. `first`:
+    a worker that `start_first` started. `caches`: where Triton's caches of the programs lie, if
+    some of them are filled already.
     """
     assert study.problem is not None and study.trace is not None
     parent = study.view.source
@@ -174,7 +189,14 @@ def open_table(
     caches = caches or setup.caches(key)
     opening = setup.deadline.leaving(LEFT_AFTER_OPENING)
     with open_bench(
-        study.problem, parent, kernels, device=setup.device, caches=caches, spares=3, tell=tell
+        study.problem,
+        parent,
+        kernels,
+        device=setup.device,
+        caches=caches,
+        spares=3,
+        first=first,
+        tell=tell,
     ) as bench:
         tell("measure", "starting workers")
         own = _own_pins(study)
@@ -192,7 +214,7 @@ def open_table(
         if session.resumed:
             done = len(session.finished())
             tell("measure", f"an earlier run was interrupted: {done} finished steps are kept")
-        yield Table(bench, session, setup.budget, tell, setup.deadline)
+        yield Table(bench, session, setup.budget, tell, setup.deadline, MeasuredPoints(setup.state))
 
 
 def _is_light(study: Study) -> bool:

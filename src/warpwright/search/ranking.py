@@ -12,6 +12,7 @@ from warpwright.operators.conv2d.conv2d_text import label
 from warpwright.search.open_trial import Table, TrialSetup, card, question_key, why
 from warpwright.search.pinned_programs import Entrant
 from warpwright.search.screening import ParentFailedError, Screening
+from warpwright.store.measured_points import MeasuredPoints
 from warpwright.types.bench import BenchResult
 from warpwright.types.config import Config, MetaValue
 from warpwright.types.evidence import Origin
@@ -93,13 +94,15 @@ def _screened(
     names = [label(entry.candidate) for entry in usable]
     key = question_key({"optimize": target, "candidates": names}, source, problem, setup)
     caches = setup.caches(key)
+    setup.begin()
     tell("measure", "starting workers; the float64 reference at full size")
     with open_bench(problem, source, (), device=setup.device, caches=caches, spares=1) as opened:
         failed = opened.open()
         if failed is not None:
             return why(failed)
         opened.full_size.parent_runs.clear()
-        table = Table(opened, setup.session(key, opened.gpu), setup.budget, tell, setup.deadline)
+        session, points = setup.session(key, opened.gpu), MeasuredPoints(setup.state)
+        table = Table(opened, session, setup.budget, tell, setup.deadline, points)
         try:
             with Screening(table) as screening:
                 screening.start()

@@ -89,9 +89,11 @@ class Screening:
         known = self._table.session.finished()
         new = [entrant for entrant in entrants if _item(entrant) not in known]
         self._table.compile_ahead([bench.program(e.source, e.pins) for e in new], deadline)
-        self._numbers = {entrant.name: number for number, entrant in enumerate(entrants, 1)}
+        for entrant in entrants:
+            self._numbers.setdefault(entrant.name, len(self._numbers) + 1)
         trials = []
-        for number, entrant in enumerate(entrants, 1):
+        for place, entrant in enumerate(entrants, 1):
+            number = self._numbers[entrant.name]
             if deadline is not None and deadline.over and _item(entrant) not in known:
                 result: Mapping[str, Any] = {"failure": _no_time(deadline)}
             else:
@@ -102,7 +104,7 @@ class Screening:
                 )
             trial = _decoded(entrant, result)
             self._table.tell(
-                "screen", f"{number} of {len(entrants)}: {entrant.label}: {told(trial)}"
+                "screen", f"{place} of {len(entrants)}: {entrant.label}: {told(trial)}"
             )
             trials.append(trial)
         return tuple(trials)

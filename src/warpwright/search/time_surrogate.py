@@ -100,7 +100,8 @@ def _covariance(left: Array, right: Array, lengths: Array, share: float) -> Arra
 
 def _solved(places: Array, wanted: Array, lengths: Array, share: float) -> tuple[Array, Array]:
     covariance = _covariance(places, places, lengths, share)
-    factor = np.linalg.cholesky(covariance + NOISE * np.eye(len(places)))
+    noisy = covariance + NOISE * np.eye(len(places))
+    factor = np.asarray(np.linalg.cholesky(noisy), dtype=np.float64)
     return factor, np.linalg.solve(factor.T, np.linalg.solve(factor, wanted))
 
 

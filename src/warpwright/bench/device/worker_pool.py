@@ -41,7 +41,7 @@ class WorkerPool:
     `spares` workers are always started ahead. Used ones are kept up to USED_KEPT, for each holds
     memory of the GPU. Thread-safe. `start` makes a worker; it must not wait for it. `cores`: where
     a worker runs once it is taken, so that the starting of spares disturbs none that is timed;
-    None: where it started.
+    None: where it started. `first`: one that was started before the pool.
     """
 
     def __init__(
@@ -50,10 +50,11 @@ class WorkerPool:
         *,
         spares: int = 2,
         cores: Sequence[int] | None = None,
+        first: Worker | None = None,
     ) -> None:
         self._start = start
         self._cores = cores
-        self._spares: deque[Worker] = deque()
+        self._spares: deque[Worker] = deque([] if first is None else [first])
         self._used: deque[Worker] = deque()
         self._wanted = spares
         self._lock = threading.Lock()

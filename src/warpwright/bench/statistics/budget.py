@@ -84,7 +84,7 @@ QUICK = Budget(
 )
 NORMAL = Budget(
     name="normal",
-    candidates=24,
+    candidates=40,
     screening_rounds=6,
     screenings=5,
     screening_burst_us=14_000,
@@ -97,7 +97,7 @@ NORMAL = Budget(
 )
 THOROUGH = Budget(
     name="thorough",
-    candidates=64,
+    candidates=120,
     screening_rounds=12,
     screenings=5,
     screening_burst_us=20_000,

@@ -13,6 +13,7 @@ from warpwright.types.calls import KernelCalls
 from warpwright.types.config import Config
 
 FALLBACK = "a smaller tile, which the rules ask for"
+NO_FALLBACK = "the rules ask for a smaller tile in a list, and there is none"
 ONE_KIND = "the rules let a list vary tiles, or warps and stages: it is of the other kind"
 
 
@@ -77,26 +78,31 @@ def _with_fallback(
 ) -> ConfigPlan:
     """The plan with a tile that is smaller than another of its own and than the parent's."""
     ranked = [*timed.faster, *timed.originals, *timed.others]
-    known = {choice.config for choice in plan.choices}
     full = dict(zip(ranked, with_passed_sizes(calls, ranked), strict=False))
     areas = {config: _area(full.get(config, config)) for config in {*plan.kept, *ranked}}
-    most = max(areas[c] for c in (*plan.kept, *timed.originals))
-    if any(areas[config] < most for config in plan.kept):
-        return plan
-    smaller = [c for c in ranked if areas[c] < most and c in known and c not in plan.kept]
-    if not smaller:
+    largest = max((areas[c] for c in timed.originals), default=0)
+
+    def has_fallback(configs: Sequence[Config]) -> bool:
+        sizes = {areas[config] for config in configs}
+        return len(sizes) > 1 and min(sizes) < max(largest, *sizes)
+
+    if has_fallback(plan.kept):
         return plan
     leaving = [c for c in plan.kept if c != best and c not in timed.originals]
-    full_up = rules.count_max is not None and len(plan.kept) >= rules.count_max
-    if full_up and not leaving:
-        return plan
-    gone = leaving[-1:] if full_up else []
-    kept = [*(c for c in plan.kept if c not in gone), smaller[0]]
+    no_room = rules.count_max is not None and len(plan.kept) >= rules.count_max
+    staying = [c for c in plan.kept if not no_room or c not in leaving[-1:]]
+    known = {choice.config for choice in plan.choices} - set(plan.kept)
+    added = next((c for c in ranked if c in known and has_fallback([*staying, c])), None)
+    if added is None or (no_room and not leaving):
+        # A launch of one config is no list, of which the rules ask for nothing.
+        untuned = calls.source.autotune is None
+        own = [choice.config for choice in plan.choices if not choice.proposed]
+        return _only(plan, [best] if untuned else own, NO_FALLBACK)
     choices = tuple(
-        replace(c, kept=True, reason=FALLBACK, fate=None) if c.config == smaller[0] else c
+        replace(c, kept=True, reason=FALLBACK, fate=None) if c.config == added else c
         for c in plan.choices
     )
-    return _only(replace(plan, choices=choices), kept, f"gives its place: {FALLBACK}")
+    return _only(replace(plan, choices=choices), [*staying, added], f"gives its place: {FALLBACK}")
 
 
 def _area(config: Config) -> int:

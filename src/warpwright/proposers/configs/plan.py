@@ -28,6 +28,7 @@ from warpwright.store.run_context import RunContext
 from warpwright.types.answer import ConfigChoice, ConfigPlan
 from warpwright.types.calls import KernelCalls
 from warpwright.types.config import Config
+from warpwright.types.config_space import ConfigSpace
 from warpwright.types.request import Request
 from warpwright.types.study import KernelStudy, Study
 
@@ -73,6 +74,40 @@ def propose(
         studied[kernel.kernel] = new
         plans.append(plan)
     return tuple(plans), studied
+
+
+def tuning_space(
+    request: Request, study: Study, kernel: KernelStudy, call: KernelCalls
+) -> ConfigSpace | str:
+    """The space of configs that may be measured, or why there is none."""
+    rules = _measured_rules(request, kernel)
+    found = tile_space(kernel, call, study.view, rules, study.gpu.sheet)
+    return found if isinstance(found, str) else found.space
+
+
+def look_at_more(
+    request: Request,
+    study: Study,
+    kernel: KernelStudy,
+    call: KernelCalls,
+    wanted: Sequence[Config],
+    run_context: RunContext,
+    alone: str | None,
+) -> tuple[ConfigPlan, KernelStudy]:
+    """A plan of further configs that are to be measured, and what they compile to.
+
+    `alone`: why only one config may stand in the program (`ConfigPlan.alone`).
+    """
+    rules = _measured_rules(request, kernel)
+    broken = refused_before_compiling(request, study, call, wanted, alone=alone is not None)
+    wanted = [config for config in wanted if config not in broken]
+    return _looked_at(request, study, kernel, call, wanted, rules, run_context, alone)
+
+
+def _measured_rules(request: Request, kernel: KernelStudy) -> TuningRules:
+    """The rules for configs that will be measured: as many places as there are."""
+    rules = replace(rules_of(request), count_min=None, count_max=None)
+    return replace(rules, more_stages=rules.more_stages or _stalls_are_high(request, kernel))
 
 
 def _looked_at(
