@@ -117,6 +117,8 @@ def test_ways_to_write_the_address_and_the_mask(old: str, new: str) -> None:
         ("    step = tl", "    w_depth = 1\n    step = tl", "assigns w_depth"),
         ("        return y", "        return y, weight", "used otherwise"),
         ("        return y", "        weight.zero_()\n        return y", "used otherwise"),
+        ("        grid =", "        self.weight.zero_()\n        grid =", "used again behind"),
+        ("        grid =", "        self.weight = x\n        grid =", "used again behind"),
         ("        return y", "        weight = y\n        return y", "makes no copy"),
         ("self.weight.t().contiguous()", "self.weight.t().clone()", "makes no copy"),
         ("self.weight.t().contiguous()", "self.weight.contiguous()", "makes no copy"),
@@ -132,10 +134,23 @@ def test_what_is_not_shown_is_refused(old: str, new: str, why: str) -> None:
 
 
 def test_another_condition_makes_no_size_sure() -> None:
-    for test in ("assert depth != self.weight.shape[1]", "assert depth == x.shape[1]",
-                 "assert depth == self.weight.shape[1] or rows", "print(depth)"):  # fmt: skip
+    for test in (
+        "assert depth != self.weight.shape[1]",
+        "assert depth == x.shape[1]",
+        "assert depth == self.weight.shape[1] or rows",
+        "print(depth)",
+    ):
         text = PROGRAM.replace(f"        {COPY}", f"        {test}\n        {COPY}")
         assert "if weight.shape[0] != depth:" in transposed.apply(text, move())
+
+
+def test_what_is_made_sure_behind_the_copy_comes_too_late() -> None:
+    text = PROGRAM.replace(
+        f"        {COPY}\n",
+        f"        if True:\n            {COPY}\n        assert depth == self.weight.shape[1]\n",
+    )
+    with pytest.raises(DoesNotApply, match="not known where weight is made"):
+        transposed.apply(text, move())
 
 
 def test_it_follows_planes_where_products_are_strict_and_is_a_way_of_its_own_elsewhere() -> None:

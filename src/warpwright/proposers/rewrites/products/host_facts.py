@@ -53,7 +53,7 @@ def equal_before(function: HostFunction, place: ast.stmt) -> Iterator[tuple[ast.
     """Pairs of expressions of which a function has made sure, by `assert a == b` or
     `if a != b: raise`, that they are equal before it comes to one of its statements."""
     for statement in function.node.body:
-        if statement is place:
+        if any(inner is place for inner in ast.walk(statement)):
             return
         if isinstance(statement, ast.Assert):
             yield from _equal(statement.test, ast.Eq, ast.And)

@@ -61,10 +61,13 @@ def told(polynomial: Polynomial) -> str:
 
 class Numbers:
     """Reads expressions at one statement of a kernel. `at_least_zero` collects the factors that
-    are shown to be no less than zero."""
+    are shown to be no less than zero, `lanes` those that count the lanes of an axis, each with how
+    many there are. `scalars_kept`: names of one number are factors, whatever they stand for."""
 
-    def __init__(self, values: Values) -> None:
+    def __init__(self, values: Values, *, scalars_kept: bool = False) -> None:
         self._values = values
+        self._scalars_kept = scalars_kept
+        self.lanes: dict[str, str] = {}
         self._kernel = values.kernel
         self._lengths = _lengths(values)
         self.at_least_zero: set[str] = set(self._lengths)
@@ -86,6 +89,9 @@ class Numbers:
         raise DoesNotApply(f"{ast.unparse(node)} is no whole number of known form")
 
     def _named(self, node: ast.Name, axis: Axis) -> Polynomial:
+        kept = self._scalars_kept and self._values.is_scalar(node)
+        if node.id in self._values.definitions and kept:
+            return {(node.id,): 1}
         if node.id in self._values.definitions:
             return self.read(self._values.definitions[node.id], axis)
         if node.id in self._values.loops:
@@ -131,6 +137,7 @@ class Numbers:
             if first:
                 raise DoesNotApply("lanes do not count from zero")
             self.at_least_zero.add(factor)
+            self.lanes[factor] = ast.unparse(node.args[1])
             return {(factor,): 1}
         raise DoesNotApply(f"{ast.unparse(node)} is no whole number of known form")
 

@@ -23,7 +23,8 @@ It is not proposed for kernels with products in strict float32, which it slows d
 before it there.
 
 Refuses kernels that store to the tensor, that promise the compiler something of its strides, or
-that are given the same memory again; names that are returned, kept, or passed to anything else.
+that are given the same memory again; a tensor that is named behind its copy for more than its
+sizes, and so may be changed; copies that are returned, kept, or passed to anything else.
 
 Claim: bit-equal.
 """
@@ -36,12 +37,11 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 
-from warpwright.program.parsed import HostFunction, ParsedProgram, parse_program
+from warpwright.program.parsed import ParsedProgram, parse_program
 from warpwright.program.parsing import lines_of
 from warpwright.proposers.rewrites.common.kernel_text import (
     kernel_text,
     launch_arguments,
-    stored_names,
 )
 from warpwright.proposers.rewrites.common.refusal import DoesNotApply
 from warpwright.proposers.rewrites.common.rewrite import Rewrite
@@ -56,26 +56,19 @@ from warpwright.proposers.rewrites.products.host_facts import (
     own_nodes,
 )
 from warpwright.proposers.rewrites.products.strided import strided_loads
+from warpwright.proposers.rewrites.products.turned_copies import (
+    FACTS,
+    QUESTIONS,
+    TurnedCopy,
+    check_source,
+    turned_copies,
+)
 from warpwright.types.calls import KernelCalls
 from warpwright.types.candidate import Claim, Move
 from warpwright.types.launch_trace import Launch, TensorArgument
 from warpwright.types.program import ProgramView
 
 NAME = "transposed"
-_VIEWS = frozenset({"t", "transpose", "permute", "swapaxes", "swapdims"})
-_VIEW_FIELDS = frozenset({"T", "mT"})
-_FACTS = frozenset({"shape", "dtype", "device", "ndim", "is_cuda"})
-_QUESTIONS = frozenset({"stride", "size", "dim", "numel", "element_size"})
-
-
-@dataclass(frozen=True, slots=True)
-class _Copy:
-    """`name = view.contiguous()` in a function."""
-
-    function: HostFunction
-    statement: ast.Assign
-    name: str
-    view: ast.expr
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,7 +88,7 @@ def find(program: ProgramView, calls: Sequence[KernelCalls]) -> tuple[Move, ...]
             parsed = parse_program(program.source)
             if _on_plain_multipliers(program.source, call.name):
                 continue
-            for copy in _copies(parsed):
+            for copy in turned_copies(parsed):
                 operands = {passed.operand for passed in _passed(parsed, call.name, copy)}
                 if not all(
                     _may_change(launch, name) for launch in call.launches for name in operands
@@ -134,7 +127,7 @@ def apply(source: str, move: Move) -> str:
     """The program without the copy. Raises DoesNotApply."""
     program = parse_program(source)
     wanted = (move.argument("function"), move.argument("operand"))
-    copies = [c for c in _copies(program) if (c.function.name, c.name) == wanted]
+    copies = [c for c in turned_copies(program) if (c.function.name, c.name) == wanted]
     if len(copies) != 1:
         raise DoesNotApply(f"{wanted[0]} makes no copy of a transposed tensor named {wanted[1]}")
     copy = copies[0]
@@ -142,6 +135,7 @@ def apply(source: str, move: Move) -> str:
     if {passed.operand for passed in given} != {move.argument("pointer")}:
         raise DoesNotApply(f"{move.kernel} is not given {copy.name} as {move.argument('pointer')}")
     _check_uses(program, copy, move.kernel)
+    check_source(copy)
     tests: dict[tuple[int, str], None] = {}
     for passed in given:
         tests |= dict.fromkeys(_sizes(program, move.kernel, copy, passed))
@@ -151,38 +145,7 @@ def apply(source: str, move: Move) -> str:
     return spliced(source, _splices(source, copy, list(tests)))
 
 
-def _copies(program: ParsedProgram) -> Iterator[_Copy]:
-    """Copies of transposed views, by names that a function assigns once."""
-    for function in program.host_functions:
-        stored = stored_names(function.node.body)
-        for node in own_nodes(function):
-            if not isinstance(node, ast.Assign) or len(node.targets) != 1:
-                continue
-            target, call = node.targets[0], node.value
-            method = call.func if isinstance(call, ast.Call) else None
-            if not isinstance(method, ast.Attribute) or method.attr != "contiguous":
-                continue
-            plain = isinstance(call, ast.Call) and not call.args and not call.keywords
-            if not plain or not isinstance(target, ast.Name) or stored.count(target.id) != 1:
-                continue
-            if _is_view(method.value):
-                yield _Copy(function, node, target.id, method.value)
-
-
-def _is_view(node: ast.expr) -> bool:
-    """Whether an expression turns the dimensions of what a name stands for."""
-    if isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute):
-        return node.func.attr in _VIEWS and _is_plain(node.func.value)
-    return isinstance(node, ast.Attribute) and node.attr in _VIEW_FIELDS and _is_plain(node.value)
-
-
-def _is_plain(node: ast.expr) -> bool:
-    if isinstance(node, ast.Attribute):
-        return _is_plain(node.value)
-    return isinstance(node, ast.Name)
-
-
-def _passed(program: ParsedProgram, kernel: str, copy: _Copy) -> list[_Passed]:
+def _passed(program: ParsedProgram, kernel: str, copy: TurnedCopy) -> list[_Passed]:
     """The launches of a kernel in the copy's function that are given it. Raises DoesNotApply where
     they are not told all its strides."""
     inside = set(own_nodes(copy.function))
@@ -207,7 +170,7 @@ def _passed(program: ParsedProgram, kernel: str, copy: _Copy) -> list[_Passed]:
     return found
 
 
-def _check_uses(program: ParsedProgram, copy: _Copy, kernel: str) -> None:
+def _check_uses(program: ParsedProgram, copy: TurnedCopy, kernel: str) -> None:
     """Raises DoesNotApply where the name may go anywhere but to launches of the kernel."""
     launches = {call for call, _ in launch_arguments(program, kernel)}
     allowed: set[ast.AST] = set()
@@ -215,8 +178,8 @@ def _check_uses(program: ParsedProgram, copy: _Copy, kernel: str) -> None:
         if isinstance(node, ast.Call) and node in launches:
             allowed |= {*node.args, *(keyword.value for keyword in node.keywords)}
         elif isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute):
-            allowed |= {node.func.value} if node.func.attr in _QUESTIONS else set()
-        elif isinstance(node, ast.Attribute) and node.attr in _FACTS:
+            allowed |= {node.func.value} if node.func.attr in QUESTIONS else set()
+        elif isinstance(node, ast.Attribute) and node.attr in FACTS:
             allowed.add(node.value)
     for node in ast.walk(copy.function.node):
         reads = isinstance(node, ast.Name) and isinstance(node.ctx, ast.Load)
@@ -225,7 +188,7 @@ def _check_uses(program: ParsedProgram, copy: _Copy, kernel: str) -> None:
 
 
 def _sizes(
-    program: ParsedProgram, kernel: str, copy: _Copy, passed: _Passed
+    program: ParsedProgram, kernel: str, copy: TurnedCopy, passed: _Passed
 ) -> Iterator[tuple[int, str]]:
     """(dimension, what the host passes as its size) for each that is not the size by its text."""
     loads = strided_loads(kernel_text(program.source, kernel), passed.operand, passed.strides)
@@ -241,7 +204,7 @@ def _sizes(
             yield dimension, value.id
 
 
-def _stands_before(copy: _Copy, name: str) -> bool:
+def _stands_before(copy: TurnedCopy, name: str) -> bool:
     """Whether a name of the function has one value, and has it before the copy."""
     arguments = copy.function.node.args
     given = [a.arg for a in (*arguments.posonlyargs, *arguments.args, *arguments.kwonlyargs)]
@@ -261,7 +224,7 @@ def _stands_before(copy: _Copy, name: str) -> bool:
     )  # fmt: skip
 
 
-def _is_size(copy: _Copy, value: ast.expr, dimension: int, rank: int) -> bool:
+def _is_size(copy: TurnedCopy, value: ast.expr, dimension: int, rank: int) -> bool:
     """Whether a host expression reads that size of the copy, or of the matrix that it turns."""
     turned = copy.view.func if isinstance(copy.view, ast.Call) else copy.view
     assert isinstance(turned, ast.Attribute)
@@ -280,7 +243,7 @@ def _is_size(copy: _Copy, value: ast.expr, dimension: int, rank: int) -> bool:
     )
 
 
-def _splices(source: str, copy: _Copy, tests: list[tuple[int, str]]) -> list[Splice]:
+def _splices(source: str, copy: TurnedCopy, tests: list[tuple[int, str]]) -> list[Splice]:
     """The view in the copy's place, and the copy where a size is another."""
     statement, margin = copy.statement, margin_of(source, copy.statement)
     view = Splice(end_of(copy.view), end_of(statement.value), "")
