@@ -1,9 +1,9 @@
 """Digits of an index, and the terms of a sum that they are in.
 
-d = s // (H * W)        Digit(s, H * W, None)
-r = s % (H * W)         Digit(s, 1, H * W)
-h = r // W              Digit(s, W, H * W), as is `s // W % H`
-w = r - h * W           Digit(s, 1, W), as are `r % W` and `s % W`
+d = s // (H * W)        IndexDigit(s, H * W, None)
+r = s % (H * W)         IndexDigit(s, 1, H * W)
+h = r // W              IndexDigit(s, W, H * W), as is `s // W % H`
+w = r - h * W           IndexDigit(s, 1, W), as are `r % W` and `s % W`
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ _MOST_DEPTH = 12
 
 
 @dataclass(frozen=True, slots=True)
-class Index:
+class IndexName:
     """A name that is no digit, as of one definition."""
 
     name: str
@@ -29,27 +29,27 @@ class Index:
 
 
 @dataclass(frozen=True, slots=True)
-class Digit:
+class IndexDigit:
     """`of // low % (high // low)`; without `high` all that is above. `high` is a multiple of `low`.
 
     Division that cuts off, as Triton's, leaves all spellings the same number, below zero too.
     """
 
-    of: Index
+    of: IndexName
     low: Extent = ONE
     high: Extent | None = None
 
-    def over(self, by: Extent) -> Digit | None:
+    def over(self, by: Extent) -> IndexDigit | None:
         """The digit divided; None where that is no digit."""
         low = self.low * by
         fits = self.high is None or self.high.over(low) is not None
-        return Digit(self.of, low, self.high) if fits else None
+        return IndexDigit(self.of, low, self.high) if fits else None
 
-    def modulo(self, by: Extent) -> Digit | None:
+    def modulo(self, by: Extent) -> IndexDigit | None:
         """What division by `by` leaves; None where that is no digit."""
         high = self.low * by
         if self.high is None or self.high.over(high) is not None:
-            return Digit(self.of, self.low, high)
+            return IndexDigit(self.of, self.low, high)
         return self if high.over(self.high) is not None else None
 
     @property
@@ -59,12 +59,12 @@ class Digit:
 
 
 @dataclass(frozen=True, slots=True)
-class Term:
+class DigitTerm:
     """`digit * factor`, spread along `axis`, or any other summand `node` of `statement`."""
 
     factor: Extent
     axis: Axis
-    digit: Digit | None = None
+    digit: IndexDigit | None = None
     node: ast.expr | None = None
     statement: ast.stmt | None = None
     negative: bool = False
@@ -78,7 +78,7 @@ class DigitReader:
         self.reaching = Reaching(kernel)
         self.opaque: set[ast.stmt] = set()
         """Assignments of which the names are not looked through in sums."""
-        self._names: dict[Digit, set[tuple[str, Place]]] = {}
+        self._names: dict[IndexDigit, set[tuple[str, Place]]] = {}
 
     def extent(self, node: ast.expr, statement: ast.stmt, depth: int = 0) -> Extent | None:
         """A product of compile-time parameters and numbers above zero; None for others."""
@@ -97,7 +97,7 @@ class DigitReader:
             return self.extent(found.value, found.statement, depth + 1)
         return Extent(1, (node.id,)) if node.id in self._kernel.constants else None
 
-    def digit(self, node: ast.expr, statement: ast.stmt, depth: int = 0) -> Digit | None:
+    def digit(self, node: ast.expr, statement: ast.stmt, depth: int = 0) -> IndexDigit | None:
         """A name, or what division and remainder leave of one; None for any other expression."""
         if depth > _MOST_DEPTH:
             return None
@@ -114,7 +114,7 @@ class DigitReader:
             return self._rest(node, statement, depth)
         return None
 
-    def _named(self, name: str, statement: ast.stmt, depth: int) -> Digit | None:
+    def _named(self, name: str, statement: ast.stmt, depth: int) -> IndexDigit | None:
         found = self.reaching.definition(name, statement)
         if found is None:
             return None
@@ -125,9 +125,9 @@ class DigitReader:
             if digit is not None:
                 self._names.setdefault(digit, set()).add((name, found.place))
                 return digit
-        return Digit(Index(name, found.place))
+        return IndexDigit(IndexName(name, found.place))
 
-    def name_of(self, digit: Digit, statement: ast.stmt) -> str | None:
+    def name_of(self, digit: IndexDigit, statement: ast.stmt) -> str | None:
         """A name that has this value at the statement."""
         names: set[tuple[str, Place]] = self._names.get(digit, set())
         if digit.low == ONE and digit.high is None:
@@ -138,7 +138,7 @@ class DigitReader:
                 return name
         return None
 
-    def _rest(self, node: ast.BinOp, statement: ast.stmt, depth: int) -> Digit | None:
+    def _rest(self, node: ast.BinOp, statement: ast.stmt, depth: int) -> IndexDigit | None:
         """`s - q * W` where `q` is `s // W`."""
         of, taken = self.digit(node.left, statement, depth + 1), node.right
         if of is None or not isinstance(taken, ast.BinOp) or not isinstance(taken.op, ast.Mult):
@@ -157,15 +157,15 @@ class DigitReader:
         axis: Axis = None,
         negative: bool = False,
         depth: int = 0,
-    ) -> Iterator[Term]:
+    ) -> Iterator[DigitTerm]:
         """The summands of an expression. Names are looked through where digits are in them."""
-        rest = Term(factor, axis, None, node, statement, negative)
+        rest = DigitTerm(factor, axis, None, node, statement, negative)
         if depth > _MOST_DEPTH or not self._has_digit(node, statement):
             yield rest
             return
         digit = self.digit(node, statement)
         if digit is not None and (digit.low != ONE or digit.high is not None):
-            yield Term(factor, axis, digit, node, statement, negative)
+            yield DigitTerm(factor, axis, digit, node, statement, negative)
             return
         depth += 1
         if isinstance(node, ast.BinOp) and isinstance(node.op, ast.Add | ast.Sub):

@@ -49,9 +49,9 @@ from warpwright.proposers.rewrites.common.statement_text import (
 from warpwright.proposers.rewrites.digits.extent import ONE, Extent
 from warpwright.proposers.rewrites.digits.read_digits import subscripted
 from warpwright.proposers.rewrites.join.digit_terms import (
-    Digit,
     DigitReader,
-    Term,
+    DigitTerm,
+    IndexDigit,
 )
 from warpwright.proposers.rewrites.outer.nests import free_name
 from warpwright.types.calls import KernelCalls
@@ -68,8 +68,8 @@ Accept = Callable[[Equality], bool]
 class _Group:
     """Terms of an address that are one term where the equalities hold."""
 
-    terms: tuple[Term, ...]
-    whole: Term
+    terms: tuple[DigitTerm, ...]
+    whole: DigitTerm
     equal: tuple[Equality, ...] = ()
 
 
@@ -79,7 +79,7 @@ class _Sum:
 
     statement: ast.stmt
     node: ast.expr
-    terms: tuple[Term, ...]
+    terms: tuple[DigitTerm, ...]
 
 
 def find(program: ProgramView, calls: Sequence[KernelCalls]) -> tuple[Move, ...]:
@@ -154,7 +154,7 @@ def _addresses(kernel: KernelText, statement: ast.stmt) -> Iterator[ast.expr]:
             yield node.args[0]
 
 
-def _groups(terms: Sequence[Term], accept: Accept) -> list[_Group]:
+def _groups(terms: Sequence[DigitTerm], accept: Accept) -> list[_Group]:
     """Terms that make one, by equalities that are accepted."""
     groups = [_Group((term,), term) for term in terms if term.digit is not None]
     while True:
@@ -272,7 +272,7 @@ class _Writer:
         apart = " + ".join(_times(self._digit(term.digit), term.factor) for term in group.terms)
         return whole, " and ".join(map(_text, group.equal)), apart
 
-    def summand(self, term: Term) -> str:
+    def summand(self, term: DigitTerm) -> str:
         """Any other term. Raises DoesNotApply where it may have another value here."""
         if term.digit is not None:
             return _times(subscripted(self._digit(term.digit), term.axis), term.factor)
@@ -294,13 +294,13 @@ class _Writer:
             text, plain = subscripted(text if plain else f"({text})", term.axis), True
         return _times(text if plain else _in_sum(term.node, text), term.factor)
 
-    def _digit(self, digit: Digit | None) -> str:
+    def _digit(self, digit: IndexDigit | None) -> str:
         """A name that has the value here, or the operations. Raises DoesNotApply."""
         assert digit is not None
         name = self._reader.name_of(digit, self._statement)
         if name is not None:
             return name
-        text = self._reader.name_of(Digit(digit.of), self._statement)
+        text = self._reader.name_of(IndexDigit(digit.of), self._statement)
         if text is None:
             raise DoesNotApply(f"{digit.of.name} has another value by then")
         if digit.low != ONE:

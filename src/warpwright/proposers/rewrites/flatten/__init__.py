@@ -1,0 +1,1 @@
+"""flatten: nested loops over what is one run of memory become one loop with longer steps."""
