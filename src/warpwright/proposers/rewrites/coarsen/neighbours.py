@@ -25,7 +25,10 @@ def programs_lie_together(
     kernel: KernelText, known: Mapping[str, frozenset[int]], axis: int
 ) -> bool:
     """Whether neighbouring programs of an axis read elements that lie together, and the lanes of
-    each do not, but for what both read alike. Sizes are those of the first launch; pointers count as zero."""
+    each do not, but for what both read alike.
+
+    Sizes are the least that launches pass; pointers count as zero.
+    """
     sizes = {name: min(values) for name, values in known.items()}
     together = False
     for node in ast.walk(kernel.node):
