@@ -177,6 +177,9 @@ def test_each_form_compiles(form: str, capability: tuple[int, int]) -> None:
         ("down[(B * N,)](", "down[(B * N,)](*[], ", "splatted"),
         ("down[(B * N,)]", "down[lambda meta: (B * N // meta['BLOCK'],)]", "on the config"),
         ("down[(B * N,)]", "down[[B * N]]", "no plain tuple"),
+        ("        down[(B * N,)]", "        grid = (B * N,)\n        N = N + 1\n        down[grid]",
+         "more than once"),
+        ("        down[(B * N,)]", "        global G\n        down[G]", "no plain tuple"),
     ],
 )  # fmt: skip
 def test_what_is_not_one_program_beside_another_is_refused(old: str, new: str, why: str) -> None:

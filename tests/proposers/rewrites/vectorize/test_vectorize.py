@@ -300,6 +300,8 @@ def test_each_form_compiles(form: str, capability: tuple[int, int]) -> None:
         ("range(N)", "range(0, N, B)", "step is no plain number"),
         ("range(N)", "tl.range(N, flatten=True)", "no plain range"),
         ("range(N)", "range(sx, N)", None),
+        ("range(N)", "range(tl.load(w_ptr))", "bounds are loaded"),
+        ("acc += x", "acc += x\n        so += 0.5", "by a fraction"),
         ("acc += x", "acc += x\n        N = N", "bounds the loop"),
         ("acc += x", "i = i + 1\n        acc += x", "assigns its variable"),
         ("o_ptr + row * N + i, acc", "o_ptr + row, acc", "to the same place"),

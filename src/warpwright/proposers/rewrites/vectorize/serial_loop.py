@@ -102,6 +102,8 @@ def read_loop(kernel: KernelText, statement: ast.For) -> SerialLoop:
     if variable in assigned:
         raise DoesNotApply(f"the loop assigns its variable {variable}")
     bounds = set(loaded_names([start, stop]))
+    if any(kernel.called(node) == "load" for node in ast.walk(statement.iter)):
+        raise DoesNotApply("the loop's bounds are loaded")
     if changed := bounds & {*assigned, variable}:
         raise DoesNotApply(f"{', '.join(sorted(changed))} bounds the loop and is changed in it")
     carried, advanced = _handed_on(kernel, steps, variable)
@@ -218,6 +220,9 @@ def _handed_on(
         if not _varies(update.term, steps, variable):
             if update.operation != "+" or set(loaded_names([update.term])) & set(assigned):
                 raise DoesNotApply(f"{name} is combined with what does not depend on the step")
+            if any(type(n.value) is float for n in ast.walk(update.term)
+                   if isinstance(n, ast.Constant)):  # fmt: skip
+                raise DoesNotApply(f"{name} moves on by a fraction")
             advanced.append(Advanced(name, place, update.term))
         else:
             carried.append(Carried(name, place, update))
