@@ -197,6 +197,12 @@ def test_it_is_found_where_programs_read_what_lies_together() -> None:
     assert finds(KERNEL, [(1, 100, 4)]) == []
 
 
+def test_a_tile_fits_into_the_registers_of_its_warps() -> None:
+    long = KERNEL.replace("BLOCK=32)", "BLOCK=2048)")
+    assert finds(long, [(64, 100, 256)]) == []
+    assert finds(long.replace("=2048)", "=2048, num_warps=8)"), [(64, 100, 256)]) == [move(8)]
+
+
 def finds(text: str, shapes: rewriting.Shapes) -> list[Move]:
     calls = rewriting.traced(text, rewriting.problem(shapes))[1]
     moves = found(coarsen.NAME, text, calls)
