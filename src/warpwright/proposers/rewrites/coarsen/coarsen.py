@@ -60,8 +60,10 @@ from warpwright.types.program import ProgramView
 
 NAME = "coarsen"
 AXES = (0, 1, 2)
-TILE = 8192
-"""Elements of a tile: with more, its values do not fit into the registers of four warps."""
+WARP_TILE = 2048
+"""Elements of a tile for each warp: with more, its values do not fit into registers."""
+MOST_OF_A_VECTOR = 65_536
+"""Taken for the lanes of a vector of unknown length."""
 LEAST, MOST, MOST_ALONE = 8, 64, 128
 """Programs in one: at least a sector of float32; at most so many beside lanes of their own, and
 where they have none."""
@@ -116,16 +118,18 @@ def _lanes(
         size
         for node in ast.walk(kernel.node)
         if isinstance(node, ast.Call) and kernel.called(node) == "arange" and len(node.args) == 2
-        for size in values(node.args[1], known) or {TILE}
+        for size in values(node.args[1], known) or {MOST_OF_A_VECTOR}
     ]
-    lanes = MOST_ALONE
-    if sizes:
-        lanes = min(max(TILE // max(sizes), LEAST), MOST)
-        if lanes * max(sizes) > TILE:
-            return None
-    grids = [traced.grid for launch in call.launches for traced in launch.configs]
+    launched = [traced for launch in call.launches for traced in launch.configs]
+    grids = [traced.grid for traced in launched]
     if not grids or any(axis >= len(grid) for grid in grids):
         return None
+    lanes = MOST_ALONE
+    if sizes:
+        tile = WARP_TILE * min(traced.config.num_warps for traced in launched)
+        lanes = min(max(tile // max(sizes), LEAST), MOST)
+        if lanes * max(sizes) > tile:
+            return None
     while lanes > LEAST and any(
         _product(grid) // lanes < LEAST_PROGRAMS or lanes >= 2 * grid[axis] for grid in grids
     ):

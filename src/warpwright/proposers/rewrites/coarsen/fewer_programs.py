@@ -83,10 +83,12 @@ def _extents(launch: LaunchNode) -> Sequence[ast.expr]:
 def _check_same_values(launch: LaunchNode, grid: ast.Tuple) -> None:
     """Refuses a grid of names that the host assigns more than once: where the launch stands they
     may mean something else than where the grid is written."""
-    if launch.function is None:
-        raise DoesNotApply("the grid is written outside of a function")
+    function = launch.function.node if launch.function else None
+    if function is None or not set(launch.definitions) <= set(ast.walk(function)):
+        raise DoesNotApply("the grid is written outside of the launch's function")
     names = [node.id for node in ast.walk(grid) if isinstance(node, ast.Name)]
-    stored = stored_names(launch.function.node.body)
+    stored = stored_names(function.body)
+    stored += [node.arg for node in ast.walk(function.args) if isinstance(node, ast.arg)]
     if twice := {name for name in names if stored.count(name) > 1}:
         raise DoesNotApply(f"{', '.join(sorted(twice))} is assigned more than once")
 

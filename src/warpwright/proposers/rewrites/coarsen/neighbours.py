@@ -13,7 +13,7 @@ _DEEPEST = 24
 
 
 @dataclass(frozen=True, slots=True)
-class Spot:
+class _Point:
     """Which program of the axis, and which lane, an address is worked out for."""
 
     axis: int
@@ -25,14 +25,17 @@ def programs_lie_together(
     kernel: KernelText, known: Mapping[str, frozenset[int]], axis: int
 ) -> bool:
     """Whether neighbouring programs of an axis read elements that lie together, and the lanes of
-    each do not, but for what both read alike. Sizes are those of the first launch; pointers count as zero."""
+    each do not, but for what both read alike.
+
+    Sizes are the least that launches pass; pointers count as zero.
+    """
     sizes = {name: min(values) for name, values in known.items()}
     together = False
     for node in ast.walk(kernel.node):
         if kernel.called(node) != "load" or not isinstance(node, ast.Call) or not node.args:
             continue
-        lanes = _step(kernel, sizes, node.args[0], Spot(axis, 0, 1))
-        programs = _step(kernel, sizes, node.args[0], Spot(axis, 1, 0))
+        lanes = _step(kernel, sizes, node.args[0], _Point(axis, 0, 1))
+        programs = _step(kernel, sizes, node.args[0], _Point(axis, 1, 0))
         if lanes is None or programs is None:
             return False
         if programs == 0:
@@ -43,15 +46,17 @@ def programs_lie_together(
     return together
 
 
-def _step(kernel: KernelText, sizes: Mapping[str, int], node: ast.expr, place: Spot) -> int | None:
+def _step(
+    kernel: KernelText, sizes: Mapping[str, int], node: ast.expr, place: _Point
+) -> int | None:
     """How far an address lies from that of the first lane of the first program."""
-    first = _value(kernel, sizes, node, Spot(place.axis, 0, 0), 0)
+    first = _value(kernel, sizes, node, _Point(place.axis, 0, 0), 0)
     other = _value(kernel, sizes, node, place, 0)
     return None if first is None or other is None else other - first
 
 
 def _value(
-    kernel: KernelText, sizes: Mapping[str, int], node: ast.expr, place: Spot, depth: int
+    kernel: KernelText, sizes: Mapping[str, int], node: ast.expr, place: _Point, depth: int
 ) -> int | None:
     """The value of a whole-number expression, loops in their first step; None if not known."""
     if depth > _DEEPEST:
@@ -78,7 +83,7 @@ def _value(
 
 
 def _named(
-    kernel: KernelText, sizes: Mapping[str, int], name: str, place: Spot, depth: int
+    kernel: KernelText, sizes: Mapping[str, int], name: str, place: _Point, depth: int
 ) -> int | None:
     if name in sizes:
         return sizes[name]

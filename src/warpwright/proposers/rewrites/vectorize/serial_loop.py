@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import ast
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from warpwright.program.nodes import clone
 from warpwright.proposers.rewrites.common.kernel_text import KernelText, loaded_names, stored_names
 from warpwright.proposers.rewrites.common.refusal import DoesNotApply
+from warpwright.proposers.rewrites.common.statement_text import parsed
 from warpwright.proposers.rewrites.outer.liveness import live_after
 from warpwright.proposers.rewrites.vectorize.updates import Update, read_update
 
@@ -95,12 +96,14 @@ def read_loop(kernel: KernelText, statement: ast.For) -> SerialLoop:
     with a term. Raises DoesNotApply for any other."""
     start, stop, step, options = _bounds(kernel, statement)
     assert isinstance(statement.target, ast.Name)
-    steps = tuple(_step(kernel, node) for node in statement.body if not _is_empty(node))
+    steps = tuple(step for node in statement.body for step in _steps(kernel, node))
     variable = statement.target.id
     assigned = {step.name for step in steps if step.name is not None}
     if variable in assigned:
         raise DoesNotApply(f"the loop assigns its variable {variable}")
     bounds = set(loaded_names([start, stop]))
+    if any(kernel.called(node) == "load" for node in ast.walk(statement.iter)):
+        raise DoesNotApply("the loop's bounds are loaded")
     if changed := bounds & {*assigned, variable}:
         raise DoesNotApply(f"{', '.join(sorted(changed))} bounds the loop and is changed in it")
     carried, advanced = _handed_on(kernel, steps, variable)
@@ -146,23 +149,53 @@ def _is_empty(node: ast.stmt) -> bool:
     return text or isinstance(node, ast.Pass)
 
 
-def _step(kernel: KernelText, node: ast.stmt) -> LoopStep:
+def _steps(kernel: KernelText, node: ast.stmt) -> Iterator[LoopStep]:
+    """A statement as steps: none for a text, for a branch one for each assignment under it."""
+    if isinstance(node, ast.If):
+        yield from _under(kernel, node)
+    elif isinstance(node, ast.Expr) and kernel.called(node.value) == "store":
+        yield LoopStep(None, node.value, node.lineno)
+    elif not _is_empty(node):
+        name, value = _assignment(node)
+        yield LoopStep(name, value, node.lineno)
+
+
+def _under(kernel: KernelText, node: ast.If) -> Iterator[LoopStep]:
+    """`if x > acc: acc = x` as `acc = tl.where(x > acc, x, acc)`.
+
+    Refuses loads under the condition, and a condition that an assignment under it changes.
+    """
+    test = node.test
+    if not isinstance(test, ast.Compare):
+        test = ast.Compare(test, [ast.NotEq()], [ast.Constant(0)])
+    changed: set[str] = set()
+    for inner in node.body:
+        name, value = _assignment(inner)
+        loads = any(kernel.called(call) == "load" for call in ast.walk(value))
+        if node.orelse or loads or changed & set(loaded_names([test])):
+            raise DoesNotApply(f"`if {ast.unparse(node.test)}:` stands in the loop")
+        changed.add(name)
+        where = parsed(kernel.builtin("where"))
+        chosen = ast.Call(where, [clone(test), value, ast.Name(name, ast.Load())], [])
+        yield LoopStep(name, chosen, inner.lineno)
+
+
+def _assignment(node: ast.stmt) -> tuple[str, ast.expr]:
+    """The name and its new value."""
+    target: ast.expr | None = None
+    value: ast.expr | None = None
     if isinstance(node, ast.Assign) and len(node.targets) == 1:
-        target: ast.expr = node.targets[0]
-        value: ast.expr | None = node.value
+        target, value = node.targets[0], node.value
     elif isinstance(node, ast.AnnAssign):
         target, value = node.target, node.value
-    elif isinstance(node, ast.AugAssign):
+    elif isinstance(node, ast.AugAssign) and isinstance(node.target, ast.Name):
         target = node.target
-        value = ast.BinOp(clone(target), node.op, node.value)
-        value.left.ctx = ast.Load()  # type: ignore[attr-defined]
-    elif isinstance(node, ast.Expr) and kernel.called(node.value) == "store":
-        return LoopStep(None, node.value, node.lineno)
-    else:
+        value = ast.BinOp(ast.Name(node.target.id, ast.Load()), node.op, node.value)
+    if target is None or value is None:
         raise DoesNotApply(f"`{ast.unparse(node).splitlines()[0]}` stands in the loop")
-    if not isinstance(target, ast.Name) or value is None:
+    if not isinstance(target, ast.Name):
         raise DoesNotApply(f"{ast.unparse(target)} is assigned in the loop")
-    return LoopStep(target.id, value, node.lineno)
+    return target.id, value
 
 
 def _handed_on(
@@ -187,6 +220,9 @@ def _handed_on(
         if not _varies(update.term, steps, variable):
             if update.operation != "+" or set(loaded_names([update.term])) & set(assigned):
                 raise DoesNotApply(f"{name} is combined with what does not depend on the step")
+            if any(type(n.value) is float for n in ast.walk(update.term)
+                   if isinstance(n, ast.Constant)):  # fmt: skip
+                raise DoesNotApply(f"{name} moves on by a fraction")
             advanced.append(Advanced(name, place, update.term))
         else:
             carried.append(Carried(name, place, update))

@@ -47,12 +47,12 @@ def block_of(kernel: KernelText, statement: ast.For, call: KernelCalls) -> int:
         raise DoesNotApply("the loop has few steps")
     most = BLOCK
     rows = _rows(kernel, loop, known)
-    if rows is not None:
+    if rows is not None and rows > 1:
         if not _elements_lie_together(kernel, loop, accesses, known):
             raise DoesNotApply("the lanes lie along memory as they are")
         most = max(TILE // rows, LEAST_WIDTH)
-    if rows is not None and most * rows > MOST_OF_A_TILE:
-        raise DoesNotApply("the kernel has many lanes of its own")
+        if most * rows > MOST_OF_A_TILE:
+            raise DoesNotApply("the kernel has many lanes of its own")
     return int(min(most, 1 << (steps - 1).bit_length()))
 
 
