@@ -28,6 +28,7 @@ FLOORS = (
     (
         "proposers.rewrites.repack",
         "proposers.rewrites.scalarise",
+        "proposers.rewrites.interior",
         "costmodel.sass",
         "operators.conv2d.schedules",
     ),
