@@ -27,6 +27,12 @@ FLOORS = (
     ("verifier.checks", "compiler", "interpreter.reference", "operators.conv2d"),
     ("proposers.rewrites.digits", "proposers.rewrites.outer", "proposers.rewrites.specialise"),
     (
+<<<<<<< HEAD
+=======
+        "proposers.rewrites.repack",
+        "proposers.rewrites.scalarise",
+        "proposers.rewrites.interior",
+>>>>>>> index
         "costmodel.sass",
         "operators.conv2d.schedules",
         "proposers.rewrites.coarsen",

@@ -202,7 +202,7 @@ def test_small_rows_are_left_alone_and_chains_hold_it_once() -> None:
     view, calls = rewriting.traced(KERNEL, rewriting.problem([(2, 3, 5, 64)], [3, 3]))
     names = [tuple(m.name for m in way) for way in chains(view, calls)]
     assert (scalarise_rewrite.NAME,) in names
-    assert (scalarise_rewrite.NAME, "unroll") in names
+    assert (scalarise_rewrite.NAME, "interior") in names
 
 
 @pytest.mark.triton

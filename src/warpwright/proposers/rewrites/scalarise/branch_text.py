@@ -3,19 +3,20 @@
 from __future__ import annotations
 
 import ast
-import textwrap
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
-from warpwright.program.parsing import lines_of
 from warpwright.proposers.rewrites.common.kernel_text import (
     KernelText,
     loaded_names,
     stored_names,
 )
 from warpwright.proposers.rewrites.common.refusal import DoesNotApply
-from warpwright.proposers.rewrites.common.splice import Splice, replaced, spliced
-from warpwright.proposers.rewrites.common.statement_text import INDENT, indented, margin_of
+from warpwright.proposers.rewrites.common.splice import Splice, replaced
+from warpwright.proposers.rewrites.common.two_branches import (
+    in_two_branches,
+    may_branch_at_run_time,
+)
 from warpwright.proposers.rewrites.digits.extent import Extent
 from warpwright.proposers.rewrites.scalarise.flat_index import FlatIndex
 from warpwright.proposers.rewrites.scalarise.levels import WITHIN, condition
@@ -43,30 +44,16 @@ class BlockChange:
 
 def written(source: str, change: BlockChange) -> str:
     """The statements that change under a condition, with those between them; else as before."""
-    behind = change.index.behind
     start, stop = _span(change)
-    _check_span(change, behind[start : stop + 1])
-    head, tail = behind[start].lineno - 1, behind[stop].end_lineno or 0
-    lines = lines_of(source)
-    for node in (behind[start], behind[stop]):
-        if lines[node.lineno - 1][: node.col_offset].strip():
-            raise DoesNotApply("statements share a line")
-    renames = _renames(change, behind[start : stop + 1]) if change.how == WITHIN else {}
+    body = change.index.behind[start : stop + 1]
+    if change.how == WITHIN and not may_branch_at_run_time(body):
+        raise DoesNotApply("a return or a constant cannot stand under a condition at run time")
+    renames = _renames(change, body) if change.how == WITHIN else {}
     splices = [s for place in range(start, stop + 1) for s in change.thin.edits.get(place, [])]
-    splices = _renamed(splices, behind[start : stop + 1], renames)
-    rest = len(lines) - tail
-    edited = lines_of(spliced(source, splices))
-    margin = margin_of(source, behind[start])
-    new = _dedented(edited[head : len(edited) - rest])
-    old = _dedented(lines[head:tail])
-    block = [] if change.line is None else [change.line]
-    block += [change.told, f"if {change.condition}:", *indented(new, INDENT)]
-    block += ["else:", *indented(old, INDENT)]
-    return "\n".join([*lines[:head], *indented(block, margin), *lines[tail:]])
-
-
-def _dedented(lines: Sequence[str]) -> list[str]:
-    return textwrap.dedent("\n".join(lines)).split("\n")
+    before = [] if change.line is None else [change.line]
+    return in_two_branches(
+        source, body, _renamed(splices, body, renames), [*before, change.told], change.condition
+    )
 
 
 def _span(change: BlockChange) -> tuple[int, int]:
@@ -78,16 +65,6 @@ def _span(change: BlockChange) -> tuple[int, int]:
         if thin.thin & set(stored_names([node])):
             start = min(start, place)
     return start, stop
-
-
-def _check_span(change: BlockChange, body: Sequence[ast.stmt]) -> None:
-    """Raises DoesNotApply where statements cannot stand in a branch."""
-    nodes = [inner for node in body for inner in ast.walk(node)]
-    if change.how == WITHIN and any(isinstance(n, ast.Return | ast.AnnAssign) for n in nodes):
-        raise DoesNotApply("a return or a constant cannot stand under a condition at run time")
-    if any(isinstance(n, ast.Constant) and isinstance(n.value, str) and "\n" in n.value
-           for n in nodes):  # fmt: skip
-        raise DoesNotApply("a text of several lines stands among the statements")
 
 
 def _renames(change: BlockChange, body: Sequence[ast.stmt]) -> Mapping[str, str]:

@@ -193,6 +193,7 @@ REWRITES = (
         "what all lanes of a block have in common of their index {index} is worked out once, "
         "as a scalar, with all that follows from it",
         place=65,
-        then=("unroll",),
+        then=("interior", "unroll"),
+        refines=True,
     ),
 )

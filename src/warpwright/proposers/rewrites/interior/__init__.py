@@ -1,0 +1,1 @@
+"""Blocks that touch no border, without masks."""
