@@ -27,22 +27,22 @@ FLOORS = (
     ("verifier.checks", "compiler", "interpreter.reference", "operators.conv2d"),
     ("proposers.rewrites.digits", "proposers.rewrites.outer", "proposers.rewrites.specialise"),
     (
-<<<<<<< HEAD
-=======
-        "proposers.rewrites.repack",
-        "proposers.rewrites.scalarise",
-        "proposers.rewrites.interior",
->>>>>>> index
         "costmodel.sass",
         "operators.conv2d.schedules",
         "proposers.rewrites.coarsen",
+        "proposers.rewrites.interior",
         "proposers.rewrites.join",
         "proposers.rewrites.repack",
         "proposers.rewrites.scalarise",
         "proposers.rewrites.vectorize",
         "proposers.rewrites.widen",
     ),
-    ("doctor", "proposers.rewrites.flatten", "proposers.rewrites.products", "proposers.rewrites.split_address"),
+    (
+        "doctor",
+        "proposers.rewrites.flatten",
+        "proposers.rewrites.products",
+        "proposers.rewrites.split_address",
+    ),
     ("proposers.rewrites", "interpreter", "costmodel", "proposers"),
     ("report", "profiler", "bench.device", "bench.statistics", "interpreter.sizes"),
     ("interpreter.spot", "analysis", "bench"),

@@ -190,9 +190,7 @@ def _measured(
     question = {"request": repr(request), "gpu": repr(study.gpu), "limits": repr(limits)}
     with ExitStack() as opened:
         told, caches = run_context.listener, run_context.binaries
-        table = opened.enter_context(
-            open_table(setup, study, question, told, first, caches=caches)
-        )
+        table = opened.enter_context(open_table(setup, study, question, told, first, caches=caches))
         if isinstance(table, str):
             trial = Trial(None, setup.budget.name, failure=table)
             plans, _ = propose(request, study, run_context)
