@@ -117,6 +117,15 @@ def test_parts_of_a_mask_that_cannot_be_told_stay() -> None:
 
 
 @pytest.mark.parametrize(
+    "start", ["tl.load(x_ptr + offs)", "(offs * 0.5) % 3", "(offs % 9).to(tl.float32) % 4"]
+)
+def test_numbers_that_may_compare_with_nothing_are_not_asked(start: str) -> None:
+    """A lane that is no number is outside of every bound, and least of none."""
+    with pytest.raises(DoesNotApply, match="too few"):
+        applied("    start = offs * S - P\n", f"    start = {start}\n")
+
+
+@pytest.mark.parametrize(
     ("old", "new", "why"),
     [
         ("ok = (at >= 0) & (at < L)", "ok = at * at < L", "too few loads"),

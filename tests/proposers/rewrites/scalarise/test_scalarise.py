@@ -234,3 +234,16 @@ def test_the_text_compiles(changed: Move, capability: tuple[int, int]) -> None:
     problem = rewriting.problem([(2, 3, 16, 128)], [3, 3])
     moved = replay(KERNEL, [changed])
     assert rewriting.compile_faults(moved, problem, capability) == []
+
+
+@pytest.mark.triton
+@pytest.mark.parametrize("when", ["divides", "within"])
+def test_blocks_inside_need_no_masks_behind_it(when: str) -> None:
+    moves = [move(when), Move("interior", "blur")]
+    moved = replay(KERNEL, moves)
+    assert "first_offs // W % H + (R - 1) - 1 < H" in moved
+    for shape in [(2, 3, 6, 64), (2, 3, 7, 100), (1, 1, 1, 7)]:
+        problem = rewriting.problem([shape], [shape[1], 3])
+        before, after = (rewriting.outputs(text, problem) for text in (KERNEL, moved))
+        np.testing.assert_array_equal(before[0], after[0])
+    assert rewriting.compile_faults(moved, rewriting.problem([(2, 3, 6, 64)], [3, 3]), (9, 0)) == []

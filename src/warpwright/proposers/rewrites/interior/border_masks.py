@@ -31,6 +31,8 @@ from warpwright.proposers.rewrites.interior.bounds import (
 
 _LOOPS = ("range", "static_range")
 _OF_A_BLOCK = ("program_id", "num_programs")
+_WHOLE = frozenset({*_OF_A_BLOCK, "arange", "minimum", "maximum", "cdiv"})
+_MAX_DEPTH = 8
 _MASK_AT = {"load": 1, "store": 2}
 
 
@@ -64,6 +66,7 @@ class MaskReader:
         self._stored = stored_names(body)
         self._parameters = {p.arg for p in self.kernel.parameters} - set(self._stored)
         self._shapes = shapes_before(self.kernel.node, body[self.start])
+        self._assigned = _assignments(body)
         self._before(body[: self.start])
         later = set(stored_names(body[self.start :]))
         for name in set(self._stored):
@@ -94,13 +97,37 @@ class MaskReader:
         node = ast.Name(name, ast.Load())
         if shape is Shape.SCALAR:
             return one(node)
-        if shape is not Shape.VECTOR:
+        if shape is not Shape.VECTOR or not self._is_index(node, 0):
             return None
         ends = [
             ast.parse(f"{self.kernel.builtin(end)}({name}, 0)", mode="eval").body
             for end in ("min", "max")
         ]
         return between(ends[0], ends[1])
+
+    def _is_index(self, node: ast.expr, depth: int) -> bool:
+        """Whether whole numbers alone make a value: of those no lane fails to compare (NaN)."""
+        if depth > _MAX_DEPTH:
+            return False
+        if isinstance(node, ast.Name):
+            given = self._assigned.get(node.id, [])
+            if node.id in self._parameters:
+                return True
+            return bool(given) and all(
+                value is not None and self._is_index(value, depth + 1) for value in given
+            )
+        if isinstance(node, ast.Constant):
+            return type(node.value) is int
+        if isinstance(node, ast.BinOp):
+            whole = isinstance(node.op, ast.Add | ast.Sub | ast.Mult | ast.FloorDiv | ast.Mod)
+            sides = (node.left, node.right)
+            return whole and all(self._is_index(side, depth + 1) for side in sides)
+        if isinstance(node, ast.Call):
+            called = self.kernel.called(node)
+            if called in _WHOLE:
+                return all(self._is_index(argument, depth + 1) for argument in node.args)
+            return called in HINTS and self._is_index(node.args[0], depth + 1)
+        return False
 
     # --- statements -------------------------------------------------------------------------------
 
@@ -272,6 +299,25 @@ class MaskReader:
 def _own_expressions(node: ast.stmt) -> list[ast.expr]:
     """The expressions of a statement that are not in a block of its own."""
     return [child for child in ast.iter_child_nodes(node) if isinstance(child, ast.expr)]
+
+
+def _assignments(body: Sequence[ast.stmt]) -> dict[str, list[ast.expr | None]]:
+    """Every value that a name is given; None for one that is no expression of its own."""
+    found: dict[str, list[ast.expr | None]] = {}
+    for node in (inner for statement in body for inner in ast.walk(statement)):
+        if not isinstance(node, ast.stmt):
+            continue
+        name = _name_of(node)
+        if name is not None:
+            found.setdefault(name, []).append(node.value)  # type: ignore[attr-defined]
+        elif isinstance(node, ast.AugAssign) and isinstance(node.target, ast.Name):
+            one_more = ast.BinOp(ast.Constant(0), node.op, node.value)
+            found.setdefault(node.target.id, []).append(one_more)
+        elif isinstance(node, ast.Assign | ast.AnnAssign | ast.For):
+            targets = node.targets if isinstance(node, ast.Assign) else [node.target]
+            for other in stored_names(targets):
+                found.setdefault(other, []).append(None)
+    return found
 
 
 def _name_of(node: ast.stmt) -> str | None:
