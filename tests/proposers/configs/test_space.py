@@ -96,6 +96,16 @@ def test_why_there_is_no_space_is_told(old: str, new: str, why: str) -> None:
     assert isinstance(found, str) and why in found
 
 
+def test_where_lanes_beyond_the_end_count_only_divisors_of_a_fixed_size_are_tried() -> None:
+    sizes = tiled.SHARES.replace("BLOCK = 16", "BLOCK = 64")
+    tiled.SHAPES[sizes] = tiled.SHAPES[tiled.SHARES]
+    assert axes(space(sizes))["BLOCK"] == (32, 64)
+    worked_out = tiled.SHARES.replace("BLOCK = 16", "BLOCK = triton.next_power_of_2(width)")
+    tiled.SHAPES[worked_out] = tiled.SHAPES[tiled.SHARES]
+    found = tiled.space_of(worked_out)
+    assert isinstance(found, str) and "worked out by host code" in found
+
+
 def test_known_shapes_come_first_and_the_rest_lies_apart() -> None:
     found = space(PRODUCT)
     first = tile_candidates(found, TuningRules(), 24)

@@ -152,11 +152,14 @@ class _Bounds:
             return isinstance(node.op, ast.USub) and self._is_zero(node.operand, again)
         if isinstance(node, ast.BinOp):
             left, right = self._is_zero(node.left, again), self._is_zero(node.right, again)
-            if isinstance(node.op, ast.Mult):
-                return left or right
+            if isinstance(node.op, ast.Mult):  # zero times what is not finite is no zero
+                return (left and (right or not self.lanes.value(node.right))) or (
+                    right and not self.lanes.value(node.left)
+                )
             if isinstance(node.op, (ast.Add, ast.Sub)):
                 return left and right
-            return isinstance(node.op, ast.Div) and left
+            by_one_number = not self.lanes.value(node.right)
+            return isinstance(node.op, ast.Div) and left and by_one_number
         return isinstance(node, ast.Call) and self._is_zero_call(node, again)
 
     def _is_zero_call(self, node: ast.Call, depth: int) -> bool:

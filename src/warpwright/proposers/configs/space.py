@@ -15,7 +15,12 @@ from warpwright.analysis.findings import stages_do_nothing
 from warpwright.program.parsed import parse_program
 from warpwright.program.tiles.tile_parameters import TileParameter, TileReading, read_tiles
 from warpwright.proposers.configs.constraints import TuningRules
-from warpwright.proposers.configs.tile_grids import covered, followed_by_grids, with_partners
+from warpwright.proposers.configs.tile_grids import (
+    covered,
+    followed_by_grids,
+    passed_as_number,
+    with_partners,
+)
 from warpwright.proposers.configs.tile_limits import TileLimits, passed_size
 from warpwright.proposers.configs.tile_roles import TileUse, tile_use
 from warpwright.types.calls import KernelCalls
@@ -76,6 +81,16 @@ def tile_space(
     tiles = with_partners(view, call.name, tiles)
     if not tiles:
         return _why_none(reading)
+    # A size that host code works out may be smaller for other inputs: what is right for this one's
+    # divisors alone would then not divide it.
+    tuned = kernel.usual.meta_dict
+    tiles = {
+        name: tile
+        for name, tile in tiles.items()
+        if tile.no_growth is None or name in tuned or passed_as_number(view, call.name, name)
+    }
+    if not tiles:
+        return "its sizes are worked out by host code, and lanes beyond the end would count"
     tiles, why = followed_by_grids(view, call, reading, tiles)
     if not tiles:
         return why

@@ -69,6 +69,21 @@ def with_partners(
     return found
 
 
+def passed_as_number(view: ProgramView, kernel: str, name: str) -> bool:
+    """Whether every launch passes a number for a constant, by itself or by a name for it."""
+    source = view.kernel(kernel)
+    sites = [site for site in view.launches if site.kernel == kernel]
+    for site in sites if source is not None else ():
+        assert source is not None
+        node = site.passed_to(source).get(name)
+        written: object = node.value if isinstance(node, ast.Constant) else None
+        if isinstance(node, ast.Name):
+            written = local_constants(view, site.function).get(node.id)
+        if not isinstance(written, int):
+            return False
+    return bool(sites)
+
+
 def _numbers_differ(reading: TileReading, tile: TileParameter) -> bool:
     """Whether numbers of blocks along the tile's axes are used for more than tiles."""
     return any(axis in reading.numbers for axis in tile.axes)
