@@ -29,6 +29,7 @@ from warpwright.search.moves import UNVERIFIED, Moved, as_moved
 from warpwright.search.moves_measured import by_gain, search_moves
 from warpwright.search.moves_predicted import OUT_OF_TIME, Predicted, predicted_by_moves
 from warpwright.search.open_trial import Table, TrialSetup, open_table, start_first
+from warpwright.search.other_shapes import time_other_shapes
 from warpwright.search.screening import ParentFailedError
 from warpwright.store.run_context import RunContext
 from warpwright.types.answer import Answer, ConfigPlan, Decision
@@ -262,7 +263,11 @@ def _tried(
         trial, keep = decide_draft(table, found, drafted.program, minimum_of(request.stage))
         drafted = replace(drafted, keep=keep)
     answered = request.program if drafted.keep is not None else drafted.program
-    return drafted, with_apart(table, trial, answered)
+    trial = with_apart(table, trial, answered)
+    if table.budget.apart and drafted.keep is None and not table.deadline.over:
+        others = time_other_shapes(table, study, drafted.program, run_context)
+        trial = replace(trial, other_shapes=others)
+    return drafted, trial
 
 
 def _answer(

@@ -44,7 +44,7 @@ from warpwright.types.walk import (
 )
 
 AT_THE_END = 0.5  # of a stage's part of the time is kept for the verdict on the whole way
-FIRST_PARTS = 2  # of the first stage: much of what it does the later ones find done
+FIRST_PARTS = 3  # of the first stage: much of what it does the later ones find done
 NO_TIME = "the time limit was over before it"
 
 
@@ -61,7 +61,7 @@ def walk_stages(
         steps.append(_timed(another_algorithm, program, problem, gpu, plan, tools))
     for number, stage in enumerate(plan.stages, 1):
         parts = len(plan.stages) - number + 1 + AT_THE_END
-        timed = _in_time(tools, (parts + 1) / FIRST_PARTS if number == 1 else parts)
+        timed = _in_time(tools, (parts + FIRST_PARTS - 1) / FIRST_PARTS if number == 1 else parts)
         current = steps[-1].program if steps else program
         work = _Stage(number, stage, current, problem, gpu, plan, timed)
         steps.append(_timed(work.step, first=number == 1))

@@ -30,6 +30,7 @@ from warpwright.report.schema_measured import (
     ConfigTrialRecord,
     MeasuredGpuRecord,
     MovesTrialRecord,
+    OtherShapeRecord,
     TrialRecord,
 )
 from warpwright.report.schema_parts import (
@@ -185,6 +186,7 @@ def trial_record(trial: Trial) -> TrialRecord:
         parent=None if trial.parent is None else ApartRecord.model_validate(trial.parent),
         answer=None if trial.answer is None else ApartRecord.model_validate(trial.answer),
         moves=[MovesTrialRecord.model_validate(moves) for moves in trial.moves],
+        other_shapes=[OtherShapeRecord.model_validate(other) for other in trial.other_shapes],
         configs=[_config_trial(config) for config in trial.configs],
         bursts=[BurstRecord.model_validate(burst) for burst in trial.bursts],
     )

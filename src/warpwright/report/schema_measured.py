@@ -102,6 +102,18 @@ class ApartRecord(RecordBase):
     notes: list[str]
 
 
+class OtherShapeRecord(RecordBase):
+    """Parent and answer on other inputs; medians, no decision."""
+
+    shapes: Text
+    parent_us: float | None
+    answer_us: float | None
+    gain_pct: float | None
+    parent_ready_s: float | None
+    answer_ready_s: float | None
+    failure: str | None
+
+
 class TrialRecord(RecordBase):
     """All that was measured for an answer. `gpu` null: not on a GPU."""
 
@@ -118,5 +130,6 @@ class TrialRecord(RecordBase):
     parent: ApartRecord | None
     answer: ApartRecord | None
     moves: list[MovesTrialRecord] = Field(default_factory=list)
+    other_shapes: list[OtherShapeRecord] = Field(default_factory=list)
     configs: list[ConfigTrialRecord]
     bursts: list[BurstRecord]

@@ -5,8 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from warpwright.types.measurement import Burst, Comparison, MeasuredGpu
-from warpwright.types.trial import Apart, ConfigTrial, Trial
+from warpwright.types.trial import Apart, ConfigTrial, OtherShape, Trial
 from warpwright.types.verdict import AccuracyCase, Status
+
+SAME_PCT = 2.0  # what medians of a few calls differ by anyway
 
 
 def trial_section(trial: Trial, moved: bool = False) -> str:
@@ -30,6 +32,8 @@ def trial_section(trial: Trial, moved: bool = False) -> str:
     for name, apart in (("parent", trial.parent), ("answer", trial.answer)):
         if apart is not None:
             lines += ["", f"Apart from device time, the {name}:", "", *_apart(apart)]
+    if trial.other_shapes:
+        lines += ["", *_other_shapes(trial.other_shapes)]
     return "\n".join(lines)
 
 
@@ -154,3 +158,27 @@ def _apart(apart: Apart) -> list[str]:
     if apart.torch_compile is not None:
         told.append(f"- under torch.compile: {apart.torch_compile}")
     return told + [f"- not measured: {note}" for note in apart.notes]
+
+
+def _other_shapes(others: Sequence[OtherShape]) -> list[str]:
+    """What the answer is worth on other shapes, and what becoming ready for one takes."""
+    lines = [
+        "On other shapes than the problem's (medians of a few calls; ready: with what is compiled "
+        "and tuned for the new shape):",
+        "",
+        "| inputs | parent µs | answer µs | gain | ready, parent | ready, answer |",
+        "| --- | ---: | ---: | ---: | ---: | ---: |",
+    ]
+    for other in others:
+        if other.failure is not None:
+            lines.append(f"| {other.shapes} | | | not timed: {other.failure} | | |")
+            continue
+        assert other.parent_us is not None and other.answer_us is not None
+        assert other.gain_pct is not None
+        slower = " (slower)" if other.gain_pct < -SAME_PCT else ""
+        lines.append(
+            f"| {other.shapes} | {other.parent_us:,.0f} | {other.answer_us:,.0f} | "
+            f"{other.gain_pct:+.0f} %{slower} | {other.parent_ready_s:.1f} s | "
+            f"{other.answer_ready_s:.1f} s |"
+        )
+    return lines

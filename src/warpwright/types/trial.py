@@ -86,6 +86,23 @@ class Apart:
 
 
 @dataclass(frozen=True, slots=True)
+class OtherShape:
+    """Parent and answer on other inputs than the problem's: medians of a few calls, no decision.
+
+    `shapes`: those of all inputs. `parent_ready_s`, `answer_ready_s`: wall time until the first
+    calls there were done, compiling and tuning for the new shape included.
+    """
+
+    shapes: str
+    parent_us: float | None = None
+    answer_us: float | None = None
+    gain_pct: float | None = None
+    parent_ready_s: float | None = None
+    answer_ready_s: float | None = None
+    failure: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class Trial:
     """Everything that was measured for an answer.
 
@@ -110,3 +127,4 @@ class Trial:
     resumed: bool = False
     failure: str | None = None  # why measuring could not be done
     moves: tuple[MovesTrial, ...] = ()  # lists of moves, screened before the configs
+    other_shapes: tuple[OtherShape, ...] = ()
