@@ -40,9 +40,11 @@ from warpwright.bench.statistics.budget import BUDGETS
 from warpwright.bench.statistics.family import choose_again, choose_finalists, screened_gain_pct
 from warpwright.bench.statistics.minimum import Minimum
 from warpwright.bench.statistics.schedule import PARENT, pair_up, plan_screening
+from warpwright.sandbox.deadline import Deadline
 from warpwright.search.final_decision import decide_on
 from warpwright.search.open_trial import Table
 from warpwright.store.ledger import Ledger
+from warpwright.store.measured_points import MeasuredPoints
 from warpwright.types.measurement import Burst, BurstPair, Outcome
 from warpwright.types.progress import silent
 from warpwright.types.shapes import Problem
@@ -188,7 +190,8 @@ def measure(options: argparse.Namespace, rows: list[dict[str, Any]]) -> None:
         assert failed is None, failed
         while len(rows) < options.families and time.monotonic() < until:
             session = Ledger(Path(name)).session(f"family {len(rows)}")
-            table = Table(bench, session, budget, silent)
+            deadline = Deadline(budget.wall_s, "--effort")
+            table = Table(bench, session, budget, silent, deadline, MeasuredPoints(Path(name)))
             row = {"family": len(rows), "budget": budget.name, "planned_call_us": options.call_us}
             row["idle_steps"] = options.idle_steps
             row |= family(table, names, options.call_us)

@@ -266,7 +266,7 @@ def _tried(
         drafted = replace(drafted, keep=keep)
     answered = request.program if drafted.keep is not None else drafted.program
     trial = with_apart(table, trial, answered)
-    if table.budget.apart and drafted.keep is None:
+    if table.budget.apart and drafted.keep is None and not table.deadline.over:
         others = time_other_shapes(table, study, drafted.program, run_context)
         trial = replace(trial, other_shapes=others)
     return drafted, trial

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import secrets
 from collections.abc import Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from dataclasses import dataclass
 from itertools import pairwise
@@ -22,7 +23,7 @@ from warpwright.search.screening import BURSTS, CHECK, ParentFailedError
 from warpwright.types.config import Config
 from warpwright.types.measurement import Burst, Comparison
 from warpwright.types.verdict import AccuracyCase, CheckResult, Status
-from warpwright.types.worker_reply import Done
+from warpwright.types.worker_reply import Answer, Done
 
 ANSWER = "answer"
 CASES = TypeAdapter(tuple[AccuracyCase, ...])
@@ -146,12 +147,14 @@ class _Group:
             seats = list(dict.fromkeys(step.seat for step in planned))
             workers: dict[Seat, Worker] = {}
             for seat in seats:
-                worker = bench.pool.take(fresh=True)
+                workers[seat] = worker = bench.pool.take(fresh=True)
                 opened.callback(bench.pool.give_back, worker)
-                failed = self._load(worker, seat)
+            with ThreadPoolExecutor(max_workers=len(seats)) as side_by_side:
+                loaded = list(side_by_side.map(lambda seat: self._load(workers[seat], seat), seats))
+            for seat, answer in zip(seats, loaded, strict=True):
+                failed = self._ready(workers[seat], seat, answer)
                 if failed is not None:
                     return {"failure": failed}
-                workers[seat] = worker
             for step in planned:
                 number = step.seat.group * len(seats) + seats.index(step.seat)
                 worker, keep = workers[step.seat], step.order == kept
@@ -166,11 +169,13 @@ class _Group:
                     return {"failure": wrong}
         return {"bursts": BURSTS.dump_python(tuple(bursts), mode="json")}
 
-    def _load(self, worker: Worker, seat: Seat) -> str | None:
-        """Load, tune, warm up; why not, for the answer. Raises ParentFailedError."""
+    def _load(self, worker: Worker, seat: Seat) -> Answer:
+        """Load the seat's program, which disturbs no one: nothing is timed meanwhile."""
         bench = self._table.bench
-        source = bench.parent if seat.program == PARENT else self._source
-        answer = worker.load(bench.program(source))
+        return worker.load(bench.program(bench.parent if seat.program == PARENT else self._source))
+
+    def _ready(self, worker: Worker, seat: Seat, answer: Answer) -> str | None:
+        """Tune and warm up what was loaded; why not, for the answer. Raises ParentFailedError."""
         if isinstance(answer, Done):
             warm_up_s = self._table.budget.warm_up_us / 1e6
             answer = worker.time(

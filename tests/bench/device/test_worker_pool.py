@@ -117,3 +117,24 @@ def test_timing_cores_are_kept_from_all_else() -> None:
 def test_few_cores_are_not_split() -> None:
     assert split_cores(2, frozenset(range(4))) == CoreSplit(None, None)
     assert split_cores(2, frozenset(os.sched_getaffinity(0)) & {0, 1}) == CoreSplit(None, None)
+
+
+@pytest.mark.triton
+def test_the_first_worker_is_handed_out_first_and_more_can_be_expected(
+    workshop: ModuleType,
+) -> None:
+    started: list[Worker] = []
+
+    def start() -> Worker:
+        started.append(workshop.small_worker())
+        return started[-1]
+
+    first = workshop.small_worker()
+    with WorkerPool(start, spares=1, first=first) as pool:
+        assert started == []  # the first is the spare
+        pool.expect(3)
+        assert len(started) == 2
+        pool.expect(1)  # fewer than before changes nothing
+        assert pool.take(fresh=True) is first
+        assert len(started) == 3
+        first.close()
