@@ -91,6 +91,8 @@ def test_vectors_of_any_other_kind_are_asked_for_their_ends() -> None:
     text = applied("    start = offs * S - P\n", "    start = (offs * S - P) % 1000\n")
     assert "tl.min(start, 0) >= 0" in text
     assert "tl.max(start, 0) + (K - 1) < L" in text
+    taken_apart = "    start = offs\n    start = start // 3\n    start = start % 7\n"
+    assert "tl.min(start, 0) >= 0" in applied("    start = offs * S - P\n", taken_apart)
 
 
 def test_a_factor_of_known_sign_asks_for_one_end() -> None:

@@ -32,7 +32,6 @@ from warpwright.proposers.rewrites.interior.bounds import (
 _LOOPS = ("range", "static_range")
 _OF_A_BLOCK = ("program_id", "num_programs")
 _WHOLE = frozenset({*_OF_A_BLOCK, "arange", "minimum", "maximum", "cdiv"})
-_MAX_DEPTH = 8
 _MASK_AT = {"load": 1, "store": 2}
 
 
@@ -97,7 +96,7 @@ class MaskReader:
         node = ast.Name(name, ast.Load())
         if shape is Shape.SCALAR:
             return one(node)
-        if shape is not Shape.VECTOR or not self._is_index(node, 0):
+        if shape is not Shape.VECTOR or not self._is_index(node, frozenset()):
             return None
         ends = [
             ast.parse(f"{self.kernel.builtin(end)}({name}, 0)", mode="eval").body
@@ -105,28 +104,27 @@ class MaskReader:
         ]
         return between(ends[0], ends[1])
 
-    def _is_index(self, node: ast.expr, depth: int) -> bool:
+    def _is_index(self, node: ast.expr, seen: frozenset[str]) -> bool:
         """Whether whole numbers alone make a value: of those no lane fails to compare (NaN)."""
-        if depth > _MAX_DEPTH:
-            return False
         if isinstance(node, ast.Name):
             given = self._assigned.get(node.id, [])
-            if node.id in self._parameters:
+            if node.id in self._parameters or node.id in seen:
                 return True
+            seen |= {node.id}
             return bool(given) and all(
-                value is not None and self._is_index(value, depth + 1) for value in given
+                value is not None and self._is_index(value, seen) for value in given
             )
         if isinstance(node, ast.Constant):
             return type(node.value) is int
         if isinstance(node, ast.BinOp):
             whole = isinstance(node.op, ast.Add | ast.Sub | ast.Mult | ast.FloorDiv | ast.Mod)
             sides = (node.left, node.right)
-            return whole and all(self._is_index(side, depth + 1) for side in sides)
+            return whole and all(self._is_index(side, seen) for side in sides)
         if isinstance(node, ast.Call):
             called = self.kernel.called(node)
             if called in _WHOLE:
-                return all(self._is_index(argument, depth + 1) for argument in node.args)
-            return called in HINTS and self._is_index(node.args[0], depth + 1)
+                return all(self._is_index(argument, seen) for argument in node.args)
+            return called in HINTS and self._is_index(node.args[0], seen)
         return False
 
     # --- statements -------------------------------------------------------------------------------
