@@ -15,7 +15,7 @@ from warpwright.analysis.study_program import Subject, study_kernel
 from warpwright.compiler.kernel_calls import find_calls
 from warpwright.program.syntax import syntax_tree
 from warpwright.program.view import read_program
-from warpwright.proposers.rewrites.registry import chains, refinements, replay
+from warpwright.proposers.rewrites.registry import chains, further, refinements, replay
 from warpwright.store.run_context import RunContext
 from warpwright.tracing.trace import TraceFailed, trace_program
 from warpwright.types.candidate import Candidate, Claim, Move
@@ -66,6 +66,16 @@ def refined(candidate: Candidate, study: Study, limits: EditLimits) -> tuple[Can
         return ()
     found = refinements(read_program(candidate.program), study.calls)
     return tuple(with_moves(candidate, (move,)) for move in found)
+
+
+def beside(
+    candidate: Candidate, study: Study, others: Sequence[Candidate]
+) -> tuple[Candidate, ...]:
+    """The candidate with what other candidates have and it has not, one kind of move at a time."""
+    own = {move.name for move in candidate.moves}
+    names = dict.fromkeys(move.name for other in others for move in other.moves)
+    lists = further(candidate.program, study.calls, [name for name in names if name not in own])
+    return tuple(with_moves(candidate, moves) for moves in lists)
 
 
 def with_moves(candidate: Candidate, moves: Sequence[Move]) -> Candidate:

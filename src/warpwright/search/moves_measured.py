@@ -7,15 +7,16 @@ from dataclasses import replace
 from functools import partial
 
 from warpwright.bench.statistics.budget import LEFT_AFTER_MOVES
-from warpwright.proposers.rewrites.registry import HELP_OTHERS
+from warpwright.proposers.rewrites.common.refusal import DoesNotApply
+from warpwright.proposers.rewrites.registry import HELP_OTHERS, worth
 from warpwright.search.configs_measured import settle_chosen
-from warpwright.search.moves import Pins, move_candidates, refined, with_moves
+from warpwright.search.moves import Pins, beside, move_candidates, refined, with_moves
 from warpwright.search.open_trial import Table, card
 from warpwright.search.pinned_programs import Entrant, usual_pins
 from warpwright.search.same_code import Sieve
 from warpwright.search.screening import Screening
 from warpwright.store.run_context import RunContext
-from warpwright.types.candidate import Candidate, Move, programs_by_moves
+from warpwright.types.candidate import Candidate, Claim, Move, programs_by_moves
 from warpwright.types.config import Config
 from warpwright.types.study import ConfigStudy, KernelStudy, Study
 from warpwright.types.trial import LEAST_GAIN_PCT, ConfigTrial, MovesTrial
@@ -59,7 +60,10 @@ class _Search:
         order = by_gain(trials)
         source = self._study.view.source
         base = candidates[order[0]] if order else Candidate(source, source)
-        singles = refined(base, self._study, limits)
+        others = [candidates[place] for place in order[1:]]
+        singles = [*beside(base, self._study, others), *refined(base, self._study, limits)]
+        if limits.bit_equal:
+            singles = [single for single in singles if single.claim is Claim.BIT_EQUAL]
         if not singles:
             return candidates, trials
         seen_pct = trials[order[0]].gain_pct or 0.0 if order else 0.0
@@ -67,7 +71,8 @@ class _Search:
         self._sieve.reasons([base], best)  # what runs the base's code shows nothing new
         measured = self._measured(singles, best)
         least_pct = (100 + base_pct) * (1 + LEAST_GAIN_PCT / 100) - 100
-        together = [with_moves(base, moves) for moves in joint_moves(singles, measured, least_pct)]
+        lists = joint_moves(singles, measured, least_pct, len(base.moves))
+        together = [made for moves in lists if (made := _made(base, moves)) is not None]
         joined = self._measured(together, best)
         return [*candidates, *singles, *together], [*trials, *measured, *joined]
 
@@ -100,10 +105,11 @@ class _Search:
         tell = partial(self._table.tell, "screen")
         tell(f"comparing what {programs_by_moves(len(candidates))} would run")
         reasons = self._sieve.reasons(candidates, pins)
-        # All of them under the best config first: the time may end before the others.
         places = [(i, j) for j in range(len(pins)) for i in range(len(candidates))]
         entrants = {(i, j): _entrant(candidates[i], pins[j]) for i, j in places}
         new = [place for place in places if reasons[place[0]][place[1]] is None]
+        # What may gain most comes first, under the best config first: the time may end.
+        new.sort(key=lambda place: (place[1], -worth(candidates[place[0]].moves)))
         tell(self._intention(len(new), len(places)))
         timed = self._screening.run([entrants[place] for place in new], self._deadline)
         trials = dict(zip(new, timed, strict=True))
@@ -138,28 +144,37 @@ def _untimed(entrant: Entrant, reason: str) -> ConfigTrial:
     return ConfigTrial(entrant.kernel, entrant.config, True, failure=reason)
 
 
+def _made(base: Candidate, moves: Sequence[Move]) -> Candidate | None:
+    """The candidate with the moves made one after the other; None where one is in another's way."""
+    try:
+        return with_moves(base, moves)
+    except DoesNotApply:
+        return None
+
+
 def joint_moves(
-    singles: Sequence[Candidate], trials: Sequence[MovesTrial], least_pct: float
+    singles: Sequence[Candidate], trials: Sequence[MovesTrial], least_pct: float, before: int = 0
 ) -> list[tuple[Move, ...]]:
-    """Lists of refinements worth trying together, of those whose trials alone are given.
+    """Lists of moves worth trying together, of those whose trials alone are given; `before`: how
+    many moves all of them begin with.
 
     All that gained at least `least_pct` beside the parent; and where one that helps others gained
     nothing alone, it with the best of those, and with all of them.
     """
     gains = {
-        single.moves[-1]: trial.gain_pct or 0.0
+        single.moves[before:]: trial.gain_pct or 0.0
         for single, trial in zip(singles, trials, strict=True)
         if trial.failure is None
     }
-    helpful = tuple(move for move, gain in gains.items() if gain >= least_pct)
+    helpful = [moves for moves, gain in gains.items() if gain >= least_pct]
     if not helpful:
         return []
-    best = max(helpful, key=lambda move: gains[move])
-    others = tuple(move for move in gains if move not in helpful and move.name in HELP_OTHERS)
+    best = max(helpful, key=lambda moves: gains[moves])
+    others = [m for m in gains if m not in helpful and m[-1].name in HELP_OTHERS]
     found = [helpful] if len(helpful) > 1 else []
     if others:
-        found += [(*others, best), (*others, *helpful)]
-    return list(dict.fromkeys(found))
+        found += [[*others, best], [*others, *helpful]]
+    return list(dict.fromkeys(tuple(move for moves in row for move in moves) for row in found))
 
 
 def _fastest(candidate: Candidate, trials: Sequence[ConfigTrial]) -> MovesTrial:

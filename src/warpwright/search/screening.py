@@ -5,6 +5,7 @@ What is measured here chooses who is looked at again. It decides nothing (docs/d
 
 from __future__ import annotations
 
+import math
 import secrets
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
@@ -13,7 +14,7 @@ from typing import Any
 
 from pydantic import TypeAdapter
 
-from warpwright.bench.device.worker import Worker, chosen_configs
+from warpwright.bench.device.worker import Program, Worker, chosen_configs
 from warpwright.bench.statistics.family import choose_again, screened_gain_pct
 from warpwright.bench.statistics.samples import burst_median_us
 from warpwright.bench.statistics.schedule import PARENT, pair_up, plan_screening
@@ -29,6 +30,8 @@ from warpwright.types.worker_reply import Done, WorkerDied
 SCREENED_CASES = ("problem", "outliers")
 """Kinds of data at full size for each config; those that are handed out see every kind."""
 FIRST_CALLS = 3
+LOOKED_AT = 3  # calls; the first of them compiles
+FAR_BEHIND = 1.15  # times the best: bursts of equal programs differ by less
 BURSTS = TypeAdapter(tuple[Burst, ...])
 CHECK = TypeAdapter(CheckResult)
 
@@ -48,6 +51,7 @@ class Screening:
         self._table = table
         self._parent: Worker | None = None
         self.call_us = 0.0
+        self._best_us = math.inf  # of what was screened and found right
         self._numbers: dict[str, int] = {}  # of each entrant's first worker; 0 is the parent's
         self.chosen: dict[str, Config] = {}
 
@@ -103,6 +107,8 @@ class Screening:
                     {"failure": GIVEN_UP},
                 )
             trial = _decoded(entrant, result)
+            if trial.failure is None and trial.time_us is not None:
+                self._best_us = min(self._best_us, trial.time_us)
             self._table.tell(
                 "screen", f"{place} of {len(entrants)}: {entrant.label}: {told(trial)}"
             )
@@ -145,11 +151,13 @@ class Screening:
         return tuple(found.values())
 
     def _measure(self, entrant: Entrant, number: int) -> dict[str, Any]:
-        """Accuracy, then times."""
+        """A look at its time; accuracy, then times, where others are not far ahead."""
         bench = self._table.bench
 
         def found_right(worker: Worker) -> dict[str, Any]:
             program = bench.program(entrant.source, entrant.pins)
+            if entrant.proposed and (behind := self._far_behind(worker, program)) is not None:
+                return {"failure": behind}
             checked = bench.full_size.check(
                 worker, program, str(entrant.config), SCREENED_CASES, entrant.launches
             )
@@ -161,6 +169,22 @@ class Screening:
             return found
 
         return self._timed(found_right, number)
+
+    def _far_behind(self, worker: Worker, program: Program) -> str | None:
+        """Whether a few calls already show that it is no match for the best so far. That saves
+        most of the time that slow programs take."""
+        answer = worker.load(program)
+        if isinstance(answer, Done):
+            seed = secrets.randbelow(2**31)
+            deadline_s = self._table.within(TUNING_S)
+            answer = worker.time(LOOKED_AT, seed=seed, deadline_s=deadline_s)
+        if not isinstance(answer, Done):
+            return why(answer)
+        look_us = min(map(float, answer.value["times_us"]))
+        best_us = min(self._best_us, self.call_us)
+        if look_us <= best_us * FAR_BEHIND:
+            return None
+        return f"{look_us:,.1f} µs at a first look, where another takes {best_us:,.1f}"
 
     def _time(self, entrant: Entrant, number: int) -> dict[str, Any]:
         """Times alone, of a program that was found right."""

@@ -61,8 +61,15 @@ DISTRIBUTIONS: dict[str, Callable[[torch.Tensor, torch.Generator], torch.Tensor]
 }
 
 
+MOST_PERMUTED = 2**30  # indices: CUDA sorts no 2³¹, and holds several copies of them
+
+
 def _choose(count: int, share: float, generator: torch.Generator) -> torch.Tensor:
+    """So many different places."""
     number = min(count, max(1, round(count * share)))
+    if count > MOST_PERMUTED:
+        drawn = torch.randint(count, (number,), generator=generator, device=generator.device)
+        return torch.unique(drawn)
     return torch.randperm(count, generator=generator, device=generator.device)[:number]
 
 

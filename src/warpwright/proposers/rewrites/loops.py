@@ -360,6 +360,7 @@ REWRITES = (
         apply_unroll,
         "short loops were unrolled when compiling, so their counters are constants",
         place=60,
+        worth=1.3,
         then=("turn",),
     ),
     Rewrite(

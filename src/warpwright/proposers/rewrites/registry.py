@@ -10,6 +10,7 @@ trusted: the verifier holds each candidate to its claim.
 from __future__ import annotations
 
 import importlib
+import math
 import pkgutil
 from collections.abc import Iterator, Mapping, Sequence
 
@@ -74,7 +75,7 @@ FIRST = tuple(rewrite.name for rewrite in REWRITES.values() if rewrite.makes_rea
 BRANCHES = tuple((r.name, *r.then) for r in REWRITES.values() if r.alone)
 """What may follow, each a way of its own; each beginning of a way is one too."""
 
-MOST_REFINEMENTS = 8
+MOST_REFINEMENTS = 10
 HELP_OTHERS = frozenset(rewrite.name for rewrite in REWRITES.values() if rewrite.helps_others)
 """Refinements that are tried beside others too where they gain nothing alone."""
 
@@ -102,6 +103,20 @@ def chains(program: ProgramView, calls: Sequence[KernelCalls]) -> tuple[tuple[Mo
             text, after = replay(text, made), [*after, *made]
             texts.setdefault(text, tuple(after))
     return tuple(sorted(texts.values(), key=len))
+
+
+def worth(moves: Sequence[Move]) -> float:
+    """How much faster the moves may make a program, by what each did for others; a rough guess."""
+    names = dict.fromkeys(move.name for move in moves)
+    return math.prod(REWRITES[name].worth for name in names if name in REWRITES)
+
+
+def further(
+    source: str, calls: Sequence[KernelCalls], names: Sequence[str]
+) -> tuple[tuple[Move, ...], ...]:
+    """Each of these rewrites made wherever it is found in a text, one list of moves a rewrite."""
+    found_moves = (_everywhere(name, source, calls) for name in names)
+    return tuple(tuple(moves) for moves in found_moves if moves)
 
 
 def refinements(program: ProgramView, calls: Sequence[KernelCalls]) -> tuple[Move, ...]:

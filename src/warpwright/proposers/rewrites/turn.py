@@ -174,5 +174,6 @@ REWRITES = (
         "a sum of outer products is kept with its axes the other way around, so that the "
         "lanes of a warp lie along its rows",
         place=75,
+        worth=2.0,
     ),
 )

@@ -153,5 +153,6 @@ REWRITES = (
         "{lanes} neighbouring programs became the lanes of one, because what they read lies "
         "together in memory",
         place=26,
+        worth=4.0,
     ),
 )

@@ -23,6 +23,8 @@ class Rewrite:
     `alone`: it is tried as a way of its own, and after it, on what it gave, the rewrites named in
     `then`. `refines`: its single moves are tried one by one on what a way gave; with `helps_others`
     beside others too, where they gain nothing alone. `place`: ways are listed by it, then by name.
+    `worth`: how many times as fast it made programs that it helped, roughly; what is worth more is
+    timed first, since the time may end.
     `measured`: no count shows what it does, so it is tried on a GPU alone.
     `packs`: the host copies an operand in each call, which the moves name by their argument
     `operand`; with `unpacks` it no longer copies one, the kernel's parameter `pointer`.
@@ -36,6 +38,7 @@ class Rewrite:
     apply: Apply
     said: str
     place: int = 1000
+    worth: float = 1.0
     makes_ready: bool = False
     alone: bool = True
     then: tuple[str, ...] = ()

@@ -249,6 +249,7 @@ REWRITES = (
         "fills the lanes of a step, and all else that the index holds is one number for "
         "a step",
         place=30,
+        worth=1.3,
     ),
     Rewrite(
         PACK,
@@ -257,6 +258,7 @@ REWRITES = (
         "the loop over the reduction goes through its index with `{lanes}` in the lanes "
         "of a step, and the host permutes `{operand}` to that order in each call",
         place=40,
+        worth=2.5,
         then=("accumulate",),
         packs=True,
     ),

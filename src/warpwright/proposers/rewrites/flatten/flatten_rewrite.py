@@ -371,7 +371,8 @@ REWRITES = (
         find,
         apply,
         "nested loops over one run of memory are one loop of {width} lanes a step",
-        place=78,
+        place=79,
+        worth=4.0,
         then=("partials",),
     ),
 )

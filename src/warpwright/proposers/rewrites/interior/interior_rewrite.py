@@ -134,6 +134,7 @@ REWRITES = (
         apply,
         "a block that touches no border loads without masks",
         place=78,
+        worth=1.2,
         then=("unroll",),
         refines=True,
     ),

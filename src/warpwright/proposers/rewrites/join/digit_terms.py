@@ -1,9 +1,9 @@
 """Digits of an index, and the terms of a sum that they are in.
 
-d = s // (H * W)        IndexDigit(s, H * W, None)
-r = s % (H * W)         IndexDigit(s, 1, H * W)
-h = r // W              IndexDigit(s, W, H * W), as is `s // W % H`
-w = r - h * W           IndexDigit(s, 1, W), as are `r % W` and `s % W`
+d = s // (H * W)        AddressDigit(s, H * W, None)
+r = s % (H * W)         AddressDigit(s, 1, H * W)
+h = r // W              AddressDigit(s, W, H * W), as is `s // W % H`
+w = r - h * W           AddressDigit(s, 1, W), as are `r % W` and `s % W`
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ class IndexName:
 
 
 @dataclass(frozen=True, slots=True)
-class IndexDigit:
+class AddressDigit:
     """`of // low % (high // low)`; without `high` all that is above. `high` is a multiple of `low`.
 
     Division that cuts off, as Triton's, leaves all spellings the same number, below zero too.
@@ -39,17 +39,17 @@ class IndexDigit:
     low: Extent = ONE
     high: Extent | None = None
 
-    def over(self, by: Extent) -> IndexDigit | None:
+    def over(self, by: Extent) -> AddressDigit | None:
         """The digit divided; None where that is no digit."""
         low = self.low * by
         fits = self.high is None or self.high.over(low) is not None
-        return IndexDigit(self.of, low, self.high) if fits else None
+        return AddressDigit(self.of, low, self.high) if fits else None
 
-    def modulo(self, by: Extent) -> IndexDigit | None:
+    def modulo(self, by: Extent) -> AddressDigit | None:
         """What division by `by` leaves; None where that is no digit."""
         high = self.low * by
         if self.high is None or self.high.over(high) is not None:
-            return IndexDigit(self.of, self.low, high)
+            return AddressDigit(self.of, self.low, high)
         return self if high.over(self.high) is not None else None
 
     @property
@@ -64,7 +64,7 @@ class DigitTerm:
 
     factor: Extent
     axis: Axis
-    digit: IndexDigit | None = None
+    digit: AddressDigit | None = None
     node: ast.expr | None = None
     statement: ast.stmt | None = None
     negative: bool = False
@@ -78,7 +78,7 @@ class DigitReader:
         self.reaching = Reaching(kernel)
         self.opaque: set[ast.stmt] = set()
         """Assignments of which the names are not looked through in sums."""
-        self._names: dict[IndexDigit, set[tuple[str, Place]]] = {}
+        self._names: dict[AddressDigit, set[tuple[str, Place]]] = {}
 
     def extent(self, node: ast.expr, statement: ast.stmt, depth: int = 0) -> Extent | None:
         """A product of compile-time parameters and numbers above zero; None for others."""
@@ -97,7 +97,7 @@ class DigitReader:
             return self.extent(found.value, found.statement, depth + 1)
         return Extent(1, (node.id,)) if node.id in self._kernel.constants else None
 
-    def digit(self, node: ast.expr, statement: ast.stmt, depth: int = 0) -> IndexDigit | None:
+    def digit(self, node: ast.expr, statement: ast.stmt, depth: int = 0) -> AddressDigit | None:
         """A name, or what division and remainder leave of one; None for any other expression."""
         if depth > _MOST_DEPTH:
             return None
@@ -114,7 +114,7 @@ class DigitReader:
             return self._rest(node, statement, depth)
         return None
 
-    def _named(self, name: str, statement: ast.stmt, depth: int) -> IndexDigit | None:
+    def _named(self, name: str, statement: ast.stmt, depth: int) -> AddressDigit | None:
         found = self.reaching.definition(name, statement)
         if found is None:
             return None
@@ -125,9 +125,9 @@ class DigitReader:
             if digit is not None:
                 self._names.setdefault(digit, set()).add((name, found.place))
                 return digit
-        return IndexDigit(IndexName(name, found.place))
+        return AddressDigit(IndexName(name, found.place))
 
-    def name_of(self, digit: IndexDigit, statement: ast.stmt) -> str | None:
+    def name_of(self, digit: AddressDigit, statement: ast.stmt) -> str | None:
         """A name that has this value at the statement."""
         names: set[tuple[str, Place]] = self._names.get(digit, set())
         if digit.low == ONE and digit.high is None:
@@ -138,7 +138,7 @@ class DigitReader:
                 return name
         return None
 
-    def _rest(self, node: ast.BinOp, statement: ast.stmt, depth: int) -> IndexDigit | None:
+    def _rest(self, node: ast.BinOp, statement: ast.stmt, depth: int) -> AddressDigit | None:
         """`s - q * W` where `q` is `s // W`."""
         of, taken = self.digit(node.left, statement, depth + 1), node.right
         if of is None or not isinstance(taken, ast.BinOp) or not isinstance(taken.op, ast.Mult):

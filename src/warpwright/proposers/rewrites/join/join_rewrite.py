@@ -49,9 +49,9 @@ from warpwright.proposers.rewrites.common.statement_text import (
 from warpwright.proposers.rewrites.digits.extent import ONE, Extent
 from warpwright.proposers.rewrites.digits.read_digits import subscripted
 from warpwright.proposers.rewrites.join.digit_terms import (
+    AddressDigit,
     DigitReader,
     DigitTerm,
-    IndexDigit,
 )
 from warpwright.proposers.rewrites.outer.nests import free_name
 from warpwright.types.calls import KernelCalls
@@ -294,13 +294,13 @@ class _Writer:
             text, plain = subscripted(text if plain else f"({text})", term.axis), True
         return _times(text if plain else _in_sum(term.node, text), term.factor)
 
-    def _digit(self, digit: IndexDigit | None) -> str:
+    def _digit(self, digit: AddressDigit | None) -> str:
         """A name that has the value here, or the operations. Raises DoesNotApply."""
         assert digit is not None
         name = self._reader.name_of(digit, self._statement)
         if name is not None:
             return name
-        text = self._reader.name_of(IndexDigit(digit.of), self._statement)
+        text = self._reader.name_of(AddressDigit(digit.of), self._statement)
         if text is None:
             raise DoesNotApply(f"{digit.of.name} has another value by then")
         if digit.low != ONE:

@@ -304,6 +304,7 @@ REWRITES = (
         "sums of outer products became matrix products of {width} terms a step, for the "
         "tensor cores",
         place=90,
+        worth=2.5,
         then=("split",),
     ),
     Rewrite(
@@ -313,5 +314,6 @@ REWRITES = (
         "sums of outer products became matrix products of {width} terms a step, for the "
         "tensor cores, one operand loaded transposed",
         place=100,
+        worth=2.5,
     ),
 )

@@ -201,6 +201,7 @@ REWRITES = (
         apply,
         "products in strict float32 became six of bfloat16 parts, for the tensor cores",
         place=120,
+        worth=1.6,
         then=("transposed",),
         float32_by=("bf16", 6),
     ),

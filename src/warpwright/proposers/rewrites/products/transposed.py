@@ -267,7 +267,8 @@ REWRITES = (
         apply,
         "`{operand}` is passed as the transposed view that it is, and no longer copied in "
         "each call",
-        place=65,
+        place=66,
+        worth=1.1,
         unpacks=True,
     ),
 )

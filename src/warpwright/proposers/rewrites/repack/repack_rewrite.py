@@ -295,6 +295,7 @@ REWRITES = (
         "the host permutes `{operand}` in each call, so that what the lanes of a load "
         "read lies side by side in memory",
         place=50,
+        worth=2.5,
         then=("accumulate",),
         packs=True,
     ),

@@ -193,6 +193,7 @@ REWRITES = (
         "what all lanes of a block have in common of their index {index} is worked out once, "
         "as a scalar, with all that follows from it",
         place=65,
+        worth=1.1,
         then=("interior", "unroll"),
         refines=True,
     ),

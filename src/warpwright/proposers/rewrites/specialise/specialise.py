@@ -220,6 +220,7 @@ REWRITES = (
         "compiler knows their values; other values compile the kernel anew and stay "
         "right",
         place=10,
+        worth=1.2,
         makes_ready=True,
         alone=False,
     ),

@@ -222,5 +222,6 @@ REWRITES = (
         "a loop of one element a step takes {block} elements a step, and combines what a step "
         "hands on across the lanes",
         place=25,
+        worth=10.0,
     ),
 )

@@ -147,6 +147,7 @@ REWRITES = (
         find,
         apply,
         "a program makes {rows} neighbouring results at once, as rows of a tile",
-        place=105,
+        place=106,
+        worth=4.0,
     ),
 )
