@@ -246,7 +246,9 @@ def _tried(
     proposed = propose(request, base, compiling, most - most // SEARCHED)
     points = KnownPoints(table.points, table.bench.gpu, base)
     rounds = ConfigRounds(request, base, compiling, proposed, most, points)
-    found = measure_configs(table, base, proposed[0], moved is not None, rounds)
+    found = measure_configs(
+        table, base, proposed[0], moved is not None, rounds, run_context=compiling
+    )
     table.bench.pool.expect(FRESH_AHEAD)  # the decision takes them; verifying comes first
 
     def confirm(

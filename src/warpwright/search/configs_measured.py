@@ -22,7 +22,9 @@ from warpwright.search.draft import own_outputs_differ
 from warpwright.search.final_decision import Final, check_in_full, check_program, decide_on
 from warpwright.search.open_trial import Table, card
 from warpwright.search.pinned_programs import Entrant, entrants_of
+from warpwright.search.same_code import compile_texts
 from warpwright.search.screening import Screening, pairs_of, told
+from warpwright.store.run_context import RunContext
 from warpwright.types.answer import ConfigPlan
 from warpwright.types.config import Config
 from warpwright.types.measurement import Outcome
@@ -133,11 +135,13 @@ def measure_configs(
     plans: Sequence[ConfigPlan],
     moved: bool = False,
     rounds: ConfigRounds | None = None,
+    run_context: RunContext | None = None,
 ) -> MeasuredConfigs:
     """Screen every config that the plans keep, then what `rounds` asks for while there is time.
 
     `moved`: the study is of a program that moves made of the parent. It is worth handing out with
-    the configs that it has, and a new one is only if it is faster than those. Raises
+    the configs that it has, and a new one is only if it is faster than those. With a `run_context`
+    texts that were written for one config are compiled as programs by moves are. Raises
     ParentFailedError.
     """
     deadline = table.deadline.leaving(LEFT_AFTER_CONFIGS)
@@ -145,11 +149,15 @@ def measure_configs(
         screening.start()
         chosen = settle_chosen(table, screening.chosen)
         entrants = list(entrants_of(study, plans, chosen))
+        if run_context is not None:
+            compile_texts(entrants, study, run_context)
         where = card(table.bench.gpu)
         table.tell("screen", f"measuring {len(entrants)} configs beside the parent on {where}")
         first = list(screening.run(entrants, deadline))
         while rounds is not None and not deadline.over and (more := rounds.ask(first)):
             further = entrants_of(study, more, chosen)
+            if run_context is not None:
+                compile_texts(further, study, run_context)
             table.tell("screen", f"measuring {len(further)} further configs on {where}")
             entrants += further
             first += screening.run(further, deadline)

@@ -12,6 +12,7 @@ from dataclasses import replace
 
 from warpwright.compiler.compile_pool import usable_workers
 from warpwright.search.moves import Pins, config_under, run_by, study_moved
+from warpwright.search.pinned_programs import Entrant
 from warpwright.store.run_context import RunContext
 from warpwright.types.candidate import Candidate, moves_label
 from warpwright.types.progress import silent
@@ -72,3 +73,21 @@ class Sieve:
     def _keep(self, found: Hashable | None, name: str) -> None:
         if found is not None:
             self._seen.setdefault(found, name)
+
+
+def compile_texts(entrants: Sequence[Entrant], study: Study, run_context: RunContext) -> None:
+    """Compile what entrants run that is not the studied text itself, side by side, so that their
+    workers find the binaries. What cannot be compiled here is left to them."""
+    source = study.view.source
+    texts = {one.source: tuple(one.pins.values()) for one in entrants if one.source != source}
+    if run_context.binaries is None or not texts:
+        return
+    side_by_side = min(usable_workers(), len(texts))
+    each = max(1, usable_workers() // side_by_side)
+    quiet = replace(run_context, listener=silent, workers=each)
+
+    def compiled(text: str) -> None:
+        study_moved(Candidate(source, text), study, quiet, texts[text])
+
+    with ThreadPoolExecutor(max_workers=side_by_side) as pool:
+        list(pool.map(compiled, texts))

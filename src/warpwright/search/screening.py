@@ -157,7 +157,8 @@ class Screening:
         def found_right(worker: Worker) -> dict[str, Any]:
             program = bench.program(entrant.source, entrant.pins)
             if entrant.proposed and (behind := self._far_behind(worker, program)) is not None:
-                return {"failure": behind}
+                # A program by moves stays worth following, should the better ones be refused.
+                return behind if entrant.moves else {"failure": _told_behind(behind)}
             checked = bench.full_size.check(
                 worker, program, str(entrant.config), SCREENED_CASES, entrant.launches
             )
@@ -170,21 +171,21 @@ class Screening:
 
         return self._timed(found_right, number)
 
-    def _far_behind(self, worker: Worker, program: Program) -> str | None:
-        """Whether a few calls already show that it is no match for the best so far. That saves
-        most of the time that slow programs take."""
+    def _far_behind(self, worker: Worker, program: Program) -> dict[str, Any] | None:
+        """What a few calls took, where they show that it is no match for the best so far; that
+        saves most of the time that slow programs take. None where it may be one."""
         answer = worker.load(program)
         if isinstance(answer, Done):
             seed = secrets.randbelow(2**31)
             deadline_s = self._table.within(TUNING_S)
             answer = worker.time(LOOKED_AT, seed=seed, deadline_s=deadline_s)
         if not isinstance(answer, Done):
-            return why(answer)
+            return {"failure": why(answer)}
         look_us = min(map(float, answer.value["times_us"]))
         best_us = min(self._best_us, self.call_us)
         if look_us <= best_us * FAR_BEHIND:
             return None
-        return f"{look_us:,.1f} µs at a first look, where another takes {best_us:,.1f}"
+        return {"look_us": look_us, "parent_us": self.call_us, "best_us": best_us}
 
     def _time(self, entrant: Entrant, number: int) -> dict[str, Any]:
         """Times alone, of a program that was found right."""
@@ -203,7 +204,7 @@ class Screening:
         worker = bench.pool.take()
         try:
             found = prepare(worker)
-            if "failure" in found:
+            if "failure" in found or "look_us" in found:
                 return found
             warm = bench.warm_up(worker, budget.warm_up_us / 1e6)
             if not isinstance(warm, Done):
@@ -250,6 +251,13 @@ def _no_time(deadline: Deadline) -> str:
     return f"not timed: its part of the {deadline.limit_s:g} s was over (see {deadline.stated_by})"
 
 
+def _told_behind(behind: Mapping[str, Any]) -> str:
+    if "failure" in behind:
+        return str(behind["failure"])
+    look_us, best_us = behind["look_us"], behind["best_us"]
+    return f"{look_us:,.1f} µs at a first look, where another takes {best_us:,.1f}"
+
+
 def _wrong(result: CheckResult) -> str:
     """In what way an output is wrong: the first violation, as the check tells it."""
     found = f": {result.violations[0].found}" if result.violations else ""
@@ -270,6 +278,10 @@ def _decoded(entrant: Entrant, result: Mapping[str, Any]) -> ConfigTrial:
         failure=result.get("failure"),
         wrong=bool(result.get("wrong")),
     )
+    if "look_us" in result:
+        look_us, parent_us = float(result["look_us"]), float(result["parent_us"])
+        gain_pct = 100 * (parent_us / look_us - 1)
+        return replace(trial, time_us=look_us, parent_us=parent_us, gain_pct=gain_pct)
     return _with_bursts(trial, BURSTS.validate_python(result.get("bursts", ())))
 
 
