@@ -65,8 +65,7 @@ def pytest_runtest_setup(item: pytest.Item) -> None:
 
 
 def pytest_collection_finish() -> None:
-    """Thousands of collected tests stay to the end: no collection need look at them again."""
-    gc.freeze()
+    """Thousands of collected tests stay to the end: look seldom for garbage among them."""
     gc.set_threshold(50_000)
 
 
