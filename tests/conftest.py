@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import ctypes
 import functools
-import gc
 import importlib
 import importlib.util
 import os
@@ -62,11 +61,6 @@ def pytest_runtest_setup(item: pytest.Item) -> None:
     for marker, reason_of in REASONS.items():
         if item.get_closest_marker(marker) is not None and (reason := reason_of()):
             pytest.skip(reason)
-
-
-def pytest_collection_finish() -> None:
-    """Thousands of collected tests stay to the end: look seldom for garbage among them."""
-    gc.set_threshold(50_000)
 
 
 @pytest.fixture(scope="session", autouse=True)

@@ -33,6 +33,7 @@ def with_flag(computed: str, taken: str, otherwise: str) -> str:
         pytest.param(
             trial.changed(trial.PRODUCT, (LOOP, LOOP.replace("DEPTH,", "tl.minimum(DEPTH, 640),"))),
             id="a capped loop",
+            marks=pytest.mark.slow,
         ),
         pytest.param(
             trial.changed(
@@ -41,7 +42,11 @@ def with_flag(computed: str, taken: str, otherwise: str) -> str:
             id="a branch for even sizes",
         ),
         pytest.param(with_flag("DEPTH % 16 == 0", "DEPTH - 16", "DEPTH"), id="a flag of the host"),
-        pytest.param(with_flag("DEPTH <= 512", "DEPTH", "512"), id="a flag for large sizes"),
+        pytest.param(
+            with_flag("DEPTH <= 512", "DEPTH", "512"),
+            id="a flag for large sizes",
+            marks=pytest.mark.slow,
+        ),
     ],
 )
 def test_sizes_are_chosen_that_take_the_new_way(wrong: str) -> None:

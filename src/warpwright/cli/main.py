@@ -58,6 +58,10 @@ COMMANDS = {
 """Each command, which is in the module `NAME_command` beside this one, and what `--help` says of
 it: the first line of the module's `command`. Kept here so that `--help` imports none of them."""
 
+SHORT = ("check", "gpus", "runs", "stages")
+"""Commands that measure nothing. Most of what their start makes (modules, classes) stays: to look
+for garbage in it would take a twelfth of their time."""
+
 UNCOLLECTED = 50_000  # objects that may be made before garbage is looked for; Python's own is 700
 
 SETTINGS: dict[str, Any] = {
@@ -82,6 +86,8 @@ class _LoadedWhenCalled(TyperGroup):
 
     def resolve_command(self, ctx: Any, args: list[str]) -> Any:
         name, _, rest = super().resolve_command(ctx, args)
+        if name in SHORT:
+            gc.set_threshold(UNCOLLECTED)
         return name, load(str(name)), rest
 
 
@@ -113,9 +119,6 @@ def root(
 
 def run() -> None:
     """Entry point: turns expected errors into one message and an exit code."""
-    # Most of what a start makes (modules, classes) stays: to look for garbage in it takes a
-    # twelfth of a short command.
-    gc.set_threshold(UNCOLLECTED)
     try:
         app()
     except WarpwrightError as error:

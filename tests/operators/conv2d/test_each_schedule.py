@@ -184,14 +184,13 @@ def test_fp32_without_tf32_is_refused_where_products_are_of_tensor_cores(
     assert reason is None or "TF32" in reason
 
 
+@pytest.mark.slow
 @pytest.mark.triton
 @pytest.mark.parametrize(
     "changes",
     [
         {"in_channels": 64, "out_channels": 2, "kernel": (1, 1)},
-        pytest.param(
-            {"in_channels": 1, "out_channels": 16, "kernel": (9, 11)}, marks=pytest.mark.slow
-        ),
+        {"in_channels": 1, "out_channels": 16, "kernel": (9, 11)},
     ],
 )
 def test_sums_of_short_sums_err_less_than_one_long_sum(
