@@ -21,14 +21,22 @@ PROGRAM = dedent(
     import triton.language as tl
 
     @triton.jit
-    def add_kernel(x_ptr, y_ptr, n, step, BLOCK: tl.constexpr):
+    def add_kernel(x_ptr, y_ptr, n, step, scale, odd, BLOCK: tl.constexpr):
         offsets = tl.program_id(0) * BLOCK + tl.arange(0, BLOCK)
         mask = offsets < n
-        tl.store(y_ptr + offsets * step, tl.load(x_ptr + offsets, mask=mask), mask=mask)
+        x = tl.load(x_ptr + offsets, mask=mask) * scale + odd
+        tl.store(y_ptr + offsets * step, x, mask=mask)
     """
 )
 NAMES = ("x_ptr", "y_ptr", "n")
-SIGNATURE = {"x_ptr": "*fp32", "y_ptr": "*fp32", "n": "i32", "step": "constexpr"}
+SIGNATURE = {
+    "x_ptr": "*fp32",
+    "y_ptr": "*fp32",
+    "n": "i32",
+    "step": "constexpr",
+    "scale": "fp32",
+    "odd": "i32",
+}
 CALLED = Specialization("add_kernel", {**SIGNATURE, "BLOCK": "constexpr"}, {"step": 1}, NAMES)
 SMALL, LARGE = Config.of({"BLOCK": 256}), Config.of({"BLOCK": 512}, num_warps=8, num_stages=2)
 
@@ -64,9 +72,9 @@ LAUNCH = dedent(
     spec.loader.exec_module(module)
     x, y = MockTensor(torch.float32), MockTensor(torch.float32)
     warmup = module.add_kernel.warmup
-    warmup(x, y, 1024, 1, BLOCK=256, grid=(4,), num_warps=4)
-    warmup(x, y, 1024, 1, BLOCK=512, grid=(2,), num_warps=8, num_stages=2)
-    warmup(x, y, 1024, 1, BLOCK=128, grid=(8,))
+    warmup(x, y, 1024, 1, 0.5, 7, BLOCK=256, grid=(4,), num_warps=4)
+    warmup(x, y, 1024, 1, 0.5, 7, BLOCK=512, grid=(2,), num_warps=8, num_stages=2)
+    warmup(x, y, 1024, 1, 0.5, 7, BLOCK=128, grid=(8,))
     print(*found)
     """
 )

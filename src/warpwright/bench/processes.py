@@ -45,6 +45,7 @@ class Bench:
     caches: Path
     seed: int
     gpu: MeasuredGpu | None = None
+    finds_binaries: bool = True  # whether what is compiled ahead in Triton's caches is taken
     tell: Listener = silent
     _order: int = 0
     _kept: CaseSpec | None = None

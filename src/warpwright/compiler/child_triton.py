@@ -52,6 +52,9 @@ class Binary:
     parameters: tuple[str, ...] = ()  # those passed at run time, in order
 
 
+CONSTANTS_HAVE_ENTRIES = tuple(map(int, triton.__version__.split(".")[:2])) >= (3, 7)
+
+
 class _GuardedSource(ASTSource):  # type: ignore[misc]
     """Reading a kernel runs the program's own code (constexpr functions): guard that part."""
 
@@ -217,10 +220,22 @@ def arguments(
             values[name] = parameter.default
         else:
             raise KernelLookupError(f"{kernel.fn.__name__} got no value for its parameter {name}")
-        divides = aligned and signature[name] != "constexpr"
-        # An entry for each parameter, as a launch has them: they are a part of the binary's name.
-        attributes[(index,)] = [["tt.divisibility", ALIGNMENT]] if divides else []
+        if aligned and signature[name] != "constexpr":
+            attributes[(index,)] = [["tt.divisibility", ALIGNMENT]]
+        elif _has_entry(signature[name], values.get(name)):
+            attributes[(index,)] = []
     return signature, values, attributes
+
+
+def _has_entry(kind: str, value: Any) -> bool:
+    """Whether a launch gives a parameter of which nothing is promised an empty list of promises.
+
+    It changes nothing but the binary's name, by which a launch looks for it. Pointers and integers
+    have one; of constants Triton 3.6 gives one to strings, later versions to all.
+    """
+    if kind == "constexpr":
+        return isinstance(value, str) or CONSTANTS_HAVE_ENTRIES
+    return kind.startswith("*") or (kind[1:].isdigit() and kind[0] in "iu" and kind != "u1")
 
 
 def runtime_type(value: Any) -> tuple[str, bool]:

@@ -20,7 +20,7 @@ from warpwright.bench.full_size import CASES
 from warpwright.bench.processes import Bench, open_bench
 from warpwright.bench.statistics.budget import LEFT_AFTER_OPENING, NORMAL, Budget
 from warpwright.sandbox.deadline import Deadline
-from warpwright.store.binaries import has_compiled
+from warpwright.store.binaries import count_binaries, has_compiled
 from warpwright.store.cache import toolchain_versions
 from warpwright.store.ledger import Ledger, Session
 from warpwright.store.measured_points import MeasuredPoints
@@ -137,6 +137,8 @@ def compile_ahead(
 
 def _is_compiled(bench: Bench, program: Program) -> bool:
     """Whether its study left the binaries where its workers look for them."""
+    if not bench.finds_binaries:
+        return False
     kernels = bench.full_size.required_kernels
     pins = {kernel: program.pins.get(kernel) for kernel in kernels}
     return has_compiled(bench.caches, program.source, pins)
@@ -200,12 +202,16 @@ def open_table(
     ) as bench:
         tell("measure", "starting workers")
         own = _own_pins(study)
+        before = count_binaries(bench.caches, parent)
         failed = bench.open(
             lambda: compile_ahead(bench, [bench.program(parent, p) for p in own], tell, opening),
             own,
             beside=_is_light(study),
             deadline=opening,
         )
+        if before and count_binaries(bench.caches, parent) > before:
+            bench.finds_binaries = False
+            tell("compile", "workers do not find what was compiled ahead, so they compile it again")
         reason = _parent_failed(bench) if failed is None else why(failed)
         if reason is not None:
             yield f"the parent cannot be measured here: {reason}"

@@ -42,6 +42,11 @@ def has_compiled(base: Path, source: str, pins: Mapping[str, Config | None]) -> 
     )
 
 
+def count_binaries(base: Path, source: str) -> int:
+    """How many binaries the program's cache holds."""
+    return sum(1 for _ in cache_directory(base, source).glob("*/*.cubin"))
+
+
 def _noted(base: Path, source: str) -> frozenset[str]:
     path = cache_directory(base, source) / COMPILED
     return frozenset(path.read_text().splitlines()) if path.exists() else frozenset()
