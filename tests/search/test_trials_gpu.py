@@ -13,7 +13,7 @@ from warpwright.program.view import read_program
 from warpwright.types.answer import Decision
 from warpwright.types.measurement import Outcome
 from warpwright.types.shapes import Problem
-from warpwright.types.verdict import Status
+from warpwright.types.verdict import EditLimits, Status
 
 pytestmark = pytest.mark.gpu
 
@@ -48,7 +48,7 @@ def test_a_slow_program_is_answered_with_a_measured_gain(
 def test_the_program_with_its_best_config_stays(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """All that the rules allow is in its list already: nothing new can be faster."""
+    """All that the rules allow is in its list already: without moves nothing new can be faster."""
     monkeypatch.setenv("WARPWRIGHT_STATE_DIR", str(tmp_path / "state"))
     stages = ", ".join(
         f'triton.Config({{"ROWS": 128, "COLUMNS": 128, "DEPTH": 32}}, num_warps=8, num_stages={n})'
@@ -61,6 +61,7 @@ def test_the_program_with_its_best_config_stays(
         problem=Problem(source=PROBLEM),
         gpu="here",
         measuring=api.Measuring(wanted=True, effort="quick"),
+        limits=EditLimits(strict=True),
     )
     assert answer.decision is Decision.KEPT
     assert answer.trial is not None
