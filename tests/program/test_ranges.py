@@ -68,3 +68,27 @@ def test_observing_keeps_lines_and_tells_every_site() -> None:
     expected = {(site.line, site.kind, site.text) for site in branch_sites(ast.parse(KERNEL))}
     assert set(told) == expected
     assert len(told) == 5
+
+
+def test_a_tie_is_told_where_a_branch_could_take_one_lane_too_many() -> None:
+    text = dedent(
+        """
+        def kernel(x_ptr, size, WIDTH):
+            first = tl.program_id(0) * WIDTH
+            inside = first + WIDTH <= size
+            inside = inside & (first > 0)
+            mask = first + tl.arange(0, WIDTH) + 1 <= size
+            if inside:
+                tl.load(x_ptr)
+        """
+    )
+    (function,) = ast.parse(text).body
+    assert isinstance(function, ast.FunctionDef)
+    functions = {"kernel": function}
+
+    def ties(size: int) -> set[str]:
+        found = read_ranges("kernel", functions, {"size": size, "WIDTH": 16}, [-(-size // 16)], {})
+        return {text for _, kind, text, _ in found.comparisons if kind == "tie"}
+
+    assert ties(48) == {"first + WIDTH <= size", "first > 0"}  # of no mask: no branch hangs on it
+    assert ties(47) == {"first > 0"}

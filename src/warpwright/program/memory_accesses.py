@@ -11,6 +11,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import lru_cache
 
+from warpwright.program.branch_paths import Path, branch_paths
 from warpwright.program.dotted_names import dotted, program_of
 from warpwright.program.evaluate import Evaluator, Unreadable
 from warpwright.program.loop_texts import TripCount, inlined, single_assignments, trip_counts
@@ -30,7 +31,8 @@ class Access:
     """A load, store or atomic: the kernel parameter it goes through, and its mask.
 
     `mask` holds the parts that are joined by `&`, local names put in their place; None where
-    there is no mask. `pointer` is None where the parameter cannot be told.
+    there is no mask. `pointer` is None where the parameter cannot be told. `path`: the branches
+    that it stands in (`branch_paths`).
     """
 
     kind: str  # "load", "store", "atomic_add", ...
@@ -40,6 +42,8 @@ class Access:
     address: str = ""
     mask_node: ast.expr | None = None  # as it is written
     mask_names: frozenset[str] = frozenset()  # with local names put in their place
+    path: Path = ()
+    address_node: ast.expr | None = None  # as it is written
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,8 +78,11 @@ def read_body(source: str, kernel: str, constants: Constants = ()) -> KernelMemo
     """The body of a kernel by name; empty where there is none. `constants`: compile-time
     arguments, whose branches are decided."""
     node = kernel_node(source, kernel, constants)
-    if node is None:
-        return KernelMemory((), ())
+    return KernelMemory((), ()) if node is None else memory_of(node)
+
+
+def memory_of(node: ast.FunctionDef) -> KernelMemory:
+    """The same of a kernel's syntax tree."""
     names = single_assignments(node)
     assigned = _all_assignments(node)
     parameters = {argument.arg for argument in _arguments(node)} - _scalars(node, assigned)
@@ -164,6 +171,7 @@ def _accesses(
     assigned: Mapping[str, list[ast.expr]],
     parameters: set[str],
 ) -> Iterator[Access]:
+    paths = branch_paths(node)
     for call in sorted(
         (inner for inner in ast.walk(node) if isinstance(inner, ast.Call)),
         key=lambda inner: (inner.lineno, inner.col_offset),
@@ -176,7 +184,9 @@ def _accesses(
         mask = _mask_of(kind, call)
         whole = None if mask is None else inlined(mask, names)
         parts = None if whole is None else frozenset(_conjuncts(whole))
-        yield Access(kind, pointer, parts, call.lineno, text, mask, names_in(whole))
+        yield Access(
+            kind, pointer, parts, call.lineno, text, mask, names_in(whole), paths[call], address
+        )
 
 
 def _access_kind(call: ast.Call) -> tuple[str | None, ast.expr | None]:
@@ -300,4 +310,4 @@ class _Deciding(ast.NodeTransformer):
             taken = bool(self._evaluator.value(node.test))
         except Unreadable:
             return node
-        return (node.body if taken else node.orelse) or [ast.Pass()]
+        return (node.body if taken else node.orelse) or [ast.copy_location(ast.Pass(), node)]

@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from functools import cache
 
 from warpwright.program.branch_sites import Outcome, Site, site_of
+from warpwright.program.values_behind import values_behind
 
 Number = int | float
 
@@ -75,7 +76,9 @@ OPERATORS: dict[type[ast.operator], Callable[[Range, Range], Value]] = {
 class RangeReading:
     """What a launch does: `outcomes` of its branches, `undecided` tests, `trips` of its loops.
 
-    `comparisons`: as outcomes, of kind "compare": which ways they go for some lane of some block.
+    `comparisons`: as outcomes, of kind "compare": which ways they go for some lane of some block;
+    of kind "tie": that both sides of one behind a branch are equal at an end of their ranges, where
+    `<` and `<=` are told apart.
     `trips`: loop's line → the most trips it has in a block, None where not known. `steps`: how
     often the innermost body runs in one block.
     """
@@ -110,6 +113,27 @@ def _constant(value: object) -> Value:
     return Range(value, value) if isinstance(value, (bool, int, float)) else None
 
 
+@cache
+def _behind_branches(function: ast.FunctionDef) -> frozenset[ast.Compare]:
+    """The comparisons by which a function's branches are taken, of names on the way too."""
+    tests = (node.test for node in ast.walk(function) if isinstance(node, ast.If))
+    values = (value for test in tests for _, value in values_behind(function, test))
+    nodes = (node for value in values for node in ast.walk(value))
+    return frozenset(node for node in nodes if isinstance(node, ast.Compare))
+
+
+def _tie(node: ast.Compare, operands: Sequence[Value]) -> bool:
+    """Whether an order is asked for of two values, one of which ends where the other begins."""
+    pairs = zip(node.ops, operands, operands[1:], strict=False)
+    return any(
+        left is not None
+        and right is not None
+        and isinstance(operator, ast.Lt | ast.LtE | ast.Gt | ast.GtE)
+        and (left.high == right.low or left.low == right.high)
+        for operator, left, right in pairs
+    )
+
+
 class _Follower:
     def __init__(
         self,
@@ -125,6 +149,7 @@ class _Follower:
         self._known = known
         self._depth = depth
         self._returned: list[Value] = []
+        self._behind_branches = frozenset().union(*map(_behind_branches, functions.values()))
 
     def block(self, statements: Sequence[ast.stmt], runs: int) -> None:
         for statement in statements:
@@ -291,6 +316,8 @@ class _Follower:
         result = _all_of(parts)
         for way in _ways(result):
             self._reading.comparisons.add((node.lineno, "compare", _text(node), way))
+        if node in self._behind_branches and _tie(node, operands):
+            self._reading.comparisons.add((node.lineno, "tie", _text(node), True))
         return result
 
     def _call(self, node: ast.Call) -> Value:

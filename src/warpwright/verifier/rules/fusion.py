@@ -6,13 +6,22 @@ What a candidate's kernel does as its parent's did is told, not blamed.
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Sequence
 
-from warpwright.program.memory_accesses import KernelMemory, read_body
+from warpwright.program.branch_paths import Path, exclusive, most_in_a_block, ways
+from warpwright.program.memory_accesses import (
+    Access,
+    KernelMemory,
+    kernel_node,
+    memory_of,
+    read_body,
+)
 from warpwright.types.program import Kernel
 from warpwright.types.stage import Rule
 from warpwright.verifier.rules.blocks import applies
 from warpwright.verifier.rules.finding import OBEYED, RuleFinding, RuleReading, merged, violated
 
+_MOST_WAYS = 32
 _NOT_FUSED = ("dot", "sum", "max", "min", "reduce", "argmax", "argmin", "cumsum", "softmax",
               "associative_scan", "sort", "cumprod")  # fmt: skip
 
@@ -32,8 +41,7 @@ def _kernels(reading: RuleReading) -> list[tuple[Kernel, KernelMemory, KernelMem
 def check_one_store(rule: Rule, reading: RuleReading) -> RuleFinding:
     """`stores.one_per_output`: no output pointer is stored to more often than before.
 
-    A new kernel stores once to each pointer. Stores in other branches of an `if` count too:
-    reading does not tell which of them run.
+    A new kernel stores once to each pointer. Of the branches of an `if` each block runs one.
     """
     findings = []
     for kernel, body, old in _kernels(reading):
@@ -53,7 +61,12 @@ def check_one_store(rule: Rule, reading: RuleReading) -> RuleFinding:
 
 
 def _stores(body: KernelMemory) -> Counter[str]:
-    return Counter(a.pointer for a in body.accesses if a.kind == "store" and a.pointer is not None)
+    """Pointer → how often one block stores to it, a loop's steps counted once."""
+    paths: dict[str, list[Path]] = {}
+    for access in body.accesses:
+        if access.kind == "store" and access.pointer is not None:
+            paths.setdefault(access.pointer, []).append(access.path)
+    return Counter({pointer: most_in_a_block(each) for pointer, each in paths.items()})
 
 
 def check_no_intermediate(rule: Rule, reading: RuleReading) -> RuleFinding:
@@ -109,7 +122,7 @@ def intermediate_buffers(reading: RuleReading, *, parent: bool) -> set[str]:
 
 
 def check_no_store_then_load(rule: Rule, reading: RuleReading) -> RuleFinding:
-    """`stores.no_store_then_load`: no kernel loads through a pointer after storing to it."""
+    """`stores.no_store_then_load`: no block loads through a pointer after storing to it."""
     findings = []
     for kernel, body, old in _kernels(reading):
         inherited = _stored_then_loaded(old) if old is not None else set()
@@ -125,13 +138,14 @@ def check_no_store_then_load(rule: Rule, reading: RuleReading) -> RuleFinding:
 
 def _stored_then_loaded(body: KernelMemory) -> set[str]:
     found = set()
-    stored: set[str] = set()
+    stored: dict[str, list[Path]] = {}
     for access in body.accesses:
         if access.pointer is None:
             continue
+        before = stored.setdefault(access.pointer, [])
         if access.kind == "store":
-            stored.add(access.pointer)
-        elif access.kind == "load" and access.pointer in stored:
+            before.append(access.path)
+        elif access.kind == "load" and not all(exclusive(access.path, path) for path in before):
             found.add(access.pointer)
     return found
 
@@ -150,18 +164,21 @@ def _same(rule: Rule, reading: RuleReading, what: str) -> RuleFinding:
     """Only kernels without dots, reductions and broadcasts are read; others are told.
 
     Broadcast inputs (`bias[None, :]`, an index by `%` or `//`) have offsets of their own by
-    right, so only accesses with the offsets of a store are held to its mask.
+    right, so only accesses with the offsets of a store are held to its mask. Accesses that no
+    block makes together, in two branches of an `if`, are not compared.
     """
     findings = []
     told = []
-    for kernel, body, old in _kernels(reading):
+    parents = {pair.child.name: pair.parent.name for pair in reading.match.pairs}
+    for kernel in reading.context.child.launched_kernels:
+        old = parents.get(kernel.name)
         if kernel.operations_named(*_NOT_FUSED) or not applies(rule, reading.context.child, kernel):
             told.append(kernel.name)
             continue
-        odd = _odd(body, what)
+        odd = _odd(reading.context.child.source, kernel.name, what)
         if not odd:
             continue
-        if old is not None and _odd(old, what):
+        if old is not None and _odd(reading.context.parent.source, old, what):
             note = f"{kernel.name}: {what} differ between its accesses"
             findings.append(RuleFinding(notes=(f"inherited from the parent: {note}",)))
             continue
@@ -173,9 +190,17 @@ def _same(rule: Rule, reading: RuleReading, what: str) -> RuleFinding:
     return merged(findings)
 
 
-def _odd(body: KernelMemory, what: str) -> set[str]:
-    """The offsets or masks of a kernel's plain accesses, where there is more than one."""
-    plain = [a for a in body.accesses if a.pointer is not None and not _broadcasts(a.address)]
+def _odd(source: str, kernel: str, what: str) -> set[str]:
+    """The offsets or masks of a kernel's plain accesses, where a block has more than one."""
+    node = kernel_node(source, kernel)
+    found: set[str] = set()
+    for way in () if node is None else ways(node, _MOST_WAYS):
+        found |= _odd_in(memory_of(way).accesses, what)
+    return found
+
+
+def _odd_in(accesses: Sequence[Access], what: str) -> set[str]:
+    plain = [a for a in accesses if a.pointer is not None and not _broadcasts(a.address)]
     if what == "offsets":
         seen = {_offsets(a.address, a.pointer or "") for a in plain}
         return seen if len(seen) > 1 else set()

@@ -9,25 +9,24 @@ from __future__ import annotations
 import ast
 import math
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 
 from warpwright.program.grid_expressions import canonical_value
-from warpwright.program.loop_texts import TripCount
 from warpwright.program.memory_accesses import Access, Constants, KernelMemory, kernel_node
 from warpwright.program.nodes import names_in
-from warpwright.types.config import MetaValue
 from warpwright.types.launch_trace import Launch, TensorArgument
 from warpwright.types.program import Kernel, LaunchSite, ProgramView
 from warpwright.types.stage import StageId
-from warpwright.verifier.rules.always_true import Bounds, Unbounded, span_of
+from warpwright.verifier.rules.always_true import Bounds
 from warpwright.verifier.rules.finding import OBEYED, RuleFinding, RuleReading, merged, violated
 from warpwright.verifier.rules.grid import sites_of
+from warpwright.verifier.rules.guarded_masks import guard_of, parts_lost
 from warpwright.verifier.rules.launch_configs import local_constants, tile_names
+from warpwright.verifier.rules.loop_counts import RULE, loops_lost
 from warpwright.verifier.rules.rule_context import KernelPair
 from warpwright.verifier.rules.variants import Variant, lines_left, variants, whole
 
-RULE = "stage.semantics"
 _REDUCTIONS = (
     "sum", "max", "min", "reduce", "argmax", "argmin", "associative_scan", "cumsum", "cumprod",
     "xor_sum", "softmax", "sort",
@@ -57,7 +56,7 @@ def lost_work(reading: RuleReading) -> dict[str, RuleFinding]:
                 _operations(reading, pair, variant),
                 _accesses(reading, pair, variant),
                 _masks(reading, pair, variant),
-                _loops(pair, variant),
+                loops_lost(reading, pair, variant),
             ]
         total = merged(findings)
         found[pair.child.name] = replace(total, violations=tuple(dict.fromkeys(total.violations)))
@@ -179,19 +178,35 @@ def _masks(reading: RuleReading, pair: KernelPair, variant: Variant) -> RuleFind
                 continue
             for access in new:
                 what = f"tl.{kind} of {pointer or access.address[:60]} in {pair.child.name}"
-                if access.mask is None and _always_true(reading, pair, variant, answered):
-                    note = f"line {access.line}: the mask of {what} is gone, which is true in every"
-                    note += " lane of these launches: comparing outputs decides"
-                    findings.append(RuleFinding(notes=(note,)))
-                elif access.mask is None:
-                    findings.append(
-                        violated(RULE, access.line, f"{what} with its mask", "mask dropped")
-                    )
-                elif lost := _weakened([mask for mask in old if mask is not None], access.mask):
+                if access.mask is None:
+                    findings.append(_unmasked(reading, pair, variant, access, answered, what))
+                elif lost := parts_lost([m for m in old if m is not None], access.mask):
                     note = f"line {access.line}: the mask of {what} is weaker, without "
                     note += f"{shortened(lost)}: comparing outputs decides"
                     findings.append(RuleFinding(notes=(note,)))
     return merged(findings)
+
+
+def _unmasked(
+    reading: RuleReading,
+    pair: KernelPair,
+    variant: Variant,
+    access: Access,
+    masked: Sequence[Access],
+    what: str,
+) -> RuleFinding:
+    """An access without the mask that the parent's have: told where it needs none."""
+    note = f"line {access.line}: the mask of {what} is gone"
+    if _always_true(reading, pair, variant, masked):
+        note += ", which is true in every lane of these launches: comparing outputs decides"
+        return RuleFinding(notes=(note,))
+    node = kernel_node(reading.context.child.source, pair.child.name, variant.child)
+    masks = [known.mask for known in masked if known.mask is not None]
+    guard = None if node is None else guard_of(node, access, masks)
+    if guard is not None:
+        note += f" where `{ast.unparse(guard)[:80]}` decides, and stands in the other branch: "
+        return RuleFinding(notes=(f"{note}comparing outputs decides, in both branches",))
+    return violated(RULE, access.line, f"{what} with its mask", "mask dropped")
 
 
 def _always_true(
@@ -218,66 +233,6 @@ def shortened(parts: frozenset[str]) -> str:
     """The parts of a mask as text that fits a line."""
     text = " and ".join(sorted(parts, key=len))
     return text if len(text) <= 160 else f"{text[:157]}..."
-
-
-def _weakened(old: list[frozenset[str]], new: frozenset[str]) -> frozenset[str]:
-    """The parts that a mask lost, if it is one of the old ones less some parts."""
-    if any(new >= mask for mask in old):
-        return frozenset()
-    larger = [mask for mask in old if new < mask]
-    return min((mask - new for mask in larger), key=len, default=frozenset())
-
-
-def _loops(pair: KernelPair, variant: Variant) -> RuleFinding:
-    """Loops answer each other in order, where there are as many as before."""
-    before, after = variant.before, variant.after
-    if len(before.trips) != len(after.trips):
-        return OBEYED
-    old_texts = Counter(trip.text or trip.written for trip in before.trips)
-    new_texts = Counter(trip.text or trip.written for trip in after.trips)
-    if old_texts == new_texts:
-        return OBEYED
-    runs = [
-        (_times(before.trips, r.values), _times(after.trips, r.child_values)) for r in variant.ran
-    ]
-    known = [(old, new) for old, new in runs if old is not None and new is not None]
-    if runs and len(known) == len(runs) and all(old == new for old, new in known):
-        return OBEYED  # as often, in another order or written otherwise
-    fewer = next(((old, new) for old, new in known if new < old), None)
-    if fewer is not None:
-        expected = f"the loops of {pair.child.name} run {fewer[0]} times, as in the parent"
-        found = f"loop bound changed: {fewer[1]} times"
-        return violated(RULE, after.trips[0].line, expected, found)
-    findings = []
-    for old, new in zip(before.trips, after.trips, strict=True):
-        if _is_other_bound(old, new):
-            expected = f"the loop of {pair.child.name} as it was: {old.written}"
-            found = f"loop bound changed: {new.written}"
-            findings.append(violated(RULE, new.line, expected, found))
-    return merged(findings)
-
-
-def _times(trips: Sequence[TripCount], values: Mapping[str, MetaValue]) -> int | None:
-    """How often a nest of loops runs its inside with these arguments; None: not to be told."""
-    total = 1
-    for trip in trips:
-        try:
-            low, high = span_of(trip.text or "", values)
-        except Unbounded:
-            return None
-        if low != high:
-            return None
-        total *= max(0, low)
-    return total
-
-
-def _is_other_bound(old: TripCount, new: TripCount) -> bool:
-    """The bound differs and uses nothing new, so that it cannot be another name for it."""
-    if old.text is not None and new.text is not None:
-        return old.text != new.text and new.names <= old.names
-    if old.text is None and new.text is None:
-        return old.written != new.written and new.names <= old.names
-    return False
 
 
 def _sizes(

@@ -53,7 +53,7 @@ def variants(context: RuleContext, pair: KernelPair) -> tuple[Variant, ...]:
     with every branch in it."""
     found: dict[tuple[str, str], Variant] = {}
     for ran in _launched(context, pair):
-        parent = _of(pair.parent, ran.values)
+        parent = _of(pair.parent, ran.values, also=pair.child)
         child = _of(pair.child, ran.child_values)
         old = kernel_node(context.parent.source, pair.parent.name, parent)
         new = kernel_node(context.child.source, pair.child.name, child)
@@ -127,6 +127,10 @@ def _tiles(traced: TracedConfig, kernel: Kernel) -> dict[str, MetaValue]:
     return {name: value for name, value in traced.config.meta if name in names}
 
 
-def _of(kernel: Kernel, values: _Values) -> Constants:
-    names = [p.name for p in kernel.parameters if p.is_constexpr and p.name in values]
-    return tuple((name, values[name]) for name in sorted(names))
+def _of(kernel: Kernel, values: _Values, also: Kernel | None = None) -> Constants:
+    """The kernel's compile-time arguments, with those that are such in `also` alone: what they
+    decide there was decided so here, when it ran."""
+    kernels = (kernel,) if also is None else (kernel, also)
+    own = {parameter.name for parameter in kernel.parameters}
+    names = {p.name for each in kernels for p in each.parameters if p.is_constexpr}
+    return tuple((name, values[name]) for name in sorted(names & own & values.keys()))
