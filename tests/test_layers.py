@@ -29,6 +29,7 @@ FLOORS = (
     (
         "costmodel.sass",
         "operators.conv2d.schedules",
+        "proposers.rewrites.atomics",
         "proposers.rewrites.coarsen",
         "proposers.rewrites.interior",
         "proposers.rewrites.join",

@@ -175,7 +175,7 @@ def test_each_form_compiles(form: str, capability: tuple[int, int]) -> None:
         ("    b = pid // N\n    n = pid % N\n", "    b, n = pid // N, pid % N\n",
          "more than a name"),
         ("down[(B * N,)](", "down[(B * N,)](*[], ", "splatted"),
-        ("down[(B * N,)]", "down[lambda meta: (B * N // meta['BLOCK'],)]", "on the config"),
+        ("down[(B * N,)]", "down[lambda meta: (B * N // meta['WIDE'],)]", "on the config"),
         ("down[(B * N,)]", "down[[B * N]]", "no plain tuple"),
         ("        down[(B * N,)]", "        grid = (B * N,)\n        N = N + 1\n        down[grid]",
          "more than once"),

@@ -41,9 +41,9 @@ from __future__ import annotations
 import ast
 from collections.abc import Mapping, Sequence
 
-from warpwright.proposers.rewrites.coarsen.fewer_programs import launch_splices, parameter_splice
 from warpwright.proposers.rewrites.coarsen.neighbours import programs_lie_together
 from warpwright.proposers.rewrites.coarsen.wide_kernel import WideKernel
+from warpwright.proposers.rewrites.common.fewer_programs import launch_splices, parameter_splice
 from warpwright.proposers.rewrites.common.kernel_text import (
     KernelText,
     argument_values,

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import ast
-from collections.abc import Iterator, Sequence
+import copy
+from collections.abc import Iterator, Mapping, Sequence
 
 from warpwright.program.launches import LaunchNode, find_launches, grid_values
 from warpwright.program.parsing import lines_of
@@ -23,7 +24,10 @@ def launch_splices(kernel: KernelText, axis: int, lanes: int, count: str) -> Ite
         raise DoesNotApply(f"no launch of {kernel.node.name} is in the program")
     if kernel.program.aliases.path(ast.Name("triton", ast.Load())) != "triton":
         raise DoesNotApply("the program does not import triton under its name")
+    every = find_launches(kernel.program)
     for launch in launches:
+        if len({one.kernel for one in every if one.call is launch.call}) > 1:
+            raise DoesNotApply("one call launches one of several kernels")
         yield from _launch(kernel, launch, axis, lanes, count)
 
 
@@ -67,25 +71,47 @@ def _extents(launch: LaunchNode) -> Sequence[ast.expr]:
     values = grid_values(launch)
     if len(values) != 1:
         raise DoesNotApply("the grid is not one expression")
-    grid = values[0]
+    grid, late = values[0], isinstance(values[0], ast.Lambda)
     if isinstance(grid, ast.Lambda):
         meta = {argument.arg for argument in grid.args.args}
-        grid = grid.body
+        grid = _WithConstants(meta, launch.call).visit(copy.deepcopy(grid.body))
         if meta & {node.id for node in ast.walk(grid) if isinstance(node, ast.Name)}:
             raise DoesNotApply("the grid depends on the config")
     if not isinstance(grid, ast.Tuple) or any(isinstance(e, ast.Starred) for e in grid.elts):
         raise DoesNotApply("the grid is no plain tuple")
     if launch.definitions:
-        _check_same_values(launch, grid)
+        _check_same_values(launch, grid, late=late)
     return grid.elts
 
 
-def _check_same_values(launch: LaunchNode, grid: ast.Tuple) -> None:
+class _WithConstants(ast.NodeTransformer):
+    """`meta["BLOCK"]` of a grid becomes what the launch passes as `BLOCK`."""
+
+    def __init__(self, meta: set[str], call: ast.Call) -> None:
+        self._meta = meta
+        self._passed: Mapping[str, ast.expr] = {
+            keyword.arg: keyword.value
+            for keyword in call.keywords
+            if keyword.arg and isinstance(keyword.value, ast.Name | ast.Constant)
+        }
+
+    def visit_Subscript(self, node: ast.Subscript) -> ast.expr:
+        is_meta = isinstance(node.value, ast.Name) and node.value.id in self._meta
+        if is_meta and isinstance(node.slice, ast.Constant):
+            return self._passed.get(str(node.slice.value), node)
+        self.generic_visit(node)
+        return node
+
+
+def _check_same_values(launch: LaunchNode, grid: ast.Tuple, *, late: bool) -> None:
     """Refuses a grid of names that the host assigns more than once: where the launch stands they
-    may mean something else than where the grid is written."""
+    may mean something else than where the grid is written. A function is worked out there (`late`).
+    """
     function = launch.function.node if launch.function else None
     if function is None or not set(launch.definitions) <= set(ast.walk(function)):
         raise DoesNotApply("the grid is written outside of the launch's function")
+    if late:
+        return
     names = [node.id for node in ast.walk(grid) if isinstance(node, ast.Name)]
     stored = stored_names(function.body)
     stored += [node.arg for node in ast.walk(function.args) if isinstance(node, ast.arg)]
