@@ -6,9 +6,10 @@ from collections.abc import Sequence
 from dataclasses import replace
 from functools import partial
 
-from warpwright.bench.statistics.budget import LEFT_AFTER_MOVES
+from warpwright.bench.statistics.budget import LEFT_AFTER_MOVES, LEFT_AFTER_WAYS
 from warpwright.proposers.rewrites.common.refusal import DoesNotApply
 from warpwright.proposers.rewrites.registry import HELP_OTHERS, worth
+from warpwright.sandbox.deadline import Deadline
 from warpwright.search.configs_measured import settle_chosen
 from warpwright.search.moves import Pins, beside, move_candidates, refined, with_moves
 from warpwright.search.open_trial import Table, card
@@ -56,7 +57,8 @@ class _Search:
 
     def run(self, limits: EditLimits) -> tuple[list[Candidate], list[MovesTrial]]:
         candidates = list(move_candidates(self._study, limits))
-        trials = self._measured(candidates, [self._usual])
+        ways = self._table.deadline.leaving(LEFT_AFTER_WAYS)
+        trials = self._measured(candidates, [self._usual], ways)
         order = by_gain(trials)
         source = self._study.view.source
         base = candidates[order[0]] if order else Candidate(source, source)
@@ -98,8 +100,14 @@ class _Search:
         order = sorted(timed, key=lambda entry: -entry[0])[:BEST_CONFIGS]
         return [entrants[number].pins for _, number in order], order[0][0]
 
-    def _measured(self, candidates: Sequence[Candidate], pins: Sequence[Pins]) -> list[MovesTrial]:
-        """A trial for each candidate: that of the pins under which it is fastest."""
+    def _measured(
+        self,
+        candidates: Sequence[Candidate],
+        pins: Sequence[Pins],
+        deadline: Deadline | None = None,
+    ) -> list[MovesTrial]:
+        """A trial for each candidate: that of the pins under which it is fastest. `deadline`: in
+        the place of the search's own."""
         if not candidates:
             return []
         tell = partial(self._table.tell, "screen")
@@ -110,8 +118,9 @@ class _Search:
         new = [place for place in places if reasons[place[0]][place[1]] is None]
         # What may gain most comes first, under the best config first: the time may end.
         new.sort(key=lambda place: (place[1], -worth(candidates[place[0]].moves)))
-        tell(self._intention(len(new), len(places)))
-        timed = self._screening.run([entrants[place] for place in new], self._deadline)
+        deadline = deadline or self._deadline
+        tell(self._intention(len(new), len(places), deadline))
+        timed = self._screening.run([entrants[place] for place in new], deadline)
         trials = dict(zip(new, timed, strict=True))
         for i, j in places:
             if (reason := reasons[i][j]) is not None:
@@ -121,11 +130,11 @@ class _Search:
             for i, candidate in enumerate(candidates)
         ]
 
-    def _intention(self, count: int, of: int) -> str:
+    def _intention(self, count: int, of: int, deadline: Deadline) -> str:
         same = f" ({of - count} more are not worth it)" if count < of else ""
         return (
             f"measuring {programs_by_moves(count)} beside the parent on "
-            f"{card(self._table.bench.gpu)}, {self._deadline.left_s:.0f} s at most{same}"
+            f"{card(self._table.bench.gpu)}, {deadline.left_s:.0f} s at most{same}"
         )
 
 

@@ -8,7 +8,8 @@ from dataclasses import dataclass, replace
 FLUSH_US = 100.0
 """Clearing the L2 before a call; 50 to 100 µs on an H100."""
 LEFT_AFTER_OPENING = 0.6
-LEFT_AFTER_MOVES = 0.5
+LEFT_AFTER_WAYS = 0.6  # lists of moves; what refines the best of them comes after
+LEFT_AFTER_MOVES = 0.45
 LEFT_AFTER_CONFIGS = 0.35
 LEFT_AFTER_VERIFYING = 0.15
 """Of the whole time: what a step leaves to those after it. Each ends then, with what it has; what
