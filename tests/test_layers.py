@@ -35,6 +35,7 @@ FLOORS = (
         "proposers.rewrites.join",
         "proposers.rewrites.repack",
         "proposers.rewrites.scalarise",
+        "proposers.rewrites.split_rows",
         "proposers.rewrites.vectorize",
         "proposers.rewrites.widen",
     ),

@@ -55,7 +55,7 @@ def _launch(
         isinstance(a, ast.Starred) for a in call.args
     ):
         raise DoesNotApply(f"a launch of {kernel.node.name} passes a splatted list of arguments")
-    extents = _extents(launch)
+    extents = grid_extents(launch)
     if axis >= len(extents):
         raise DoesNotApply("the grid has fewer axes than the kernel")
     programs = ast.unparse(extents[axis])
@@ -66,8 +66,8 @@ def _launch(
     yield _argument(kernel, call, f"{count}={programs}")
 
 
-def _extents(launch: LaunchNode) -> Sequence[ast.expr]:
-    """The extents of the grid where the launch stands."""
+def grid_extents(launch: LaunchNode) -> Sequence[ast.expr]:
+    """The extents of the grid where the launch stands. Raises DoesNotApply."""
     values = grid_values(launch)
     if len(values) != 1:
         raise DoesNotApply("the grid is not one expression")
@@ -104,7 +104,7 @@ class _WithConstants(ast.NodeTransformer):
 
 
 def _check_same_values(launch: LaunchNode, grid: ast.Tuple, *, late: bool) -> None:
-    """Refuses a grid of names that the host assigns more than once: where the launch stands they
+    """Refuses a grid of names that the host assigns again behind it: where the launch stands they
     may mean something else than where the grid is written. A function is worked out there (`late`).
     """
     function = launch.function.node if launch.function else None
@@ -112,11 +112,16 @@ def _check_same_values(launch: LaunchNode, grid: ast.Tuple, *, late: bool) -> No
         raise DoesNotApply("the grid is written outside of the launch's function")
     if late:
         return
-    names = [node.id for node in ast.walk(grid) if isinstance(node, ast.Name)]
-    stored = stored_names(function.body)
-    stored += [node.arg for node in ast.walk(function.args) if isinstance(node, ast.arg)]
-    if twice := {name for name in names if stored.count(name) > 1}:
-        raise DoesNotApply(f"{', '.join(sorted(twice))} is assigned more than once")
+    names = {node.id for node in ast.walk(grid) if isinstance(node, ast.Name)}
+    first = launch.definitions[0].lineno
+    nodes = [node for node in ast.walk(function) if isinstance(node, ast.stmt)]
+    between = [node for node in nodes if first <= node.lineno <= launch.call.lineno]
+    if again := names & set(stored_names(between)):
+        raise DoesNotApply(f"{', '.join(sorted(again))} is assigned more than once")
+    loops = [node for node in nodes if isinstance(node, ast.For | ast.While)]
+    around = [loop for loop in loops if launch.call in ast.walk(loop)]
+    if any(names & set(stored_names([loop])) for loop in around):
+        raise DoesNotApply("the kernel is launched in a loop that changes its grid")
 
 
 def _argument(kernel: KernelText, call: ast.Call, text: str) -> Splice:

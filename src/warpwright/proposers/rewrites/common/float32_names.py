@@ -12,14 +12,18 @@ _SAME_TYPE = frozenset({
     "erf", "maximum", "minimum", "fma", "clamp", "sum", "max", "min",
 })  # fmt: skip
 _ARITHMETIC = (ast.Add, ast.Sub, ast.Mult, ast.Div)
-_OTHERS = frozenset({"float64", "pointer_type", "bitcast", "make_block_ptr", "uint64"})
+_OTHERS = frozenset({
+    "float64", "float16", "bfloat16", "float8e5", "float8e4nv", "pointer_type", "bitcast",
+    "make_block_ptr",
+})  # fmt: skip
 
 
 class Float32Names:
     """Tells which expressions of a kernel are float32.
 
     Beside a float32 block every number, parameter and whole-number block takes on that type; so
-    one side of an operation is enough, as long as the kernel names no wider type.
+    one side of an operation is enough, as long as the kernel names no other type of such numbers.
+    A plain number with a point is float32 too.
     """
 
     def __init__(self, kernel: KernelText) -> None:
@@ -35,6 +39,8 @@ class Float32Names:
         """Whether an expression is surely float32."""
         if self._wide:
             return False
+        if isinstance(node, ast.Constant):
+            return type(node.value) is float
         if isinstance(node, ast.Name):
             return node.id in self._names
         if isinstance(node, ast.Subscript):
@@ -48,7 +54,7 @@ class Float32Names:
 
     def _called(self, node: ast.Call) -> bool:
         name = self._kernel.called(node)
-        if name == "load":
+        if name in ("load", "float"):
             return True
         if name is None and isinstance(node.func, ast.Attribute) and node.func.attr == "to":
             return any(self._is_type(argument) for argument in node.args)

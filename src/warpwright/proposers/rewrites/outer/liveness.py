@@ -16,6 +16,11 @@ def live_after(function: ast.FunctionDef, statement: ast.stmt) -> frozenset[str]
     return reader.behind
 
 
+def read_first(body: Sequence[ast.stmt]) -> frozenset[str]:
+    """Names that the statements may read before they assign them."""
+    return _Reader(body[0]).before(body, frozenset())
+
+
 class _Reader:
     """Goes through a body from its end. Loops twice: what a step reads at first is alive at the end
     of the step before."""
