@@ -263,3 +263,45 @@ def test_warps_among_the_meta_parameters_have_no_effect() -> None:
     kernel = read_program(source).kernel("copy")
     assert kernel is not None and kernel.autotune is not None
     assert kernel.autotune.configs == (Config.of({"TILE": 64}, 4, 2),)
+
+
+TWO_WAYS = """
+import torch, triton
+import triton.language as tl
+
+@triton.jit
+def one(p, B: tl.constexpr):
+    tl.store(p + tl.program_id(0), 1.0)
+
+@triton.jit
+def two(p, B: tl.constexpr):
+    tl.store(p + tl.program_id(0), 2.0)
+
+def run(x, which):
+    kernel = one if which else two
+    if kernel TEST one:
+        FIRST
+        kernel[(1,)](x, B=1)
+    else:
+        kernel[(2,)](x, B=1)
+"""
+
+
+@pytest.mark.parametrize(
+    ("test", "first", "expected"),
+    [
+        ("is", "pass", [("one", "(1,)"), ("two", "(1,)"), ("two", "(2,)")]),
+        ("is not", "pass", [("two", "(1,)"), ("one", "(2,)"), ("two", "(2,)")]),
+        ("==", "pass", [("one", "(1,)"), ("two", "(1,)"), ("one", "(2,)"), ("two", "(2,)")]),
+        (
+            "is not",
+            "kernel = one",
+            [("one", "(1,)"), ("two", "(1,)"), ("one", "(2,)"), ("two", "(2,)")],
+        ),
+    ],
+)
+def test_a_name_that_is_another_kernel_launches_none_of_this_one(
+    test: str, first: str, expected: list[tuple[str, str]]
+) -> None:
+    text = TWO_WAYS.replace("TEST", test).replace("FIRST", first)
+    assert [(site.kernel, site.grid) for site in read_program(text).launches] == expected

@@ -40,11 +40,50 @@ def find_launches(program: ParsedProgram) -> tuple[LaunchNode, ...]:
     scopes += [(function, function.node.body) for function in program.host_functions]
     for function, body in scopes:
         bindings = _Bindings(program, function)
+        excluded = _excluded(body)
         for statement in body:
             for node in _own_nodes(statement):
                 if isinstance(node, ast.Call):
-                    found += _launches_of(node, function, bindings, module_scope)
+                    others = excluded.get(node, frozenset())
+                    launches = _launches_of(node, function, bindings, module_scope)
+                    found += [launch for launch in launches if launch.kernel not in others]
     return tuple(sorted(found, key=lambda launch: (launch.call.lineno, launch.call.col_offset)))
+
+
+def _excluded(body: list[ast.stmt]) -> dict[ast.AST, frozenset[str]]:
+    """Launches through a name → what the name does not stand for there, by an `if` around them:
+    `kernel[grid](…)` in the `else` of `if kernel is one:` launches no `one`."""
+    found: dict[ast.AST, frozenset[str]] = {}
+    for test in (node for statement in body for node in ast.walk(statement)):
+        if not isinstance(test, ast.If) or (pair := _identity(test.test)) is None:
+            continue
+        name, kernel, holds = pair
+        if any(isinstance(n, ast.Name) and n.id == name and _is_stored(n) for n in ast.walk(test)):
+            continue
+        for statement in test.orelse if holds else test.body:
+            for node in ast.walk(statement):
+                if isinstance(node, ast.Call) and _launches_name(node, name):
+                    found[node] = found.get(node, frozenset()) | {kernel}
+    return found
+
+
+def _identity(test: ast.expr) -> tuple[str, str, bool] | None:
+    """`name is kernel` (True) or `name is not kernel` (False); None for another test."""
+    match test:
+        case ast.Compare(ast.Name(name), [ast.Is() | ast.IsNot() as how], [ast.Name(kernel)]):
+            return name, kernel, isinstance(how, ast.Is)
+    return None
+
+
+def _is_stored(name: ast.Name) -> bool:
+    return isinstance(name.ctx, ast.Store)
+
+
+def _launches_name(call: ast.Call, name: str) -> bool:
+    match call.func:
+        case ast.Subscript(ast.Name(launched)):
+            return launched == name
+    return False
 
 
 def read_launches(program: ParsedProgram) -> tuple[LaunchSite, ...]:
