@@ -29,7 +29,7 @@ def guarded(
     both = LOAD + STORE
     fast = both.replace(", mask=mask", fast_mask).replace("    ", "        ")
     slow = both.replace(", mask=mask", other_mask).replace("    ", "        ")
-    return lab.replaced(text, "BOTH", f"    if {test}:\n{fast}    else:\n{slow}")
+    return str(lab.replaced(text, "BOTH", f"    if {test}:\n{fast}    else:\n{slow}"))
 
 
 INSIDE = "(tl.program_id(0) + 1) * BLOCK <= n"
@@ -146,7 +146,7 @@ def with_guard(test: str) -> str:
     slow = WINDOW[start:end].replace("\n    ", "\n        ").replace("    for", "        for", 1)
     fast = slow.replace(", mask=(at >= 0) & (at < width), other=0.0", "")
     branches = f"    if {test}:\n{fast.rstrip()}\n    else:\n{slow.rstrip()}\n"
-    return WINDOW[:start] + branches + WINDOW[end:]
+    return str(WINDOW[:start] + branches + WINDOW[end:])
 
 
 @pytest.mark.triton

@@ -26,8 +26,7 @@ KERNEL = dedent(
                 g()
     """
 )
-NODE = ast.parse(KERNEL).body[0]
-assert isinstance(NODE, ast.FunctionDef)
+NODE = next(node for node in ast.parse(KERNEL).body if isinstance(node, ast.FunctionDef))
 PATHS = {
     node.func.id: path
     for node, path in branch_paths(NODE).items()

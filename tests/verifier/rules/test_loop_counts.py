@@ -45,7 +45,7 @@ LOOP = """    for i in range(width):
 
 
 def traced(width: int) -> Trace:
-    arguments = {
+    arguments: dict[str, ScalarArgument | ConstantArgument] = {
         "rows": ScalarArgument(1000, "i32"),
         "width": ScalarArgument(width, "i32"),
         "TILE": ConstantArgument(32, "32"),

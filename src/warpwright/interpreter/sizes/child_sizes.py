@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import ast
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -23,7 +23,7 @@ from warpwright.interpreter.sizes.sizes_search import (
     relation,
     values_to_try,
 )
-from warpwright.program.branch_sites import Outcome
+from warpwright.program.branch_sites import Outcome, branch_sites
 from warpwright.program.ranges import RangeReading, read_ranges
 from warpwright.tracing.child_trace_driver import use_stand_in_driver
 from warpwright.tracing.child_trace_launch import Recorder
@@ -281,6 +281,7 @@ class _Pair:
             self.parent.trial.fixed_sizes(variables),
             SetLimits(**self.payload["limits"]),
             lambda: time.process_time() > self.ends,
+            self._must_run(),
         )
         done = set(covered)
         sets = []
@@ -293,6 +294,19 @@ class _Pair:
             "reached_at_full": sorted(self.at_full),
             "undecided": sorted(self.undecided),
         }
+
+    def _must_run(self) -> Callable[[Item], bool]:
+        """Branches of the candidate alone that the full sizes lead to: without a run of them it is
+        not verified."""
+        theirs: set[tuple[str, str]] = set()
+        if self.parent is not self.candidate:
+            theirs = {(site.kind, site.text) for site in branch_sites(self.parent.tree)}
+        open_ways = {
+            ("way", "candidate", *way)
+            for way in self.at_full
+            if way[1] == "if" and (way[1], way[2]) not in theirs
+        }
+        return open_ways.__contains__
 
     def _told(self, sizes: Sizes, done: set[Item]) -> dict[str, Any]:
         """A set as the parent process needs it, with the configs that take ways of their own."""

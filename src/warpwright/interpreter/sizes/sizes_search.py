@@ -39,16 +39,21 @@ class Look:
 @dataclass(frozen=True, slots=True)
 class SetLimits:
     """What one set may cost, and how many there are. One that costs no more than the first set
-    is affordable in any case."""
+    is affordable in any case. `dear_sets` may take `dear_steps`, for ways that must be run."""
 
     sets: int = 4
     steps: int = 1200
+    dear_sets: int = 1
+    dear_steps: int = 12_000
     elements: int = 4_000_000
 
 
 @dataclass(slots=True)
 class SetSearch:
-    """Greedy: each set is the one that adds most for its cost, one size changed at a time."""
+    """Greedy: each set is the one that adds most for its cost, one size changed at a time.
+
+    What must happen (`must`) and none of them does has the cheapest set that was seen to do it.
+    """
 
     look: Callable[[Sizes], Look | None]
     values: Mapping[int, Sequence[int]]
@@ -56,11 +61,13 @@ class SetSearch:
     fixed: frozenset[int]
     limits: SetLimits = field(default_factory=SetLimits)
     out_of_time: Callable[[], bool] = lambda: False
+    must: Callable[[Item], bool] = lambda _: False
+    _cheapest: dict[Item, tuple[Sizes, Look]] = field(default_factory=dict)
 
     def run(self, base: Sizes, covered: frozenset[Item]) -> list[tuple[Sizes, Look]]:
         """Sets beside `base`, which does what `covered` says."""
         chosen: list[tuple[Sizes, Look]] = []
-        first = self.look(base)
+        first = self._looked(base)
         if first is not None:
             self.limits = replace(self.limits, steps=max(self.limits.steps, first.steps))
         while len(chosen) < self.limits.sets and not self.out_of_time():
@@ -69,7 +76,25 @@ class SetSearch:
                 break
             chosen.append(found)
             covered |= found[1].items
+        for _ in range(self.limits.dear_sets):
+            left = [found for item, found in self._cheapest.items() if item not in covered]
+            if not left:
+                break
+            chosen.append(min(left, key=lambda found: found[1].steps))
+            covered |= chosen[-1][1].items
         return chosen
+
+    def _looked(self, sizes: Sizes) -> Look | None:
+        """What a set leads to, kept where it is the cheapest that does what must happen."""
+        look = self.look(sizes)
+        limits = self.limits
+        if look is None or look.steps > limits.dear_steps or look.elements > limits.elements:
+            return look
+        for item in filter(self.must, look.items):
+            known = self._cheapest.get(item)
+            if known is None or look.steps < known[1].steps:
+                self._cheapest[item] = dict(sizes), look
+        return look
 
     def _climb(self, base: Sizes, covered: frozenset[Item]) -> tuple[Sizes, Look] | None:
         sizes: Sizes = dict(base)
@@ -80,7 +105,7 @@ class SetSearch:
                 if value in taken | self.fixed or self.out_of_time():
                     continue
                 changed = {**sizes, variable: value}
-                look = self.look(changed)
+                look = self._looked(changed)
                 if look is None or not self._affordable(look):
                     continue
                 score = worth(look.items - covered) - STEP_COST * look.steps

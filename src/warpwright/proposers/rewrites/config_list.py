@@ -2,24 +2,18 @@
 
 from __future__ import annotations
 
-import ast
 from collections.abc import Sequence
 
 from warpwright.errors import InputError
-from warpwright.program.configs import config_reader
 from warpwright.program.edit.config_edit import add_autotune, set_configs
 from warpwright.program.edit.config_text import ConfigStyle, write_config
-from warpwright.program.evaluate import Evaluator, Unreadable
-from warpwright.program.resolve import Aliases
-from warpwright.program.syntax import syntax_tree
 from warpwright.program.view import read_program
+from warpwright.proposers.rewrites.common.config_texts import ONE_LINE, read_config_text
 from warpwright.proposers.rewrites.common.refusal import DoesNotApply
 from warpwright.types.candidate import Claim, Move
 from warpwright.types.config import Config
 
 CONFIGS = "configs"
-
-ONE_LINE = -(1 << 20)  # a column so far left that every config fits on one line
 
 
 def configs_move(
@@ -81,19 +75,3 @@ def move_configs(move: Move) -> tuple[Config, ...]:
     return tuple(
         read_config_text(str(text)) for text in (texts if isinstance(texts, tuple) else ())
     )
-
-
-def read_config_text(text: str) -> Config:
-    """A config from its text in a move. Raises `DoesNotApply` for a text that is none."""
-    aliases = Aliases(syntax_tree("import triton"))
-    try:
-        node = syntax_tree(text, "eval").body
-        config = Evaluator(aliases, {}, config_reader(aliases)).value(node)
-    except (SyntaxError, Unreadable) as error:
-        raise DoesNotApply(
-            f"{text} cannot be written anew: its hook has no name at module level, or a value no "
-            "text (expected hooks and values that a literal list can hold)"
-        ) from error
-    if not isinstance(config, Config) or not isinstance(node, ast.Call):
-        raise DoesNotApply(f"no config: {text}")
-    return config

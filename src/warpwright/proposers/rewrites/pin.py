@@ -6,8 +6,8 @@ from warpwright.errors import InputError
 from warpwright.program.edit.config_text import ConfigStyle, write_config
 from warpwright.program.edit.pin_launch import pin_launches
 from warpwright.program.view import read_program
+from warpwright.proposers.rewrites.common.config_texts import ONE_LINE, read_config_text
 from warpwright.proposers.rewrites.common.refusal import DoesNotApply
-from warpwright.proposers.rewrites.config_list import ONE_LINE, read_config_text
 from warpwright.types.candidate import Claim, Move
 from warpwright.types.config import Config
 

@@ -192,6 +192,27 @@ class ModelNew(nn.Module):
         kernel[grid](x, o, K, C, R=4, B=16)
         return o
 """
+TUNED = (
+    PRODUCT.replace(
+        "@triton.jit\n",
+        """\
+@triton.autotune(
+    configs=[
+        triton.Config({"R": 16, "B": 16}, num_warps=2),
+        triton.Config({"B": 32, "R": 8}, num_warps=4, num_stages=2),
+    ],
+    key=["M", "K"],
+)
+@triton.jit
+""",
+    )
+    .replace("        R = 8\n        R = min(R, triton.next_power_of_2(M))\n", "")
+    .replace(
+        "        mv[(triton.cdiv(M, R),)](",
+        "        mv[lambda meta: (triton.cdiv(M, meta['R']),)](",
+    )
+    .replace(", R=R, B=16)", ")")
+)
 FORMS = {
     "matrix times vector": (HEAD + PRODUCT, "mv", "a_ptr", [(21, 300), (300,)]),
     "moments": (HEAD + MOMENTS, "moments", "x_ptr", [(3, 2, 333)]),
@@ -219,6 +240,51 @@ def test_each_total_starts_from_nothing_in_a_part_and_from_its_start_behind_them
     number = "(tl.program_id(0) + tl.num_programs(0) * tl.program_id(1)).to(tl.int64)"
     assert f"    program = {number}\n" in one
     assert f"    program = {number}\n" in two
+
+
+CONFIG = ("config", 'triton.Config({"B": 32, "R": 8}, num_warps=4, num_stages=2)')
+
+
+def test_of_a_tuner_one_config_stays() -> None:
+    moved = split_rows.apply(HEAD + TUNED, tuned())
+    assert "autotune" not in moved
+    assert "torch.empty((triton.cdiv(M, 8), 4, 8), device=a.device, dtype=torch.float32)" in moved
+    assert moved.count("            B=32,\n            R=8,\n            num_warps=4,\n") == 2
+    calls = rewriting.traced(HEAD + TUNED, rewriting.problem([(128, 100_000), (100_000,)]))[1]
+    assert found(split_rows.NAME, HEAD + TUNED, calls) == (tuned(32),)
+
+
+def tuned(parts: int = 4) -> Move:
+    plain = move(parts=parts)
+    return Move(plain.name, plain.kernel, (*plain.arguments, CONFIG), plain.claim)
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "why"),
+    [
+        ("@triton.jit\n", "@triton.heuristics({})\n@triton.jit\n", "other decorators"),
+        (
+            "        return y\n",
+            "        print(mv.best_config)\n        return y\n",
+            "asks the tuner",
+        ),
+        ("a.stride(0))", "a.stride(0), num_warps=2)", "what the tuner chooses"),
+        ("a.stride(0))", "*[a.stride(0)])", "splatted"),
+    ],
+)
+def test_a_tuner_that_is_more_than_a_list_stays(old: str, new: str, why: str) -> None:
+    assert TUNED.count(old) == 1
+    with pytest.raises(DoesNotApply, match=why):
+        split_rows.apply(HEAD + TUNED.replace(old, new), tuned())
+
+
+@pytest.mark.triton
+def test_the_results_of_a_tuned_kernel_stay() -> None:
+    problem = rewriting.problem([(21, 300), (300,)])
+    moved = split_rows.apply(HEAD + TUNED, tuned())
+    assert rewriting.compile_faults(moved, problem, (9, 0)) == []
+    one, other = rewriting.outputs(HEAD + PRODUCT, problem), rewriting.outputs(moved, problem)
+    np.testing.assert_allclose(one[0], other[0], rtol=1e-5, atol=1e-5)
 
 
 def test_a_call_of_one_of_several_kernels_asks_which() -> None:
@@ -254,6 +320,7 @@ def test_a_call_of_one_of_several_kernels_asks_which() -> None:
         ("        mv[(triton", "        z = 0; mv[(triton", "lines of its own"),
         ("        mv[(triton", "        z = mv[(triton", "a statement of its own"),
         ("(a, x, y, M, K", "(a.view(M, K), x, y, M, K", "no name for a_ptr"),
+        ("a.stride(0)", "strides.pop()", "more than say a value"),
         ("R=R, B=16)", "B=16, **{'R': R})", "splatted|does not say"),
         ("mv[(triton.cdiv(M, R),)]", "mv[(triton.cdiv(M, R), 1, 1)]", "no axis left"),
         ("B: tl.constexpr):", "*, B: tl.constexpr):", "plain parameters"),

@@ -16,6 +16,12 @@ from warpwright.proposers.rewrites.outer.arithmetic import product
 from warpwright.proposers.rewrites.split_rows.long_loop import Total
 from warpwright.proposers.rewrites.split_rows.two_kernels import SplitNames, sizes_of
 
+_PURE = frozenset({
+    "stride", "size", "numel", "dim", "element_size", "to", "contiguous", "view", "reshape",
+    "flatten", "cdiv", "next_power_of_2", "min", "max", "int", "float", "bool", "len", "abs",
+})  # fmt: skip
+"""Functions that change nothing: what a launch passes is written in two launches."""
+
 
 def rank_of(kernel: KernelText) -> int:
     """The axes of the grid of all launches. Raises DoesNotApply where they differ."""
@@ -131,10 +137,21 @@ def _arguments(kernel: KernelText, launch: LaunchNode) -> Mapping[str, ast.expr]
     names = [a.arg for a in (*arguments.posonlyargs, *arguments.args)]
     passed = dict(zip(names, call.args, strict=False))
     passed |= {k.arg: k.value for k in call.keywords if k.arg is not None}
-    for value in passed.values():
-        if any(isinstance(node, ast.NamedExpr | ast.Await | ast.Yield) for node in ast.walk(value)):
-            raise DoesNotApply("an argument does more than say a value")
+    for value in [*passed.values(), *grid_extents(launch)]:
+        if not all(map(_only_says, ast.walk(value))):
+            raise DoesNotApply(f"{ast.unparse(value)} may do more than say a value")
     return passed
+
+
+def _only_says(node: ast.AST) -> bool:
+    """Whether an expression may be worked out twice, as far as this node of it goes."""
+    if isinstance(node, ast.NamedExpr | ast.Await | ast.Yield | ast.YieldFrom):
+        return False
+    if not isinstance(node, ast.Call):
+        return True
+    called = node.func
+    name = called.attr if isinstance(called, ast.Attribute) else getattr(called, "id", "")
+    return name in _PURE
 
 
 def _free(name: str, taken: set[str]) -> str:

@@ -35,7 +35,8 @@ Applies to kernels with one loop, all of whose values that go from step to step 
 float32 (sums, maxima, minima) or pointers that each step moves on. What follows the loop is done by
 the second kernel, from the totals, whatever it is. Parts are added in a fixed order: two runs give
 the same bits. Refuses memory that is written before the loop ends, atomic operations, a loop behind
-the loop, programs that ask how many they are, grids of three axes, and tiles that a tuner chooses.
+the loop, programs that ask how many they are, and grids of three axes. A tuner goes, since the host
+has to know how large a part is: one of its configs stays, as numbers of the launch.
 
 Claim: the same sum in another order.
 """
@@ -46,7 +47,10 @@ import math
 from collections.abc import Sequence
 from contextlib import suppress
 
+from warpwright.program.edit.config_text import ConfigStyle, write_config
 from warpwright.program.loop_trips import loop_trips
+from warpwright.proposers.rewrites.common.config_texts import ONE_LINE, read_config_text
+from warpwright.proposers.rewrites.common.fixed_config import with_one_config
 from warpwright.proposers.rewrites.common.kernel_text import (
     KernelText,
     argument_values,
@@ -60,9 +64,11 @@ from warpwright.proposers.rewrites.split_rows.long_loop import read_loop
 from warpwright.proposers.rewrites.split_rows.split_launch import rank_of, split_launches
 from warpwright.proposers.rewrites.split_rows.two_kernels import TwoKernels
 from warpwright.types.calls import KernelCalls
-from warpwright.types.candidate import Claim, Move
+from warpwright.types.candidate import Claim, Move, MoveValue
 from warpwright.types.launch_trace import TensorArgument
 from warpwright.types.program import ProgramView
+
+Arguments = tuple[tuple[str, MoveValue], ...]
 
 NAME = "split-rows"
 PROGRAMS = 512
@@ -84,7 +90,8 @@ def find(program: ProgramView, calls: Sequence[KernelCalls]) -> tuple[Move, ...]
             parts, tensor = _parts(kernel, call), _tensor(call)
             if parts is None or tensor is None:
                 continue
-            move = Move(NAME, call.name, (("parts", parts), ("tensor", tensor)), Claim.SAME_SUM)
+            arguments: Arguments = (("parts", parts), ("tensor", tensor), *_config(call))
+            move = Move(NAME, call.name, arguments, Claim.SAME_SUM)
             apply(program.source, move)
             moves.append(move)
     return tuple(moves)
@@ -94,6 +101,10 @@ def apply(source: str, move: Move) -> str:
     """The program with two kernels and two launches for one. Raises DoesNotApply."""
     kernel = kernel_text(source, move.kernel)
     parts, tensor = int(str(move.argument("parts"))), str(move.argument("tensor"))
+    chosen = dict(move.arguments).get("config")
+    if chosen is not None:
+        config = read_config_text(str(chosen))
+        kernel = kernel_text(with_one_config(kernel, config), move.kernel)
     if len(kernel.node.decorator_list) != 1:
         raise DoesNotApply(f"the tiles of {move.kernel} are not the launch's own")
     two = TwoKernels(kernel, rank_of(kernel))
@@ -113,11 +124,21 @@ def _parts(kernel: KernelText, call: KernelCalls) -> int | None:
     steps = trips.get(long.loop.lineno)
     if steps is None:
         return None
-    programs = max(math.prod(grid) for grid in grids)
+    programs = max(map(math.prod, grids))
     parts = MOST
     while parts >= LEAST and (parts * programs > PROGRAMS or parts * STEPS > steps):
         parts //= 2
     return parts if parts >= LEAST else None
+
+
+def _config(call: KernelCalls) -> Arguments:
+    """Of a tuner's configs the first of those with the most programs, as its text."""
+    if not call.autotuned:
+        return ()
+    traced = [one for launch in call.launches for one in launch.configs]
+    most = max(one.blocks for one in traced)
+    config = next(one.config for one in traced if one.blocks == most)
+    return (("config", write_config(config, ConfigStyle("triton.Config", '"', ()), ONE_LINE)),)
 
 
 def _tensor(call: KernelCalls) -> str | None:
