@@ -47,3 +47,19 @@ def test_a_way_that_a_cheap_set_takes_needs_no_dear_one() -> None:
         lambda sizes: Look(look(sizes).items, 10, 10), VALUES, frozenset(), must=lambda _: True
     )
     assert len(search.run(BASE, frozenset())) == 1
+
+
+def test_a_set_that_must_be_run_is_made_cheaper_first() -> None:
+    def wide(sizes: Sizes) -> Look:
+        width, rows = sizes.get(1024, 1024), sizes.get(64, 64)
+        items: set[Item] = {INSIDE} if width >= 300 else set()
+        return Look(frozenset(items), width * rows, width * rows)
+
+    search = SetSearch(
+        wide,
+        {1024: (5, 67, 320), 64: (2, 7, 50)},
+        frozenset(),
+        must=lambda item: item == INSIDE,
+    )
+    found = search.run({1024: 5, 64: 50}, frozenset())
+    assert [sizes for sizes, _ in found] == [{1024: 320, 64: 2}]

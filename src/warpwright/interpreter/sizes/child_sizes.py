@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import ast
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -23,6 +23,7 @@ from warpwright.interpreter.sizes.sizes_search import (
     relation,
     values_to_try,
 )
+from warpwright.program.block_values import ways_of_blocks
 from warpwright.program.branch_sites import Outcome, branch_sites
 from warpwright.program.ranges import RangeReading, read_ranges
 from warpwright.tracing.child_trace_driver import use_stand_in_driver
@@ -31,6 +32,7 @@ from warpwright.tracing.child_trace_problem import LoadedProblem, load_problem
 from warpwright.tracing.child_trace_torch import StandIns, hardware, stand_in_cuda
 
 LARGEST_TILE = 8192
+FOR_OPEN_S = 1.0  # of the search's time, where a branch must be run
 TILES = 6  # of which sizes are derived, smallest first
 CONSTANTS = 12
 OTHERS = 6  # configs beside the usual one that are looked at, spread over the list
@@ -115,7 +117,14 @@ class Observed:
     def _read(self, kernel: str, values: Mapping[str, Any], grid: Any) -> RangeReading:
         if kernel not in self.trial.functions:
             return RangeReading()
-        return read_ranges(kernel, self.trial.functions, values, grid, self._constants)
+        reading = read_ranges(kernel, self.trial.functions, values, grid, self._constants)
+        known = {**self._constants, **values}
+        for site, ways in ways_of_blocks(self.trial.functions[kernel], known, grid).items():
+            both = {site.outcome(True), site.outcome(False)}
+            reading.undecided -= both
+            reading.outcomes -= both
+            reading.outcomes |= {site.outcome(way) for way in ways}
+        return reading
 
     def _add_usual(
         self,
@@ -275,13 +284,15 @@ class _Pair:
             size: values_to_try(size, base.get(size, size), sorted(tiles)[:TILES], ranked, counts)
             for size in variables
         }
+        open_ways = self._open_ways()
         search = SetSearch(
             self.look,
             values,
             self.parent.trial.fixed_sizes(variables),
             SetLimits(**self.payload["limits"]),
+            lambda: time.process_time() > self.ends - (FOR_OPEN_S if open_ways else 0.0),
+            open_ways.__contains__,
             lambda: time.process_time() > self.ends,
-            self._must_run(),
         )
         done = set(covered)
         sets = []
@@ -295,18 +306,17 @@ class _Pair:
             "undecided": sorted(self.undecided),
         }
 
-    def _must_run(self) -> Callable[[Item], bool]:
+    def _open_ways(self) -> set[Item]:
         """Branches of the candidate alone that the full sizes lead to: without a run of them it is
         not verified."""
         theirs: set[tuple[str, str]] = set()
         if self.parent is not self.candidate:
             theirs = {(site.kind, site.text) for site in branch_sites(self.parent.tree)}
-        open_ways = {
+        return {
             ("way", "candidate", *way)
             for way in self.at_full
             if way[1] == "if" and (way[1], way[2]) not in theirs
         }
-        return open_ways.__contains__
 
     def _told(self, sizes: Sizes, done: set[Item]) -> dict[str, Any]:
         """A set as the parent process needs it, with the configs that take ways of their own."""

@@ -62,6 +62,7 @@ class SetSearch:
     limits: SetLimits = field(default_factory=SetLimits)
     out_of_time: Callable[[], bool] = lambda: False
     must: Callable[[Item], bool] = lambda _: False
+    out_of_all_time: Callable[[], bool] = lambda: False  # for what must happen, after the rest
     _cheapest: dict[Item, tuple[Sizes, Look]] = field(default_factory=dict)
 
     def run(self, base: Sizes, covered: frozenset[Item]) -> list[tuple[Sizes, Look]]:
@@ -77,22 +78,37 @@ class SetSearch:
             chosen.append(found)
             covered |= found[1].items
         for _ in range(self.limits.dear_sets):
-            left = [found for item, found in self._cheapest.items() if item not in covered]
+            left = {item: f for item, f in self._cheapest.items() if item not in covered}
             if not left:
                 break
-            chosen.append(min(left, key=lambda found: found[1].steps))
-            covered |= chosen[-1][1].items
+            item = min(left, key=lambda item: left[item][1].steps)
+            sizes, look = self._made_cheaper(item, *left[item])
+            if look.steps > self.limits.dear_steps or look.elements > self.limits.elements:
+                break
+            chosen.append((sizes, look))
+            covered |= look.items
         return chosen
+
+    def _made_cheaper(self, item: Item, sizes: Sizes, look: Look) -> tuple[Sizes, Look]:
+        """A set that still does what must happen, each size as small as that allows."""
+        for variable in sorted(self.values):
+            for value in sorted(self.values[variable]):
+                if value >= sizes.get(variable, variable) or self.out_of_all_time():
+                    break
+                if variable in self.fixed or value in sizes.values():
+                    continue
+                smaller = self.look({**sizes, variable: value})
+                if smaller is not None and item in smaller.items and smaller.steps < look.steps:
+                    sizes, look = {**sizes, variable: value}, smaller
+                    break
+        return sizes, look
 
     def _looked(self, sizes: Sizes) -> Look | None:
         """What a set leads to, kept where it is the cheapest that does what must happen."""
         look = self.look(sizes)
-        limits = self.limits
-        if look is None or look.steps > limits.dear_steps or look.elements > limits.elements:
-            return look
-        for item in filter(self.must, look.items):
+        for item in filter(self.must, () if look is None else look.items):
             known = self._cheapest.get(item)
-            if known is None or look.steps < known[1].steps:
+            if look is not None and (known is None or look.steps < known[1].steps):
                 self._cheapest[item] = dict(sizes), look
         return look
 
@@ -127,7 +143,8 @@ def worth(items: Iterable[Item]) -> float:
 def values_to_try(
     full: int, base: int, tiles: Iterable[int], constants: Iterable[int], counts: Iterable[int]
 ) -> list[int]:
-    """Sizes below, at and above each tile and constant, several tiles, and some small ones.
+    """Sizes below, at and above each tile and constant, several tiles, and some small ones; and of
+    which the square or cube is one tile or two, where a tile runs over several dimensions.
 
     `counts`: numbers of tiles that the program compares with (a group of blocks).
     """
@@ -136,6 +153,8 @@ def values_to_try(
     for tile in tiles:
         found |= {tile - 1, tile, tile + 1, 2 * tile, 3 * tile, 2 * tile + tile // 2 + 1}
         found |= {count * tile + 1 for count in counts}
+        bits = tile.bit_length() - 1
+        found |= {1 << (bits + 1) // 2, 1 << (bits + 2) // 3}
     for constant in constants:
         found |= {constant - 1, constant, constant + 1, constant + 37, 2 * constant}
     return sorted(size for size in found if 2 <= size <= LARGEST)
