@@ -80,7 +80,7 @@ def draft(
         found = _verdict(request, program, this, moves)
         if found.accuracy.differing:
             return Draft(plans, keep=own_outputs_differ(found.accuracy.differing))
-        if moved is not None and (differing := not_as_claimed(moved.candidate, found)):
+        if moved is not None and (differing := not_as_claimed(moved.candidate, found, plans)):
             return Draft(plans, keep=f"the candidate was refused: {differing}")
         gate, failing = found.gate, found.failing
         if (copied := _wrong_in_the_copy_alone(request, context, failing)) is not None:

@@ -18,6 +18,7 @@ from warpwright.program.view import read_program
 from warpwright.proposers.rewrites.registry import chains, further, refinements, replay
 from warpwright.store.run_context import RunContext
 from warpwright.tracing.trace import TraceFailed, trace_program
+from warpwright.types.answer import ConfigPlan
 from warpwright.types.candidate import Candidate, Claim, Move
 from warpwright.types.compiled import Compiled
 from warpwright.types.config import Config
@@ -157,15 +158,22 @@ def as_moved(
     return study if isinstance(study, str) else Moved(candidate, study)
 
 
-def not_as_claimed(candidate: Candidate, found: Verification) -> str | None:
+def not_as_claimed(
+    candidate: Candidate, found: Verification, plans: Sequence[ConfigPlan] = ()
+) -> str | None:
     """In what way the outputs are not what all moves claim, None where they are.
 
     Bit-equal moves must leave every bit of the parent's; others must be no less exact on any kind
-    of data (docs/precision.md), also at a stage whose rules would let more pass.
+    of data (docs/precision.md), also at a stage whose rules would let more pass. Configs of `plans`
+    that the parent has not (other tiles) may add up in another order than its own.
     """
+    kept = [choice for plan in plans for choice in plan.choices if choice.kept]
+    own = {str(choice.config) for choice in kept if not choice.proposed}
+    bits_count = candidate.claim is Claim.BIT_EQUAL
     for case in found.gate.accuracy_cases:
         where = f"those of {case.config} on {case.distribution} data"
-        if candidate.claim is Claim.BIT_EQUAL and case.bit_equal_to_parent is False:
+        comparable = case.config in own or not any(choice.proposed for choice in kept)
+        if bits_count and comparable and case.bit_equal_to_parent is False:
             return f"its moves claim bit-equal outputs, and {where} differ"
         if case.gating and not case.bit_equal_to_parent and case.less_exact is not None:
             return f"its moves claim outputs no less exact, and {where} are: {case.less_exact}"

@@ -7,6 +7,7 @@ inputs, `accuracy_pins` says which configs need a run of their own.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import replace
 
@@ -24,7 +25,8 @@ from warpwright.verifier.outputs.compare_outputs import PARENT_BREAKS
 
 LARGEST_TILE = 4096
 FURTHER_SHARE = 0.5  # of the time left; the rest is for the check at full size
-FURTHER_S = 5.0  # with less left no further set is begun
+FURTHER_SHARE_MEASURED = 0.9  # where a GPU makes that check, in a time of its own
+FURTHER_S = 1.0  # with less left no further set is begun, nor with less than others took
 
 
 def verify_accuracy(
@@ -91,14 +93,20 @@ def _on_further_sets(pair: Pair, run: AccuracyRun, first: ShrunkenInputs) -> Acc
     They run on a card of few multiprocessors, so that a few blocks are more than it has.
     """
     if pair.run_context.deadline is not None:
-        share = pair.run_context.deadline.part(FURTHER_SHARE)
+        measured = pair.run_context.binaries is not None
+        share = pair.run_context.deadline.part(
+            FURTHER_SHARE_MEASURED if measured else FURTHER_SHARE
+        )
         pair = replace(pair, run_context=replace(pair.run_context, deadline=share))
     run_context = pair.run_context
     plan = _further_sets(pair, first)
     sheet = replace(pair.parent.gpu.sheet, sm_count=FEW)
     on_few = replace(pair, parent=replace(pair.parent, gpu=replace(pair.parent.gpu, sheet=sheet)))
+    left_s, longest_s = _left_s(run_context), FURTHER_S
     for number, inputs in enumerate(plan.sets, 1):
-        if run_context.deadline is not None and run_context.deadline.left_s < FURTHER_S:
+        longest_s = max(longest_s, left_s - _left_s(run_context)) if number > 1 else longest_s
+        left_s = _left_s(run_context)
+        if left_s < longest_s:
             run = _with_note(run, f"{NOT_IN_TIME}: {_left_sets(plan, number)}")
             break
         run_context.listener("accuracy", f"further sizes {number} of {len(plan.sets)}: {inputs}")
@@ -106,6 +114,10 @@ def _on_further_sets(pair: Pair, run: AccuracyRun, first: ShrunkenInputs) -> Acc
         if run.result.status is Status.FAIL:
             return run
     return _with_unrun_told(run, pair.child, pair.parent_source, plan)
+
+
+def _left_s(run_context: RunContext) -> float:
+    return math.inf if run_context.deadline is None else run_context.deadline.left_s
 
 
 def _further_sets(pair: Pair, first: ShrunkenInputs) -> FurtherSets:
