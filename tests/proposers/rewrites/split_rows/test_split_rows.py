@@ -291,7 +291,14 @@ def test_a_call_of_one_of_several_kernels_asks_which() -> None:
     moved = split_rows.apply(HEAD + TILES, move("columns", "x_ptr"))
     assert "        if kernel is columns:\n" in moved
     assert "            columns[(triton.cdiv(C, 16), 4)](x, o, " in moved
-    assert "        else:\n            kernel[grid](x, o, K, C, R=4, B=16)\n" in moved
+    assert "        else:\n            other[grid](x, o, K, C, R=4, B=16)\n" in moved
+
+
+def test_a_kernel_that_the_host_does_not_name_is_refused() -> None:
+    text = (HEAD + TILES).replace("columns if C > 1 else other", "(columns, other)[C > 1]")
+    text = text.replace("kernel[grid]", "(columns if C > 1 else other)[grid]")
+    with pytest.raises(DoesNotApply, match="does not say which kernel"):
+        split_rows.apply(text, move("columns", "x_ptr"))
 
 
 @pytest.mark.parametrize(
