@@ -320,6 +320,7 @@ def test_a_kernel_that_the_host_does_not_name_is_refused() -> None:
         ("    # the results\n    tl.store(y_ptr + row, acc, mask=ok)\n", "", "nothing follows"),
         ("range(0, tl.cdiv(K, B))", "range(0, K, stride)", "may not be positive"),
         ("range(0, tl.cdiv(K, B))", "tl.static_range(0, 8)", "counts no range"),
+        ("range(0, tl.cdiv(K, B))", "tl.range(0, K, step=B)", "names its bounds"),
         ("    acc = tl.zeros((R,), dtype=tl.float32)\n",
          "    acc = tl.zeros((R,), dtype=tl.float16)\n", "may be no float32"),
         ("    acc = tl.zeros((R,), dtype=tl.float32)\n",
