@@ -213,7 +213,7 @@ TUNED = (
     )
     .replace(", R=R, B=16)", ")")
 )
-FORMS = {
+FORMS: dict[str, tuple[str, str, str, list[tuple[int, ...]]]] = {
     "matrix times vector": (HEAD + PRODUCT, "mv", "a_ptr", [(21, 300), (300,)]),
     "moments": (HEAD + MOMENTS, "moments", "x_ptr", [(3, 2, 333)]),
     "one of two kernels": (HEAD + TILES, "columns", "x_ptr", [(131, 20)]),
