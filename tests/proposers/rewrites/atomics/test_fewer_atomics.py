@@ -59,12 +59,14 @@ def gather(x_ptr, o_ptr, top_ptr, n, B: tl.constexpr, programs):
     """Squares and the largest of all blocks."""
     row = tl.program_id(axis=1)
     target = o_ptr + row
-    # A program takes 4 neighbouring blocks and adds their results once.
-    first_block = tl.program_id(0) * 4
+    # A program takes up to 4 blocks, as far apart as there are programs, and
+    # adds their results once.
+    first_block = tl.program_id(0)
+    apart = tl.num_programs(0)
     partial = tl.zeros((B,), dtype=tl.float32)
     partial_ = tl.full((B,), float("-inf"), dtype=tl.float32)
-    for step in range(0, tl.minimum(programs - first_block, 4)):
-        block = first_block + step
+    for step in range(0, tl.cdiv(programs - first_block, apart)):
+        block = first_block + step * apart
         at = block * B + tl.arange(0, B)
         ok = at < n
         x = tl.load(x_ptr + row * n + at, mask=ok, other=0.0)

@@ -213,7 +213,7 @@ TUNED = (
     )
     .replace(", R=R, B=16)", ")")
 )
-FORMS = {
+FORMS: dict[str, tuple[str, str, str, list[tuple[int, ...]]]] = {
     "matrix times vector": (HEAD + PRODUCT, "mv", "a_ptr", [(21, 300), (300,)]),
     "moments": (HEAD + MOMENTS, "moments", "x_ptr", [(3, 2, 333)]),
     "one of two kernels": (HEAD + TILES, "columns", "x_ptr", [(131, 20)]),
@@ -291,7 +291,14 @@ def test_a_call_of_one_of_several_kernels_asks_which() -> None:
     moved = split_rows.apply(HEAD + TILES, move("columns", "x_ptr"))
     assert "        if kernel is columns:\n" in moved
     assert "            columns[(triton.cdiv(C, 16), 4)](x, o, " in moved
-    assert "        else:\n            kernel[grid](x, o, K, C, R=4, B=16)\n" in moved
+    assert "        else:\n            other[grid](x, o, K, C, R=4, B=16)\n" in moved
+
+
+def test_a_kernel_that_the_host_does_not_name_is_refused() -> None:
+    text = (HEAD + TILES).replace("columns if C > 1 else other", "(columns, other)[C > 1]")
+    text = text.replace("kernel[grid]", "(columns if C > 1 else other)[grid]")
+    with pytest.raises(DoesNotApply, match="does not say which kernel"):
+        split_rows.apply(text, move("columns", "x_ptr"))
 
 
 @pytest.mark.parametrize(
@@ -313,6 +320,7 @@ def test_a_call_of_one_of_several_kernels_asks_which() -> None:
         ("    # the results\n    tl.store(y_ptr + row, acc, mask=ok)\n", "", "nothing follows"),
         ("range(0, tl.cdiv(K, B))", "range(0, K, stride)", "may not be positive"),
         ("range(0, tl.cdiv(K, B))", "tl.static_range(0, 8)", "counts no range"),
+        ("range(0, tl.cdiv(K, B))", "tl.range(0, K, step=B)", "names its bounds"),
         ("    acc = tl.zeros((R,), dtype=tl.float32)\n",
          "    acc = tl.zeros((R,), dtype=tl.float16)\n", "may be no float32"),
         ("    acc = tl.zeros((R,), dtype=tl.float32)\n",

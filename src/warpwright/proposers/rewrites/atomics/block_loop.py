@@ -36,7 +36,7 @@ _STATEMENTS = (ast.Assign, ast.AugAssign, ast.Expr, ast.For, ast.If, ast.Pass)
 
 @dataclass(frozen=True, slots=True)
 class Grouping:
-    """`blocks` neighbours along `axis` of the grid for a program; `count`: the parameter that says
+    """`blocks` blocks along `axis` of the grid for a program; `count`: the parameter that says
     how many there are. With `lanes` the lanes of a block add up by themselves."""
 
     axis: int
@@ -64,8 +64,10 @@ class GroupedBlocks:
         moved = self._moved()
         start = self._first_of_loop(moved)
         inside = [node for node in self._body[start:] if node not in moved]
-        first, step = free_name("first_block", self._taken), free_name("step", self._taken)
-        self._taken |= {first, step}
+        first, apart, step = (
+            free_name(name, self._taken) for name in ("first_block", "apart", "step")
+        )
+        self._taken |= {first, apart, step}
         before, splices, behind = [], [], []
         for one in self._sums:
             name = free_name("partial", self._taken)
@@ -75,21 +77,22 @@ class GroupedBlocks:
             behind.append(end)
             splices.append(replaced(one.place, add))
         alone = {node.value for node in inside if isinstance(node, ast.Assign)}
-        block = f"{first} + {step}"
+        block = f"{first} + {step} * {apart}"
         splices += [
             replaced(node, block if node in alone else f"({block})")
             for node in self._numbers(inside)
         ]
         dropped = {node for one in self._sums for node in (one.statement, *one.between)}
         dropped -= {one.place for one in self._sums}
-        number = f"{kernel.builtin('program_id')}({how.axis})"
-        least = kernel.builtin("minimum")
+        cdiv, own = kernel.builtin("cdiv"), f"({how.axis})"
         head = [
             *self._texts(moved),
-            f"# A program takes {how.blocks} neighbouring blocks and adds their results once.",
-            f"{first} = {number} * {how.blocks}",
+            f"# A program takes up to {how.blocks} blocks, as far apart as there are programs, and",
+            "# adds their results once.",
+            f"{first} = {kernel.builtin('program_id')}{own}",
+            f"{apart} = {kernel.builtin('num_programs')}{own}",
             *before,
-            f"for {step} in range(0, {least}({how.count} - {first}, {how.blocks})):",
+            f"for {step} in range(0, {cdiv}({how.count} - {first}, {apart})):",
         ]
         return self._put_together(start, moved, dropped, splices, head, behind)
 

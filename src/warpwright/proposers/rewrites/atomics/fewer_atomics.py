@@ -11,10 +11,11 @@ Before, every block of the input is added to one place in memory:
 
 After:
 
-    first_block = tl.program_id(0) * 16
+    first_block = tl.program_id(0)
+    apart = tl.num_programs(0)
     partial = tl.zeros((BLOCK,), dtype=tl.float32)
-    for step in range(0, tl.minimum(programs - first_block, 16)):
-        pid = first_block + step
+    for step in range(0, tl.cdiv(programs - first_block, apart)):
+        pid = first_block + step * apart
         at = pid * BLOCK + tl.arange(0, BLOCK)
         x = tl.load(x_ptr + at, mask=at < n, other=0.0)
         partial += x * x

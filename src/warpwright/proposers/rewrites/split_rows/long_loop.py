@@ -18,6 +18,8 @@ from warpwright.proposers.rewrites.common.refusal import DoesNotApply
 from warpwright.proposers.rewrites.outer.liveness import live_after, read_first
 
 _PAIRS = {"maximum": "max", "minimum": "min"}
+_OPTIONS = frozenset({"num_stages", "loop_unroll_factor", "flatten", "disallow_acc_multi_buffer"})
+"""What `tl.range` is told beside its bounds."""
 _CHANGES = frozenset({"debug_barrier", "device_print", "inline_asm_elementwise"})
 
 
@@ -116,6 +118,8 @@ def _range(kernel: KernelText, loop: ast.For) -> tuple[ast.expr, ast.expr, ast.e
     call = loop.iter
     if kernel.called(call) != "range" or not isinstance(call, ast.Call):
         raise DoesNotApply("the loop counts no range")
+    if {keyword.arg for keyword in call.keywords} - _OPTIONS:
+        raise DoesNotApply("the loop names its bounds")
     arguments = list(call.args)
     if not 1 <= len(arguments) <= 3 or not isinstance(loop.target, ast.Name):
         raise DoesNotApply("the loop counts no plain range")

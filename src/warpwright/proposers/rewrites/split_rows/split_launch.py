@@ -8,7 +8,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from warpwright.program.launches import LaunchNode, find_launches
 from warpwright.program.parsing import lines_of
 from warpwright.proposers.rewrites.common.fewer_programs import grid_extents
-from warpwright.proposers.rewrites.common.kernel_text import KernelText
+from warpwright.proposers.rewrites.common.kernel_text import KernelText, stored_names
 from warpwright.proposers.rewrites.common.refusal import DoesNotApply
 from warpwright.proposers.rewrites.common.splice import Splice
 from warpwright.proposers.rewrites.common.statement_text import INDENT, MAX_COLUMNS, indented
@@ -95,15 +95,47 @@ def _launch(
 def _chosen(
     kernel: KernelText, launch: LaunchNode, statement: ast.stmt, margin: str, lines: list[str]
 ) -> list[str]:
-    """The lines; where the call may launch another kernel too, only if it is this one."""
+    """The lines; where the call may launch other kernels, the host asks which, and each gets a call
+    of its own."""
     every = find_launches(kernel.program)
-    if len({one.kernel for one in every if one.call is launch.call}) == 1:
+    others = [one.kernel for one in every if one.call is launch.call and one is not launch]
+    others = [name for name in dict.fromkeys(others) if name != kernel.node.name]
+    if not others:
         return lines
     assert isinstance(launch.call.func, ast.Subscript)
-    chosen = f"if {ast.unparse(launch.call.func.value)} is {kernel.node.name}:"
+    name = launch.call.func.value
+    known = {kernel.node.name, *others}
+    if not isinstance(name, ast.Name) or not _stands_for(launch, name.id, known):
+        raise DoesNotApply("the host does not say which kernel a call launches")
     old = lines_of(kernel.source)[statement.lineno - 1 : statement.end_lineno]
     kept = [line.removeprefix(margin) for line in old]
-    return [chosen, *indented(lines, INDENT), "else:", *indented(kept, INDENT)]
+    text = [f"if {name.id} is {kernel.node.name}:", *indented(lines, INDENT)]
+    for other in others:
+        head = "else:" if other == others[-1] else f"elif {name.id} is {other}:"
+        text += [head, *indented([other + kept[0].removeprefix(name.id), *kept[1:]], INDENT)]
+    return text
+
+
+def _stands_for(launch: LaunchNode, name: str, known: set[str]) -> bool:
+    """Whether the host gives the name nothing but these kernels."""
+    if launch.function is None:
+        return False
+    node = launch.function.node
+    values = [
+        side
+        for one in ast.walk(node)
+        if isinstance(one, ast.Assign) and ast.unparse(one.targets[0]) == name
+        for side in _sides(one.value)
+    ]
+    stores = stored_names([node]).count(name)
+    plain = all(isinstance(value, ast.Name) and value.id in known for value in values)
+    return plain and len(values) >= stores > 0
+
+
+def _sides(value: ast.expr) -> list[ast.expr]:
+    if isinstance(value, ast.IfExp):
+        return [*_sides(value.body), *_sides(value.orelse)]
+    return [value]
 
 
 def _call(name: str, sides: Sequence[str], texts: Sequence[str], room: int) -> list[str]:
