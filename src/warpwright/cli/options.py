@@ -51,8 +51,8 @@ EffortOption = Annotated[
     typer.Option(
         "--effort",
         metavar="NAME|SECONDS",
-        help="How long it may take where a GPU measures: quick, a minute (enough on 16 cores for a "
-        "call of 2 ms); normal, five; thorough, 45; or so many seconds.",
+        help="How long it may take where a GPU measures: quick, a minute; normal, five; thorough, "
+        "45; or so many seconds. What is not shown by then stays out.",
     ),
 ]
 StrictOption = Annotated[
