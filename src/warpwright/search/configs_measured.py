@@ -207,7 +207,8 @@ def _timed(table: Table, kernel: str, trials: Sequence[ConfigTrial], moved: bool
     own = [trial for trial in trials if trial.kernel == kernel]
     new = {str(t.config): t for t in own if t.proposed and t.failure is None}
     room = replace(table.budget, finalists=max(1, len(new)))
-    names = choose_finalists({name: pairs_of(trial) for name, trial in new.items()}, room)
+    pairs = {name: pairs_of(trial) for name, trial in new.items() if trial.bursts}
+    names = choose_finalists(pairs, room)
     if moved:  # beside the parent all of them are faster; what counts is the program's own best
         gains = [trial.gain_pct for trial in own if not trial.proposed]
         best = max((gain for gain in gains if gain is not None), default=0.0)

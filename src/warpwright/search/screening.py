@@ -129,7 +129,8 @@ class Screening:
         found = dict(zip((entrant.name for entrant in entrants), trials, strict=True))
         by_name = {entrant.name: entrant for entrant in entrants}
         for screening in range(2, self._table.budget.screenings + 1):
-            pairs = {name: pairs_of(trial) for name, trial in found.items() if not trial.failure}
+            timed = {name: trial for name, trial in found.items() if trial.bursts}
+            pairs = {name: pairs_of(trial) for name, trial in timed.items() if not trial.failure}
             again = choose_again(pairs, self._table.budget)
             for place, name in enumerate(again, 1):
                 if deadline is not None and deadline.over:
@@ -157,8 +158,7 @@ class Screening:
         def found_right(worker: Worker) -> dict[str, Any]:
             program = bench.program(entrant.source, entrant.pins)
             if entrant.proposed and (behind := self._far_behind(worker, program)) is not None:
-                # A program by moves stays worth following, should the better ones be refused.
-                return behind if entrant.moves else {"failure": _told_behind(behind)}
+                return behind  # it stays worth taking, should the better ones be refused
             checked = bench.full_size.check(
                 worker, program, str(entrant.config), SCREENED_CASES, entrant.launches
             )
@@ -251,13 +251,6 @@ def _no_time(deadline: Deadline) -> str:
     return f"not timed: its part of the {deadline.limit_s:g} s was over (see {deadline.stated_by})"
 
 
-def _told_behind(behind: Mapping[str, Any]) -> str:
-    if "failure" in behind:
-        return str(behind["failure"])
-    look_us, best_us = behind["look_us"], behind["best_us"]
-    return f"{look_us:,.1f} µs at a first look, where another takes {best_us:,.1f}"
-
-
 def _wrong(result: CheckResult) -> str:
     """In what way an output is wrong: the first violation, as the check tells it."""
     found = f": {result.violations[0].found}" if result.violations else ""
@@ -320,4 +313,5 @@ def told(trial: ConfigTrial) -> str:
     """A trial in a few words."""
     if trial.failure is not None or trial.time_us is None or trial.gain_pct is None:
         return trial.failure or "not timed"
-    return f"{trial.time_us:,.1f} µs, {trial.gain_pct:+.1f} % beside the parent"
+    look = "" if trial.bursts else " at a first look"
+    return f"{trial.time_us:,.1f} µs{look}, {trial.gain_pct:+.1f} % beside the parent"
