@@ -399,3 +399,29 @@ def test_what_is_large_or_no_number_comes_out_where_it_did(form: str, distributi
     for one, other in zip(before, after, strict=True):
         most = np.abs(one[np.isfinite(one)]).max()
         np.testing.assert_allclose(one, other, rtol=1e-4, atol=1e-4 * most)
+
+
+COUNTED = """\
+    for i in range(N):
+        x = tl.load(x_ptr + row * N + i)
+        if x > 0.0:
+            count += 1
+        tl.store(o_ptr + row * N + i, count * 1.0)
+"""
+CAPPED = """\
+    for i in range(N):
+        x = tl.load(x_ptr + row * N + i)
+        low = acc < 2.0
+        acc = tl.where(low, acc + x, acc)
+        tl.store(o_ptr + row * N + i, acc)
+"""
+
+
+def test_a_condition_is_part_of_what_a_step_does() -> None:
+    with pytest.raises(DoesNotApply, match="count has another form"):
+        vectorize.apply(of(COUNTED, "    count = 0\n"), move())
+    same = COUNTED.replace("if x > 0.0:", "if so > 0:")
+    with pytest.raises(DoesNotApply, match="under a condition alike in all steps"):
+        vectorize.apply(of(same, "    count = 0\n"), move())
+    with pytest.raises(DoesNotApply, match="depends on acc"):
+        vectorize.apply(of(CAPPED), move())
