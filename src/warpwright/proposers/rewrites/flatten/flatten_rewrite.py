@@ -315,6 +315,7 @@ class _Uses:
         whole = {self._nest.variable: ONE, LANES: ONE}
         return (
             strides == whole
+            and self._reader.is_plain_index(node.left, statement)
             and self._reader.extent(node.comparators[0], statement) == self._nest.extent
         )
 
