@@ -425,3 +425,21 @@ def test_a_condition_is_part_of_what_a_step_does() -> None:
         vectorize.apply(of(same, "    count = 0\n"), move())
     with pytest.raises(DoesNotApply, match="depends on acc"):
         vectorize.apply(of(CAPPED), move())
+
+
+@pytest.mark.parametrize(
+    ("start", "stride", "why"),
+    [
+        ("    s = 1\n", "s", "the loop assigns s"),
+        ("    s = tl.arange(0, B)\n", "so * s", "may be zero"),
+    ],
+)
+def test_a_stride_that_no_guard_can_ask_for_is_refused(start: str, stride: str, why: str) -> None:
+    inside = "        s = so * 2\n" if stride == "s" else ""
+    loop = f"""\
+    for i in range(N):
+{inside}        x = tl.load(x_ptr + row * N + i)
+        tl.store(o_ptr + row * N + i * ({stride}), x)
+"""
+    with pytest.raises(DoesNotApply, match=why):
+        vectorize.apply(of(loop, start), move())
