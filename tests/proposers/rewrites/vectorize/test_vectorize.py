@@ -443,3 +443,17 @@ def test_a_stride_that_no_guard_can_ask_for_is_refused(start: str, stride: str, 
 """
     with pytest.raises(DoesNotApply, match=why):
         vectorize.apply(of(loop, start), move())
+
+
+@pytest.mark.parametrize(
+    ("update", "term"),
+    [
+        ("acc -= x", "-x.to(tl.float32)"),
+        ("acc = acc + x + w", "x.to(tl.float32) + w.to(tl.float32)"),
+        ("acc += x + w", "(x + w).to(tl.float32)"),
+    ],
+)
+def test_terms_are_of_the_values_type_before_they_meet(update: str, term: str) -> None:
+    loads = "        w = tl.load(w_ptr + row * N + i)\n"
+    text = of(LOOP.replace("        acc += x\n", f"{loads}        {update}\n"))
+    assert f"acc_term = tl.where(inside, {term}, 0.0)" in vectorize.apply(text, move())
