@@ -19,8 +19,9 @@ several nested loops at once, as long as nothing in them reads the total. A name
 result between the two is looked through.
 
 Applies to values that are surely float32 (all tensors of all launches are, and the kernel names no
-float64) whose axes have lengths that the text tells by constants. Refuses a total that the loop reads or assigns otherwise, a result
-of a step that is read again, and what would fill the registers of every config.
+float64) whose axes have lengths that the text tells by constants. Refuses a total that the loop
+reads or assigns otherwise, a result of a step that is read again, and what would fill the registers
+of every config.
 
 Claim: the same sum in another order. A lane adds up fewer terms than the total did, so the error is
 rather smaller. What the total starts from does not matter.

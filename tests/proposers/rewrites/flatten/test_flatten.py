@@ -205,5 +205,5 @@ def test_memory_under_two_names_is_not_flattened() -> None:
     ("old", "new"), [("= w + tl", "= w + 1 + tl"), ("ok = lane < W", "ok = lane - 2 < W")]
 )
 def test_what_every_row_leaves_out_is_refused(old: str, new: str) -> None:
-    with pytest.raises(DoesNotApply, match="not masked by the end|used but as an index"):
+    with pytest.raises(DoesNotApply, match=r"not masked by the end|used but as an index"):
         flatten.apply(KERNEL.replace(FIRST, FIRST.replace(old, new)), move())
