@@ -196,3 +196,10 @@ def test_the_totals_are_no_less_exact(shape: tuple[int, int, int], distribution:
 def test_the_text_compiles(capability: tuple[int, int]) -> None:
     problem = rewriting.problem([(2, 3, 40), (40,)])
     assert rewriting.compile_faults(partials.apply(KERNEL, ALL), problem, capability) == []
+
+
+def test_a_total_in_float64_keeps_its_type() -> None:
+    squares = "    squares = tl.zeros((), dtype=tl.float32)\n"
+    text = KERNEL.replace(squares, squares.replace("float32", "float64"))
+    with pytest.raises(DoesNotApply, match="float64"):
+        partials.apply(text, Move(partials.NAME, "describe", (("totals", (1,)),), Claim.SAME_SUM))

@@ -18,9 +18,10 @@ Sums, maxima and minima; along one axis of a tile (`acc += tl.sum(a * b, axis=1)
 several nested loops at once, as long as nothing in them reads the total. A name for one step's
 result between the two is looked through.
 
-Applies to values that are surely float32 (all tensors of all launches are) whose axes have lengths
-that the text tells by constants. Refuses a total that the loop reads or assigns otherwise, a result
-of a step that is read again, and what would fill the registers of every config.
+Applies to values that are surely float32 (all tensors of all launches are, and the kernel names no
+float64) whose axes have lengths that the text tells by constants. Refuses a total that the loop
+reads or assigns otherwise, a result of a step that is read again, and what would fill the registers
+of every config.
 
 Claim: the same sum in another order. A lane adds up fewer terms than the total did, so the error is
 rather smaller. What the total starts from does not matter.
@@ -104,6 +105,8 @@ def apply(source: str, move: Move) -> str:
     kernel = kernel_text(source, move.kernel)
     if reinterprets(kernel):
         raise DoesNotApply(f"{move.kernel} reads memory as another type")
+    if any(kernel.path(node) == "float64" for node in ast.walk(kernel.node)):
+        raise DoesNotApply(f"{move.kernel} may add up in float64, and lanes would in float32")
     totals = list(_totals(kernel))
     chosen = move.argument("totals")
     if not isinstance(chosen, tuple) or not chosen:

@@ -209,3 +209,20 @@ def finds(text: str, shapes: rewriting.Shapes) -> list[Move]:
     for one in moves:
         assert replay(text, [one]) == coarsen.apply(text, one)
     return list(moves)
+
+
+def test_a_value_that_may_be_no_number_ends_no_program() -> None:
+    leaves = "    v = tl.load(x_ptr + pid)\n    if v < 0.0:\n        return\n"
+    stores = "    tl.store(o_ptr + pid, v)\n"
+    with pytest.raises(DoesNotApply, match="turned around differs for no number"):
+        coarsen.apply(of(leaves + stores), move())
+    assert "live & (v != 0.0)" in coarsen.apply(
+        of(leaves.replace("v < 0.0", "v == 0.0") + stores), move()
+    )
+
+
+@pytest.mark.parametrize("start", ["1 / 2", "float(0)", "4000000000", "1 << 40"])
+def test_a_start_that_may_be_no_int32_is_refused(start: str) -> None:
+    body = f"    v = {start}\n    for m in range(M):\n        v += tl.load(x_ptr + pid * M + m)\n"
+    with pytest.raises(DoesNotApply, match="may be no int32"):
+        coarsen.apply(of(body + "    tl.store(o_ptr + pid, v)\n"), move())

@@ -172,3 +172,38 @@ def test_the_results_stay(shape: tuple[int, ...], turned: bool) -> None:
 def test_the_text_compiles(capability: tuple[int, int]) -> None:
     moved = flatten.apply(flatten.apply(KERNEL, move(2)), move(1))
     assert rewriting.compile_faults(moved, rewriting.problem([(2, 3, 4, 7)]), capability) == []
+
+
+@pytest.mark.parametrize(
+    "at", ["i * sc + (h + 1) * sh + lane * sw", "sh + i * sc + h * sh + lane * sw"]
+)
+def test_what_one_row_writes_for_the_next_to_read_is_refused(at: str) -> None:
+    chain = f"""\
+    for i in range(0, C):
+        for h in range(H):
+            for w in range(0, W, BLOCK):
+                lane = w + tl.arange(0, BLOCK)
+                x = tl.load(y_ptr + i * sc + h * sh + lane * sw, mask=lane < W)
+                tl.store(y_ptr + {at}, x + 1.0, mask=lane < W)
+"""
+    with pytest.raises(DoesNotApply, match="used at another address"):
+        flatten.apply(KERNEL.replace(FIRST, chain), move())
+    same = chain.replace(f"y_ptr + {at}", "y_ptr + i * sc + h * sh + lane * sw")
+    assert "range(0, C * H * W, 64)" in flatten.apply(KERNEL.replace(FIRST, same), move())
+
+
+def test_memory_under_two_names_is_not_flattened() -> None:
+    of = rewriting.problem([(2, 3, 4, 5)])
+    calls = rewriting.traced(KERNEL, of)[1]
+    assert any(one.argument("nest") == 2 for one in found(flatten.NAME, KERNEL, calls))
+    shifted = KERNEL.replace("torch.zeros_like(x)", "x")
+    calls = rewriting.traced(shifted, of)[1]
+    assert not any(one.argument("nest") == 2 for one in found(flatten.NAME, shifted, calls))
+
+
+@pytest.mark.parametrize(
+    ("old", "new"), [("= w + tl", "= w + 1 + tl"), ("ok = lane < W", "ok = lane - 2 < W")]
+)
+def test_what_every_row_leaves_out_is_refused(old: str, new: str) -> None:
+    with pytest.raises(DoesNotApply, match=r"not masked by the end|used but as an index"):
+        flatten.apply(KERNEL.replace(FIRST, FIRST.replace(old, new)), move())

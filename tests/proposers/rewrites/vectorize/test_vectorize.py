@@ -399,3 +399,61 @@ def test_what_is_large_or_no_number_comes_out_where_it_did(form: str, distributi
     for one, other in zip(before, after, strict=True):
         most = np.abs(one[np.isfinite(one)]).max()
         np.testing.assert_allclose(one, other, rtol=1e-4, atol=1e-4 * most)
+
+
+COUNTED = """\
+    for i in range(N):
+        x = tl.load(x_ptr + row * N + i)
+        if x > 0.0:
+            count += 1
+        tl.store(o_ptr + row * N + i, count * 1.0)
+"""
+CAPPED = """\
+    for i in range(N):
+        x = tl.load(x_ptr + row * N + i)
+        low = acc < 2.0
+        acc = tl.where(low, acc + x, acc)
+        tl.store(o_ptr + row * N + i, acc)
+"""
+
+
+def test_a_condition_is_part_of_what_a_step_does() -> None:
+    with pytest.raises(DoesNotApply, match="count has another form"):
+        vectorize.apply(of(COUNTED, "    count = 0\n"), move())
+    same = COUNTED.replace("if x > 0.0:", "if so > 0:")
+    with pytest.raises(DoesNotApply, match="under a condition alike in all steps"):
+        vectorize.apply(of(same, "    count = 0\n"), move())
+    with pytest.raises(DoesNotApply, match="depends on acc"):
+        vectorize.apply(of(CAPPED), move())
+
+
+@pytest.mark.parametrize(
+    ("start", "stride", "why"),
+    [
+        ("    s = 1\n", "s", "the loop assigns s"),
+        ("    s = tl.arange(0, B)\n", "so * s", "may be zero"),
+    ],
+)
+def test_a_stride_that_no_guard_can_ask_for_is_refused(start: str, stride: str, why: str) -> None:
+    inside = "        s = so * 2\n" if stride == "s" else ""
+    loop = f"""\
+    for i in range(N):
+{inside}        x = tl.load(x_ptr + row * N + i)
+        tl.store(o_ptr + row * N + i * ({stride}), x)
+"""
+    with pytest.raises(DoesNotApply, match=why):
+        vectorize.apply(of(loop, start), move())
+
+
+@pytest.mark.parametrize(
+    ("update", "term"),
+    [
+        ("acc -= x", "-x.to(tl.float32)"),
+        ("acc = acc + x + w", "x.to(tl.float32) + w.to(tl.float32)"),
+        ("acc += x + w", "(x + w).to(tl.float32)"),
+    ],
+)
+def test_terms_are_of_the_values_type_before_they_meet(update: str, term: str) -> None:
+    loads = "        w = tl.load(w_ptr + row * N + i)\n"
+    text = of(LOOP.replace("        acc += x\n", f"{loads}        {update}\n"))
+    assert f"acc_term = tl.where(inside, {term}, 0.0)" in vectorize.apply(text, move())

@@ -218,3 +218,25 @@ def test_neighbours_share_their_sectors() -> None:
     assert sectors[0] is not None
     assert sectors[1] is not None
     assert sectors[1] < 0.3 * sectors[0]
+
+
+def test_a_grid_of_other_names_than_the_launch_sees_is_refused() -> None:
+    host = KERNEL.replace("class Model", "SIZE = 8\nGRID = (2, SIZE)\n\n\nclass Model")
+    host = host.replace("share[grid]", "share[GRID]")
+    host = host.replace("def forward(self, x, b)", "def forward(self, x, b, SIZE=3)")
+    with pytest.raises(DoesNotApply, match="outside a function"):
+        widen.apply(host, move())
+
+
+def test_a_call_of_one_of_two_kernels_is_refused() -> None:
+    other = "@triton.jit\ndef other(x_ptr):\n    pass\n\n\nclass Model"
+    host = KERNEL.replace("class Model", other)
+    host = host.replace("share[grid]", "k = share if N > 1 else other\n        k[grid]")
+    with pytest.raises(DoesNotApply, match="one of several kernels"):
+        widen.apply(host, move())
+
+
+def test_a_number_that_a_branch_makes_many_is_refused() -> None:
+    many = KERNEL.replace("    if C > 1:\n", "    k = 0\n    if C > 1:\n        k = pixel\n")
+    with pytest.raises(DoesNotApply, match="starts as one value"):
+        widen.apply(many.replace("pixel, share)", "pixel, share + k)"), move())

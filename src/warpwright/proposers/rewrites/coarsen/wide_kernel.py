@@ -158,6 +158,8 @@ class WideKernel:
         if creators:
             return node
         whole = all(type(n.value) is int for n in numbers)
+        if whole and not _is_small(node):
+            raise DoesNotApply(f"{name} starts as {ast.unparse(node)}, which may be no int32")
         kind = self.kernel.builtin("int32" if whole else "float32")
         full = self.kernel.builtin("full")
         return parsed(f"{full}(({self.lanes},), {ast.unparse(node)}, {kind})")
@@ -220,9 +222,25 @@ class WideKernel:
         if not isinstance(test, ast.Compare) or len(test.ops) != 1 or flipped is None:
             raise DoesNotApply(f"a program leaves where {ast.unparse(test)}")
         value = self._widener().of(test)
+        exact = isinstance(test.ops[0], ast.Eq | ast.NotEq)
         if value.own or not isinstance(value.node, ast.Compare):
             raise DoesNotApply(f"a program leaves where {ast.unparse(test)}")
+        if not exact and self._is_loaded(test):
+            raise DoesNotApply(f"{ast.unparse(test)} turned around differs for no number")
         yield ast.unparse(ast.Compare(value.node.left, [flipped()], value.node.comparators))
+
+    def _is_loaded(self, node: ast.expr) -> bool:
+        """Whether a value may come from memory, where it may be no number."""
+        waiting: list[ast.AST] = [node]
+        seen: set[str] = set()
+        while waiting:
+            for inner in ast.walk(waiting.pop()):
+                if self.kernel.called(inner) == "load":
+                    return True
+                if isinstance(inner, ast.Name) and inner.id not in seen:
+                    seen.add(inner.id)
+                    waiting += [a.value for a in self._assignments() if a.name == inner.id]
+        return False
 
     def _statement(self, node: ast.stmt, head: str, value: ast.expr) -> Splice:
         """The statement's text in its place, over as many lines as it takes."""
@@ -237,6 +255,13 @@ def _value(node: ast.Assign | ast.AnnAssign | ast.AugAssign) -> ast.expr:
         return node.value
     assert isinstance(node.target, ast.Name)
     return ast.BinOp(ast.Name(node.target.id, ast.Load()), node.op, node.value)
+
+
+def _is_small(node: ast.expr) -> bool:
+    """Whether it is a plain whole number, with a sign or none, that int32 holds."""
+    if isinstance(node, ast.UnaryOp) and isinstance(node.op, ast.USub):
+        return _is_small(node.operand)
+    return isinstance(node, ast.Constant) and type(node.value) is int and node.value < 2**31
 
 
 def _is_text(node: ast.stmt) -> bool:

@@ -9,6 +9,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from warpwright.program.launches import LaunchNode, find_launches, grid_values
 from warpwright.program.parsing import lines_of
 from warpwright.proposers.rewrites.common.kernel_text import KernelText, stored_names
+from warpwright.proposers.rewrites.common.known_launches import check_known_launches
 from warpwright.proposers.rewrites.common.refusal import DoesNotApply
 from warpwright.proposers.rewrites.common.splice import Splice, inserted_after, replaced
 
@@ -24,6 +25,7 @@ def launch_splices(kernel: KernelText, axis: int, lanes: int, count: str) -> Ite
         raise DoesNotApply(f"no launch of {kernel.node.name} is in the program")
     if kernel.program.aliases.path(ast.Name("triton", ast.Load())) != "triton":
         raise DoesNotApply("the program does not import triton under its name")
+    check_known_launches(kernel)
     every = find_launches(kernel.program)
     for launch in launches:
         if len({one.kernel for one in every if one.call is launch.call}) > 1:

@@ -52,6 +52,7 @@ from warpwright.proposers.rewrites.common.statement_text import (
 )
 from warpwright.proposers.rewrites.common.value_axes import is_elementwise
 from warpwright.proposers.rewrites.digits.extent import ONE, Extent
+from warpwright.proposers.rewrites.flatten.memory_order import check_memory_order, shares_memory
 from warpwright.proposers.rewrites.flatten.walks import (
     LANES,
     StrideReader,
@@ -93,7 +94,7 @@ def find(program: ProgramView, calls: Sequence[KernelCalls]) -> tuple[Move, ...]
                     flat = _flat(kernel, nest)
                     if not all(a.value(sizes) == b.value(sizes) for a, b in flat.equal):
                         continue
-                    if _is_kept(kernel, nest, flat):
+                    if _is_kept(kernel, nest, flat) or shares_memory(kernel, nest, call):
                         continue
                     arguments = (("nest", number), ("width", width))
                     moves.append(Move(NAME, call.name, arguments, Claim.SAME_SUM))
@@ -176,6 +177,7 @@ def _flat(kernel: KernelText, nest: WalkNest) -> _Flat:
                 uses.check_mask(access, node)
     if not equal:
         raise DoesNotApply("no address grows with the loops")
+    check_memory_order(kernel, nest)
     unequal = tuple(pair for pair in equal if pair[0] != pair[1])
     lanes = {(node.lineno, node.col_offset): node for node in reader.lanes}
     inside = set(ast.walk(nest.inner))
@@ -313,6 +315,7 @@ class _Uses:
         whole = {self._nest.variable: ONE, LANES: ONE}
         return (
             strides == whole
+            and self._reader.is_plain_index(node.left, statement)
             and self._reader.extent(node.comparators[0], statement) == self._nest.extent
         )
 

@@ -138,6 +138,16 @@ class StrideReader:
             node, statement = found.value, found.statement
         return node, statement
 
+    def is_plain_index(self, node: ast.expr, statement: ast.stmt) -> bool:
+        """Whether it is the innermost variable and the lanes, and nothing is added to them: an
+        element that a row leaves out is left out of every row."""
+        node, statement = self.resolved(node, statement)
+        if not isinstance(node, ast.BinOp) or not isinstance(node.op, ast.Add):
+            return False
+        sides = [self.resolved(side, statement)[0] for side in (node.left, node.right)]
+        named = [isinstance(s, ast.Name) and s.id == self._nest.variable for s in sides]
+        return any(named) and any(map(self._is_lanes, sides))
+
     def is_own(self, name: str, statement: ast.stmt) -> bool:
         """Whether the name's value comes from the same step of the nest."""
         found = self._reaching.definition(name, statement)

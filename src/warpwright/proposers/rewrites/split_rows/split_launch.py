@@ -9,6 +9,7 @@ from warpwright.program.launches import LaunchNode, find_launches
 from warpwright.program.parsing import lines_of
 from warpwright.proposers.rewrites.common.fewer_programs import grid_extents
 from warpwright.proposers.rewrites.common.kernel_text import KernelText, stored_names
+from warpwright.proposers.rewrites.common.known_launches import check_known_launches
 from warpwright.proposers.rewrites.common.refusal import DoesNotApply
 from warpwright.proposers.rewrites.common.splice import Splice
 from warpwright.proposers.rewrites.common.statement_text import INDENT, MAX_COLUMNS, indented
@@ -42,6 +43,7 @@ def split_launches(
         raise DoesNotApply("the program does not import torch under its name")
     for launch in _launches(kernel):
         yield _launch(kernel, launch, names, totals, parts, tensor)
+    check_known_launches(kernel)
 
 
 def _launches(kernel: KernelText) -> list[LaunchNode]:

@@ -32,8 +32,6 @@ class LoopAccess:
 
 def accesses_of(kernel: KernelText, loop: SerialLoop) -> tuple[LoopAccess, ...]:
     """Every load and store in the loop. Raises DoesNotApply where one is of an unknown tensor."""
-    values = _assigned_values(kernel)
-    numbers = _numbers(kernel)
     found = []
     for place, step in enumerate(loop.steps):
         for node in ast.walk(step.value):
@@ -42,11 +40,17 @@ def accesses_of(kernel: KernelText, loop: SerialLoop) -> tuple[LoopAccess, ...]:
                 continue
             if not node.args:
                 raise DoesNotApply(f"{ast.unparse(node)} names its pointer")
-            roots = frozenset(_roots(kernel, node.args[0], values)) - numbers
-            if not roots:
-                raise DoesNotApply(f"the tensor of {ast.unparse(node)} is not known")
+            roots = roots_of(kernel, node)
             found.append(LoopAccess(node, place, called == "store", roots))
     return tuple(found)
+
+
+def roots_of(kernel: KernelText, access: ast.Call) -> frozenset[str]:
+    """Parameters that an access's pointer may be. Raises DoesNotApply where none is known."""
+    found = frozenset(_roots(kernel, access.args[0], _assigned_values(kernel))) - _numbers(kernel)
+    if not found:
+        raise DoesNotApply(f"the tensor of {ast.unparse(access)} is not known")
+    return found
 
 
 def check_order(loop: SerialLoop, accesses: Sequence[LoopAccess]) -> None:

@@ -153,7 +153,7 @@ class BlockLoop:
                 self._shapes[name] = shape
                 (self._tiles if tile else self._lanes).add(name)
         type_text, floating = self._plan.types[whole.name]
-        terms = Terms(term.node, inside, type_text, floating, tile)
+        terms = Terms(term.node, inside, type_text, floating, tile, whole.update.apart)
         return self._combiner.lines(whole, terms, self._plan.taken, self._columns)
 
     def _stored(self, call: ast.expr) -> list[str]:

@@ -29,6 +29,7 @@ class Terms:
     type_text: str
     floating: bool
     tile: bool
+    apart: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,8 +65,11 @@ class Combiner:
             neutral = f"{name}{FIRST}" if terms.tile else name
         else:
             neutral = str(float(NEUTRAL[operation]) if terms.floating else NEUTRAL[operation])
-        where, cast = self.kernel.builtin("where"), _Cast(terms.value, terms.type_text)
-        return parsed(f"{where}({ast.unparse(terms.inside)}, {cast.text}, {neutral})")
+        where, cast = (
+            self.kernel.builtin("where"),
+            _cast(terms.value, terms.type_text, apart=terms.apart),
+        )
+        return parsed(f"{where}({ast.unparse(terms.inside)}, {cast}, {neutral})")
 
     def _scan(self, operation: str, term: str, tile: bool) -> str:
         axis = int(tile)
@@ -107,11 +111,23 @@ class Combiner:
         return f"{name} = {self._applied(operation, name, reduced)}"
 
 
-class _Cast:
-    """A value as text, made of a type where it is not said to be of it."""
+def _cast(value: ast.expr, type_text: str, *, apart: bool) -> str:
+    """A value as text, made of a type where it is not said to be of it.
 
-    def __init__(self, value: ast.expr, type_text: str) -> None:
-        text = ast.unparse(value)
-        simple = isinstance(value, ast.Name | ast.Call | ast.Subscript | ast.Attribute)
-        has = text.endswith(f".to({type_text})")
-        self.text = text if has else f"{text if simple else f'({text})'}.to({type_text})"
+    What is taken off is made of it before its sign turns: a number of bits without a sign has none.
+    So is each of several terms (`apart`), which may not fit into their own type together.
+    """
+    if isinstance(value, ast.UnaryOp) and isinstance(value.op, ast.USub):
+        return f"-{_cast(value.operand, type_text, apart=False)}"
+    if apart and isinstance(value, ast.BinOp):
+        left = _cast(value.left, type_text, apart=_alike(value.left, value.op))
+        right = _cast(value.right, type_text, apart=False)
+        return f"{left} {'+' if isinstance(value.op, ast.Add) else '*'} {right}"
+    text = ast.unparse(value)
+    simple = isinstance(value, ast.Name | ast.Call | ast.Subscript | ast.Attribute)
+    has = text.endswith(f".to({type_text})")
+    return text if has else f"{text if simple else f'({text})'}.to({type_text})"
+
+
+def _alike(value: ast.expr, operator: ast.operator) -> bool:
+    return isinstance(value, ast.BinOp) and isinstance(value.op, type(operator))

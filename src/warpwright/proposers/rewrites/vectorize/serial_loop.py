@@ -215,9 +215,12 @@ def _handed_on(
             raise DoesNotApply(f"{name} goes from step to step and is assigned twice in one")
         place = next(index for index, step in enumerate(steps) if step.name == name)
         update = read_update(kernel, name, steps[place].value)
-        if _depends(steps[:place], set(loaded_names([update.term])), name):
+        read = [update.term] if update.only_if is None else [update.term, update.only_if]
+        if _depends(steps[:place], set(loaded_names(read)), name):
             raise DoesNotApply(f"what a step combines {name} with depends on {name}")
-        if not _varies(update.term, steps, variable):
+        if not any(_varies(node, steps, variable) for node in read):
+            if update.only_if is not None:
+                raise DoesNotApply(f"{name} is combined under a condition alike in all steps")
             if update.operation != "+" or set(loaded_names([update.term])) & set(assigned):
                 raise DoesNotApply(f"{name} is combined with what does not depend on the step")
             if any(type(n.value) is float for n in ast.walk(update.term)

@@ -17,12 +17,14 @@ _CALLED = {
 @dataclass(frozen=True, slots=True)
 class Update:
     """`value = value operation term`. `compared`: by a comparison, which keeps a value that is no
-    number, where `tl.maximum` does not. `only_if`: the condition under which a step does it."""
+    number, where `tl.maximum` does not. `only_if`: the condition under which a step does it.
+    `apart`: the term is of several, which the step combines with the value one after the other."""
 
     operation: str
     term: ast.expr
     compared: bool = False
     only_if: ast.expr | None = None
+    apart: bool = False
 
 
 def read_update(kernel: KernelText, name: str, value: ast.expr) -> Update:
@@ -64,8 +66,8 @@ def _arithmetic(name: str, value: ast.BinOp) -> Update | None:
         return Update(operation, left)
     if isinstance(left, ast.BinOp) and isinstance(left.op, type(operator)):
         inner = _arithmetic(name, left)  # a + b + c is (a + b) + c
-        if inner is not None:
-            return Update(operation, ast.BinOp(inner.term, operator, right))
+        if inner is not None and (inner.apart or not _combines(inner.term, operator)):
+            return Update(operation, ast.BinOp(inner.term, operator, right), apart=True)
     return None
 
 
@@ -87,7 +89,11 @@ def _chosen(kernel: KernelText, name: str, value: ast.Call) -> Update | None:
     inner = _update(kernel, name, first)
     if inner is None or inner.only_if is not None:
         return None
-    return Update(inner.operation, inner.term, inner.compared, condition)
+    return Update(inner.operation, inner.term, inner.compared, condition, inner.apart)
+
+
+def _combines(term: ast.expr, operator: ast.operator) -> bool:
+    return isinstance(term, ast.BinOp) and isinstance(term.op, type(operator))
 
 
 def _is(node: ast.expr, name: str) -> bool:

@@ -44,6 +44,7 @@ from collections.abc import Sequence
 from warpwright.proposers.rewrites.common.kernel_text import (
     KernelText,
     kernel_text,
+    loaded_names,
 )
 from warpwright.proposers.rewrites.common.refusal import DoesNotApply
 from warpwright.proposers.rewrites.common.rewrite import Rewrite
@@ -55,7 +56,7 @@ from warpwright.proposers.rewrites.common.statement_text import (
     margin_of,
     replace_statement,
 )
-from warpwright.proposers.rewrites.common.value_axes import shapes_before
+from warpwright.proposers.rewrites.common.value_axes import Shape, shape_of, shapes_before
 from warpwright.proposers.rewrites.outer.arithmetic import value_of
 from warpwright.proposers.rewrites.outer.nests import free_name
 from warpwright.proposers.rewrites.vectorize.addresses import (
@@ -129,6 +130,7 @@ def apply(source: str, move: Move) -> str:
 def _guard(kernel: KernelText, loop: SerialLoop) -> str | None:
     """The condition under which no two steps write to one place; None where it always holds."""
     conditions: dict[str, None] = {}
+    shapes = shapes_before(kernel.node, loop.statement)
     for access in accesses_of(kernel, loop):
         if not access.stores:
             continue
@@ -138,6 +140,10 @@ def _guard(kernel: KernelText, loop: SerialLoop) -> str | None:
         if value_of(along) == 0:
             raise DoesNotApply("every step writes to the same place")
         if value_of(along) is None:
+            if set(loaded_names([along])) & {*loop.assigned, loop.variable}:
+                raise DoesNotApply(f"the loop assigns {ast.unparse(along)}, by which it stores")
+            if shape_of(along, shapes) is not Shape.SCALAR:
+                raise DoesNotApply(f"lanes store {ast.unparse(along)} apart, which may be zero")
             conditions[f"{ast.unparse(along)} != 0"] = None
     if len(conditions) > 1:
         return " and ".join(f"({condition})" for condition in conditions)

@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from warpwright.program.launches import LaunchNode, find_launches, grid_values
 from warpwright.program.parsing import lines_of
 from warpwright.proposers.rewrites.common.kernel_text import KernelText, stored_names
+from warpwright.proposers.rewrites.common.known_launches import check_known_launches
 from warpwright.proposers.rewrites.common.refusal import DoesNotApply
 from warpwright.proposers.rewrites.common.splice import Splice, inserted_after, replaced
 
@@ -20,8 +21,12 @@ def widened_launches(kernel: KernelText, axis: int, rows: str, most: int) -> Ite
     launches = [one for one in find_launches(kernel.program) if one.kernel == kernel.node.name]
     if not launches:
         raise DoesNotApply(f"no launch of {kernel.node.name} is in the program")
+    check_known_launches(kernel)
+    every = find_launches(kernel.program)
     taken = {node.id for node in ast.walk(kernel.program.tree) if isinstance(node, ast.Name)}
     for launch in launches:
+        if len({one.kernel for one in every if one.call is launch.call}) > 1:
+            raise DoesNotApply("one call launches one of several kernels")
         yield from _launch(kernel, launch, axis, rows, most, taken)
 
 
@@ -83,10 +88,11 @@ def _check_same(launch: LaunchNode, names: set[str]) -> None:
     """Raises DoesNotApply where the grid may have been made of other values than at the launch."""
     if not launch.definitions:
         return
-    if launch.function is None:
+    function = launch.function
+    if function is None or not set(launch.definitions) <= set(ast.walk(function.node)):
         raise DoesNotApply("the grid is made outside a function")
     first = launch.definitions[0].lineno
-    nodes = [n for n in ast.walk(launch.function.node) if isinstance(n, ast.stmt)]
+    nodes = [n for n in ast.walk(function.node) if isinstance(n, ast.stmt)]
     between = [n for n in nodes if first < n.lineno <= launch.call.lineno]
     inside = [n for n in between if not any(n is not m and n in ast.walk(m) for m in between)]
     if names & set(stored_names(inside)):

@@ -186,8 +186,9 @@ class WidenedKernel:
         return False
 
     def _carried(self, name: str) -> bool:
-        loops = [n for n in ast.walk(self._kernel.node) if isinstance(n, ast.For)]
-        return any(name in stored_names(loop.body) for loop in loops)
+        """Whether a loop or a branch may change it, behind which it has to have one shape."""
+        blocks = [n for n in ast.walk(self._kernel.node) if isinstance(n, ast.For | ast.If)]
+        return any(name in stored_names([*block.body, *block.orelse]) for block in blocks)
 
     def _created(self, call: ast.Call, rows: str) -> None:
         """`tl.zeros((B,), …)` and `tl.zeros((), …)` with an axis more."""
