@@ -47,7 +47,6 @@ from contextlib import suppress
 from warpwright.proposers.rewrites.common.kernel_text import (
     KernelText,
     kernel_text,
-    loaded_names,
     stored_names,
 )
 from warpwright.proposers.rewrites.common.refusal import DoesNotApply
@@ -193,8 +192,6 @@ def _first(kernel: KernelText, index: FlatIndex) -> tuple[str, str | None]:
     """A name for the block's first index, and the line that gives it its value where one must."""
     stored = stored_names([kernel.node])
     node = index.first
-    if changed := {*loaded_names([node])} & {*stored_names(index.behind)}:
-        raise DoesNotApply(f"{min(changed)} has another value behind {index.name}")
     if isinstance(node, ast.Name):
         return node.id, None
     name = f"first_{index.name}"
