@@ -9,12 +9,14 @@ from __future__ import annotations
 
 import ast
 from collections.abc import Hashable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 
 from warpwright.analysis.study_program import Subject, study_kernel
 from warpwright.compiler.kernel_calls import find_calls
 from warpwright.program.syntax import syntax_tree
 from warpwright.program.view import read_program
+from warpwright.proposers.rewrites.common.refusal import DoesNotApply
 from warpwright.proposers.rewrites.registry import chains, further, refinements, replay
 from warpwright.store.run_context import RunContext
 from warpwright.tracing.trace import TraceFailed, trace_program
@@ -65,8 +67,11 @@ def refined(candidate: Candidate, study: Study, limits: EditLimits) -> tuple[Can
     """The candidate with one move more, for each that may improve it (`refinements`)."""
     if limits.strict:
         return ()
-    found = refinements(read_program(candidate.program), study.calls)
-    return tuple(with_moves(candidate, (move,)) for move in found)
+    made = []
+    for move in refinements(read_program(candidate.program), study.calls):
+        with suppress(DoesNotApply):  # one that cannot be made leaves the others to be tried
+            made.append(with_moves(candidate, (move,)))
+    return tuple(made)
 
 
 def beside(

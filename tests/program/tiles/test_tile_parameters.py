@@ -211,3 +211,28 @@ def test_swizzled_numbers_of_blocks_still_step_over_tiles() -> None:
     found = reading(dedent(head) + body)
     assert found.tiles["A"].axes == found.tiles["B"].axes == (0,)
     assert found.numbers == {}
+
+
+@pytest.mark.parametrize(
+    ("mask", "grows"),
+    [
+        ("at < n", True),
+        ("(at + K) // 2 * 3 - m < n", True),
+        ("at.to(tl.int64) < n", True),
+        ("at % 8 < 6", False),
+        ("at % (n * m) < K", False),
+        ("at % (n * m) // m < K", False),
+        ("(at & 7) < 6", False),
+        ("n - at < m", False),
+        ("-at < n", False),
+    ],
+)
+def test_a_bound_is_of_an_index_that_grows_with_the_lanes(mask: str, grows: bool) -> None:
+    for condition in (mask, f"(at >= 0) & ({mask})"):
+        found = reading(f"""
+            at = tl.program_id(0) * A + tl.arange(0, A)
+            inside = {condition}
+            inside &= at != 3
+            tl.store(y + at, tl.load(x + at, mask=inside, other=0.0), mask=inside)
+        """)
+        assert (found.tiles["A"].no_growth is None) is grows

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import rewriting
 import tiled
-from tiled import PRODUCT, SUMMED
+from tiled import PRODUCT, STREAM, SUMMED
 
 from warpwright.proposers.rewrites.common.refusal import DoesNotApply
 from warpwright.proposers.rewrites.pin import apply_pin, pin_move
@@ -50,6 +50,38 @@ def test_what_cannot_be_pinned_is_refused(old: str, new: str, why: str) -> None:
     with pytest.raises(DoesNotApply) as refused:
         apply_pin(PRODUCT.replace(old, new, 1), pin_move("product", OTHER))
     assert why in refused.value.reason
+
+
+def test_one_number_for_two_sizes_changes_along_its_own_axis_alone() -> None:
+    numbers = PRODUCT.replace("ROWS), triton", "32), triton").replace("(N, COLUMNS)", "(N, 32)")
+    numbers = numbers.replace("ROWS=ROWS, COLUMNS=COLUMNS", "ROWS=32, COLUMNS=32")
+    config = Config.of({"ROWS": 64, "COLUMNS": 32, "DEPTH": 16}, 4, 2)
+    edited = apply_pin(numbers, pin_move("product", config))
+    assert "grid = (triton.cdiv(M, 64), triton.cdiv(N, 32))" in edited
+    # A size that the config does not name counts too.
+    config = Config.of({"ROWS": 64}, 4, 2)
+    assert "triton.cdiv(N, 32))" in apply_pin(numbers, pin_move("product", config))
+
+
+def test_a_grid_of_another_kernel_is_refused() -> None:
+    other = STREAM[STREAM.index("@triton.jit") : STREAM.index("\n\nclass")]
+    text = STREAM.replace("class", f"{other.replace('doubled', 'again')}\n\nclass").replace(
+        "        doubled[(triton.cdiv(x.numel(), 64),)](",
+        "        BLOCK = 64\n        grid = (triton.cdiv(x.numel(), BLOCK),)\n"
+        "        again[grid](x, y, x.numel(), BLOCK=BLOCK)\n        doubled[grid](",
+    )
+    text = text.replace("BLOCK=64)", "BLOCK=BLOCK)")
+    with pytest.raises(DoesNotApply, match="a grid of its own"):
+        apply_pin(text, pin_move("doubled", Config.of({"BLOCK": 256}, 4, 3)))
+
+
+@pytest.mark.parametrize("blocks", ["8", "blocks"])
+def test_a_grid_that_does_not_take_the_size_is_refused(blocks: str) -> None:
+    text = STREAM.replace("triton.cdiv(x.numel(), 64)", blocks).replace(
+        "        doubled[", "        blocks = x.numel() // 64\n        doubled["
+    )
+    with pytest.raises(DoesNotApply, match="divides by BLOCK"):
+        apply_pin(text, pin_move("doubled", Config.of({"BLOCK": 32}, 4, 3)))
 
 
 @pytest.mark.triton

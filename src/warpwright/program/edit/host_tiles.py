@@ -7,7 +7,7 @@ the kernel (a buffer of one element a block), and is refused.
 from __future__ import annotations
 
 import ast
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import dataclass
 
 from warpwright.program.edit.texts import TextChange, instead_of, with_changes
@@ -63,6 +63,28 @@ def grid_changes(passed: PassedTiles, written: Callable[[str], str]) -> list[Tex
         for axis, element in enumerate(elements):
             changes += _Followed(passed, written, axis, place).changes(element)
     return changes
+
+
+def check_grids_follow(passed: PassedTiles, names: Collection[str]) -> None:
+    """Raises FixedTile where an axis of the grid that steps over one of these tiles of the kernel
+    does not take its size: a number of blocks that stays as it is would cover too little."""
+    tiles = reading_of(passed.program, passed.launch.kernel).tiles
+    for body, place in _grid_bodies(passed.launch):
+        for axis, element in enumerate(body.elts if isinstance(body, ast.Tuple) else [body]):
+            taken: set[object] = {
+                node.slice.value
+                for node in ast.walk(element)
+                if isinstance(node, ast.Subscript) and isinstance(node.slice, ast.Constant)
+            }
+
+            def noted(name: str, taken: set[object] = taken) -> str:
+                taken.add(name)
+                return name
+
+            _Followed(passed, noted, axis, place).changes(element)
+            for name in names:
+                if name in tiles and axis in tiles[name].axes and name not in taken:
+                    raise FixedTile(f"a grid that divides by {name}, rounding up")
 
 
 def reads_meta(launch: LaunchNode) -> bool:

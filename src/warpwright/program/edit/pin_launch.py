@@ -9,8 +9,10 @@ from warpwright.errors import InputError, Place
 from warpwright.program.edit.host_tiles import (
     FixedTile,
     PassedTiles,
+    check_grids_follow,
     check_nothing_else_follows,
     grid_changes,
+    grids_of_others,
 )
 from warpwright.program.edit.launch_options import passed_arguments
 from warpwright.program.edit.texts import TextChange, end_of, instead_of, with_changes
@@ -53,10 +55,31 @@ def _pinned(program: ParsedProgram, launch: LaunchNode, config: Config) -> list[
     }
     changes = [instead_of(node, str(config.meta_dict[name])) for name, node in given.items()]
     if given:
-        tiles = PassedTiles(program, launch, given)
-        check_nothing_else_follows(tiles)
-        changes += grid_changes(tiles, lambda name: str(config.meta_dict[name]))
+        check_nothing_else_follows(PassedTiles(program, launch, given))
+        changes += _grid(program, launch, config, given, passed)
     return [*changes, *_options(launch, passed, config)]
+
+
+def _grid(
+    program: ParsedProgram,
+    launch: LaunchNode,
+    config: Config,
+    given: Mapping[str, ast.expr],
+    passed: Mapping[str, ast.expr],
+) -> list[TextChange]:
+    """The changes of a launch's grid. What is passed by the same text (`64` for two sizes) is told
+    apart, also where it keeps its value."""
+    texts = {text_of(node) for node in given.values()}
+    options = {*_DEFAULTS, "maxnreg"}
+    alike = {n: node for n, node in passed.items() if n not in options and text_of(node) in texts}
+    tiles = PassedTiles(program, launch, alike)
+    changes = grid_changes(
+        tiles, lambda name: str(config.meta_dict.get(name, text_of(passed[name])))
+    )
+    if changes and any(grids_of_others(tiles)):
+        raise FixedTile("a grid of its own: another kernel is launched on it")
+    check_grids_follow(tiles, given)
+    return changes
 
 
 def _options(

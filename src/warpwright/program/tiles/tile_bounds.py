@@ -9,9 +9,12 @@ from __future__ import annotations
 import ast
 from collections.abc import Callable, Iterator
 
-from warpwright.program.tiles.tile_lanes import EXTREMES, SUMS, TileLanes, calls_in
+from warpwright.program.tiles.tile_lanes import EXTREMES, SUMS, TileLanes, calls_in, is_lanes
 
 DEEPEST = 12  # names that stand for names
+_SAME_LANES = (
+    "tl.multiple_of", "tl.max_contiguous", "tl.max_constancy", "tl.expand_dims", "tl.broadcast_to",
+)  # fmt: skip
 _ZERO_OF_ZERO = ("tl.abs", "tl.sqrt", "tl.trans", "tl.broadcast_to", "tl.reshape", "tl.expand_dims")
 
 
@@ -26,6 +29,11 @@ class _Bounds:
         self.tile = tile
         self.lanes = TileLanes(node, tile)
         self.parents = {id(c): p for p in ast.walk(node) for c in ast.iter_child_nodes(p)}
+        self.narrowing = {  # `mask &= more` holds for no lane for which the mask did not
+            id(n.value)
+            for n in ast.walk(node)
+            if isinstance(n, ast.AugAssign) and isinstance(n.op, ast.BitAnd)
+        }
 
     def fault(self, in_loop: bool) -> str | None:
         stores_spread = True
@@ -67,6 +75,7 @@ class _Bounds:
             return self._is_bounding(mask.value, depth + 1)
         if isinstance(mask, ast.Name):
             values = self.lanes.values.get(mask.id, [])
+            values = [v for v in values if id(v) not in self.narrowing]
             return bool(values) and all(self._is_bounding(v, depth + 1) for v in values)
         if isinstance(mask, ast.BinOp) and isinstance(mask.op, ast.BitAnd):
             return any(self._is_bounding(s, depth + 1) for s in (mask.left, mask.right))
@@ -83,7 +92,36 @@ class _Bounds:
             left, right = right, left
         elif not isinstance(node.ops[0], (ast.Lt, ast.LtE)):
             return False
-        return not self.lanes.of_any(right) and self.lanes.index(left, wrapped=False)
+        bounds = not self.lanes.of_any(right) and self.lanes.index(left, wrapped=False)
+        return bounds and self._grows(left, frozenset())
+
+    def _grows(self, node: ast.expr, seen: frozenset[str]) -> bool:
+        """Whether an index is larger the further a lane lies; a remainder (`lanes % 8`) is not."""
+        if isinstance(node, ast.Name):
+            values = [v for v in self.lanes.values.get(node.id, []) if self.lanes.index(v)]
+            inner = seen | {node.id}
+            return node.id in seen or (bool(values) and all(self._grows(v, inner) for v in values))
+        if isinstance(node, ast.Subscript):
+            return self._grows(node.value, seen)
+        if isinstance(node, ast.Call):
+            if is_lanes(node, self.tile):
+                return True
+            method = isinstance(node.func, ast.Attribute) and node.func.attr == "to"
+            if method and isinstance(node.func, ast.Attribute):
+                return self._grows(node.func.value, seen)
+            return ast.unparse(node.func) in _SAME_LANES and self._grows(node.args[0], seen)
+        if not isinstance(node, ast.BinOp):
+            return False
+        sides = [s for s in (node.left, node.right) if self.lanes.index(s)]
+        if not all(self._grows(side, seen) for side in sides):
+            return False
+        if isinstance(node.op, ast.Add):
+            return bool(sides)
+        if isinstance(node.op, ast.Mult):
+            below_zero = any(isinstance(n, ast.USub | ast.Sub) for n in ast.walk(node))
+            return len(sides) == 1 and not below_zero
+        divides = isinstance(node.op, ast.Sub | ast.FloorDiv | ast.RShift)
+        return divides and sides == [node.left]
 
     def _under_even_test(self, node: ast.AST) -> bool:
         """In the branch that `if K % B == 0:` takes where tiles of this size fill all of it."""

@@ -107,6 +107,41 @@ def test_a_loop_with_steps_ends_at_its_last_one() -> None:
     assert "- P + 1 >= 0" in text
 
 
+@pytest.mark.parametrize("step", ["-1", "R"])
+def test_a_loop_that_may_count_down_asks_for_both_of_its_ends(step: str) -> None:
+    loop = KERNEL.replace("range(K)", f"range(K - 1, -1, {step})")
+    text = interior_rewrite.apply(loop.replace("L, M,", "L, M, R,", 1), MOVE)
+    last = f"(K - 1 + (-1 - (K - 1) - 1) // {step} * {step})"
+    assert f"- P + {last} >= 0" in asked(text)
+    assert "- P + (K - 1) < L" in asked(text)
+
+
+def test_a_mask_of_more_lanes_than_its_pointer_stays() -> None:
+    spread = "x_ptr + at[:, None], mask=ok[:, None] & (lane < L)[None, :],"
+    text = KERNEL.replace("x_ptr + row * L + at, mask=ok,", spread)
+    text = text.replace("sum += x *", "sum += tl.sum(x, 1) *")
+    text = text.replace("    row = ", "    lane = tl.arange(0, 4)\n    row = ")
+    with pytest.raises(DoesNotApply):
+        interior_rewrite.apply(text, MOVE)
+
+
+def test_a_bound_that_is_rounded_is_not_compared_as_it_was() -> None:
+    text = KERNEL.replace("(at < L)", "(at < top.to(tl.int32))").replace(
+        "    row = ", "    top = tl.load(w_ptr)\n    row = "
+    )
+    with pytest.raises(DoesNotApply, match="too few"):
+        interior_rewrite.apply(text, MOVE)
+
+
+def test_what_cannot_be_made_is_not_proposed() -> None:
+    shared = KERNEL.replace("sum, mask=inside)", "sum, mask=inside); pass")
+    with pytest.raises(DoesNotApply, match="share a line"):
+        interior_rewrite.apply(shared, MOVE)
+    _, calls = rewriting.traced(KERNEL, rewriting.problem([(2, 2000)], [5, 1, 2]))
+    assert found(interior_rewrite.NAME, KERNEL, calls) == (MOVE,)
+    assert found(interior_rewrite.NAME, shared, calls) == ()
+
+
 def test_a_remainder_is_zero_where_a_stride_is_one() -> None:
     text = applied("ok = (at >= 0)", "ok = (at % S == 0) & (at // S >= 0)")
     assert "block_inside = S == 1" in text
@@ -169,7 +204,12 @@ def test_it_is_proposed_where_many_blocks_touch_no_border(
 def test_no_bit_changes(sizes: tuple[int, int, int, int], distribution: str) -> None:
     length, taps, stride, padding = sizes
     problem = rewriting.problem([(2, length)], [taps, stride, padding])
-    for text in (KERNEL, KERNEL.replace("offs * S - P", "(offs * S - P) % 1000")):
+    texts = (
+        KERNEL,
+        KERNEL.replace("offs * S - P", "(offs * S - P) % 1000"),
+        KERNEL.replace("range(K)", "range(K - 1, -1, -1)"),
+    )
+    for text in texts:
         before, after = (
             rewriting.outputs(one, problem, distribution=distribution)
             for one in (text, replay(text, [MOVE]))
@@ -182,5 +222,10 @@ def test_no_bit_changes(sizes: tuple[int, int, int, int], distribution: str) -> 
 @pytest.mark.parametrize("capability", [(8, 9), (9, 0)])
 def test_the_text_compiles(capability: tuple[int, int]) -> None:
     problem = rewriting.problem([(2, 100)], [3, 1, 1])
-    for text in (KERNEL, KERNEL.replace("offs * S - P", "(offs * S - P) % 1000")):
+    texts = (
+        KERNEL,
+        KERNEL.replace("offs * S - P", "(offs * S - P) % 1000"),
+        KERNEL.replace("range(K)", "range(K - 1, -1, -1)"),
+    )
+    for text in texts:
         assert rewriting.compile_faults(replay(text, [MOVE]), problem, capability) == []

@@ -61,6 +61,21 @@ def test_all_views_that_turn_a_matrix(view: str) -> None:
     assert f"        weight = {view}\n        if " in transposed.apply(text, move())
 
 
+@pytest.mark.parametrize(
+    "line",
+    ["y = self.weight", "y = self.weight.view(-1)", "flat = self.weight[:]\n        y = flat"],
+)
+def test_what_is_written_to_may_be_what_is_viewed(line: str) -> None:
+    made = "y = torch.empty((rows, columns), device=x.device, dtype=torch.float32)"
+    text = PROGRAM.replace(made, "pass").replace(COPY, f"{line}\n        {COPY}")
+    with pytest.raises(DoesNotApply, match="by another name"):
+        transposed.apply(text, move())
+    same = PROGRAM.replace(made, "pass").replace(
+        COPY, f"y = torch.empty_like(self.weight)\n        {COPY}"
+    )
+    assert "if weight.shape[0] != depth" in transposed.apply(same, move())
+
+
 def test_strides_and_sizes_may_have_names() -> None:
     text = SURE.replace("weight.stride(0), weight.stride(1),", "down, right,").replace(
         "        y = torch.empty", "        down, right = weight.stride()\n        y = torch.empty"

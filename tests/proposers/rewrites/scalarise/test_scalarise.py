@@ -165,6 +165,38 @@ def test_what_needs_lanes_or_may_be_wrong_is_refused(old: str, new: str, why: st
         applied(KERNEL.replace(old, new))
 
 
+INDEX = "    offs = tl.program_id(0) * BLOCK + tl.arange(0, BLOCK)\n    inside = offs < total\n"
+
+
+@pytest.mark.parametrize("when", ["divides", "within"])
+@pytest.mark.parametrize("first", ["R", "base"])
+def test_a_start_that_changes_behind_the_index_is_refused(first: str, when: str) -> None:
+    lines = (
+        f"    base = R * BLOCK\n    offs = {first} + tl.arange(0, BLOCK)\n    {first} += BLOCK\n"
+    )
+    text = KERNEL.replace(INDEX, f"{lines}    inside = offs < total\n")
+    with pytest.raises(DoesNotApply):
+        applied(text, when)
+    before = "    base = 0\n    base = base + R\n"
+    lines = f"{before}    offs = base + tl.program_id(0) + tl.arange(0, BLOCK)\n    base += 1\n"
+    with pytest.raises(DoesNotApply, match=r"another value|multiple"):
+        applied(KERNEL.replace(INDEX, f"{lines}    inside = offs < total\n"), when)
+
+
+def test_a_bound_that_changes_is_no_bound_of_the_first_lane() -> None:
+    text = KERNEL.replace("    inside = offs < total\n", "").replace("inside", "(offs < total)")
+    assert "first_offs < total" in applied(text)
+    text = text.replace("    tl.store", "    total = total + 1\n    tl.store")
+    assert "first_offs < total" not in applied(text)
+
+
+def test_a_block_that_may_start_below_zero_is_refused() -> None:
+    text = KERNEL.replace("= tl.program_id(0) * BLOCK", "= (tl.program_id(0) - 1) * BLOCK")
+    with pytest.raises(DoesNotApply, match="below zero"):
+        applied(text)
+    assert "first_offs // W" in applied(text, "within")  # both ends have one quotient
+
+
 def test_it_is_made_once() -> None:
     for when in ("divides", "within"):
         with pytest.raises(DoesNotApply, match="already"):

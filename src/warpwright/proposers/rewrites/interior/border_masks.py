@@ -17,6 +17,7 @@ from warpwright.proposers.rewrites.common.value_axes import (
     HINTS,
     Shape,
     new_axes,
+    shape_of,
     shapes_before,
 )
 from warpwright.proposers.rewrites.interior.bounds import (
@@ -171,7 +172,23 @@ class MaskReader:
             return None
         start = ast.Constant(0) if len(numbers) == 1 else numbers[0]
         stop = numbers[0] if len(numbers) == 1 else numbers[1]
-        return between(start, last_step(start, stop, numbers[2] if len(numbers) == 3 else None))
+        step = numbers[2] if len(numbers) == 3 else None
+        last = last_step(start, stop, step)
+        if step is None or self._is_above_zero(step):
+            return between(start, last)
+        both = (start, last)  # it may count down
+        return IndexBounds(both, both)
+
+    def _is_above_zero(self, step: ast.expr) -> bool:
+        """Whether a step surely counts up: a number, or how many lanes there are."""
+        if isinstance(step, ast.Constant):
+            return type(step.value) is int and step.value > 0
+        lanes = (
+            ast.unparse(node.args[-1])
+            for node in ast.walk(self.kernel.node)
+            if isinstance(node, ast.Call) and self.kernel.called(node) == "arange" and node.args
+        )
+        return ast.unparse(step) in lanes
 
     # --- values -----------------------------------------------------------------------------------
 
@@ -248,7 +265,8 @@ class MaskReader:
             return self._value(node.args[0])
         cast = called is None and called_name(node) == "to" and len(node.args) == 1
         if cast and self.kernel.path(node.args[0]) == "int32":
-            return self._value(node.func.value)  # type: ignore[attr-defined]
+            of: ast.expr = node.func.value  # type: ignore[attr-defined]
+            return self._value(of) if self._is_index(of, frozenset()) else None
         return None
 
     # --- loads and stores -------------------------------------------------------------------
@@ -269,7 +287,7 @@ class MaskReader:
         """Takes the parts off a mask that hold throughout."""
         keyword = next((k for k in call.keywords if k.arg == "mask"), None)
         mask = keyword.value if keyword else call.args[at] if len(call.args) > at else None
-        if mask is None or len(call.args) < at:
+        if mask is None or len(call.args) < at or self._spreads(call, mask):
             return
         parts = _parts(mask)
         values = [self._value(part) for part in parts]
@@ -292,6 +310,18 @@ class MaskReader:
         name = ast.get_source_segment(source, call.func)
         new = f"{name}({', '.join([*given, *texts])})"
         self.splices.append(Splice(start_of(call), end_of(call), new))
+
+    def _spreads(self, call: ast.Call, mask: ast.expr) -> bool:
+        """Whether a mask may have lanes that the pointer has not, which it would take along."""
+        statement = next(
+            inner
+            for inner in ast.walk(self.kernel.node.body[self._place])
+            if isinstance(inner, ast.stmt)
+            and any(call in ast.walk(own) for own in _own_expressions(inner))
+        )
+        shapes = shapes_before(self.kernel.node, statement)
+        pointer, lanes = shape_of(call.args[0], shapes), shape_of(mask, shapes)
+        return pointer is not Shape.UNKNOWN and lanes not in (pointer, Shape.SCALAR)
 
 
 def _own_expressions(node: ast.stmt) -> list[ast.expr]:

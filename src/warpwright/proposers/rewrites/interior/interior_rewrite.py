@@ -76,6 +76,7 @@ def find(program: ProgramView, calls: Sequence[KernelCalls]) -> tuple[Move, ...]
             windows = any(" >= " in text or " > " in text for text in reader.asked)
             worth = windows or reader.in_loops > 1
             if worth and share_inside(kernel, list(reader.asked), call) >= LEAST_SHARE:
+                apply(program.source, move)
                 moves.append(move)
     return tuple(moves)
 

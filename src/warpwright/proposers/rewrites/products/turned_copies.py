@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import ast
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 
 from warpwright.program.parsed import HostFunction, ParsedProgram
@@ -12,6 +12,8 @@ from warpwright.proposers.rewrites.common.refusal import DoesNotApply
 from warpwright.proposers.rewrites.products.host_facts import own_nodes
 
 _VIEWS = frozenset({"t", "transpose", "permute", "swapaxes", "swapdims"})
+_ANEW = frozenset({"empty", "zeros", "ones", "full", "cdiv", "next_power_of_2", "clone"})
+_MOST_NAMES = 4
 _VIEW_FIELDS = frozenset({"T", "mT"})
 FACTS = frozenset({"shape", "dtype", "device", "ndim", "is_cuda"})
 QUESTIONS = frozenset({"stride", "size", "dim", "numel", "element_size"})
@@ -75,3 +77,47 @@ def check_source(copy: TurnedCopy) -> None:
         behind = node.lineno > (copy.statement.end_lineno or 0)
         if behind and (node not in asked or not isinstance(node.ctx, ast.Load)):
             raise DoesNotApply(f"{source} is used again behind its copy")
+    others = _of_the_same_memory(copy, source, asked)
+    for node in ast.walk(copy.function.node):
+        behind = isinstance(node, ast.Name) and node.lineno > (copy.statement.end_lineno or 0)
+        if behind and isinstance(node, ast.Name) and node.id in others and node not in asked:
+            raise DoesNotApply(f"{node.id} may be {source} by another name")
+
+
+def _of_the_same_memory(copy: TurnedCopy, source: str, asked: Collection[ast.AST]) -> set[str]:
+    """Names that may stand for the memory of what is copied: `y = x`, `y = x.view(-1)`, and back.
+
+    Not those of what is made anew in the same form (`torch.empty_like(x)`).
+    """
+    found = {source}
+    for _ in range(_MOST_NAMES):
+        for node in own_nodes(copy.function):
+            if not isinstance(node, ast.Assign) or node is copy.statement:
+                continue
+            read = set(_read(node.value, asked))
+            stored = set(stored_names(node.targets))
+            if read & found:
+                found |= stored
+            if stored & found:
+                found |= read
+    return found - {source, copy.name}
+
+
+def _read(node: ast.AST, asked: Collection[ast.AST]) -> Iterator[str]:
+    """What an expression reads the memory of: names and attributes of these, as source."""
+    if node in asked or (isinstance(node, ast.Call) and _makes_anew(node.func)):
+        return
+    if isinstance(node, ast.Name | ast.Attribute) and _is_plain(node):
+        yield ast.unparse(node)
+    if isinstance(node, ast.Attribute) and _is_plain(node):
+        node = node.value  # `x` of `x.view`
+        if isinstance(node, ast.Name | ast.Attribute) and node not in asked:
+            yield ast.unparse(node)
+        return
+    for child in ast.iter_child_nodes(node):
+        yield from _read(child, asked)
+
+
+def _makes_anew(function: ast.expr) -> bool:
+    word = function.attr if isinstance(function, ast.Attribute) else ""
+    return word.endswith("_like") or word.startswith("new_") or word in _ANEW

@@ -46,6 +46,9 @@ def written(source: str, change: BlockChange) -> str:
     """The statements that change under a condition, with those between them; else as before."""
     start, stop = _span(change)
     body = change.index.behind[start : stop + 1]
+    later = stored_names(change.index.behind[: stop + 1])
+    if changed := {*loaded_names([change.index.first])} & {*later}:
+        raise DoesNotApply(f"{min(changed)} has another value behind {change.index.name}")
     if change.how == WITHIN and not may_branch_at_run_time(body):
         raise DoesNotApply("a return or a constant cannot stand under a condition at run time")
     renames = _renames(change, body) if change.how == WITHIN else {}

@@ -31,10 +31,11 @@ address became one number has a scalar mask: the mask's scalars and `first < bou
 `offs < bound`. Lanes behind the bound then hold what the block's first lane loads, where no store
 and no other lane reads them; elsewhere `tl.where` gives them what they had. A load under a mask
 with other lanes stays one of all lanes. Refuses where what became scalar goes into a reduction, a
-product, a function that is not known to work element by element, or changes its form in a loop.
+product, a function that is not known to work element by element, or changes its form in a loop;
+and a block whose start may change, or be below zero, where a quotient rounds up.
 
-Claim: bit-equal. An index that is negative (beyond 31 bits) would be divided otherwise, and is
-outside of its tensor in the parent too.
+Claim: bit-equal. An index beyond 31 bits would be divided otherwise, and is outside of its tensor
+in the parent too.
 """
 
 from __future__ import annotations
@@ -67,6 +68,7 @@ from warpwright.types.candidate import Claim, Move
 from warpwright.types.program import ProgramView
 
 NAME = "scalarise"
+_MOST_NAMES = 8
 
 
 def find(program: ProgramView, calls: Sequence[KernelCalls]) -> tuple[Move, ...]:
@@ -135,6 +137,19 @@ def _check_constants(kernel: KernelText, index: FlatIndex, level: Extent, sizes:
         raise DoesNotApply(f"{level} or {index.lanes} is no compile-time constant")
     if not _is_multiple(kernel, index.first, index.lanes, sizes):
         raise DoesNotApply(f"{index.name} does not start at a multiple of {index.lanes}")
+    if _takes_away(index.first, sizes):
+        raise DoesNotApply(f"{index.name} may start below zero, where quotients round up")
+
+
+def _takes_away(node: ast.expr, sizes: Sizes, depth: int = 0) -> bool:
+    """Whether something is subtracted in a number, names looked through."""
+    for inner in ast.walk(node):
+        if isinstance(inner, ast.Sub | ast.USub):
+            return True
+        value = sizes.value(inner.id) if isinstance(inner, ast.Name) else None
+        if value is not None and (depth > _MOST_NAMES or _takes_away(value, sizes, depth + 1)):
+            return True
+    return False
 
 
 def _is_multiple(kernel: KernelText, node: ast.expr, of: Extent, sizes: Sizes) -> bool:
@@ -177,7 +192,7 @@ def _first(kernel: KernelText, index: FlatIndex) -> tuple[str, str | None]:
     """A name for the block's first index, and the line that gives it its value where one must."""
     stored = stored_names([kernel.node])
     node = index.first
-    if isinstance(node, ast.Name) and stored.count(node.id) <= 1:
+    if isinstance(node, ast.Name):
         return node.id, None
     name = f"first_{index.name}"
     if name in stored or name in {parameter.arg for parameter in kernel.parameters}:

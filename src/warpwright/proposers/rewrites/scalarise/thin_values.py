@@ -381,7 +381,8 @@ class ThinValues:
 
     def _is_steady(self, bound: ast.expr) -> bool:
         """Whether a bound is one number that nothing changes."""
-        stored = stored_names(self.kernel.node.body)
+        given = [parameter.arg for parameter in self.kernel.parameters]
+        stored = [*given, *stored_names(self.kernel.node.body)]
         names = [inner.id for inner in ast.walk(bound) if isinstance(inner, ast.Name)]
         steady = all(stored.count(name) <= 1 for name in names)
         return steady and shape_of(bound, self.old) is Shape.SCALAR
