@@ -9,7 +9,15 @@ from __future__ import annotations
 import ast
 from collections.abc import Callable, Iterator
 
-from warpwright.program.tiles.tile_lanes import EXTREMES, SUMS, TileLanes, calls_in, is_lanes
+from warpwright.program.nodes import names_in
+from warpwright.program.tiles.tile_lanes import (
+    EXTREMES,
+    SUMS,
+    TileLanes,
+    assigned,
+    calls_in,
+    is_lanes,
+)
 
 DEEPEST = 12  # names that stand for names
 _SAME_LANES = (
@@ -63,7 +71,36 @@ class _Bounds:
         mask = next((k.value for k in call.keywords if k.arg == "mask"), None)
         if mask is None and len(call.args) > position:
             mask = call.args[position]
+        if isinstance(mask, ast.Name) and any(
+            map(self._is_bounding, self._narrowed(call, mask.id))
+        ):
+            return True
         return mask is not None and self._is_bounding(mask)
+
+    def _narrowed(self, node: ast.AST, name: str) -> Iterator[ast.expr]:
+        """What all holds where a mask does: the last value before, and those that it narrows."""
+        while not isinstance(node, ast.stmt):
+            node = self.parents[id(node)]
+        parent = self.parents[id(node)]
+        suites = (getattr(parent, field, None) for field in ("body", "orelse"))
+        suite = next((s for s in suites if isinstance(s, list) and node in s), [])
+        for before in reversed(suite[: suite.index(node)] if suite else []):
+            stored = any(target == name for target, _ in assigned(before))
+            if not stored:
+                continue
+            if isinstance(before, ast.AugAssign) and isinstance(before.op, ast.BitAnd):
+                yield before.value
+                continue
+            if not isinstance(before, ast.Assign) or not isinstance(before.targets[0], ast.Name):
+                return
+            value = before.value
+            if not isinstance(value, ast.BinOp) or not isinstance(value.op, ast.BitAnd):
+                yield value
+                return
+            sides = (value.left, value.right)
+            yield from (side for side in sides if name not in names_in(side))
+            if not any(isinstance(side, ast.Name) and side.id == name for side in sides):
+                return
 
     def _is_bounding(self, mask: ast.expr, depth: int = 0) -> bool:
         """Whether a condition holds for no lane beyond an end, whichever way it was assigned."""
