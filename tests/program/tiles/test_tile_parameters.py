@@ -244,6 +244,7 @@ def test_a_bound_is_of_an_index_that_grows_with_the_lanes(mask: str, grows: bool
         ("inside = inside & (at < n)", True),
         ("inside &= at < n", True),
         ("inside = (at < n) & inside\ninside = inside & (at != 3)", True),
+        ("inside = at < n\ninside = inside & (at != 3) & (at % 8 < 6)", True),
         ("inside = inside | (at < n)", False),
         ("if m > 3:\n    inside = inside & (at < n)", False),
         ("inside = inside & (at < n)\nif m > 3:\n    inside = at % 2 < 1", False),

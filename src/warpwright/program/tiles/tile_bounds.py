@@ -93,13 +93,9 @@ class _Bounds:
                 continue
             if not isinstance(before, ast.Assign) or not isinstance(before.targets[0], ast.Name):
                 return
-            value = before.value
-            if not isinstance(value, ast.BinOp) or not isinstance(value.op, ast.BitAnd):
-                yield value
-                return
-            sides = (value.left, value.right)
-            yield from (side for side in sides if name not in names_in(side))
-            if not any(isinstance(side, ast.Name) and side.id == name for side in sides):
+            parts = _parts(before.value)
+            yield from (part for part in parts if name not in names_in(part))
+            if not any(isinstance(part, ast.Name) and part.id == name for part in parts):
                 return
 
     def _is_bounding(self, mask: ast.expr, depth: int = 0) -> bool:
@@ -283,6 +279,12 @@ class _Bounds:
         if ast.unparse(node.func) in ("tl.load", "tl.where"):
             return self._filled(node, lambda other: _is_infinity(other, sign))
         return False
+
+
+def _parts(mask: ast.expr) -> list[ast.expr]:
+    if isinstance(mask, ast.BinOp) and isinstance(mask.op, ast.BitAnd):
+        return [*_parts(mask.left), *_parts(mask.right)]
+    return [mask]
 
 
 def _is_zero_constant(node: ast.expr) -> bool:
