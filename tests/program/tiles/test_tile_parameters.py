@@ -236,3 +236,26 @@ def test_a_bound_is_of_an_index_that_grows_with_the_lanes(mask: str, grows: bool
             tl.store(y + at, tl.load(x + at, mask=inside, other=0.0), mask=inside)
         """)
         assert (found.tiles["A"].no_growth is None) is grows
+
+
+@pytest.mark.parametrize(
+    ("more", "bounded"),
+    [
+        ("inside = inside & (at < n)", True),
+        ("inside &= at < n", True),
+        ("inside = (at < n) & inside\ninside = inside & (at != 3)", True),
+        ("inside = at < n\ninside = inside & (at != 3) & (at % 8 < 6)", True),
+        ("inside = inside | (at < n)", False),
+        ("if m > 3:\n    inside = inside & (at < n)", False),
+        ("inside = inside & (at < n)\nif m > 3:\n    inside = at % 2 < 1", False),
+        ("inside = inside & (at < n)\ninside = at % 2 < 1", False),
+    ],
+)
+def test_a_mask_is_bounded_by_what_narrows_it(more: str, bounded: bool) -> None:
+    lines = f"""\
+at = tl.program_id(0) * A + tl.arange(0, A)
+inside = at % 8 < 6
+{more}
+tl.store(y + at, tl.load(x + at, mask=inside, other=0.0), mask=inside)
+"""
+    assert (reading(lines).tiles["A"].no_growth is None) is bounded

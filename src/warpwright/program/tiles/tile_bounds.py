@@ -9,7 +9,15 @@ from __future__ import annotations
 import ast
 from collections.abc import Callable, Iterator
 
-from warpwright.program.tiles.tile_lanes import EXTREMES, SUMS, TileLanes, calls_in, is_lanes
+from warpwright.program.nodes import names_in
+from warpwright.program.tiles.tile_lanes import (
+    EXTREMES,
+    SUMS,
+    TileLanes,
+    assigned,
+    calls_in,
+    is_lanes,
+)
 
 DEEPEST = 12  # names that stand for names
 _SAME_LANES = (
@@ -63,7 +71,32 @@ class _Bounds:
         mask = next((k.value for k in call.keywords if k.arg == "mask"), None)
         if mask is None and len(call.args) > position:
             mask = call.args[position]
+        if isinstance(mask, ast.Name) and any(
+            map(self._is_bounding, self._narrowed(call, mask.id))
+        ):
+            return True
         return mask is not None and self._is_bounding(mask)
+
+    def _narrowed(self, node: ast.AST, name: str) -> Iterator[ast.expr]:
+        """What all holds where a mask does: the last value before, and those that it narrows."""
+        while not isinstance(node, ast.stmt):
+            node = self.parents[id(node)]
+        parent = self.parents[id(node)]
+        suites = (getattr(parent, field, None) for field in ("body", "orelse"))
+        suite = next((s for s in suites if isinstance(s, list) and node in s), [])
+        for before in reversed(suite[: suite.index(node)] if suite else []):
+            stored = any(target == name for target, _ in assigned(before))
+            if not stored:
+                continue
+            if isinstance(before, ast.AugAssign) and isinstance(before.op, ast.BitAnd):
+                yield before.value
+                continue
+            if not isinstance(before, ast.Assign) or not isinstance(before.targets[0], ast.Name):
+                return
+            parts = _parts(before.value)
+            yield from (part for part in parts if name not in names_in(part))
+            if not any(isinstance(part, ast.Name) and part.id == name for part in parts):
+                return
 
     def _is_bounding(self, mask: ast.expr, depth: int = 0) -> bool:
         """Whether a condition holds for no lane beyond an end, whichever way it was assigned."""
@@ -246,6 +279,12 @@ class _Bounds:
         if ast.unparse(node.func) in ("tl.load", "tl.where"):
             return self._filled(node, lambda other: _is_infinity(other, sign))
         return False
+
+
+def _parts(mask: ast.expr) -> list[ast.expr]:
+    if isinstance(mask, ast.BinOp) and isinstance(mask.op, ast.BitAnd):
+        return [*_parts(mask.left), *_parts(mask.right)]
+    return [mask]
 
 
 def _is_zero_constant(node: ast.expr) -> bool:
