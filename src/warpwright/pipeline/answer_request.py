@@ -40,12 +40,16 @@ from warpwright.types.shapes import Problem
 from warpwright.types.stage import StageId
 from warpwright.types.study import Study
 from warpwright.types.trial import Trial
-from warpwright.types.verdict import EditLimits, Verdict
+from warpwright.types.verdict import NOT_IN_TIME, EditLimits, Verdict
 from warpwright.verifier.verify import VerifyContext, verify
 
 FOLLOWED = 3  # of the programs by moves that were timed, the fastest first
 LEAST_TO_FOLLOW = 0.25  # of the whole time: with less left none is followed
 SEARCHED = 2  # one in so many of the new configs is left to the search, once some were timed
+FASTER_AND_UNVERIFIED = (
+    f"a program by moves was faster when it was screened, and was {NOT_IN_TIME} (a larger --effort "
+    "leaves more of it)"
+)
 FRESH_AHEAD = 6  # workers that are started ahead of the decision
 ON_MOVES_SHARE = 0.35  # of the time limit: with less left no draft by moves is begun
 NEW_CONFIGS_SHARE = 0.3  # with less left no new configs are compiled and verified
@@ -69,7 +73,7 @@ def answer_request(
     `limits`: on what edits may change beside the stage's own (`--strict`, `--bit-equal`).
     Raises InputError and MissingToolError.
     """
-    limits = limits or EditLimits()
+    limits, unmeasured = limits or EditLimits(), run_context
     with ExitStack() as opened:
         first: Worker | None = None
         if setup is not None:  # one deadline for all steps; a worker starts while it is read
@@ -87,8 +91,8 @@ def answer_request(
             return with_beyond_rules(answer, run_context, limits)
     if setup is not None:
         run_context.listener("measure", "nothing is measured: the program's launches are not known")
-    answer = _predicted(request, study, run_context, limits)
-    return with_beyond_rules(answer, run_context, limits)
+    answer = _predicted(request, study, unmeasured, limits)
+    return with_beyond_rules(answer, unmeasured, limits)
 
 
 def _predicted(
@@ -226,7 +230,7 @@ def _fastest(
         trials[place] = replace(trials[place], failure=moved)
     if any(trial.failure == OUT_OF_TIME for trial in trials):
         trial = Trial(table.bench.gpu, table.budget.name, moves=tuple(trials))
-        return None, Draft((), keep=f"a program by moves was faster, and {OUT_OF_TIME}"), trial
+        return None, Draft((), keep=FASTER_AND_UNVERIFIED), trial
     drafted, trial = _tried(request, study, run_context, table, None, limits)
     return None, drafted, replace(trial, moves=tuple(trials))
 

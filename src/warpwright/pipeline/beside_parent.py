@@ -16,7 +16,7 @@ from warpwright.bench.statistics.minimum import Minimum
 from warpwright.costmodel.count_criterion import compare_counts
 from warpwright.costmodel.launch_counts import program_counts
 from warpwright.search.final_decision import check_program, decide_on
-from warpwright.search.open_trial import Table, TrialSetup, open_table
+from warpwright.search.open_trial import Table, TrialSetup, open_table, own_pins
 from warpwright.search.screening import ParentFailedError, Screening
 from warpwright.store.run_context import RunContext
 from warpwright.types.config import Config
@@ -72,7 +72,8 @@ def _decided(
     with Screening(table) as screening:
         screening.start()
         call_us = screening.call_us
-    checked = check_program(table, program, _pins(program, parent, run_context))
+    study = study_program(Subject(program), parent.gpu, run_context, problem=parent.problem)
+    checked = check_program(table, program, own_pins(study))
     trial = replace(trial, accuracy=checked.result, cases=checked.cases)
     failure = checked.failure or _wrong(checked.result.status)
     if failure is not None:
@@ -117,16 +118,3 @@ def _usual(study: Study) -> dict[str, Config]:
 
 def _wrong(status: Status) -> str | None:
     return "its output is wrong at full size" if status is Status.FAIL else None
-
-
-def _pins(program: str, parent: Study, run_context: RunContext) -> list[Mapping[str, Config]]:
-    """Each config of the program's lists, so that they are compiled side by side."""
-    study = study_program(Subject(program), parent.gpu, run_context, problem=parent.problem)
-    tuned = [kernel for kernel in study.kernels if kernel.autotuned]
-    usual = {kernel.kernel: kernel.usual for kernel in tuned}
-    return [
-        {**usual, kernel.kernel: config.config}
-        for kernel in tuned
-        for config in kernel.configs
-        if config.launchable
-    ] or [{}]

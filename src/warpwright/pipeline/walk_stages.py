@@ -185,7 +185,7 @@ def _cut_short(answer: Answer | None) -> bool:
     if answer is None:
         return False
     notes = [note for result in answer.gate.results for note in result.notes]
-    reasons = [counted.reason for counted in answer.counted]
+    reasons = [answer.reason, *(counted.reason for counted in answer.counted)]
     reasons += [choice.reason for plan in answer.plans for choice in plan.choices]
     return OUT_OF_TIME in reasons or any(NOT_IN_TIME in told for told in (*notes, *reasons))
 

@@ -56,9 +56,7 @@ def move_candidates(study: Study, limits: EditLimits) -> tuple[Candidate, ...]:
     candidates: dict[str, Candidate] = {}
     for moves in chains(study.view, study.calls):
         candidate = Candidate(parent, replay(parent, moves), moves)
-        if limits.bit_equal and candidate.claim is not Claim.BIT_EQUAL:
-            continue
-        if candidate.program != parent:
+        if candidate.program != parent and _allowed(candidate, limits):
             candidates.setdefault(candidate.program, candidate)
     return tuple(candidates.values())
 
@@ -71,17 +69,23 @@ def refined(candidate: Candidate, study: Study, limits: EditLimits) -> tuple[Can
     for move in refinements(read_program(candidate.program), study.calls):
         with suppress(DoesNotApply):  # one that cannot be made leaves the others to be tried
             made.append(with_moves(candidate, (move,)))
-    return tuple(made)
+    return tuple(one for one in made if _allowed(one, limits))
 
 
 def beside(
-    candidate: Candidate, study: Study, others: Sequence[Candidate]
+    candidate: Candidate, study: Study, others: Sequence[Candidate], limits: EditLimits
 ) -> tuple[Candidate, ...]:
     """The candidate with what other candidates have and it has not, one kind of move at a time."""
     own = {move.name for move in candidate.moves}
     names = dict.fromkeys(move.name for other in others for move in other.moves)
     lists = further(candidate.program, study.calls, [name for name in names if name not in own])
-    return tuple(with_moves(candidate, moves) for moves in lists)
+    made = (with_moves(candidate, moves) for moves in lists)
+    return tuple(one for one in made if _allowed(one, limits))
+
+
+def _allowed(candidate: Candidate, limits: EditLimits) -> bool:
+    """Whether what its moves claim is within the limits."""
+    return not limits.bit_equal or candidate.claim is Claim.BIT_EQUAL
 
 
 def with_moves(candidate: Candidate, moves: Sequence[Move]) -> Candidate:

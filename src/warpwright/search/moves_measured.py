@@ -17,7 +17,7 @@ from warpwright.search.pinned_programs import Entrant, usual_pins
 from warpwright.search.same_code import Sieve
 from warpwright.search.screening import Screening
 from warpwright.store.run_context import RunContext
-from warpwright.types.candidate import Candidate, Claim, Move, programs_by_moves
+from warpwright.types.candidate import Candidate, Move, programs_by_moves
 from warpwright.types.config import Config
 from warpwright.types.study import ConfigStudy, KernelStudy, Study
 from warpwright.types.trial import LEAST_GAIN_PCT, ConfigTrial, MovesTrial
@@ -63,9 +63,7 @@ class _Search:
         source = self._study.view.source
         base = candidates[order[0]] if order else Candidate(source, source)
         others = [candidates[place] for place in order[1:]]
-        singles = [*beside(base, self._study, others), *refined(base, self._study, limits)]
-        if limits.bit_equal:
-            singles = [single for single in singles if single.claim is Claim.BIT_EQUAL]
+        singles = [*beside(base, self._study, others, limits), *refined(base, self._study, limits)]
         if not singles:
             return candidates, trials
         seen_pct = trials[order[0]].gain_pct or 0.0 if order else 0.0

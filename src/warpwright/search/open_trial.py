@@ -201,7 +201,7 @@ def open_table(
         tell=tell,
     ) as bench:
         tell("measure", "starting workers")
-        own = _own_pins(study)
+        own = own_pins(study)
         before = count_binaries(bench.caches, parent)
         failed = bench.open(
             lambda: compile_ahead(bench, [bench.program(parent, p) for p in own], tell, opening),
@@ -237,8 +237,8 @@ def _parent_failed(bench: Bench) -> str | None:
     return None if runs[0].outputs is not None else runs[0].reason or runs[0].outcome
 
 
-def _own_pins(study: Study) -> list[Mapping[str, Config]]:
-    """Pins under which all configs of the parent's own lists are compiled, one by one.
+def own_pins(study: Study) -> list[Mapping[str, Config]]:
+    """Pins under which all configs of a program's lists are compiled, one by one.
 
     The Triton cache goes by source, so its tuners find what was compiled under pins.
     """

@@ -87,12 +87,12 @@ def time_other_shapes(
     table: Table, study: Study, program: str, run_context: RunContext
 ) -> tuple[OtherShape, ...]:
     """Both programs timed on up to three other shapes; those that the parent cannot run are left
-    out. A piece of work a shape, kept in the ledger."""
+    out, and those for which there is no time. A piece of work a shape, kept in the ledger."""
     assert study.problem is not None and study.trace is not None
     own = [tensor.shape for tensor in study.trace.inputs]
     found: list[OtherShape] = []
     for shapes in other_shapes(own):
-        if len(found) == SHAPES:
+        if len(found) == SHAPES or table.deadline.over:
             break
         problem = resized(study.problem, study.trace, shapes)
         if not _runs(table.bench.parent, problem, study, run_context):
@@ -143,7 +143,7 @@ def _compared(
         loaded = Program(source, problem, bench.seed, states=bench.reference_process.states)
         answer = worker.load(loaded)
         if isinstance(answer, Done):
-            answer = _burst(worker, 1, table.budget.warm_up_us / 1e6)
+            answer = _burst(table, worker, 1, table.budget.warm_up_us / 1e6)
         if not isinstance(answer, Done):
             whose = "the parent" if worker is workers[0] else "the answer"
             return OtherShape(label, failure=f"{whose}: {why(answer)}")
@@ -151,7 +151,7 @@ def _compared(
     times: tuple[list[float], list[float]] = ([], [])
     for number in range(ROUNDS):
         for place in (0, 1) if number % 2 else (1, 0):
-            answer = _burst(workers[place], CALLS)
+            answer = _burst(table, workers[place], CALLS)
             if not isinstance(answer, Done):
                 return OtherShape(label, failure=why(answer))
             times[place].extend(map(float, answer.value["times_us"]))
@@ -160,6 +160,6 @@ def _compared(
     return OtherShape(label, parent_us, answer_us, gain_pct, firsts[0], firsts[1])
 
 
-def _burst(worker: Worker, calls: int, warm_up_s: float = 0.0) -> Answer:
-    seed = secrets.randbelow(2**31)
-    return worker.time(calls, seed=seed, warm_up_s=warm_up_s, deadline_s=TUNING_S)
+def _burst(table: Table, worker: Worker, calls: int, warm_up_s: float = 0.0) -> Answer:
+    seed, limit_s = secrets.randbelow(2**31), table.within(TUNING_S)
+    return worker.time(calls, seed=seed, warm_up_s=warm_up_s, deadline_s=limit_s)

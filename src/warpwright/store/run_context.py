@@ -29,6 +29,11 @@ class RunContext:
     binaries: Path | None = None
     known: dict[Hashable, Any] = field(default_factory=dict, compare=False, repr=False)
 
+    @property
+    def is_measured(self) -> bool:
+        """Whether a GPU will run what is compiled, and judges its outputs at full size."""
+        return self.binaries is not None
+
     def leaving(self, share: float) -> RunContext:
         """The same, for work that is to leave so much of the whole time (0 to 1) to others."""
         if self.deadline is None:

@@ -93,7 +93,7 @@ def _on_further_sets(pair: Pair, run: AccuracyRun, first: ShrunkenInputs) -> Acc
     They run on a card of few multiprocessors, so that a few blocks are more than it has.
     """
     if pair.run_context.deadline is not None:
-        measured = pair.run_context.binaries is not None
+        measured = pair.run_context.is_measured
         share = pair.run_context.deadline.part(
             FURTHER_SHARE_MEASURED if measured else FURTHER_SHARE
         )
