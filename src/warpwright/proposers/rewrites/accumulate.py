@@ -14,7 +14,7 @@ from collections.abc import Sequence
 
 from warpwright.proposers.rewrites.common.kernel_text import KernelText, kernel_text
 from warpwright.proposers.rewrites.common.refusal import DoesNotApply
-from warpwright.proposers.rewrites.common.rewrite import Rewrite
+from warpwright.proposers.rewrites.common.rewrite import Rewrite, that_apply
 from warpwright.proposers.rewrites.common.splice import Splice, inserted_after, spliced, start_of
 from warpwright.types.calls import KernelCalls
 from warpwright.types.candidate import Claim, Move
@@ -25,15 +25,8 @@ NAME = "accumulate"
 
 def find(view: ProgramView, calls: Sequence[KernelCalls]) -> tuple[Move, ...]:
     """One move a kernel that adds dots to an accumulator."""
-    moves = []
-    for call in calls:
-        move = Move(NAME, call.name, (), Claim.SAME_SUM)
-        try:
-            apply(view.source, move)
-        except DoesNotApply:
-            continue
-        moves.append(move)
-    return tuple(moves)
+    moves = (Move(NAME, call.name, (), Claim.SAME_SUM) for call in calls)
+    return tuple(that_apply(view.source, moves, apply))
 
 
 def apply(source: str, move: Move) -> str:

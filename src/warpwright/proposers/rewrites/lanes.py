@@ -22,11 +22,10 @@ from __future__ import annotations
 
 import ast
 from collections.abc import Sequence
-from contextlib import suppress
 
-from warpwright.proposers.rewrites.common.kernel_text import KernelText, kernel_text
+from warpwright.proposers.rewrites.common.kernel_text import KernelText, kernel_text, kernels_of
 from warpwright.proposers.rewrites.common.refusal import DoesNotApply
-from warpwright.proposers.rewrites.common.rewrite import Rewrite
+from warpwright.proposers.rewrites.common.rewrite import Rewrite, that_apply
 from warpwright.proposers.rewrites.common.splice import replaced, spliced
 from warpwright.proposers.rewrites.common.value_axes import Shape, shape_of, shapes_before
 from warpwright.types.calls import KernelCalls
@@ -42,18 +41,11 @@ _FLAT = (Shape.COLUMN, Shape.ROW, Shape.TILE)
 def find(program: ProgramView, calls: Sequence[KernelCalls]) -> tuple[Move, ...]:
     """One move for each load and store of a tile, by its number among those of its kernel."""
     moves = []
-    for call in calls:
-        try:
-            kernel = kernel_text(program.source, call.name)
-        except DoesNotApply:
-            continue
+    for call, kernel in kernels_of(program.source, calls):
         for number, (_, access) in enumerate(_accesses(kernel)):
             arguments = (("access", number), ("operation", kernel.called(access)))
-            move = Move(NAME, call.name, arguments, Claim.BIT_EQUAL)
-            with suppress(DoesNotApply):
-                apply(program.source, move)
-                moves.append(move)
-    return tuple(moves)
+            moves.append(Move(NAME, call.name, arguments, Claim.BIT_EQUAL))
+    return tuple(that_apply(program.source, moves, apply))
 
 
 def is_of_a_store(move: Move) -> bool:

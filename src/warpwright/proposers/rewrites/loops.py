@@ -23,11 +23,12 @@ from warpwright.proposers.rewrites.common.kernel_text import (
     KernelText,
     argument_values,
     kernel_text,
+    kernels_of,
     loaded_names,
     stored_names,
 )
 from warpwright.proposers.rewrites.common.refusal import DoesNotApply
-from warpwright.proposers.rewrites.common.rewrite import Rewrite
+from warpwright.proposers.rewrites.common.rewrite import Rewrite, that_apply
 from warpwright.proposers.rewrites.common.splice import (
     Splice,
     end_of,
@@ -49,35 +50,29 @@ _MUST_BE_CONSTANT = {"arange", "zeros", "full", "static_range", "static_assert",
 
 def find_count(view: ProgramView, calls: Sequence[KernelCalls]) -> tuple[Move, ...]:
     """One move a kernel with such a `while`."""
-    return _finding(view, calls, COUNT)
+    moves = (Move(COUNT, call.name) for call in calls)
+    return tuple(that_apply(view.source, moves, apply_count))
 
 
 def find_roll(view: ProgramView, calls: Sequence[KernelCalls]) -> tuple[Move, ...]:
     """One move a long unrolled loop, by its number among the kernel's `for` loops."""
     moves = []
-    for call in calls:
-        kernel = _kernel(view, call)
+    for call, kernel in kernels_of(view.source, calls):
         sizes = _sizes(call)
-        for number, loop in enumerate(_for_loops(kernel) if kernel else []):
+        for number, loop in enumerate(_for_loops(kernel)):
             trips = trip_count(loop, sizes)
             if trips is not None and trips > LONG_TRIPS:
-                move = Move(ROLL, call.name, (("loop", number),))
-                moves += [move] if _applies(view.source, move) else []
-    return tuple(moves)
+                moves.append(Move(ROLL, call.name, (("loop", number),)))
+    return tuple(that_apply(view.source, moves, apply_roll))
 
 
 def find_unroll(view: ProgramView, calls: Sequence[KernelCalls]) -> tuple[Move, ...]:
     """One move a kernel: every loop short enough, the innermost first."""
     moves = []
-    for call in calls:
-        kernel = _kernel(view, call)
-        if kernel is None:
-            continue
-        numbers = _short_loops(kernel, _sizes(call))
-        move = Move(UNROLL, call.name, (("loops", numbers),))
-        if numbers and _applies(view.source, move):
-            moves.append(move)
-    return tuple(moves)
+    for call, kernel in kernels_of(view.source, calls):
+        if numbers := _short_loops(kernel, _sizes(call)):
+            moves.append(Move(UNROLL, call.name, (("loops", numbers),)))
+    return tuple(that_apply(view.source, moves, apply_unroll))
 
 
 def apply_count(source: str, move: Move) -> str:
@@ -132,27 +127,6 @@ def apply_unroll(source: str, move: Move) -> str:
     if not splices:
         raise DoesNotApply("the move names no loops")
     return spliced(source, splices)
-
-
-def _finding(view: ProgramView, calls: Sequence[KernelCalls], name: str) -> tuple[Move, ...]:
-    moves = [Move(name, call.name) for call in calls]
-    return tuple(move for move in moves if _applies(view.source, move))
-
-
-def _applies(source: str, move: Move) -> bool:
-    apply = {COUNT: apply_count, ROLL: apply_roll, UNROLL: apply_unroll}[move.name]
-    try:
-        apply(source, move)
-    except DoesNotApply:
-        return False
-    return True
-
-
-def _kernel(view: ProgramView, call: KernelCalls) -> KernelText | None:
-    try:
-        return kernel_text(view.source, call.name)
-    except DoesNotApply:
-        return None
 
 
 def _sizes(call: KernelCalls) -> dict[str, int]:

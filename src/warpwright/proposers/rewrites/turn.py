@@ -32,13 +32,17 @@ from __future__ import annotations
 
 import ast
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import suppress
 
 from warpwright.program.kernel_assignments import called_name
 from warpwright.program.parsing import lines_of
-from warpwright.proposers.rewrites.common.kernel_text import KernelText, kernel_text, stored_names
+from warpwright.proposers.rewrites.common.kernel_text import (
+    KernelText,
+    kernel_text,
+    kernels_of,
+    stored_names,
+)
 from warpwright.proposers.rewrites.common.refusal import DoesNotApply
-from warpwright.proposers.rewrites.common.rewrite import Rewrite
+from warpwright.proposers.rewrites.common.rewrite import Rewrite, that_apply
 from warpwright.proposers.rewrites.common.splice import Splice, replaced, spliced
 from warpwright.proposers.rewrites.common.statement_text import margin_of
 from warpwright.proposers.rewrites.common.value_axes import (
@@ -63,17 +67,12 @@ _SIDEWAYS = frozenset({"range", "static_range", "arange", "program_id", "num_pro
 def find(program: ProgramView, calls: Sequence[KernelCalls]) -> tuple[Move, ...]:
     """One move for each such sum of each kernel, the last one first, so that none moves another."""
     moves = []
-    for call in calls:
-        try:
-            kernel = kernel_text(program.source, call.name)
-        except DoesNotApply:
-            continue
-        for number in reversed(range(len(nests_of(kernel)))):
-            move = Move(NAME, call.name, (("nest", number),), Claim.BIT_EQUAL)
-            with suppress(DoesNotApply):
-                apply(program.source, move)
-                moves.append(move)
-    return tuple(moves)
+    for call, kernel in kernels_of(program.source, calls):
+        moves += [
+            Move(NAME, call.name, (("nest", number),), Claim.BIT_EQUAL)
+            for number in reversed(range(len(nests_of(kernel))))
+        ]
+    return tuple(that_apply(program.source, moves, apply))
 
 
 def apply(source: str, move: Move) -> str:

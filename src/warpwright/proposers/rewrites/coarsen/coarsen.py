@@ -40,6 +40,7 @@ from __future__ import annotations
 
 import ast
 from collections.abc import Mapping, Sequence
+from itertools import islice
 
 from warpwright.proposers.rewrites.coarsen.neighbours import programs_lie_together
 from warpwright.proposers.rewrites.coarsen.wide_kernel import WideKernel
@@ -48,9 +49,9 @@ from warpwright.proposers.rewrites.common.kernel_text import (
     KernelText,
     argument_values,
     kernel_text,
+    kernels_of,
 )
-from warpwright.proposers.rewrites.common.refusal import DoesNotApply
-from warpwright.proposers.rewrites.common.rewrite import Rewrite
+from warpwright.proposers.rewrites.common.rewrite import Rewrite, that_apply
 from warpwright.proposers.rewrites.common.splice import spliced
 from warpwright.proposers.rewrites.outer.arithmetic import values
 from warpwright.proposers.rewrites.outer.nests import free_name
@@ -73,24 +74,16 @@ LEAST_PROGRAMS = 256
 
 def find(program: ProgramView, calls: Sequence[KernelCalls]) -> tuple[Move, ...]:
     """One move for each kernel of which programs read what lies together, and lanes do not."""
-    moves = []
-    for call in calls:
-        try:
-            kernel = kernel_text(program.source, call.name)
-        except DoesNotApply:
-            continue
+    moves: list[Move] = []
+    for call, kernel in kernels_of(program.source, calls):
         known = argument_values(call)
-        for axis in AXES:
-            lanes = _lanes(kernel, call, known, axis)
-            if lanes is None or not programs_lie_together(kernel, known, axis):
-                continue
-            move = Move(NAME, call.name, (("axis", axis), ("lanes", lanes)), Claim.SAME_SUM)
-            try:
-                apply(program.source, move)
-            except DoesNotApply:
-                continue
-            moves.append(move)
-            break
+        wanted = (
+            Move(NAME, call.name, (("axis", axis), ("lanes", lanes)), Claim.SAME_SUM)
+            for axis in AXES
+            if (lanes := _lanes(kernel, call, known, axis)) is not None
+            and programs_lie_together(kernel, known, axis)
+        )
+        moves += islice(that_apply(program.source, wanted, apply), 1)
     return tuple(moves)
 
 

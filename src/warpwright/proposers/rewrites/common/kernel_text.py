@@ -75,6 +75,18 @@ class KernelText:
         yield "tl"
 
 
+def kernels_of(
+    source: str, calls: Sequence[KernelCalls]
+) -> Iterator[tuple[KernelCalls, KernelText]]:
+    """The kernels of these launches, as far as each stands in the text by its name."""
+    for call in calls:
+        try:
+            kernel = kernel_text(source, call.name)
+        except DoesNotApply:
+            continue
+        yield call, kernel
+
+
 def kernel_text(source: str, name: str) -> KernelText:
     """The kernel of that name. Raises DoesNotApply where the program has none."""
     program = parse_program(source)

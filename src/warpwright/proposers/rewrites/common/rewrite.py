@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
+from warpwright.proposers.rewrites.common.refusal import DoesNotApply
 from warpwright.types.calls import KernelCalls
 from warpwright.types.candidate import Move
 from warpwright.types.program import ProgramView
@@ -23,8 +24,8 @@ class Rewrite:
     `alone`: it is tried as a way of its own, and after it, on what it gave, the rewrites named in
     `then`. `refines`: its single moves are tried one by one on what a way gave; with `helps_others`
     beside others too, where they gain nothing alone. `place`: ways are listed by it, then by name.
-    `worth`: how many times as fast it made programs that it helped, roughly; what is worth more is
-    timed first, since the time may end.
+    `worth`: a rough guess at how many times as fast it makes programs that it helps, from those
+    that were timed; it decides only who is timed first, since the time may end.
     `measured`: no count shows what it does, so it is tried on a GPU alone.
     `packs`: the host copies an operand in each call, which the moves name by their argument
     `operand`; with `unpacks` it no longer copies one, the kernel's parameter `pointer`.
@@ -48,3 +49,13 @@ class Rewrite:
     packs: bool = False
     unpacks: bool = False
     float32_by: tuple[str, int] | None = None
+
+
+def that_apply(source: str, moves: Iterable[Move], apply: Apply) -> Iterator[Move]:
+    """Those of the moves that can be made on the text, each tried by itself."""
+    for move in moves:
+        try:
+            apply(source, move)
+        except DoesNotApply:
+            continue
+        yield move

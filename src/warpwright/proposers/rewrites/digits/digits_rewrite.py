@@ -28,9 +28,13 @@ import ast
 from collections.abc import Sequence
 from functools import partial
 
-from warpwright.proposers.rewrites.common.kernel_text import argument_values, kernel_text
+from warpwright.proposers.rewrites.common.kernel_text import (
+    argument_values,
+    kernel_text,
+    kernels_of,
+)
 from warpwright.proposers.rewrites.common.refusal import DoesNotApply
-from warpwright.proposers.rewrites.common.rewrite import Rewrite
+from warpwright.proposers.rewrites.common.rewrite import Rewrite, that_apply
 from warpwright.proposers.rewrites.digits.address import read_address
 from warpwright.proposers.rewrites.digits.digit_loops import Reduction, for_loops, read_reduction
 from warpwright.proposers.rewrites.digits.new_loop import NewLoop, Packing, with_loop
@@ -58,10 +62,8 @@ def find_digits_moves(view: ProgramView, calls: Sequence[KernelCalls]) -> tuple[
     moves = []
     for call, reduction in _reductions(view, calls):
         for lanes in _lane_names(reduction, call):
-            move = _move(DIGITS, call.name, reduction, lanes)
-            if _applies(view.source, move):
-                moves.append(move)
-    return tuple(moves)
+            moves.append(_move(DIGITS, call.name, reduction, lanes))
+    return tuple(that_apply(view.source, moves, apply))
 
 
 def find_pack_moves(view: ProgramView, calls: Sequence[KernelCalls]) -> tuple[Move, ...]:
@@ -71,10 +73,8 @@ def find_pack_moves(view: ProgramView, calls: Sequence[KernelCalls]) -> tuple[Mo
         for lanes in _lane_names(reduction, call):
             for operand, permutation in _operands(reduction, lanes, call):
                 added = (("operand", operand), ("permutation", permutation))
-                move = _move(PACK, call.name, reduction, lanes, added)
-                if _applies(view.source, move):
-                    moves.append(move)
-    return tuple(moves)
+                moves.append(_move(PACK, call.name, reduction, lanes, added))
+    return tuple(that_apply(view.source, moves, apply))
 
 
 def apply(source: str, move: Move) -> str:
@@ -110,23 +110,11 @@ def _move(
     return Move(name, kernel, (*arguments, *added), claim)
 
 
-def _applies(source: str, move: Move) -> bool:
-    try:
-        apply(source, move)
-    except DoesNotApply:
-        return False
-    return True
-
-
 def _reductions(
     view: ProgramView, calls: Sequence[KernelCalls]
 ) -> list[tuple[KernelCalls, Reduction]]:
     found = []
-    for call in calls:
-        try:
-            kernel = kernel_text(view.source, call.name)
-        except DoesNotApply:
-            continue
+    for call, kernel in kernels_of(view.source, calls):
         for number in range(len(for_loops(kernel))):
             try:
                 found.append((call, read_reduction(kernel, number)))

@@ -37,16 +37,18 @@ from __future__ import annotations
 import ast
 import math
 from collections.abc import Iterator, Mapping, Sequence
+from itertools import islice
 
 from warpwright.proposers.rewrites.common.kernel_text import (
     KernelText,
     argument_values,
     kernel_text,
+    kernels_of,
     loaded_names,
     stored_names,
 )
 from warpwright.proposers.rewrites.common.refusal import DoesNotApply
-from warpwright.proposers.rewrites.common.rewrite import Rewrite
+from warpwright.proposers.rewrites.common.rewrite import Rewrite, that_apply
 from warpwright.proposers.rewrites.common.statement_text import (
     INDENT,
     MAX_COLUMNS,
@@ -90,12 +92,8 @@ def find_terms_first(program: ProgramView, calls: Sequence[KernelCalls]) -> tupl
 def _finding(program: ProgramView, calls: Sequence[KernelCalls], name: str) -> tuple[Move, ...]:
     """Sums from the last to the first, so that a sum that is rewritten moves none before it."""
     moves: list[Move] = []
-    for call in calls:
+    for call, kernel in kernels_of(program.source, calls):
         if not all_float32(call):
-            continue
-        try:
-            kernel = kernel_text(program.source, call.name)
-        except DoesNotApply:
             continue
         known = argument_values(call)
         for number, nest in reversed(list(enumerate(nests_of(kernel)))):
@@ -108,7 +106,7 @@ def _finding(program: ProgramView, calls: Sequence[KernelCalls], name: str) -> t
                      Claim.OTHER_ARITHMETIC)
                 for loop, width in _lanes(nest, known)
             )  # fmt: skip
-            moves += [move for move in wanted if _applies(program.source, move)][:1]
+            moves += islice(that_apply(program.source, wanted, apply), 1)
     return tuple(moves)
 
 
@@ -138,14 +136,6 @@ def apply(source: str, move: Move) -> str:
     loop = body.flat() if lanes == ALL_LOOPS else body.by(names.get(lanes, lanes))
     told = f"# {width} terms of the sum at a time, as a matrix product on the tensor cores."
     return replace_statement(source, nest.statement, loop, condition, told)
-
-
-def _applies(source: str, move: Move) -> bool:
-    try:
-        apply(source, move)
-    except DoesNotApply:
-        return False
-    return True
 
 
 def _lanes(nest: Nest, known: Mapping[str, frozenset[int]]) -> Iterator[tuple[str, int]]:

@@ -33,7 +33,7 @@ from collections.abc import Iterator, Sequence
 from warpwright.program.parsing import lines_of
 from warpwright.proposers.rewrites.common.kernel_text import KernelText, kernel_text, stored_names
 from warpwright.proposers.rewrites.common.refusal import DoesNotApply
-from warpwright.proposers.rewrites.common.rewrite import Rewrite
+from warpwright.proposers.rewrites.common.rewrite import Rewrite, that_apply
 from warpwright.proposers.rewrites.common.splice import Splice, replaced, spliced
 from warpwright.proposers.rewrites.common.statement_text import margin_of
 from warpwright.proposers.rewrites.outer.nests import free_name
@@ -54,13 +54,8 @@ def find(program: ProgramView, calls: Sequence[KernelCalls]) -> tuple[Move, ...]
         grids = [traced.grid for launch in call.launches for traced in launch.configs]
         if not any(len(g) > 1 and g[0] > GROUP and g[1] > 1 for g in grids if g is not None):
             continue
-        move = Move(NAME, call.name, (("group", GROUP),), Claim.BIT_EQUAL)
-        try:
-            apply(program.source, move)
-        except DoesNotApply:
-            continue
-        moves.append(move)
-    return tuple(moves)
+        moves.append(Move(NAME, call.name, (("group", GROUP),), Claim.BIT_EQUAL))
+    return tuple(that_apply(program.source, moves, apply))
 
 
 def apply(source: str, move: Move) -> str:

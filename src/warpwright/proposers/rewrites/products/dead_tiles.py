@@ -39,7 +39,7 @@ from warpwright.proposers.rewrites.common.kernel_text import (
     stored_names,
 )
 from warpwright.proposers.rewrites.common.refusal import DoesNotApply
-from warpwright.proposers.rewrites.common.rewrite import Rewrite
+from warpwright.proposers.rewrites.common.rewrite import Rewrite, that_apply
 from warpwright.proposers.rewrites.common.splice import Splice, replaced, spliced
 from warpwright.proposers.rewrites.common.statement_text import margin_of, parsed
 from warpwright.proposers.rewrites.digits.read_digits import axis_of
@@ -59,13 +59,8 @@ _SIGNS = {ast.Lt: "<", ast.LtE: "<=", ast.Gt: "<", ast.GtE: "<="}
 
 def find(program: ProgramView, calls: Sequence[KernelCalls]) -> tuple[Move, ...]:
     """One move for each kernel that has such a loop."""
-    moves = []
-    for call in calls:
-        move = Move(NAME, call.name, (), Claim.BIT_EQUAL)
-        with suppress(DoesNotApply):
-            apply(program.source, move)
-            moves.append(move)
-    return tuple(moves)
+    moves = (Move(NAME, call.name, (), Claim.BIT_EQUAL) for call in calls)
+    return tuple(that_apply(program.source, moves, apply))
 
 
 def apply(source: str, move: Move) -> str:

@@ -44,9 +44,9 @@ import ast
 import re
 from collections.abc import Sequence
 
-from warpwright.proposers.rewrites.common.kernel_text import KernelText, kernel_text
+from warpwright.proposers.rewrites.common.kernel_text import KernelText, kernel_text, kernels_of
 from warpwright.proposers.rewrites.common.refusal import DoesNotApply
-from warpwright.proposers.rewrites.common.rewrite import Rewrite
+from warpwright.proposers.rewrites.common.rewrite import Rewrite, that_apply
 from warpwright.proposers.rewrites.common.splice import Splice, replaced, spliced, whole_lines
 from warpwright.proposers.rewrites.common.statement_text import INDENT, indented, margin_of
 from warpwright.proposers.rewrites.outer.nests import free_name
@@ -64,21 +64,13 @@ _ORDER = ((1, 3), (3, 1), (2, 2), (1, 2), (2, 1))
 def find(program: ProgramView, calls: Sequence[KernelCalls]) -> tuple[Move, ...]:
     """One move for each product in strict float32 of each kernel that is given such tensors."""
     moves = []
-    for call in calls:
-        if not _has_float32(call):
-            continue
-        try:
-            kernel = kernel_text(program.source, call.name)
-        except DoesNotApply:
-            continue
-        for number in range(len(strict_products(kernel))):
-            move = Move(NAME, call.name, (("product", number),), Claim.OTHER_ARITHMETIC)
-            try:
-                apply(program.source, move)
-            except DoesNotApply:
-                continue
-            moves.append(move)
-    return tuple(moves)
+    for call, kernel in kernels_of(program.source, calls):
+        if _has_float32(call):
+            moves += [
+                Move(NAME, call.name, (("product", number),), Claim.OTHER_ARITHMETIC)
+                for number in range(len(strict_products(kernel)))
+            ]
+    return tuple(that_apply(program.source, moves, apply))
 
 
 def apply(source: str, move: Move) -> str:

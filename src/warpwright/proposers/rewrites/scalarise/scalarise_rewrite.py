@@ -42,15 +42,16 @@ from __future__ import annotations
 
 import ast
 from collections.abc import Sequence
-from contextlib import suppress
+from itertools import islice
 
 from warpwright.proposers.rewrites.common.kernel_text import (
     KernelText,
     kernel_text,
+    kernels_of,
     stored_names,
 )
 from warpwright.proposers.rewrites.common.refusal import DoesNotApply
-from warpwright.proposers.rewrites.common.rewrite import Rewrite
+from warpwright.proposers.rewrites.common.rewrite import Rewrite, that_apply
 from warpwright.proposers.rewrites.digits.extent import ONE, Extent
 from warpwright.proposers.rewrites.scalarise.branch_text import BlockChange, written
 from warpwright.proposers.rewrites.scalarise.flat_index import FlatIndex, Sizes, flat_indices
@@ -73,21 +74,20 @@ _MOST_NAMES = 8
 
 def find(program: ProgramView, calls: Sequence[KernelCalls]) -> tuple[Move, ...]:
     """Moves for each flat index: the finest digit that whole blocks share."""
-    moves = []
-    for call in calls:
-        try:
-            kernel = kernel_text(program.source, call.name)
-        except DoesNotApply:
-            continue
+    moves: list[Move] = []
+    for call, kernel in kernels_of(program.source, calls):
         sizes = Sizes(kernel)
         for index in flat_indices(kernel, sizes):
-            for level, how in levels_of(index, sizes, call):
-                arguments = (("index", index.name), ("size", str(level)), ("when", how))
-                move = Move(NAME, call.name, arguments, Claim.BIT_EQUAL)
-                with suppress(DoesNotApply):
-                    apply(program.source, move)
-                    moves.append(move)
-                    break
+            wanted = (
+                Move(
+                    NAME,
+                    call.name,
+                    (("index", index.name), ("size", str(level)), ("when", how)),
+                    Claim.BIT_EQUAL,
+                )
+                for level, how in levels_of(index, sizes, call)
+            )
+            moves += islice(that_apply(program.source, wanted, apply), 1)
     return tuple(moves)
 
 

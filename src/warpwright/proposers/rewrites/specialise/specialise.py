@@ -22,6 +22,7 @@ from warpwright.proposers.rewrites.common.kernel_text import (
     KernelText,
     argument_values,
     kernel_text,
+    kernels_of,
 )
 from warpwright.proposers.rewrites.common.refusal import DoesNotApply
 from warpwright.proposers.rewrites.common.rewrite import Rewrite
@@ -48,13 +49,9 @@ def find(view: ProgramView, calls: Sequence[KernelCalls]) -> tuple[Move, ...]:
     program = parse_program(view.source)
     host: HostValues | None = None
     moves = []
-    for call in calls:
+    for call, kernel in kernels_of(view.source, calls):
         values = steady_values(call.launches)
         if not values:
-            continue
-        try:
-            kernel = kernel_text(view.source, call.name)
-        except DoesNotApply:
             continue
         host = host or HostValues(program)
         varying = varying_parameters(program, host, kernel, values)

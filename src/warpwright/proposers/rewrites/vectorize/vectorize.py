@@ -40,14 +40,16 @@ from __future__ import annotations
 
 import ast
 from collections.abc import Sequence
+from contextlib import suppress
 
 from warpwright.proposers.rewrites.common.kernel_text import (
     KernelText,
     kernel_text,
+    kernels_of,
     loaded_names,
 )
 from warpwright.proposers.rewrites.common.refusal import DoesNotApply
-from warpwright.proposers.rewrites.common.rewrite import Rewrite
+from warpwright.proposers.rewrites.common.rewrite import Rewrite, that_apply
 from warpwright.proposers.rewrites.common.splice import Splice, spliced
 from warpwright.proposers.rewrites.common.statement_text import (
     INDENT,
@@ -80,20 +82,12 @@ NAME = "vectorize"
 def find(program: ProgramView, calls: Sequence[KernelCalls]) -> tuple[Move, ...]:
     """One move for each such loop of each kernel, the last first, so that none moves another."""
     moves = []
-    for call in calls:
-        try:
-            kernel = kernel_text(program.source, call.name)
-        except DoesNotApply:
-            continue
+    for call, kernel in kernels_of(program.source, calls):
         for number, loop in reversed(list(enumerate(loops_of(kernel)))):
-            try:
-                block = block_of(kernel, loop, call)
-                move = Move(NAME, call.name, (("loop", number), ("block", block)), Claim.SAME_SUM)
-                apply(program.source, move)
-            except DoesNotApply:
-                continue
-            moves.append(move)
-    return tuple(moves)
+            with suppress(DoesNotApply):
+                arguments = (("loop", number), ("block", block_of(kernel, loop, call)))
+                moves.append(Move(NAME, call.name, arguments, Claim.SAME_SUM))
+    return tuple(that_apply(program.source, moves, apply))
 
 
 def apply(source: str, move: Move) -> str:
