@@ -12,6 +12,7 @@ from warpwright import api
 from warpwright.analysis.study_program import Subject, study_program
 from warpwright.bench.statistics.budget import QUICK
 from warpwright.report.trial_text import trial_section
+from warpwright.sandbox.deadline import Deadline
 from warpwright.search.open_trial import Table, TrialSetup, open_table
 from warpwright.search.other_shapes import SHAPES, other_shapes, time_other_shapes
 from warpwright.store.cache import ResultCache
@@ -51,6 +52,8 @@ def test_both_programs_run_on_up_to_three_other_shapes(
         assert isinstance(table, Table), table
         found = time_other_shapes(table, study, text, run_context)
         again = time_other_shapes(table, study, text, run_context)
+        over = replace(table, deadline=Deadline(0.0, "--effort"))
+        assert time_other_shapes(over, study, text, run_context) == ()
     assert 0 < len(found) <= SHAPES and again == found  # kept in the ledger
     half = f"{workshop.ROWS // 2}x{workshop.COLUMNS}"
     assert found[0].shapes == half
