@@ -168,7 +168,7 @@ def test_those_near_the_best_are_screened_again_and_others_are_not(
         for config in (*near, Config.of({"BLOCK": 128}))
     ]
     others = [entrant(workshop, slow, block) for block in (256, 512, 1024)]
-    with table_for(study, tmp_path, wide) as table, Screening(table) as screening:
+    with table_for(study, tmp_path, wide) as table, Screening(table, looking=True) as screening:
         screening.start()
         once = screening.run([*others, *entrants])[len(others) :]
         twice = screening.run_again(entrants, once)

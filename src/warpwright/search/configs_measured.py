@@ -145,7 +145,7 @@ def measure_configs(
     ParentFailedError.
     """
     deadline = table.deadline.leaving(LEFT_AFTER_CONFIGS)
-    with Screening(table) as screening:
+    with Screening(table, looking=True) as screening:
         screening.start()
         chosen = settle_chosen(table, screening.chosen)
         entrants = list(entrants_of(study, plans, chosen))

@@ -39,7 +39,7 @@ def search_moves(
     When the time is over that it has, what was timed by then is all there is. Raises
     ParentFailedError.
     """
-    with Screening(table) as screening:
+    with Screening(table, looking=True) as screening:
         screening.start()
         return _Search(table, study, run_context, screening).run(limits)
 

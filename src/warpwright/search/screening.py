@@ -45,10 +45,14 @@ class ParentLostError(ParentFailedError):
 
 
 class Screening:
-    """Screens entrants beside one worker that holds the parent."""
+    """Screens entrants beside one worker that holds the parent.
 
-    def __init__(self, table: Table) -> None:
-        self._table = table
+    `looking`: new ones get a few calls first, and those that are far behind are not judged or timed
+    any further. That is for those whose outputs are judged before they are handed out.
+    """
+
+    def __init__(self, table: Table, *, looking: bool = False) -> None:
+        self._table, self._looking = table, looking
         self._parent: Worker | None = None
         self.call_us = 0.0
         self._best_us = math.inf  # of what was screened and found right
@@ -157,7 +161,8 @@ class Screening:
 
         def found_right(worker: Worker) -> dict[str, Any]:
             program = bench.program(entrant.source, entrant.pins)
-            if entrant.proposed and (behind := self._far_behind(worker, program)) is not None:
+            looked = self._looking and entrant.proposed
+            if looked and (behind := self._far_behind(worker, program)) is not None:
                 return behind  # it stays worth taking, should the better ones be refused
             checked = bench.full_size.check(
                 worker, program, str(entrant.config), SCREENED_CASES, entrant.launches
