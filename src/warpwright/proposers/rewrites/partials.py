@@ -49,6 +49,7 @@ from warpwright.proposers.rewrites.common.refusal import DoesNotApply
 from warpwright.proposers.rewrites.common.rewrite import Rewrite
 from warpwright.proposers.rewrites.common.splice import Splice, replaced, spliced, whole_lines
 from warpwright.proposers.rewrites.common.statement_text import margin_of
+from warpwright.proposers.rewrites.common.totals import taken_on
 from warpwright.proposers.rewrites.loops import trip_count
 from warpwright.proposers.rewrites.outer.arithmetic import values
 from warpwright.proposers.rewrites.outer.float32 import (
@@ -66,7 +67,6 @@ NAME = "partials"
 REGISTERS = 64
 """Most numbers that a thread may hold for its partial sums of one kernel, in its leanest config."""
 _STARTS = {"max": 'float("-inf")', "min": 'float("inf")'}
-_PAIRS = {"maximum": "max", "minimum": "min"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -201,7 +201,7 @@ def _read(
     kernel: KernelText, block: list[ast.stmt], place: int, statement: ast.stmt
 ) -> tuple[str, str, ast.expr, int | None, ast.Assign | None] | None:
     """The name, kind, value and axis of `s += tl.sum(v, axis=0)` and of its other spellings."""
-    found = _taken_on(kernel, statement)
+    found = taken_on(kernel, statement)
     if found is None:
         return None
     name, kind, step = found
@@ -217,26 +217,6 @@ def _read(
         return None
     assert between is None or isinstance(between, ast.Assign)
     return name, kind, *reduction, between
-
-
-def _taken_on(kernel: KernelText, statement: ast.stmt) -> tuple[str, str, ast.expr] | None:
-    """For `s += t`, `s = s + t`, `s = tl.maximum(s, t)` the name, the kind and `t`."""
-    if isinstance(statement, ast.AugAssign):
-        adds = isinstance(statement.op, ast.Add) and isinstance(statement.target, ast.Name)
-        return (statement.target.id, "sum", statement.value) if adds else None  # type: ignore[union-attr]
-    if not isinstance(statement, ast.Assign) or len(statement.targets) != 1:
-        return None
-    target, value = statement.targets[0], statement.value
-    if not isinstance(target, ast.Name):
-        return None
-    if isinstance(value, ast.BinOp) and isinstance(value.op, ast.Add):
-        kind, pair = "sum", [value.left, value.right]
-    elif isinstance(value, ast.Call) and len(value.args) == 2 and not value.keywords:
-        kind, pair = _PAIRS.get(kernel.called(value) or "", ""), value.args
-    else:
-        return None
-    own = [isinstance(side, ast.Name) and side.id == target.id for side in pair]
-    return (target.id, kind, pair[own.index(False)]) if kind and sum(own) == 1 else None
 
 
 def _outermost(

@@ -15,9 +15,9 @@ from warpwright.proposers.rewrites.common.kernel_text import (
     stored_names,
 )
 from warpwright.proposers.rewrites.common.refusal import DoesNotApply
+from warpwright.proposers.rewrites.common.totals import taken_on
 from warpwright.proposers.rewrites.outer.liveness import live_after, read_first
 
-_PAIRS = {"maximum": "max", "minimum": "min"}
 _OPTIONS = frozenset({"num_stages", "loop_unroll_factor", "flatten", "disallow_acc_multi_buffer"})
 """What `tl.range` is told beside its bounds."""
 _CHANGES = frozenset({"debug_barrier", "device_print", "inline_asm_elementwise"})
@@ -172,7 +172,7 @@ def _total(kernel: KernelText, types: Float32Names, loop: ast.For, name: str) ->
     taken = [
         (node, kind)
         for node in ast.walk(loop)
-        if isinstance(node, ast.stmt) and (kind := _taken_on(kernel, node, name)) is not None
+        if isinstance(node, ast.stmt) and (kind := _kind(kernel, node, name)) is not None
     ]
     every = [n for n in ast.walk(loop) if isinstance(n, ast.Name) and n.id == name]
     own = [n for node, _ in taken for n in ast.walk(node) if isinstance(n, ast.Name)]
@@ -186,30 +186,12 @@ def _total(kernel: KernelText, types: Float32Names, loop: ast.For, name: str) ->
     return Total(name, taken[0][1], extents)
 
 
-def _taken_on(kernel: KernelText, node: ast.stmt, name: str) -> str | None:
-    """The kind of `s += t`, `s = s + t`, `s = tl.maximum(s, t)` for the name; None: another."""
-    if isinstance(node, ast.AugAssign):
-        adds = isinstance(node.op, ast.Add) and _is_name(node.target, name)
-        return "sum" if adds and name not in loaded_names([node.value]) else None
-    if not isinstance(node, ast.Assign) or not (
-        len(node.targets) == 1 and _is_name(node.targets[0], name)
-    ):
+def _kind(kernel: KernelText, node: ast.stmt, name: str) -> str | None:
+    """What a statement takes on to the name, if its term does not depend on it; else None."""
+    found = taken_on(kernel, node)
+    if found is None or found[0] != name or name in loaded_names([found[2]]):
         return None
-    value = node.value
-    if isinstance(value, ast.BinOp) and isinstance(value.op, ast.Add):
-        kind, pair = "sum", [value.left, value.right]
-    elif isinstance(value, ast.Call) and len(value.args) == 2 and not value.keywords:
-        kind, pair = _PAIRS.get(kernel.called(value) or "", ""), value.args
-    else:
-        return None
-    own = [_is_name(side, name) for side in pair]
-    if not kind or sum(own) != 1 or name in loaded_names([pair[own.index(False)]]):
-        return None
-    return kind
-
-
-def _is_name(node: ast.expr, name: str) -> bool:
-    return isinstance(node, ast.Name) and node.id == name
+    return found[1]
 
 
 def _is_constant(kernel: KernelText, side: str) -> bool:

@@ -104,27 +104,31 @@ def slope(loop: SerialLoop, node: ast.expr) -> ast.expr | None:
                 return amounts[node.id]
             return of(values[node.id]) if node.id in values else None
         if isinstance(node, ast.BinOp):
-            return combined(node)
+            return _combined(node, of(node.left), of(node.right))
         if isinstance(node, ast.Call) and called_name(node) == "to":
             assert isinstance(node.func, ast.Attribute)
             return of(node.func.value)
         return None
 
-    def combined(node: ast.BinOp) -> ast.expr | None:
-        left, right = of(node.left), of(node.right)
-        if left is None or right is None:
-            return None
-        if isinstance(node.op, ast.Mult):
-            if value_of(left) == 0:
-                return product([node.left, right])
-            return product([left, node.right]) if value_of(right) == 0 else None
-        if not isinstance(node.op, ast.Add | ast.Sub):
-            return None
-        if value_of(right) == 0:
-            return left
-        return right if value_of(left) == 0 else None
-
     return of(node)
+
+
+def _combined(node: ast.BinOp, left: ast.expr | None, right: ast.expr | None) -> ast.expr | None:
+    """By how much a sum or a product grows, whose sides grow by `left` and `right` (None: not
+    steadily); one of them must stay."""
+    if left is None or right is None:
+        return None
+    if value_of(left) == 0 and value_of(right) == 0:
+        return number(0)
+    if isinstance(node.op, ast.Mult):
+        if value_of(left) == 0:
+            return product([node.left, right])
+        return product([left, node.right]) if value_of(right) == 0 else None
+    if not isinstance(node.op, ast.Add | ast.Sub):
+        return None
+    if value_of(right) == 0:
+        return left
+    return right if value_of(left) == 0 else None
 
 
 def _step_values(loop: SerialLoop) -> dict[str, ast.expr]:
@@ -213,22 +217,8 @@ def lane_slope(kernel: KernelText, node: ast.expr) -> ast.expr | None:
             return first if alone else None  # what a step adds is no lane of it
         if isinstance(node, ast.Constant):
             return number(0)
-        return combined(node) if isinstance(node, ast.BinOp) else None
-
-    def combined(node: ast.BinOp) -> ast.expr | None:
-        left, right = of(node.left), of(node.right)
-        if left is None or right is None:
-            return None
-        if value_of(left) == 0 and value_of(right) == 0:
-            return number(0)
-        if isinstance(node.op, ast.Mult):
-            if value_of(left) == 0:
-                return product([node.left, right])
-            return product([left, node.right]) if value_of(right) == 0 else None
-        if not isinstance(node.op, ast.Add | ast.Sub):
-            return None
-        if value_of(right) == 0:
-            return left
-        return right if value_of(left) == 0 else None
+        if isinstance(node, ast.BinOp):
+            return _combined(node, of(node.left), of(node.right))
+        return None
 
     return of(node)
