@@ -280,16 +280,16 @@ def product(left, TILE: tl.constexpr, DEPTH: tl.constexpr):
 
 @pytest.mark.triton
 def test_a_config_that_takes_the_compiler_down_costs_only_itself() -> None:
-    tiles = [32, 64, 128, 256, 512, 1024, 16]
+    tiles = [32, 64, 128, 256, 1024, 16]
     results = compile_all(
         TROUBLE,
         [config(tile) for tile in tiles],
         specialization=SMALL,
-        limits=PoolLimits(deadline_s=30, processor_s=3, memory_bytes=2 * 1024**3),
+        limits=PoolLimits(deadline_s=30, processor_s=3),
     )
     assert [result.config for result in results] == [config(tile) for tile in tiles]
     kinds = [result.kind if isinstance(result, CompileFailed) else "ok" for result in results]
-    assert kinds == ["ok", "crash", "timeout", "crash", "out of memory", "error", "ok"]
+    assert kinds == ["ok", "crash", "timeout", "crash", "error", "ok"]
     reasons = {
         result.config.meta_dict["TILE"]: result.reason
         for result in results
@@ -299,6 +299,19 @@ def test_a_config_that_takes_the_compiler_down_costs_only_itself() -> None:
     assert reasons[128] == "still compiling after 3 s of processor time"
     assert "exit code 3" in reasons[256]
     assert "exit" in reasons[1024]
+
+
+@pytest.mark.triton
+def test_a_config_that_takes_too_much_memory_costs_only_itself() -> None:
+    """Given time: a machine may take seconds to hand out the memory that is watched."""
+    results = compile_all(
+        TROUBLE,
+        [config(tile) for tile in (32, 512, 16)],
+        specialization=SMALL,
+        limits=PoolLimits(deadline_s=120, processor_s=120, memory_bytes=2 * 1024**3),
+    )
+    kinds = [result.kind if isinstance(result, CompileFailed) else "ok" for result in results]
+    assert kinds == ["ok", "out of memory", "ok"]
 
 
 @pytest.mark.triton

@@ -187,15 +187,22 @@ def test_those_near_the_best_are_screened_again_and_others_are_not(
 def test_a_decision_that_stays_open_gets_the_groups_of_the_next_look(
     study: Study, fast: str, tmp_path: Path
 ) -> None:
-    """It takes between its own time and the parent's, so its gain is large and never sure."""
+    """Faster than the parent in one process and slower in the next: no two groups agree."""
+    turns = tmp_path / "turns"
+    turns.mkdir()
+    head = (
+        "import os\nimport time\n"
+        f"turn = len(os.listdir({str(turns)!r}))\n"
+        f"os.mkdir(os.path.join({str(turns)!r}, str(turn)))\n"
+    )
     fickle = fast.replace(
         "    y = torch.empty_like(x)",
-        "    time.sleep(0.0005 * random.random())\n    y = torch.empty_like(x)",
+        "    time.sleep(0.03 * (turn % 2))\n    y = torch.empty_like(x)",
     )
     budget = replace(SMALL, looks=(2, 3))
     with table_for(study, tmp_path, budget) as table:
-        program = f"import random\nimport time\n{fickle}"
-        final = decide_on(table, program, call_us=900.0, minimum=Minimum(1.0, 2.0), tried=1)
+        final = decide_on(table, head + fickle, call_us=900.0, minimum=Minimum(1.0, 2.0), tried=1)
+    assert len(list(turns.iterdir())) == 3  # each group has a process of its own for it
     assert final.comparison is not None
     assert final.comparison.confidence == pytest.approx(0.99)
     assert len(final.bursts) == 3 * budget.rounds * 3
