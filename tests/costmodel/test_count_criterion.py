@@ -39,6 +39,8 @@ def program(
         (program(occupancy=66.0), True),
         (program(instructions=1006, occupancy=66.0), False),
         (program(instructions=500, occupancy=33.0), False),
+        (program(instructions=500, sectors=600, occupancy=33.0), True),
+        (program(instructions=500, sectors=700, occupancy=33.0), False),
         (program(instructions=500, spills=4), False),
         (program(instructions=500, moved=32_700.0), False),
         (program(instructions=500, moved=32_600.0), True),

@@ -224,6 +224,47 @@ def test_an_address_that_was_loaded_leaves_sectors_unknown_and_instructions_know
     assert found.unknown == ("an address that depends on data",)
 
 
+BORDER = """
+at = tl.program_id(0) * 128 + tl.arange(0, 128)
+inside = tl.max(at, axis=0) < n
+if inside:
+    tl.store(y + at, tl.load(x + at))
+"""
+LIVE = """
+at = tl.program_id(0) * 128 + tl.arange(0, 128)
+if tl.sum((at < n).to(tl.int32), axis=0) == 128:
+    tl.store(y + at, tl.load(x + at))
+"""
+
+
+@pytest.mark.parametrize(
+    "gpu", slow_but(["RTX 4090", "H100"], ["A100 SXM 40GB", "RTX 4090", "H100", "B200"])
+)
+@pytest.mark.parametrize("body", [BORDER, LIVE], ids=["largest", "sum"])
+def test_a_branch_on_a_reduction_over_the_block_is_followed(gpu: str, body: str) -> None:
+    """Of 32 blocks the first 10 lie inside."""
+    host = "y = torch.empty_like(a)\nkernel[(32,)](a, y, 10 * 128)\nreturn y"
+    found = counted(study(gpu, "x, y, n", body, host, ((32 * 128,), "float32")))
+    assert found.unknown == ()
+    assert found.requested_bytes == pytest.approx(2 * 4 * 128 * 10, rel=0.25)  # of sampled blocks
+
+
+FLOAT_ROWS = """
+at = tl.program_id(0) * 128 + tl.arange(0, 128)
+row = tl.floor(at / width).to(tl.int32)
+tl.store(y + at, tl.load(x + row * 8))
+"""
+
+
+@EITHER
+def test_rows_found_by_a_division_of_floats_are_known(gpu: str) -> None:
+    """Rows of 32 lanes: a sector for each warp of the load, four of the store."""
+    host = "y = torch.empty_like(a)\nkernel[(32,)](a, y, 32)\nreturn y"
+    found = counted(study(gpu, "x, y, width", FLOAT_ROWS, host, ((32 * 128,), "float32")))
+    assert found.unknown == ()
+    assert found.sectors == 32 * 4 * (1 + 4)
+
+
 PRODUCT = """
 row = tl.program_id(0) * 64 + tl.arange(0, 64)
 column = tl.program_id(1) * 64 + tl.arange(0, 64)

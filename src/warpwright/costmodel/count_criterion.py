@@ -1,8 +1,9 @@
 """Whether counts alone speak for a program: the criterion where no GPU is there to measure.
 
 Instructions executed and sectors touched: neither more, one of them at least a tenth fewer, or a
-higher occupancy, or a copy of the host code's fewer. No new spills, no lower occupancy, and at most
-2 % more bytes by kernels and host copies together. What is not known is never taken for good.
+higher occupancy, or a copy of the host code's fewer. No new spills, no occupancy that falls by more
+than both counts do, and at most 2 % more bytes by kernels and host copies together. What is not
+known is never taken for good.
 """
 
 from __future__ import annotations
@@ -90,10 +91,14 @@ def _against(
     before: ProgramCounts, after: ProgramCounts, least_occupancy: float
 ) -> tuple[str, ...]:
     found = []
+    work = 0.0  # what is left of the count that falls least
     for name, one, other in _needed(before, after)[:2]:
         assert one is not None and other is not None
+        work = max(work, other / one if one else 1.0)
         if other > one * (1 + ROUNDING):
             found.append(f"more {name}: {_change(one, other)}")
+    # fewer warps at a time are no slower where each of those has as much less to do
+    least_occupancy *= min(1.0, work)
     for kernel in _shared(before.occupancy_pct, after.occupancy_pct):
         first, second = before.occupancy_pct[kernel], after.occupancy_pct[kernel]
         if first is not None and second is not None and second < first * least_occupancy:

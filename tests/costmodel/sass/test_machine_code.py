@@ -221,6 +221,10 @@ def carried_out(line: str, given: Registers) -> Registers:
 ALL = 0xFFFFFFFF
 
 
+def bits(number: float) -> int:
+    return int(np.float32(number).view(np.uint32))
+
+
 @pytest.mark.parametrize(
     ("line", "given", "expected"),
     [
@@ -250,6 +254,7 @@ ALL = 0xFFFFFFFF
         ("PLOP3.LUT P2, PT, PT, PT, UP0, 0x40, 0x0", {"UP0": False}, {"P2": True}),
         ("SEL R1, RZ, 0x10, P0", {"P0": False}, {"R1": 16}),
         ("IMNMX R1, R2, R3, PT", {"R2": ALL, "R3": 4}, {"R1": ALL}),
+        ("VIMNMX R1, PT, PT, R2, R3, !PT", {"R2": ALL, "R3": 4}, {"R1": 4}),
         ("VIADD.16x2 R1, R2, 0xfffefffe", {"R2": 0x00050003}, {"R1": 0x00030001}),
         ("VIADDMNMX.U32 R1, R2, 0xfffffff5, R2, PT", {"R2": 12}, {"R1": 1}),
         ("VIADDMNMX.U32 R1, R2, 0xfffffff5, R2, PT", {"R2": 10}, {"R1": 10}),
@@ -264,6 +269,24 @@ ALL = 0xFFFFFFFF
         ("R2P PR, R1, 0x6", {"R1": 4}, {"P1": False, "P2": True}),
         ("CS2R R4, SRZ", {"R4": 1, "R5": 1}, {"R4": 0, "R5": 0}),
         ("HFMA2.MMA R1, -RZ, RZ, 1.875, 0", {}, {"R1": 0x3F800000}),
+        ("FADD R1, R2, -R3", {"R2": bits(2.5), "R3": bits(4.0)}, {"R1": bits(-1.5)}),
+        ("FMUL R1, R2, 16777216", {"R2": bits(0.5)}, {"R1": bits(8388608.0)}),
+        ("FMUL.FTZ R1, |R2|, 0.25", {"R2": bits(-2.0)}, {"R1": bits(0.5)}),
+        ("FFMA R1, R2, R3, -RZ", {"R2": bits(0.1), "R3": bits(3.0)}, {"R1": bits(0.3000000119)}),
+        ("FMUL.RZ R1, R2, R2", {"R2": bits(0.5)}, {"R1": None}),
+        ("FADD R1, R2, R3", {"R2": None, "R3": bits(1.0)}, {"R1": None}),
+        ("FSETP.GT.AND P0, PT, |R2|, 2.5e-1, PT", {"R2": bits(-0.5)}, {"P0": True}),
+        ("FSETP.GE.AND P0, P1, R2, RZ, PT", {"R2": bits(-0.5)}, {"P0": False, "P1": True}),
+        ("FSETP.GEU.AND P0, PT, R2, R2, PT", {"R2": 0x7FC00000}, {"P0": True}),
+        ("FSETP.NE.AND P0, PT, R2, R2, PT", {"R2": 0x7FC00000}, {"P0": False}),
+        ("FSETP.LT.OR P0, PT, R2, RZ, P1", {"R2": None, "P1": True}, {"P0": True}),
+        ("FSEL R1, R2, 2, !P0", {"R2": bits(0.5), "P0": True}, {"R1": bits(2.0)}),
+        ("F2I.FTZ.FLOOR.NTZ R1, R2", {"R2": bits(-0.5)}, {"R1": ALL}),
+        ("F2I.CEIL.NTZ R1, R2", {"R2": bits(6.25)}, {"R1": 7}),
+        ("F2I.NTZ R1, R2", {"R2": bits(2.5)}, {"R1": 2}),
+        ("F2I.TRUNC.NTZ R1, -R2", {"R2": bits(3e9)}, {"R1": 1 << 31}),
+        ("F2I.U32.TRUNC.NTZ R1, R2", {"R2": bits(-7.0)}, {"R1": 0}),
+        ("I2FP.F32.S32 R1, R2", {"R2": ALL}, {"R1": bits(-1.0)}),
         ("LDG.E.128 R4, [R8.64]", {"R4": 1, "R7": 1}, {"R4": None, "R7": None}),
         ("HMMA.16816.F32 R4, R8, R12, R4", {"R7": 1, "R8": 2}, {"R7": None, "R8": 2}),
     ],
@@ -282,6 +305,84 @@ def test_instructions_do_what_the_hardware_does(
     after = carried_out(line, lanes)  # the same lane by lane
     for name, value in expected.items():
         assert (after[name] is None) if value is None else np.all(after[name] == value)
+
+
+LANES = np.arange(32, dtype=np.uint64)
+
+
+@pytest.mark.parametrize(
+    ("line", "given", "expected"),
+    [
+        ("REDUX.SUM.S32 UR4, R2", ALL - LANES, (-496 - 32) % 2**32),
+        ("REDUX.MIN.S32 UR4, R2", ALL - LANES, ALL - 31),
+        ("REDUX.MAX UR4, R2", LANES, 31),
+        ("CREDUX.MAX.S32 UR4, R2", ALL - LANES, ALL),
+        ("REDUX.OR UR4, R2", LANES, 31),
+        ("REDUX.SUM UR4, R2", None, None),
+    ],
+)
+def test_a_warp_is_reduced_to_one_word(line: str, given: object, expected: int | None) -> None:
+    found = carried_out(line, {"R2": given})["UR4"]
+    assert found is None if expected is None else np.all(found == np.uint64(expected))
+
+
+@pytest.mark.parametrize(
+    ("line", "expected"),
+    [
+        ("SHFL.BFLY PT, R1, R2, 0x2, 0x1f", LANES ^ 2),
+        ("SHFL.IDX PT, R1, R2, 0x5, 0x1f", 0 * LANES + 5),
+        ("SHFL.DOWN PT, R1, R2, 0x1e, 0x1f", [30, 31, *range(2, 32)]),
+        ("SHFL.UP PT, R1, R2, 0x1, RZ", [0, *range(31)]),
+    ],
+)
+def test_lanes_read_one_another(line: str, expected: list[int]) -> None:
+    assert list(carried_out(line, {"R2": LANES})["R1"]) == list(expected)  # type: ignore[call-overload]
+
+
+def test_a_ballot_has_a_bit_for_each_lane_and_a_vote_asks_all() -> None:
+    odd: Registers = {"P1": LANES % 2 == 1}
+    assert np.all(carried_out("VOTE.ANY R1, PT, P1", odd)["R1"] == 0xAAAAAAAA)
+    assert not np.any(carried_out("VOTE.ALL P0, P1", odd)["P0"])
+    assert np.all(carried_out("VOTE.ANY P0, P1", odd)["P0"])
+
+
+REDUCED = """
+S2R R0, SR_TID.X
+LOP3.LUT P1, RZ, R0, 0x1f, RZ, 0xc0, !PT
+ISETP.GE.U32.AND P2, PT, R0, 0x2, PT
+SHF.R.U32.HI R8, RZ, 0x5, R0
+LDG.E R5, [R6.64]
+REDUX.SUM UR4, R0
+MOV R4, UR4
+@!P1 STS [R8.X4+0x10], R4
+BAR.SYNC.DEFER_BLOCKING 0x0
+@!P2 LDS R5, [R0.X4+0x10]
+SHFL.BFLY PT, R3, R5, {across}, 0x1f
+IADD3 R5, R5, R3, RZ
+ISETP.EQ.AND P3, PT, R0, RZ, PT
+@P3 STS [RZ+0x10], R5
+BAR.SYNC.DEFER_BLOCKING 0x0
+LDS R2, [RZ+0x10]
+ISETP.NE.AND P0, PT, R2, 0x7e0, PT
+@P0 BRA `(.L_1)
+NOP
+.L_1:
+EXIT
+"""
+
+
+def test_what_a_few_lanes_make_of_their_parts_decides_a_branch() -> None:
+    """The sum of a block's 64 numbers: of two warps, of which two lanes add up the parts while
+    the others hold what was loaded."""
+    found = count(REDUCED.format(across="0x1"))
+    assert found.unknown == ()
+    assert found.instructions == 2 * 20  # the sum is right, so nothing is jumped over
+
+
+def test_a_lane_that_reads_data_of_another_knows_nothing() -> None:
+    found = count(REDUCED.format(across="0x4"))
+    assert found.instructions is None
+    assert found.unknown == ("which way a branch goes that depends on data",)
 
 
 def test_operands_are_read_as_they_are_written() -> None:

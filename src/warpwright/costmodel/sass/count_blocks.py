@@ -11,9 +11,9 @@ from dataclasses import dataclass
 import numpy as np
 
 from warpwright.costmodel.sass.sass_decode import Surroundings
-from warpwright.costmodel.sass.sass_operations import GLOBAL, WARP
+from warpwright.costmodel.sass.sass_operations import GLOBAL
 from warpwright.costmodel.sass.sass_run import Followed, Machine, Stop, UnknownCourseError, never
-from warpwright.costmodel.sass.sass_values import Word
+from warpwright.costmodel.sass.sass_values import WARP, Word
 from warpwright.types.counts import LaunchCounts
 from warpwright.types.machine_code import KernelBinary
 

@@ -324,18 +324,20 @@ def select(operands: Operands) -> Run:
 
 
 def extreme(operands: Operands) -> Run:
-    """IMNMX, VIMNMX: the smaller word where the predicate holds, else the larger."""
-    operands.target(0)
+    """IMNMX, VIMNMX: the smaller word where the predicate holds, else the larger. Newer forms also
+    say which it was, in two predicates."""
+    first = _destination(operands)
+    outs = [None] * (len(operands.writes) - 1)
     unsigned = "U32" in operands.modifiers
-    one, other, test = operands.word(1), operands.word(2), operands.test(3)
+    one, other, test = operands.word(first), operands.word(first + 1), operands.test(first + 2)
 
     def run() -> tuple[object, ...]:
         a, b, least = one(), other(), test()
         if a is None or b is None or least is None:
-            return (None,)
+            return (None, *outs)
         sign = 0 if unsigned else SIGN32
         smaller = _truth((a ^ sign) < (b ^ sign))
-        return (chosen(least, chosen(smaller, a, b), chosen(smaller, b, a)),)
+        return (chosen(least, chosen(smaller, a, b), chosen(smaller, b, a)), *outs)
 
     return run
 

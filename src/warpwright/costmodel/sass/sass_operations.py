@@ -9,7 +9,9 @@ import numpy as np
 import numpy.typing as npt
 
 from warpwright.compiler.sass_text import half_pair
+from warpwright.costmodel.sass import sass_floats as floats
 from warpwright.costmodel.sass import sass_integers as integers
+from warpwright.costmodel.sass import sass_lanes
 from warpwright.costmodel.sass.sass_decode import (
     LOCAL,
     SHARED,
@@ -20,24 +22,19 @@ from warpwright.costmodel.sass.sass_decode import (
     is_predicate,
     written_words,
 )
-from warpwright.costmodel.sass.sass_integers import Run, known
+from warpwright.costmodel.sass.sass_integers import Run
+from warpwright.costmodel.sass.sass_partly import known_in, parts
 from warpwright.costmodel.sass.sass_shared import SharedMemory
 from warpwright.costmodel.sass.sass_values import (
     MASK32,
     Truth,
     Value,
     Word,
-    as_floats,
     both,
     chosen,
-    float_bits,
-    high,
-    low,
-    settled,
 )
 from warpwright.types.machine_code import MachineInstruction, OperandKind
 
-WARP = 32
 GLOBAL = frozenset(("LDG", "STG", "LD", "ST", "ATOMG", "ATOM", "RED", "REDG", "LDGSTS"))
 
 INTO_SHARED = frozenset(("STS", "STSM", "LDGSTS", "ATOMS"))
@@ -50,59 +47,6 @@ def _special(operands: Operands) -> Run:
     name = operands[1].text
     value: Value = 0 if name == "SRZ" else operands.around.special.get(name)
     return lambda: (value, *([0 if name == "SRZ" else None] * (words - 1)))
-
-
-def _to_float(operands: Operands) -> Run:
-    """I2F of 32-bit integers, and of 64-bit ones where rounded up: what a division begins with."""
-    modifiers = operands.modifiers
-    wide = "U64" in modifiers or "S64" in modifiers
-    operands.target(0, 2 if "F64" in modifiers else 1)
-    if "F64" in modifiers or "F16" in modifiers:
-        return lambda: (None,) * len(operands.writes)
-    unsigned = "U32" in modifiers or "U64" in modifiers
-    source = operands.wide(1) if wide else operands.word(1)
-
-    def compute(a: Word) -> tuple[object, ...]:
-        whole = np.atleast_1d(np.asarray(a, np.uint64))
-        exact = whole if unsigned else (whole.astype(np.uint32).view(np.int32))
-        rounded = exact.astype(np.float32)
-        if "RP" in modifiers:
-            low_by = rounded.astype(np.float64) < exact.astype(np.float64)
-            rounded = np.where(low_by, np.nextafter(rounded, np.float32(np.inf)), rounded)
-        return (settled(float_bits(rounded.astype(np.float32)), a),)
-
-    return known(compute, [source], 1)
-
-
-def _reciprocal(operands: Operands) -> Run:
-    """MUFU.RCP; of its other functions nothing is known."""
-    operands.target(0)
-    if operands.modifiers[:1] != ("RCP",):
-        return lambda: (None,)
-
-    def compute(a: Word) -> tuple[object, ...]:
-        with np.errstate(all="ignore"):
-            return (settled(float_bits((np.float32(1) / as_floats(a)).astype(np.float32)), a),)
-
-    return known(compute, [operands.word(1)], 1)
-
-
-def _to_integer(operands: Operands) -> Run:
-    """F2I with truncation to unsigned integers: what a division goes on with."""
-    modifiers = operands.modifiers
-    wide = "U64" in modifiers
-    operands.target(0, 2 if wide else 1)
-    if "TRUNC" not in modifiers or not (wide or "U32" in modifiers):
-        return lambda: (None,) * len(operands.writes)
-
-    def compute(a: Word) -> tuple[object, ...]:
-        numbers = np.nan_to_num(as_floats(a).astype(np.float64), nan=0.0, posinf=2.0**63)
-        largest = 2.0**63 if wide else float(MASK32)
-        whole = np.clip(np.trunc(numbers), 0.0, largest).astype(np.uint64)
-        result = settled(whole, a)
-        return (low(result), high(result)) if wide else (result,)
-
-    return known(compute, [operands.word(1)], len(operands.writes))
 
 
 def _half_constants(operands: Operands) -> Run:
@@ -161,67 +105,6 @@ def _unpack(operands: Operands) -> Run:
     return run
 
 
-def _shuffle(operands: Operands) -> Run:
-    """SHFL.BFLY and SHFL.IDX over a whole warp: words of other lanes."""
-    operands.target(0)
-    operands.target(1)
-    kind = operands.modifiers[:1]
-    source, index = operands.word(2), operands.word(3)
-    whole = len(operands) > 4 and operands[4].value == 0x1F and kind in (("BFLY",), ("IDX",))
-
-    def run() -> tuple[object, ...]:
-        word, by = source(), index()
-        if isinstance(word, int):
-            return None, word
-        if word is None or by is None or not whole:
-            return None, None
-        lane = np.arange(operands.around.lanes) % WARP
-        other = lane ^ (np.asarray(by, np.int64) & 31) if kind == ("BFLY",) else (
-            np.broadcast_to(np.asarray(by, np.int64) & 31, lane.shape))  # fmt: skip
-        return None, word[np.arange(operands.around.lanes) - lane + other]
-
-    return run
-
-
-def _vote(operands: Operands) -> Run:
-    """VOTE over whole warps; of a ballot only that of a predicate which all lanes share."""
-    position = 0
-    while position < len(operands) - 1:
-        operands.target(position)
-        position += 1
-    predicates = [i for i in range(position) if is_predicate(operands[i])]
-    test = operands.test(position)
-    every = "ALL" in operands.modifiers
-
-    def run() -> tuple[object, ...]:
-        truth = test()
-        made: list[object] = []
-        for i in range(position):
-            if i in predicates:
-                made.append(_voted(truth, every))
-            else:
-                made.append(truth * MASK32 if isinstance(truth, bool) else None)
-        return tuple(made)
-
-    return run
-
-
-def _voted(truth: Truth, every: bool) -> Truth:
-    if truth is None or isinstance(truth, bool):
-        return truth
-    warps = truth.reshape(-1, WARP)
-    return np.repeat(warps.all(1) if every else warps.any(1), WARP)
-
-
-def _elect(operands: Operands) -> Run:
-    """ELECT: one lane of each warp."""
-    lane = np.arange(operands.around.lanes) % WARP
-    operands.target(0)
-    if len(operands) > 1:
-        operands.target(1)
-    return lambda: (lane == 0, None)[: len(operands.writes)]
-
-
 def _wait(operands: Operands) -> Run:
     """SYNCS with a predicate: the wait is over at the first try."""
     if not operands.is_predicate(0):
@@ -277,21 +160,24 @@ def _words(instruction: MachineInstruction) -> int:
     return next((int(m) // 32 for m in instruction.modifiers if m in ("64", "128")), 1)
 
 
-def _local_address(operands: Operands, memory: object) -> Callable[[], Value]:
-    parts = getattr(memory, "parts", ())
+def _local_address(operands: Operands, memory: object) -> Callable[[], object]:
+    """A reader of an address in a memory of 32 bits, which may be known in part."""
+    registers = getattr(memory, "parts", ())
     offset = getattr(memory, "value", 0)
-    readers = [(operands._plain(part, 0), int(part.text[2:] or 1)) for part in parts
+    readers = [(operands._plain(part, 0), int(part.text[2:] or 1)) for part in registers
                if part.text.startswith(".X")]  # fmt: skip
-    readers += [(operands._plain(p, 0), 1) for p in parts if not p.text.startswith(".X")]
+    readers += [(operands._plain(p, 0), 1) for p in registers if not p.text.startswith(".X")]
 
-    def read() -> Value:
+    def read() -> object:
         total: Word = offset & MASK32
+        known: object = True
         for reader, times in readers:
-            value = reader()
-            if value is None:
+            words, lanes = parts(reader())
+            if words is None:
                 return None
-            total = total + value * times
-        return total & MASK32
+            known = known & lanes
+            total = total + words * times
+        return known_in(total & MASK32, known)
 
     return read
 
@@ -366,16 +252,19 @@ _BY_NAME: dict[str, Callable[[Operands], Run]] = {
     "FLO": integers.first_one,
     "POPC": integers.count_ones,
     **dict.fromkeys(("S2R", "S2UR", "CS2R"), _special),
-    "I2F": _to_float,
-    "I2FP": _to_float,
-    "MUFU": _reciprocal,
-    "F2I": _to_integer,
+    **dict.fromkeys(("I2F", "I2FP"), floats.to_float),
+    "F2I": floats.to_integer,
+    "MUFU": floats.reciprocal,
+    **dict.fromkeys(("FADD", "FMUL", "FFMA"), floats.arithmetic),
+    "FSETP": floats.compare,
+    "FSEL": floats.select,
     "HFMA2": _half_constants,
     "P2R": _pack,
     "R2P": _unpack,
-    "SHFL": _shuffle,
-    "VOTE": _vote,
-    "ELECT": _elect,
+    "SHFL": sass_lanes.shuffle,
+    "VOTE": sass_lanes.vote,
+    "ELECT": sass_lanes.elect,
+    **dict.fromkeys(("REDUX", "CREDUX"), sass_lanes.reduce),
     "SYNCS": _wait,
     "FCHK": _slow_path,
     "STL": _keep,

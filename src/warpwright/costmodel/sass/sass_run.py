@@ -6,7 +6,7 @@ different ways the one that stands first in the code runs first, so that they me
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -22,10 +22,19 @@ from warpwright.costmodel.sass.sass_flow import (
     successors,
     target_label,
 )
-from warpwright.costmodel.sass.sass_operations import GLOBAL, WARP, access_bytes, decode
+from warpwright.costmodel.sass.sass_operations import GLOBAL, access_bytes, decode
+from warpwright.costmodel.sass.sass_partly import (
+    Partly,
+    known_in,
+    merged,
+    parts,
+    run_partly,
+    run_without,
+    settled_in,
+)
 from warpwright.costmodel.sass.sass_shared import SharedMemory
 from warpwright.costmodel.sass.sass_turns import Mask, SectorsMoved, Turns
-from warpwright.costmodel.sass.sass_values import Truth, both
+from warpwright.costmodel.sass.sass_values import WARP, Truth, Value, both
 from warpwright.types.machine_code import MachineFunction
 
 MAX_STEPS = 600_000
@@ -38,6 +47,8 @@ DATA_MASK = "a mask that depends on data"
 TOO_LONG = "loops too long to be followed"
 NO_TIME = "what there was no time to follow"
 ODD_JUMP = "where a computed jump goes"
+SEES_LANES = frozenset(("SHFL", "REDUX", "CREDUX", "STL", "LDL"))  # pass on what is known in part
+OF_ALL_LANES = frozenset(("VOTE", "VOTEU", "ELECT"))
 
 
 Stop = Callable[[], bool]
@@ -77,6 +88,7 @@ class Machine:
         self.function = function
         self.blocks = blocks_of(function)
         self.registers: Registers = {}
+        self._partly: set[str] = set()  # registers that are known in part
         self.steps = [decode(i, self.registers, around) for i in function.instructions]
         self._places = {
             function.instructions[block.first].address: i for i, block in enumerate(self.blocks)
@@ -112,6 +124,7 @@ class Machine:
         Raises UnknownCourseError where a loop depends on data or is too long, and at `stop`.
         """
         self.registers.clear()
+        self._partly.clear()
         loads = any(self.steps[i].instruction.name == "LDS" for block in needed for i in block)
         self._shared = SharedMemory(self._lanes, self._threads) if loads else None
         turns = Turns(self._headers, self.registers, lengths, self._live(lengths))
@@ -164,28 +177,44 @@ class Machine:
         return [(number + 1, mask)] if number + 1 < len(self.blocks) else []
 
     def _carry_out(self, step: DecodedStep, mask: Mask) -> None:
-        assert step.run is not None
-        guard: Truth = True if step.guard is None else step.guard()
+        guard = self._guard(step)
         if guard is False or not step.writes:
             return
-        registers = self.registers
+        lanes = _taking_part(guard, mask)
+        for name, value in zip(step.writes, self._values(step, lanes), strict=False):
+            if name:
+                self._write(name, value, guard, lanes)
+
+    def _values(self, step: DecodedStep, lanes: object) -> Iterable[object]:
+        assert step.run is not None
         if step.shared is not None and self._shared is not None:
-            together = both(guard, True if mask is None else mask)
-            values = step.shared(self._shared, _all_or(together, self._lanes))
-        else:
-            values = step.run()
-        if guard is True and mask is None:
-            for name, value in zip(step.writes, values, strict=False):
-                registers[name] = value
-            return
-        lanes = both(guard, True if mask is None else mask)
-        for name, value in zip(step.writes, values, strict=False):
-            if not name:
-                continue
-            if name not in registers:
-                registers[name] = value if guard is True else None
-            else:
-                registers[name] = _merged(lanes, value, registers[name])
+            return step.shared(self._shared, _all_or(lanes, self._lanes))
+        partly = self._partly.intersection(step.reads) if self._partly else ()
+        if not partly or step.instruction.name in SEES_LANES:
+            return step.run()
+        carried = run_without if step.instruction.name in OF_ALL_LANES else run_partly
+        return carried(step.run, self.registers, partly)
+
+    def _write(self, name: str, value: object, guard: object, lanes: object) -> None:
+        if lanes is not True:
+            # a register that nothing wrote reads as zero where no predicate guards what writes it
+            unwritten = value if guard is True else None
+            value = merged(lanes, value, self.registers.get(name, unwritten))
+        self.registers[name] = value
+        if isinstance(value, Partly):
+            self._partly.add(name)
+        elif self._partly:
+            self._partly.discard(name)
+
+    def _guard(self, step: DecodedStep) -> object:
+        """Lanes in which a step is carried out: a truth, or one that is known in part."""
+        if step.guard is None:
+            return True
+        partly = self._partly.intersection(step.guard_reads) if self._partly else ()
+        if not partly:
+            return step.guard()
+        guard = step.guard
+        return run_partly(lambda: (guard(),), self.registers, partly)[0]
 
     # control
 
@@ -193,7 +222,7 @@ class Machine:
         self, number: int, step: DecodedStep, mask: Mask, done: Followed
     ) -> list[tuple[int, Mask]]:
         instruction = step.instruction
-        taken: Truth = True if step.guard is None else step.guard()
+        taken = settled_in(self._guard(step), mask)
         if instruction.name == "BRA" and "DIV" in instruction.modifiers:
             taken = False
         following = [number + 1] if number + 1 < len(self.blocks) else []
@@ -251,14 +280,14 @@ class Machine:
     # memory
 
     def _access(self, step: DecodedStep, mask: Mask, done: Followed) -> None:
-        guard: Truth = True if step.guard is None else step.guard()
+        guard = settled_in(self._guard(step), mask)
         if guard is False or step.address is None:
             return
-        address = step.address()
+        lanes = both(guard, True if mask is None else mask)
+        address = self._address(step, lanes)
         if address is None or guard is None:
             done.lacks.add(DATA_ADDRESS if address is None else DATA_MASK)
             return
-        lanes = both(guard, True if mask is None else mask)
         size = access_bytes(step.instruction)
         sectors = np.asarray(address, np.uint64) >> SECTOR_SHIFT
         active = np.broadcast_to(np.asarray(lanes, bool), (self._lanes,)).reshape(-1, WARP)
@@ -268,9 +297,30 @@ class Machine:
         done.moved.sectors += float((distinct * self._weights).sum()) * max(1, size // 32)
         done.moved.bytes += float((active.sum(1) * self._weights).sum()) * size
 
+    def _address(self, step: DecodedStep, lanes: Truth) -> Value:
+        """Where the lanes that take part reach; None where that is not known of one of them."""
+        assert step.address is not None
+        partly = self._partly.intersection(step.reads) if self._partly else ()
+        if not partly:
+            return step.address()
+        address = step.address
+        words, known = parts(run_partly(lambda: (address(),), self.registers, partly)[0])
+        return words if np.all(known | ~_all_or(lanes, self._lanes)) else None
 
-def _all_or(lanes: Truth, count: int) -> npt.NDArray[np.bool_]:
+
+def _taking_part(guard: object, mask: Mask) -> object:
+    """Lanes in which a step is carried out, of those that run."""
+    if mask is None or guard is None or guard is False:
+        return guard
+    if isinstance(guard, Partly):
+        return known_in(guard.words & mask, guard.known | ~mask)
+    return both(guard, mask)  # type: ignore[arg-type]
+
+
+def _all_or(lanes: object, count: int) -> npt.NDArray[np.bool_]:
     """Lanes as an array; where it is unknown whether they take part, all."""
+    if isinstance(lanes, Partly):
+        return lanes.words | ~lanes.known
     if isinstance(lanes, np.ndarray):
         return lanes
     return np.full(count, lanes is not False)
@@ -310,18 +360,3 @@ def _extra_condition(step: DecodedStep, registers: Mapping[str, object]) -> Trut
     if isinstance(truth, np.ndarray):
         return ~truth if first.inverted else truth
     return (truth != first.inverted) if isinstance(truth, bool) else None
-
-
-def _merged(lanes: Truth, value: object, old: object) -> object:
-    """A register of which only some lanes are written."""
-    if lanes is None or value is None or old is None or isinstance(value, dict):
-        return value if isinstance(value, dict) and value == old else None
-    if isinstance(lanes, bool):
-        return value if lanes else old
-    if value is old:
-        return value
-    if isinstance(value, bool) or (isinstance(value, np.ndarray) and value.dtype == bool):
-        return np.where(lanes, np.asarray(value, bool), np.asarray(old, bool))
-    if isinstance(value, int) and isinstance(old, int) and value == old:
-        return value
-    return np.where(lanes, np.asarray(value, np.uint64), np.asarray(old, np.uint64))

@@ -10,7 +10,8 @@ from collections.abc import Sequence
 import numpy as np
 import numpy.typing as npt
 
-from warpwright.costmodel.sass.sass_values import Value
+from warpwright.costmodel.sass.sass_partly import known_in, parts
+from warpwright.costmodel.sass.sass_values import Lanes
 
 WORDS = 1 << 16  # 256 KiB, more than any block has
 
@@ -24,29 +25,35 @@ class SharedMemory:
         self._words = np.zeros(shape, np.uint64)
         self._known = np.zeros(shape, bool)
 
-    def store(self, address: Value, values: Sequence[Value], lanes: npt.NDArray[np.bool_]) -> None:
+    def store(self, address: object, values: Sequence[object], lanes: Lanes) -> None:
         """Lanes that take part write words in a row; unknown ones make their place unknown."""
-        if address is None:
+        at, reached = parts(address)
+        if not np.all(reached | ~lanes):  # some lane may write anywhere
             self._known[:] = False
             return
-        blocks, first = self._blocks[lanes], self._places(address)[lanes]
+        blocks, first = self._blocks[lanes], self._places(at)[lanes]
         for i, value in enumerate(values):
             place = (first + i) % WORDS
-            self._known[blocks, place] = value is not None
-            if value is not None:
-                words = np.broadcast_to(np.asarray(value, np.uint64), lanes.shape)
-                self._words[blocks, place] = words[lanes]
+            words, known = parts(value)
+            self._known[blocks, place] = known if isinstance(known, bool) else known[lanes]
+            if words is not None:
+                whole = np.broadcast_to(np.asarray(words, np.uint64), lanes.shape)
+                self._words[blocks, place] = whole[lanes]
 
-    def load(self, address: Value, count: int, lanes: npt.NDArray[np.bool_]) -> tuple[Value, ...]:
-        """Words in a row of each lane; None where one that takes part reads an unknown one."""
-        if address is None:
+    def load(self, address: object, count: int, lanes: Lanes) -> tuple[object, ...]:
+        """Words in a row of each lane, known where the lane takes part and its place is known."""
+        at, reached = parts(address)
+        if at is None:
             return (None,) * count
-        first = self._places(address)
-        found: list[Value] = []
+        first = self._places(at)
+        found = []
         for i in range(count):
             place = (first + i) % WORDS
-            known = bool(self._known[self._blocks, place][lanes].all())
-            found.append(self._words[self._blocks, place] if known else None)
+            known = self._known[self._blocks, place] & reached
+            whole = bool(known[lanes].all())  # what the others would read is not written
+            found.append(
+                known_in(self._words[self._blocks, place], True if whole else known & lanes)
+            )
         return tuple(found)
 
     def _places(self, address: int | npt.NDArray[np.uint64]) -> npt.NDArray[np.int64]:

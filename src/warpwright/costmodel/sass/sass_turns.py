@@ -15,7 +15,8 @@ import numpy as np
 import numpy.typing as npt
 
 from warpwright.costmodel.sass.sass_decode import Registers
-from warpwright.costmodel.sass.sass_values import MASK32, SIGN32, Word
+from warpwright.costmodel.sass.sass_partly import Partly
+from warpwright.costmodel.sass.sass_values import MASK32, SIGN32, Word, is_word
 
 State = dict[str, object]  # registers by name
 Mask = npt.NDArray[np.bool_] | None
@@ -138,11 +139,11 @@ def _growth(last: State, before: State, first: State) -> dict[str, Word] | None:
         other, another = before[name], first[name]
         if value is other and other is another:
             continue
-        if not (_is_word(value) and _is_word(other) and _is_word(another)):
+        if not (is_word(value) and is_word(other) and is_word(another)):
             if _same(value, other) and _same(other, another):
                 continue
             return None
-        by = (value - other) & MASK32  # type: ignore[operator]
+        by: Word = (value - other) & MASK32  # type: ignore[operator]
         if not np.array_equal(by, (other - another) & MASK32):  # type: ignore[operator]
             return None
         if np.any(by):
@@ -150,14 +151,10 @@ def _growth(last: State, before: State, first: State) -> dict[str, Word] | None:
     return found
 
 
-def _is_word(value: object) -> bool:
-    if isinstance(value, np.ndarray):
-        return bool(value.dtype == np.uint64)
-    return isinstance(value, int) and not isinstance(value, bool)
-
-
 def _same(one: object, other: object) -> bool:
-    if one is None or other is None or isinstance(one, dict) or isinstance(other, dict):
+    if isinstance(one, Partly):
+        return one.same(other)
+    if one is None or other is None or isinstance(one, dict) or isinstance(other, (dict, Partly)):
         return one is other
     return bool(np.array_equal(np.asarray(one), np.asarray(other)))
 

@@ -8,7 +8,7 @@ not carried out here). Predicates are the same with bools.
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
+from typing import Any, TypeGuard
 
 import numpy as np
 import numpy.typing as npt
@@ -18,11 +18,19 @@ Word = int | Lanes
 Value = Word | None
 Truth = bool | Lanes | None
 
+WARP = 32  # lanes
 MASK16 = 0xFFFF
 MASK32 = 0xFFFFFFFF
 MASK64 = 0xFFFFFFFFFFFFFFFF
 SIGN32 = 0x80000000
 SIGN64 = 0x8000000000000000
+
+
+def is_word(value: object) -> TypeGuard[Word]:
+    """Whether a register holds a word that is known in every lane, and no predicate."""
+    if isinstance(value, np.ndarray):
+        return bool(value.dtype == np.uint64)
+    return isinstance(value, int) and not isinstance(value, bool)
 
 
 def low(word: Word) -> Word:
