@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
-from criterion_pairs import one_config_each, summary
+from criterion.counting import one_config_each
+from criterion.pairs import Pair
+from criterion.table import recounted, summary
 from laboratory import MATMUL, SCALE
 
 from warpwright.program.view import read_program
@@ -29,3 +31,14 @@ def test_precision_and_recall_count_what_was_timed() -> None:
     assert "1 of 2" in precision
     assert "1 of 2" in recall
     assert "| one | unroll | -20.0% | ? | accepts | 1.200× |" in summary(rows)
+
+
+def test_a_pair_is_counted_again_where_the_same_program_is_found() -> None:
+    was = {**row(False, 1.5), "instructions": [100.0, None]}
+    now = Pair("one", "", "", "unroll", {"accepted": True, "instructions": [100.0, 80.0]})
+    other = Pair("one", "", "", "unroll", {"accepted": True, "instructions": [90.0, 80.0]})
+    (again,) = recounted([was], [other, now])
+    assert again["recounted"] and again["accepted"] and again["instructions"] == [100.0, 80.0]
+    assert again["speed"] == 1.5
+    (kept,) = recounted([was], [other])
+    assert not kept["recounted"] and not kept["accepted"]

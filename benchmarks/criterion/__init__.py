@@ -1,0 +1,1 @@
+"""How often the criterion by counts is right: programs with moves, counted and then timed."""
