@@ -255,6 +255,8 @@ def bits(number: float) -> int:
         ("SEL R1, RZ, 0x10, P0", {"P0": False}, {"R1": 16}),
         ("IMNMX R1, R2, R3, PT", {"R2": ALL, "R3": 4}, {"R1": ALL}),
         ("VIMNMX R1, PT, PT, R2, R3, !PT", {"R2": ALL, "R3": 4}, {"R1": 4}),
+        ("VIMNMX3 R1, R2, R3, R4, PT", {"R2": 7, "R3": ALL, "R4": 4}, {"R1": ALL}),
+        ("VIMNMX3 R1, R2, R3, R4, !PT", {"R2": 7, "R3": ALL, "R4": 4}, {"R1": 7}),
         ("VIADD.16x2 R1, R2, 0xfffefffe", {"R2": 0x00050003}, {"R1": 0x00030001}),
         ("VIADDMNMX.U32 R1, R2, 0xfffffff5, R2, PT", {"R2": 12}, {"R1": 1}),
         ("VIADDMNMX.U32 R1, R2, 0xfffffff5, R2, PT", {"R2": 10}, {"R1": 10}),

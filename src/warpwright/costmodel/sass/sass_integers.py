@@ -324,20 +324,26 @@ def select(operands: Operands) -> Run:
 
 
 def extreme(operands: Operands) -> Run:
-    """IMNMX, VIMNMX: the smaller word where the predicate holds, else the larger. Newer forms also
-    say which it was, in two predicates."""
+    """IMNMX, VIMNMX, VIMNMX3: the smallest word where the predicate holds, else the largest. Newer
+    forms also say which it was, in two predicates."""
     first = _destination(operands)
     outs = [None] * (len(operands.writes) - 1)
-    unsigned = "U32" in operands.modifiers
-    one, other, test = operands.word(first), operands.word(first + 1), operands.test(first + 2)
+    count = 3 if operands.instruction.name == "VIMNMX3" else 2
+    sign = 0 if "U32" in operands.modifiers else SIGN32
+    readers = [operands.word(first + i) for i in range(count)]
+    test = operands.test(first + count)
 
     def run() -> tuple[object, ...]:
-        a, b, least = one(), other(), test()
-        if a is None or b is None or least is None:
+        words, least = [reader() for reader in readers], test()
+        if least is None:
             return (None, *outs)
-        sign = 0 if unsigned else SIGN32
-        smaller = _truth((a ^ sign) < (b ^ sign))
-        return (chosen(least, chosen(smaller, a, b), chosen(smaller, b, a)), *outs)
+        found: Value = words[0]
+        for word in words[1:]:
+            if found is None or word is None:
+                return (None, *outs)
+            smaller = _truth((found ^ sign) < (word ^ sign))
+            found = chosen(least, chosen(smaller, found, word), chosen(smaller, word, found))
+        return (found, *outs)
 
     return run
 

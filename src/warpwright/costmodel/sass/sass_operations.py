@@ -243,7 +243,7 @@ _BY_NAME: dict[str, Callable[[Operands], Run]] = {
     "ISETP": integers.compare,
     **dict.fromkeys(("MOV", "LDC", "LDCU", "R2UR"), integers.move),
     "SEL": integers.select,
-    **dict.fromkeys(("IMNMX", "VIMNMX"), integers.extreme),
+    **dict.fromkeys(("IMNMX", "VIMNMX", "VIMNMX3"), integers.extreme),
     "VIADDMNMX": integers.add_and_extreme,
     "IABS": integers.absolute,
     "SGXT": integers.extend,
