@@ -10,13 +10,16 @@ import torch
 
 from warpwright.sandbox import child_guard
 from warpwright.sandbox.child_blame import is_of_a_tool
+from warpwright.sandbox.child_libraries import Picture
 from warpwright.sandbox.child_main import describe
 from warpwright.sandbox.child_program import load_module
+from warpwright.tracing.child_host_watch import HostWatch
 from warpwright.tracing.child_trace_arguments import encode_tensor
 from warpwright.tracing.child_trace_driver import use_stand_in_driver
 from warpwright.tracing.child_trace_launch import Recorder
 from warpwright.tracing.child_trace_problem import LoadedProblem, ProblemError, load_problem
 from warpwright.tracing.child_trace_torch import StandIns, hardware, stand_in_cuda
+from warpwright.tracing.child_ways_out import ways_out
 
 # Above this much memory for inputs and parameters, nothing is traced on real tensors.
 MAX_REAL_BYTES = 256 * 1024**2
@@ -85,25 +88,37 @@ def _trace(
     mode = StandIns(device, job_dir)
     recorder = Recorder(mode)
     recorder.install()
-    with stand_in_cuda(mode, hardware(payload["facts"]), recorder.note):
+    watch = HostWatch(job_dir)
+    watch.install()
+    with stand_in_cuda(mode, hardware(payload["facts"]), recorder.note), watch:
         stage.name = "problem"
         problem = load_problem(payload["problem"], job_dir)
         if device == "cpu":
             _check_size(problem)
         inputs = problem.make_inputs()
         stage.name = "import"
+        libraries = Picture()
+        watch.recording = True
         program = load_module(payload["source"], "program", job_dir)
         model = build_model(program, problem, stage)
+        watch.operators.clear()  # what a model is made of is no work of a call
         output = call_model(model, inputs, stage, mode)
         evaluation = not recorder.launches and isinstance(model, torch.nn.Module)
         if evaluation:
             # a program may use its kernels only outside of training
             mode.operations.clear()
+            watch.operators.clear()
             output = call_model(model.eval(), inputs, stage, mode)
             evaluation = bool(recorder.launches)
+        launches = list(recorder.launches)
+        behaviour = _second_call(model, problem, mode, recorder, output)
+        watch.recording = False
+        behaviour |= {**watch.told(), "replaced": libraries.changed()}
+        behaviour["ways_out"] = ways_out(program, payload["source"])
     return {
         "evaluation_mode": evaluation,
-        "launches": recorder.launches,
+        "launches": launches,
+        "behaviour": behaviour,
         "inputs": _tensors(mode, inputs),
         "outputs": _tensors(mode, output),
         "notes": recorder.notes,
@@ -132,6 +147,30 @@ def call_model(model: Any, inputs: list[Any], stage: TraceStage, mode: StandIns)
         output = model(*inputs)
         mode.recording = False
     return output
+
+
+def _second_call(
+    model: Any, problem: LoadedProblem, mode: StandIns, recorder: Recorder, output: Any
+) -> dict[str, Any]:
+    """Call the model on other data: does it launch the same, and return memory of its own?"""
+    first = [_form(launch) for launch in recorder.launches]
+    recorder.launches.clear()
+    try:
+        again = call_model(model, problem.make_inputs(), TraceStage(), mode)
+    except MemoryError:
+        raise
+    except Exception as error:
+        return {"same_output": False, "second_call": f"it fails: {type(error).__name__}: {error}"}
+    launches = [_form(launch) for launch in recorder.launches]
+    told = None if launches == first else f"{len(launches)} launches, {len(first)} in the first"
+    before = {tensor["storage"] for tensor in _tensors(mode, output)}
+    kept = before.intersection(tensor["storage"] for tensor in _tensors(mode, again))
+    return {"same_output": bool(kept), "second_call": told}
+
+
+def _form(launch: Mapping[str, Any]) -> tuple[str, Any]:
+    """A launch without what may differ from call to call: a seed, an address."""
+    return launch["kernel"], [config["grid"] for config in launch["configs"]]
 
 
 def _check_size(problem: LoadedProblem) -> None:

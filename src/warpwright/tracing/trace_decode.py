@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from warpwright.types.config import Config, MetaValue
+from warpwright.types.host_behaviour import HostBehaviour, SeenAction, SeenOperator
 from warpwright.types.launch_trace import (
     Argument,
     ConstantArgument,
@@ -39,9 +40,27 @@ def decode_trace(value: Any) -> Trace:
                 for op in value["operations"]
             ),
             evaluation_mode=bool(value["evaluation_mode"]),
+            behaviour=_behaviour(value["behaviour"]),
         )
     except (KeyError, TypeError, ValueError, AttributeError) as error:
         raise MalformedTraceError(f"{type(error).__name__}: {error}") from error
+
+
+def _behaviour(value: Mapping[str, Any]) -> HostBehaviour:
+    second = value["second_call"]
+    return HostBehaviour(
+        operators=tuple(
+            SeenOperator(str(op["name"]), str(op["kind"]), int(op["line"]), int(op["count"]))
+            for op in value["operators"]
+        ),
+        actions=tuple(
+            SeenAction(str(action["what"]), int(action["line"])) for action in value["actions"]
+        ),
+        replaced=tuple(str(name) for name in value["replaced"]),
+        same_output=bool(value["same_output"]),
+        second_call=None if second is None else str(second),
+        ways_out=tuple((str(name), int(line)) for name, line in value["ways_out"]),
+    )
 
 
 def decode_launch(value: Mapping[str, Any]) -> Launch:

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from warpwright.types.config import Config
+from warpwright.types.host_behaviour import HostBehaviour
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,6 +129,7 @@ class Trace:
     host_operations: tuple[HostOperation, ...] = ()
     evaluation_mode: bool = False
     """The model was put into `eval()` first, because it launches nothing in training mode."""
+    behaviour: HostBehaviour = field(default_factory=HostBehaviour)
 
     @property
     def kernels(self) -> tuple[str, ...]:

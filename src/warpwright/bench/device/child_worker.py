@@ -13,7 +13,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
-from warpwright.bench.device import child_libraries, child_worker_failures
+from warpwright.bench.device import child_worker_failures
 from warpwright.bench.device.child_cases import PROBLEM
 from warpwright.bench.device.child_files import Outbox
 from warpwright.bench.device.child_worker_checks import check, compare_graph, compare_torch_compile
@@ -31,7 +31,7 @@ from warpwright.bench.device.child_worker_timing import (
     kept_output,
     time_burst,
 )
-from warpwright.sandbox import child_guard
+from warpwright.sandbox import child_guard, child_libraries
 from warpwright.sandbox.child_tools import triton_tools
 
 Command = Callable[[LoadedProgram, Device, Mapping[str, Any]], dict[str, Any]]

@@ -33,7 +33,7 @@ def judge(context: RuleContext) -> Verdict:
             check_format(parent, child, output),
             check_names(parent, child, output),
             rules,
-            check_integrity(parent, child, output, context.child_trace),
+            check_integrity(parent, child, output, context.child_trace, context.parent_trace),
         ),
         edits=context.edits,
         beyond_stage=beyond,

@@ -26,6 +26,7 @@ from warpwright.types.launch_trace import Trace
 from warpwright.types.program import ProgramView
 from warpwright.types.request import OutputRules
 from warpwright.types.verdict import CheckResult, Status, Violation
+from warpwright.verifier.checks.observed import check_observed
 from warpwright.verifier.checks.state import kept_between_calls
 from warpwright.verifier.checks.torch_work import torch_work
 
@@ -54,16 +55,21 @@ def check_integrity(
     child: ProgramView,
     rules: OutputRules | None = None,
     trace: Trace | None = None,
+    parent_trace: Trace | None = None,
 ) -> CheckResult:
     """Does the candidate do the work in its kernels, in every call, by itself?
 
-    `trace`: the candidate's on the problem's inputs, where they are known.
+    `trace`, `parent_trace`: of both on the problem's inputs, where they are known.
     """
     model = (rules or OutputRules()).model_class
     inherited = {finding.place for finding in _findings(parent, model)}
     violations, notes = torch_work(parent, child, trace)
     idle, told = _kernels_not_launched(parent, child, model, trace)
     violations += idle
+    notes += told
+    seen, told = check_observed(parent_trace, trace)
+    read = {violation.line for violation in violations}
+    violations += [v for v in seen if v.line is None or v.line not in read]
     notes += told
     for finding in _findings(child, model):
         if finding.place in inherited:
