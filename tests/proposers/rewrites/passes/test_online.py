@@ -184,9 +184,7 @@ def test_lanes_stay_lanes_and_a_guard_between_the_loops_stays_a_guard() -> None:
 
 def test_lanes_that_the_second_loop_masks_count_for_nothing() -> None:
     moved = online.apply(SPELLINGS["masked"], MOVE)
-    assert (
-        "total_lanes += tl.where(ok, tl.where(top_step > top_lanes, 1.0, total_fade), 0.0)" in moved
-    )
+    assert "            total_lanes + tl.where(ok, total_fade, 0.0),\n" in moved
     assert "tl.exp2(top_lanes * LOG2E - scaled)" in moved
 
 
@@ -197,7 +195,7 @@ def test_a_mask_that_the_first_loop_does_not_name_is_written_out() -> None:
     )
     text = text.replace("        ok = (row >= 0) & (k + lane < N)\n", "        ok = k + lane < N\n")
     moved = online.apply(text, MOVE)
-    assert "total_lanes += tl.where(lane + k < N, tl.where(top_step" in moved
+    assert "total_lanes + tl.where(lane + k < N, total_fade, 0.0)" in moved
 
 
 def test_a_sum_that_starts_between_the_loops_starts_there() -> None:
@@ -252,6 +250,12 @@ def test_what_is_no_such_pair_is_refused(old: str, new: str, why: str) -> None:
         online.apply(KERNEL.replace(old, new), MOVE)
 
 
+def test_masked_lanes_that_may_be_the_maximum_are_refused() -> None:
+    text = SPELLINGS["masked"].replace('float("-inf")), axis=0', "-1e30), axis=0")
+    with pytest.raises(DoesNotApply, match="a part in the maximum"):
+        online.apply(text, MOVE)
+
+
 def test_it_is_found_where_the_loops_take_more_than_one_step() -> None:
     calls = rewriting.traced(KERNEL, rewriting.problem([(3, 40)]))[1]
     assert found(online.NAME, KERNEL, calls) == (MOVE,)
@@ -269,6 +273,12 @@ def test_what_fills_the_registers_is_not_proposed() -> None:
 def test_rows_of_another_type_are_left() -> None:
     half = KERNEL.replace("rows[(M,)](x, y", "rows[(M,)](x.half(), y")
     assert found(online.NAME, *_traced(half, (3, 40))) == ()
+
+
+def test_whole_numbers_beside_the_row_are_no_matter() -> None:
+    labels = KERNEL.replace("def rows(x_ptr, y_ptr, N", "def rows(x_ptr, y_ptr, l_ptr, N")
+    labels = labels.replace("(x, y, N", "(x, y, torch.zeros(M, dtype=torch.int64), N")
+    assert found(online.NAME, *_traced(labels, (3, 40))) == (MOVE,)
 
 
 def test_it_is_a_way_of_its_own_and_a_refinement() -> None:

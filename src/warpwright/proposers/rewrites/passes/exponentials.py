@@ -7,7 +7,13 @@ from dataclasses import dataclass
 
 from warpwright.proposers.rewrites.common.kernel_text import KernelText, stored_names
 from warpwright.proposers.rewrites.common.refusal import DoesNotApply
-from warpwright.proposers.rewrites.passes.resolved import Resolver, counts, same, where_true
+from warpwright.proposers.rewrites.passes.resolved import (
+    Resolver,
+    counts,
+    is_least_outside,
+    same,
+    where_true,
+)
 
 _EXPONENTIALS = frozenset({"exp", "exp2", "math.exp", "math.exp2"})
 
@@ -73,6 +79,8 @@ class TermReader:
         left = self._whole.of(inner.left, where)
         scaled = False
         if mask is not None:
+            if not is_least_outside(row, mask):
+                raise DoesNotApply("masked lanes may have a part in the maximum")
             left, row = where_true(left, mask), where_true(row, mask)
         if not same(left, row):
             if factor or not (factor := self._scale(left, row)):

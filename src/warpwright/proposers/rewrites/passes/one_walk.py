@@ -83,15 +83,10 @@ def _step(kernel: KernelText, walk: RowWalk, names: dict[str, str], x: str) -> l
         f"{gap} = {where}({x} == {top}, 0.0, {kernel.builtin('abs')}({x} - {top}))",
         f"{fade} = {walk.term.of_gap(gap)}",
     ]
-    if walk.mask:
-        counted = f"{where}({x} > {top}, 1.0, {fade})"
-        lines += [
-            f"{total} = {where}({x} > {top}, {total} * {fade}, {total})",
-            f"{total} += {where}({walk.mask}, {counted}, 0.0)",
-        ]
-    else:
-        grown = f"{total} * {fade} + 1.0"
-        lines.append(f"{total} = {where}({x} > {top}, {grown}, {total} + {fade})")
+    # A masked lane is minus infinity: it is never greater, and counts for nothing.
+    added = f"{where}({walk.mask}, {fade}, 0.0)" if walk.mask else fade
+    grown = f"{total} * {fade} + 1.0"
+    lines.append(f"{total} = {where}({x} > {top}, {grown}, {total} + {added})")
     return [*lines, f"{top} = {kernel.builtin('maximum')}({top}, {x})"]
 
 

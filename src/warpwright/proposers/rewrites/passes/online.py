@@ -56,7 +56,6 @@ from warpwright.proposers.rewrites.common.kernel_text import (
     argument_values,
     kernel_text,
     kernels_of,
-    loaded_names,
 )
 from warpwright.proposers.rewrites.common.lane_room import room_for_lanes
 from warpwright.proposers.rewrites.common.refusal import DoesNotApply
@@ -69,10 +68,11 @@ from warpwright.proposers.rewrites.passes.one_walk import walk_splices
 from warpwright.proposers.rewrites.passes.row_walks import RowWalk, row_walks
 from warpwright.types.calls import KernelCalls
 from warpwright.types.candidate import Claim, Move
-from warpwright.types.launch_trace import TensorArgument
+from warpwright.types.launch_trace import DescriptorArgument, TensorArgument
 from warpwright.types.program import ProgramView
 
 NAME = "online"
+_WHOLE = ("int", "uint", "bool")
 
 
 def find(program: ProgramView, calls: Sequence[KernelCalls]) -> tuple[Move, ...]:
@@ -80,7 +80,7 @@ def find(program: ProgramView, calls: Sequence[KernelCalls]) -> tuple[Move, ...]
     moves = []
     for call, kernel in kernels_of(program.source, calls):
         for number, walk in enumerate(row_walks(kernel)):
-            if _is_float32(walk, call) and _is_worth(walk, call):
+            if _is_float32(call) and _is_worth(walk, call):
                 moves.append(Move(NAME, call.name, (("pair", number),), Claim.OTHER_ARITHMETIC))
     return tuple(moves)
 
@@ -97,16 +97,12 @@ def apply(source: str, move: Move) -> str:
     return spliced(source, walk_splices(kernel, walks[number]))
 
 
-def _is_float32(walk: RowWalk, call: KernelCalls) -> bool:
-    """Whether what the row is read from is float32 in all launches, and no tensor is float64."""
-    names = set(loaded_names([walk.row]))
-    for launch in call.launches:
-        for name, argument in launch.arguments.items():
-            if isinstance(argument, TensorArgument):
-                other = name in names and argument.dtype != "float32"
-                if other or argument.dtype == "float64":
-                    return False
-    return True
+def _is_float32(call: KernelCalls) -> bool:
+    """Whether all tensors of all launches are float32 but for whole numbers (labels, lengths)."""
+    arguments = [a for launch in call.launches for a in launch.arguments.values()]
+    types = {a.dtype for a in arguments if isinstance(a, TensorArgument)}
+    described = any(isinstance(a, DescriptorArgument) for a in arguments)
+    return not described and all(t == "float32" or t.startswith(_WHOLE) for t in types)
 
 
 def _is_worth(walk: RowWalk, call: KernelCalls) -> bool:

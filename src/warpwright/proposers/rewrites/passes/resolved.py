@@ -178,3 +178,16 @@ def where_true(node: ast.expr, mask: ast.expr) -> ast.expr:
     if name == "where" and len(node.args) == 3 and same(node.args[0], mask):
         return where_true(node.args[1], mask)
     return ast.Call(node.func, [where_true(one, mask) for one in node.args], node.keywords)
+
+
+def is_least_outside(node: ast.expr, mask: ast.expr) -> bool:
+    """Whether a value without names is minus infinity wherever the mask is false."""
+    if not isinstance(node, ast.Call):
+        return False
+    other: ast.expr | None = None
+    named = {keyword.arg: keyword.value for keyword in node.keywords}
+    if called_name(node) == "load" and "mask" in named and same(named["mask"], mask):
+        other = named.get("other")
+    elif called_name(node) == "where" and len(node.args) == 3 and same(node.args[0], mask):
+        other = node.args[2]
+    return isinstance(other, ast.Constant) and other.value == float("-inf")
