@@ -11,7 +11,7 @@ from amounts import slow_but
 
 from warpwright.proposers.rewrites.common.refusal import DoesNotApply
 from warpwright.proposers.rewrites.passes import online
-from warpwright.proposers.rewrites.registry import BRANCHES, chains, found, refinements
+from warpwright.proposers.rewrites.registry import BRANCHES, chains, found, refinements, replay
 from warpwright.types.candidate import Claim, Move
 
 HEAD = """\
@@ -270,6 +270,18 @@ def test_what_fills_the_registers_is_not_proposed() -> None:
     assert found(online.NAME, *_traced(wide.replace("B=8192", "B=4096"), (3, 20000))) == (MOVE,)
 
 
+def test_it_follows_moves_that_put_rows_side_by_side() -> None:
+    """The softmax of pixels over their channels: neighbours, side by side, keep tiles of lanes."""
+    text = KERNEL.replace("row * N + at", "row + at * 4096")
+    text = text.replace("row * N + k + lane, mask", "row + (k + lane) * 4096, mask")
+    text = text.replace("row * (N + 2) + k + lane", "row * (N + 2) + (k + lane)")
+    text = text.replace("M, N = x.shape", "N, M = x.shape")
+    view, calls = rewriting.traced(text, rewriting.problem([(100, 4096)]))
+    wide = [replay(text, moves) for moves in chains(view, calls) if moves[-1].name == "widen"]
+    assert [found(online.NAME, one, calls) for one in wide] == [(MOVE,)]
+    assert "top_lanes = tl.full((B, ROWS), " in online.apply(wide[0], MOVE)
+
+
 def test_rows_of_another_type_are_left() -> None:
     half = KERNEL.replace("rows[(M,)](x, y", "rows[(M,)](x.half(), y")
     assert found(online.NAME, *_traced(half, (3, 40))) == ()
@@ -336,12 +348,13 @@ def test_a_row_of_no_elements_has_no_sum(spelling: str) -> None:
 
 
 @pytest.mark.triton
-@pytest.mark.parametrize("kind", ["normal", "rising", "falling", "far apart"])
+@pytest.mark.parametrize("kind", ["normal", "rising", "slowly rising", "falling", "far apart"])
 def test_the_sum_is_no_less_exact_than_in_two_walks(kind: str) -> None:
     """Beside float64: within 1e-6, or no further off than the parent."""
     made = {
         "normal": "x",
         "rising": "torch.arange(N, dtype=torch.float32).repeat(M, 1) * 1e-3 + 0.1 * x",
+        "slowly rising": "torch.arange(N, dtype=torch.float32).repeat(M, 1) * 1e-5",
         "falling": "-torch.arange(N, dtype=torch.float32).repeat(M, 1) * 1e-3 + 0.1 * x",
         "far apart": "x * 30.0",
     }[kind]

@@ -106,14 +106,15 @@ def _is_float32(call: KernelCalls) -> bool:
 
 
 def _is_worth(walk: RowWalk, call: KernelCalls) -> bool:
-    """Whether the loops take more than a step, and two values a lane fit into registers."""
+    """Whether the loops take more than a step, and two values a lane fit into registers.
+
+    A side that no launch told, since another move added its constant, is left out.
+    """
     known = argument_values(call)
     sizes = {name: max(found) for name, found in known.items()}
     if all(trip_count(loop, sizes) in (0, 1) for loop in walk.top.levels):
         return False
     sides = [values(parsed(side), known) for side in walk.extents]
-    if any(not side for side in sides):
-        return False
     return 2 * math.prod(min(side) for side in sides if side) <= room_for_lanes(call)
 
 
