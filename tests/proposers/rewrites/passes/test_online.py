@@ -68,6 +68,25 @@ GOLDEN = """\
     total_lanes = tl.where(total_lanes == 0.0, 0.0, total_lanes * tl.exp(top_lanes - top))
     total += tl.sum(total_lanes, axis=0)
 """
+GOLDEN_STEPS = """\
+    # One walk through the row: its greatest value so far, and the sum of exponentials.
+    top_so_far = tl.full((), float("-inf"), dtype=tl.float32)
+    total_so_far = tl.zeros((), dtype=tl.float32)
+    for start in range(0, N, B):
+        at = start + lane
+        x = tl.load(x_ptr + row * N + at, mask=at < N, other=-float("inf"))
+        top_new = tl.maximum(top_so_far, tl.max(x, axis=0))
+        top_base = tl.where(top_new == float("-inf"), 0.0, top_new)
+        total_so_far = (
+            total_so_far * tl.exp(top_so_far - top_base)
+            + tl.sum(tl.exp(x - top_base), axis=0)
+        )
+        total_so_far += tl.where(top_new == float("-inf"), 1.0, 0.0)
+        top_so_far = top_new  # of the row
+    top = tl.maximum(top, top_so_far)
+    total = 0.0
+    total += tl.where(total_so_far == 0.0, 0.0, total_so_far * tl.exp(top_so_far - top))
+"""
 HOST = """
 
 class ModelNew(nn.Module):
@@ -84,6 +103,7 @@ SIZES = "        M, N = x.shape\n"
 MOVE = Move(online.NAME, "rows", (("pair", 0),), Claim.OTHER_ARITHMETIC)
 
 LAUNCH = "rows[(M,)](x, y, N, B=16)"
+STEPS = Move(online.STEPS, "rows", (("pair", 0),), Claim.OTHER_ARITHMETIC)
 EXP = "        total += tl.sum(tl.exp(again - top), axis=0)\n"
 TOTALS = """\
     tl.store(y_ptr + row * (N + 2) + N, top)
@@ -150,6 +170,26 @@ SPELLINGS = {
         for name, text in {"lanes": LANES, "masked": MASKED, "nested": NESTED}.items()
     },
 }
+TILES = """\
+def rows(x_ptr, y_ptr, N, B: tl.constexpr):
+    row = tl.program_id(0) + tl.arange(0, 1)
+    lane = tl.arange(0, B)
+    top = tl.full((1,), float("-inf"), dtype=tl.float32)
+    total = tl.zeros((1,), dtype=tl.float32)
+    for k in range(0, N, B):
+        at = row[:, None] * N + (k + lane)[None, :]
+        x = tl.load(x_ptr + at, mask=(k + lane < N)[None, :], other=float("-inf"))
+        top = tl.maximum(top, tl.max(x, axis=1))
+    for k in range(0, N, B):
+        at = row[:, None] * N + (k + lane)[None, :]
+        x = tl.load(x_ptr + at, mask=(k + lane < N)[None, :], other=float("-inf"))
+        total += tl.sum(tl.exp2((x - top[:, None]) * LOG2E), axis=1)
+    top = tl.sum(top, axis=0)
+    total = tl.sum(total, axis=0)
+"""
+SPELLINGS["tiles"] = HEAD + TILES + TOTALS + HOST
+WAYS = [(name, MOVE) for name in SPELLINGS]
+WAYS += [(name, STEPS) for name in ("scalars", "nested", "tiles")]
 ODD_ROWS = """\
         x = x.clone()
         x[1] = float("-inf")
@@ -168,6 +208,31 @@ ODD_ROWS = """\
 
 def test_one_walk_keeps_the_maximum_and_the_sum_beside_it() -> None:
     assert online.apply(KERNEL, MOVE) == KERNEL.replace(LOOPS, GOLDEN)
+
+
+def test_lanes_that_met_in_every_step_may_go_on_meeting() -> None:
+    moved = online.apply(KERNEL, STEPS)
+    assert moved == KERNEL.replace(LOOPS, GOLDEN_STEPS)
+    tiles = online.apply(SPELLINGS["tiles"], STEPS)
+    assert "tl.sum(tl.exp2((x - top_base[:, None]) * LOG2E), axis=1)" in tiles
+    assert "total_so_far * tl.exp2((top_so_far - top) * LOG2E)" in tiles
+
+
+@pytest.mark.parametrize("spelling", ["lanes", "masked"])
+def test_lanes_that_did_not_meet_are_not_made_to(spelling: str) -> None:
+    with pytest.raises(DoesNotApply, match="do not meet alike"):
+        online.apply(SPELLINGS[spelling], STEPS)
+
+
+def test_what_is_taken_off_must_have_the_axes_of_what_lanes_meet_in() -> None:
+    spread = "tl.exp(again[None, :] - tl.full((2, 1), 0.0, tl.float32))"
+    text = KERNEL.replace("tl.exp(again - top), axis=0", f"{spread}")
+    with pytest.raises(DoesNotApply):
+        online.apply(text, STEPS)
+    text = KERNEL.replace("again - top", "again - (top + 0.0 * lane)")
+    with pytest.raises(DoesNotApply, match="has other axes"):
+        online.apply(text, STEPS)
+    online.apply(text, MOVE)
 
 
 def test_nothing_is_left_to_do() -> None:
@@ -267,6 +332,7 @@ def test_what_fills_the_registers_is_not_proposed() -> None:
     wide = KERNEL.replace("B=16", "B=8192")
     calls = rewriting.traced(wide, rewriting.problem([(3, 20000)]))[1]
     assert found(online.NAME, wide, calls) == ()
+    assert found(online.STEPS, wide, calls) == (STEPS,)
     assert found(online.NAME, *_traced(wide.replace("B=8192", "B=4096"), (3, 20000))) == (MOVE,)
 
 
@@ -304,31 +370,33 @@ def _traced(text: str, shape: tuple[int, int]) -> tuple[str, Any]:
     return text, rewriting.traced(text, rewriting.problem([shape]))[1]
 
 
-def _both(text: str, shape: tuple[int, int], distribution: str = "normal") -> list[Any]:
+def _both(
+    text: str, shape: tuple[int, int], distribution: str = "normal", move: Move = MOVE
+) -> list[Any]:
     problem = rewriting.problem([shape])
     return [
         rewriting.outputs(one, problem, distribution=distribution)[0]
-        for one in (text, online.apply(text, MOVE))
+        for one in (text, online.apply(text, move))
     ]
 
 
 @pytest.mark.triton
-@pytest.mark.parametrize("spelling", SPELLINGS)
+@pytest.mark.parametrize(("spelling", "move"), WAYS)
 @pytest.mark.parametrize("distribution", slow_but(["wide"], ["normal", "wide", "nonfinite"]))
 @pytest.mark.parametrize("width", slow_but([40], [5, 16, 40, 64, 600]))
-def test_maxima_stay_and_sums_too(spelling: str, distribution: str, width: int) -> None:
-    before, after = _both(SPELLINGS[spelling], (3, width), distribution)
+def test_maxima_stay_and_sums_too(spelling: str, move: Move, distribution: str, width: int) -> None:
+    before, after = _both(SPELLINGS[spelling], (3, width), distribution, move)
     np.testing.assert_array_equal(before[:, width], after[:, width])
     np.testing.assert_array_equal(np.isnan(before), np.isnan(after))
     np.testing.assert_allclose(before, after, rtol=1e-5)
 
 
 @pytest.mark.triton
-@pytest.mark.parametrize("spelling", SPELLINGS)
-def test_what_is_no_number_comes_out_as_before(spelling: str) -> None:
+@pytest.mark.parametrize(("spelling", "move"), WAYS)
+def test_what_is_no_number_comes_out_as_before(spelling: str, move: Move) -> None:
     text = SPELLINGS[spelling].replace(SIZES, SIZES + ODD_ROWS)
     with np.errstate(all="ignore"):
-        before, after = _both(text, (12, 40))
+        before, after = _both(text, (12, 40), move=move)
     np.testing.assert_array_equal(before[:, 40], after[:, 40])
     np.testing.assert_array_equal(np.isnan(before), np.isnan(after))
     np.testing.assert_allclose(before, after, rtol=1e-5)
@@ -340,16 +408,17 @@ def test_what_is_no_number_comes_out_as_before(spelling: str) -> None:
 
 
 @pytest.mark.triton
-@pytest.mark.parametrize("spelling", SPELLINGS)
-def test_a_row_of_no_elements_has_no_sum(spelling: str) -> None:
+@pytest.mark.parametrize(("spelling", "move"), WAYS)
+def test_a_row_of_no_elements_has_no_sum(spelling: str, move: Move) -> None:
     text = SPELLINGS[spelling].replace(LAUNCH, "rows[(M,)](x, y, N - N, B=16)")
-    before, after = _both(text, (1, 4))
+    before, after = _both(text, (1, 4), move=move)
     np.testing.assert_array_equal(before, after)
 
 
 @pytest.mark.triton
+@pytest.mark.parametrize("move", [MOVE, STEPS])
 @pytest.mark.parametrize("kind", ["normal", "rising", "slowly rising", "falling", "far apart"])
-def test_the_sum_is_no_less_exact_than_in_two_walks(kind: str) -> None:
+def test_the_sum_is_no_less_exact_than_in_two_walks(kind: str, move: Move) -> None:
     """Beside float64: within 1e-6, or no further off than the parent."""
     made = {
         "normal": "x",
@@ -364,13 +433,15 @@ def test_the_sum_is_no_less_exact_than_in_two_walks(kind: str) -> None:
     problem = rewriting.problem([(2, width)])
     data = rewriting.outputs(shown, problem)[0][:, :width].astype(np.float64)
     exact = np.exp(data - data.max(axis=1, keepdims=True)).sum(axis=1)
-    before, after = (np.abs(y[:, width + 1] / exact - 1.0).max() for y in _both(text, (2, width)))
+    before, after = (
+        np.abs(y[:, width + 1] / exact - 1.0).max() for y in _both(text, (2, width), move=move)
+    )
     assert after <= max(1e-6, before)
 
 
 @pytest.mark.triton
-@pytest.mark.parametrize("spelling", SPELLINGS)
+@pytest.mark.parametrize(("spelling", "move"), WAYS)
 @pytest.mark.parametrize("capability", [(8, 9), (9, 0)])
-def test_the_text_compiles(spelling: str, capability: tuple[int, int]) -> None:
-    moved = online.apply(SPELLINGS[spelling], MOVE)
+def test_the_text_compiles(spelling: str, move: Move, capability: tuple[int, int]) -> None:
+    moved = online.apply(SPELLINGS[spelling], move)
     assert rewriting.compile_faults(moved, rewriting.problem([(3, 40)]), capability) == []

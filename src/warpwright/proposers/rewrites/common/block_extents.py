@@ -106,14 +106,20 @@ class BlockExtents:
         return joined(self.of(value) for value in values)
 
     def _reduced(self, node: ast.Call) -> Extents | None:
-        reduction = reduction_of(self._kernel, node)
+        kept = [k for k in node.keywords if k.arg == "keep_dims"]
+        if any(not isinstance(k.value, ast.Constant) for k in kept):
+            return None
+        others = [k for k in node.keywords if k.arg != "keep_dims"]
+        reduction = reduction_of(self._kernel, ast.Call(node.func, node.args, others))
         inner = None if reduction is None else self.of(reduction[0])
         if reduction is None or inner is None:
             return None
         axis = reduction[1]
-        if axis is None:
-            return ()
-        return inner[:axis] + inner[axis + 1 :] if axis < len(inner) else None
+        if axis is not None and axis >= len(inner):
+            return None
+        if kept and kept[0].value.value:  # type: ignore[attr-defined]
+            return tuple("1" if axis in (None, n) else side for n, side in enumerate(inner))
+        return () if axis is None else inner[:axis] + inner[axis + 1 :]
 
 
 def joined(values: Iterable[Extents | None]) -> Extents | None:

@@ -38,6 +38,19 @@ nothing else counts its elements, and behind the loop they are as many times `tl
 nothing beside a finite maximum and NaN beside an infinite one, as each was before. A lane that took
 no step stays zero.
 
+*online-steps* keeps one maximum and one sum for all lanes, as both loops did: they meet in every
+step, twice as before, and a step does less with each element. It is for blocks whose lanes have no
+registers left for two values each, or would take them from other warps:
+
+        top_new = tl.maximum(top_so_far, tl.max(x, axis=0))
+        top_base = tl.where(top_new == float("-inf"), 0.0, top_new)
+        total_so_far = (
+            total_so_far * tl.exp(top_so_far - top_base)
+            + tl.sum(tl.exp(x - top_base), axis=0)
+        )
+        total_so_far += tl.where(top_new == float("-inf"), 1.0, 0.0)
+        top_so_far = top_new
+
 Applies to two `for` loops of one block, or nests of them, that take the same steps; between their
 names, both read one value (`resolved.py`). Refuses a second loop that does more than that one sum,
 names of it that are read behind it, stores and functions of unknown kind from the first loop to the
@@ -50,7 +63,7 @@ often as its lane's maximum grew behind it, and lanes are added up once.
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 from warpwright.proposers.rewrites.common.kernel_text import (
     argument_values,
@@ -59,7 +72,7 @@ from warpwright.proposers.rewrites.common.kernel_text import (
 )
 from warpwright.proposers.rewrites.common.lane_room import room_for_lanes
 from warpwright.proposers.rewrites.common.refusal import DoesNotApply
-from warpwright.proposers.rewrites.common.rewrite import Rewrite
+from warpwright.proposers.rewrites.common.rewrite import Rewrite, that_apply
 from warpwright.proposers.rewrites.common.splice import spliced
 from warpwright.proposers.rewrites.common.statement_text import parsed
 from warpwright.proposers.rewrites.common.step_count import trip_count
@@ -71,18 +84,29 @@ from warpwright.types.candidate import Claim, Move
 from warpwright.types.launch_trace import DescriptorArgument, TensorArgument
 from warpwright.types.program import ProgramView
 
-NAME = "online"
+NAME, STEPS = "online", "online-steps"
 _WHOLE = ("int", "uint", "bool")
 
 
 def find(program: ProgramView, calls: Sequence[KernelCalls]) -> tuple[Move, ...]:
-    """One move for each such pair of loops of more than one step."""
-    moves = []
+    """One move for each such pair of loops of more than one step, where lanes have room."""
+    return tuple(move for walk, call, move in _found(NAME, program, calls) if _fits(walk, call))
+
+
+def find_steps(program: ProgramView, calls: Sequence[KernelCalls]) -> tuple[Move, ...]:
+    """The same for pairs whose lanes meet in every step, as they do in both loops."""
+    moves = [move for _, _, move in _found(STEPS, program, calls)]
+    return tuple(that_apply(program.source, moves, apply))
+
+
+def _found(
+    name: str, program: ProgramView, calls: Sequence[KernelCalls]
+) -> Iterator[tuple[RowWalk, KernelCalls, Move]]:
     for call, kernel in kernels_of(program.source, calls):
         for number, walk in enumerate(row_walks(kernel)):
-            if _is_float32(call) and _is_worth(walk, call):
-                moves.append(Move(NAME, call.name, (("pair", number),), Claim.OTHER_ARITHMETIC))
-    return tuple(moves)
+            if _is_float32(call) and _takes_steps(walk, call):
+                arguments = (("pair", number),)
+                yield walk, call, Move(name, call.name, arguments, Claim.OTHER_ARITHMETIC)
 
 
 def apply(source: str, move: Move) -> str:
@@ -94,7 +118,7 @@ def apply(source: str, move: Move) -> str:
     if number >= len(walks):
         why = f": {refusals[0]}" if refusals else ""
         raise DoesNotApply(f"{move.kernel} has {len(walks)} such pairs of loops{why}")
-    return spliced(source, walk_splices(kernel, walks[number]))
+    return spliced(source, walk_splices(kernel, walks[number], in_steps=move.name == STEPS))
 
 
 def _is_float32(call: KernelCalls) -> bool:
@@ -105,15 +129,18 @@ def _is_float32(call: KernelCalls) -> bool:
     return not described and all(t == "float32" or t.startswith(_WHOLE) for t in types)
 
 
-def _is_worth(walk: RowWalk, call: KernelCalls) -> bool:
-    """Whether the loops take more than a step, and two values a lane fit into registers.
+def _takes_steps(walk: RowWalk, call: KernelCalls) -> bool:
+    """Whether the loops may take more than one step."""
+    sizes = {name: max(found) for name, found in argument_values(call).items()}
+    return any(trip_count(loop, sizes) not in (0, 1) for loop in walk.top.levels)
+
+
+def _fits(walk: RowWalk, call: KernelCalls) -> bool:
+    """Whether two values a lane fit into registers.
 
     A side that no launch told, since another move added its constant, is left out.
     """
     known = argument_values(call)
-    sizes = {name: max(found) for name, found in known.items()}
-    if all(trip_count(loop, sizes) in (0, 1) for loop in walk.top.levels):
-        return False
     sides = [values(parsed(side), known) for side in walk.extents]
     return 2 * math.prod(min(side) for side in sides if side) <= room_for_lanes(call)
 
@@ -125,6 +152,17 @@ REWRITES = (
         apply,
         "the maximum of a row and the sum of its exponentials are found in one walk, not in two",
         place=77,
+        worth=1.3,
+        then=("partials",),
+        refines=True,
+    ),
+    Rewrite(
+        STEPS,
+        find_steps,
+        apply,
+        "the maximum of a row and the sum of its exponentials are found in one walk, not in two; "
+        "all lanes keep one maximum",
+        place=76,
         worth=1.3,
         then=("partials",),
         refines=True,
