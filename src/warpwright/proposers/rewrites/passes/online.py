@@ -165,6 +165,5 @@ REWRITES = (
         place=76,
         worth=1.3,
         then=("partials",),
-        refines=True,
     ),
 )
