@@ -33,6 +33,7 @@ FLOORS = (
         "proposers.rewrites.coarsen",
         "proposers.rewrites.interior",
         "proposers.rewrites.join",
+        "proposers.rewrites.passes",
         "proposers.rewrites.repack",
         "proposers.rewrites.scalarise",
         "proposers.rewrites.split_rows",

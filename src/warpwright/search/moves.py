@@ -94,6 +94,17 @@ def with_moves(candidate: Candidate, moves: Sequence[Move]) -> Candidate:
     return Candidate(candidate.parent, program, (*candidate.moves, *moves))
 
 
+def with_those_that_go_together(candidate: Candidate, moves: Sequence[Move]) -> Candidate:
+    """The candidate with each of the moves that can still be made when those before it are.
+
+    Two may be ways to change the same lines, of which each was found on the candidate's text.
+    """
+    for move in moves:
+        with suppress(DoesNotApply):
+            candidate = with_moves(candidate, (move,))
+    return candidate
+
+
 def study_moved(
     candidate: Candidate,
     parent: Study,

@@ -16,7 +16,13 @@ from warpwright.costmodel.product_rates import against_parts, parts_ratio
 from warpwright.costmodel.roofline import RateClass
 from warpwright.proposers.rewrites.lanes import is_of_a_store
 from warpwright.proposers.rewrites.registry import FLOAT32_BY, MEASURED, PACKS, UNPACKS
-from warpwright.search.moves import move_candidates, refined, run_by, study_moved, with_moves
+from warpwright.search.moves import (
+    move_candidates,
+    refined,
+    run_by,
+    study_moved,
+    with_those_that_go_together,
+)
 from warpwright.store.run_context import RunContext
 from warpwright.types.candidate import Candidate, Move, moves_label, programs_by_moves
 from warpwright.types.compiled import CompileFailed
@@ -103,7 +109,8 @@ class _Search:
             for single, counted in zip(singles, counts, strict=True)
             if _cost(counted) < least - CLEARLY
         ]
-        together = [with_moves(top, helpful)] if len(helpful) > 1 else []
+        both = with_those_that_go_together(top, helpful)
+        together = [both] if len(both.moves) > len(top.moves) + 1 else []
         return [*candidates, *singles, *together], [*told, *counts, *self._count(together)]
 
     def _count(

@@ -36,6 +36,7 @@ from warpwright.proposers.rewrites.common.splice import (
     spliced,
     whole_lines,
 )
+from warpwright.proposers.rewrites.common.step_count import trip_count
 from warpwright.types.calls import KernelCalls
 from warpwright.types.candidate import Move
 from warpwright.types.program import ProgramView
@@ -143,34 +144,6 @@ def _numbered(kernel: KernelText, number: object) -> ast.For:
     if not isinstance(number, int) or not 0 <= number < len(loops):
         raise DoesNotApply(f"{kernel.node.name} has no loop {number}")
     return loops[number]
-
-
-def trip_count(loop: ast.For, sizes: Mapping[str, int]) -> int | None:
-    """Steps of a range whose bounds are numbers and names of known sizes; None if unknown."""
-    if not isinstance(loop.iter, ast.Call) or not 1 <= len(loop.iter.args) <= 3:
-        return None
-    values = [_number(argument, sizes) for argument in loop.iter.args]
-    if any(value is None for value in values):
-        return None
-    numbers = [value for value in values if value is not None]
-    if len(numbers) == 3 and numbers[2] == 0:
-        return None
-    return len(range(*numbers))
-
-
-def _number(node: ast.expr, sizes: Mapping[str, int]) -> int | None:
-    if isinstance(node, ast.Constant) and type(node.value) is int:
-        return node.value
-    if isinstance(node, ast.Name):
-        return sizes.get(node.id)
-    if isinstance(node, ast.BinOp) and isinstance(node.op, (ast.Add, ast.Sub, ast.Mult)):
-        left, right = _number(node.left, sizes), _number(node.right, sizes)
-        if left is None or right is None:
-            return None
-        if isinstance(node.op, ast.Mult):
-            return left * right
-        return left + right if isinstance(node.op, ast.Add) else left - right
-    return None
 
 
 def _short_loops(kernel: KernelText, sizes: Mapping[str, int]) -> tuple[int, ...]:

@@ -37,7 +37,11 @@ from contextlib import suppress
 from dataclasses import dataclass
 
 from warpwright.program.parsing import lines_of
-from warpwright.proposers.rewrites.common.block_extents import BlockExtents, Extents, reduction_of
+from warpwright.proposers.rewrites.common.block_extents import (
+    Extents,
+    constant_extents,
+    reduction_of,
+)
 from warpwright.proposers.rewrites.common.kernel_text import (
     KernelText,
     argument_values,
@@ -45,12 +49,13 @@ from warpwright.proposers.rewrites.common.kernel_text import (
     loaded_names,
     stored_names,
 )
+from warpwright.proposers.rewrites.common.lane_room import room_for_lanes
 from warpwright.proposers.rewrites.common.refusal import DoesNotApply
 from warpwright.proposers.rewrites.common.rewrite import Rewrite
 from warpwright.proposers.rewrites.common.splice import Splice, replaced, spliced, whole_lines
 from warpwright.proposers.rewrites.common.statement_text import margin_of
+from warpwright.proposers.rewrites.common.step_count import trip_count
 from warpwright.proposers.rewrites.common.totals import taken_on
-from warpwright.proposers.rewrites.loops import trip_count
 from warpwright.proposers.rewrites.outer.arithmetic import values
 from warpwright.proposers.rewrites.outer.float32 import (
     all_float32,
@@ -64,8 +69,6 @@ from warpwright.types.candidate import Claim, Move
 from warpwright.types.program import ProgramView
 
 NAME = "partials"
-REGISTERS = 64
-"""Most numbers that a thread may hold for its partial sums of one kernel, in its leanest config."""
 _STARTS = {"max": 'float("-inf")', "min": 'float("inf")'}
 
 
@@ -148,8 +151,7 @@ def _worthwhile(kernel: KernelText, call: KernelCalls) -> tuple[int, ...]:
     """The totals to change: those of loops of more than one step, as registers allow."""
     known = argument_values(call)
     sizes = {name: max(found) for name, found in known.items()}
-    threads = max((32 * config.num_warps for config in call.configs), default=128)
-    room, chosen = REGISTERS * threads, []
+    room, chosen = room_for_lanes(call), []
     for number, total in enumerate(_totals(kernel)):
         if isinstance(total.loop, ast.For) and trip_count(total.loop, sizes) in (0, 1):
             continue
@@ -280,22 +282,12 @@ def _settled(
 
 def _shape(kernel: KernelText, total: _Total) -> Extents:
     """The shape of the partial sums. Raises DoesNotApply where it is not made of constants."""
-    found = BlockExtents(kernel, total.between or total.statement).of(total.value)
+    found = constant_extents(kernel, total.value, total.between or total.statement)
     if not found:
-        raise DoesNotApply(f"the text does not tell the shape of {ast.unparse(total.value)}")
-    names = set(loaded_names([_parsed(side) for side in found]))
-    if unknown := names - kernel.constants - _globals(kernel):
-        raise DoesNotApply(f"{', '.join(sorted(unknown))} is no compile-time constant")
+        raise DoesNotApply(f"{ast.unparse(total.value)} is no block")
     if total.axis is not None and total.axis >= len(found):
         raise DoesNotApply(f"{ast.unparse(total.value)} has no axis {total.axis}")
     return found
-
-
-def _globals(kernel: KernelText) -> set[str]:
-    """Names that the kernel reads from its module."""
-    own = {parameter.arg for parameter in kernel.parameters}
-    own |= set(stored_names(kernel.node.body))
-    return set(loaded_names([kernel.node])) - own
 
 
 def _lines(kernel: KernelText, total: _Total, shape: Extents, lanes: str) -> tuple[str, str, str]:

@@ -5,7 +5,13 @@ from __future__ import annotations
 import ast
 from collections.abc import Iterable, Iterator, Sequence
 
-from warpwright.proposers.rewrites.common.kernel_text import KernelText, stored_names
+from warpwright.program.syntax import syntax_tree
+from warpwright.proposers.rewrites.common.kernel_text import (
+    KernelText,
+    loaded_names,
+    stored_names,
+)
+from warpwright.proposers.rewrites.common.refusal import DoesNotApply
 from warpwright.proposers.rewrites.common.value_axes import (
     HINTS,
     Shape,
@@ -100,14 +106,20 @@ class BlockExtents:
         return joined(self.of(value) for value in values)
 
     def _reduced(self, node: ast.Call) -> Extents | None:
-        reduction = reduction_of(self._kernel, node)
+        kept = [k for k in node.keywords if k.arg == "keep_dims"]
+        if any(not isinstance(k.value, ast.Constant) for k in kept):
+            return None
+        others = [k for k in node.keywords if k.arg != "keep_dims"]
+        reduction = reduction_of(self._kernel, ast.Call(node.func, node.args, others))
         inner = None if reduction is None else self.of(reduction[0])
         if reduction is None or inner is None:
             return None
         axis = reduction[1]
-        if axis is None:
-            return ()
-        return inner[:axis] + inner[axis + 1 :] if axis < len(inner) else None
+        if axis is not None and axis >= len(inner):
+            return None
+        if kept and kept[0].value.value:  # type: ignore[attr-defined]
+            return tuple("1" if axis in (None, n) else side for n, side in enumerate(inner))
+        return () if axis is None else inner[:axis] + inner[axis + 1 :]
 
 
 def joined(values: Iterable[Extents | None]) -> Extents | None:
@@ -146,6 +158,21 @@ def reduction_of(kernel: KernelText, node: ast.expr) -> tuple[ast.expr, int | No
     if isinstance(axis, ast.Constant) and type(axis.value) is int and axis.value >= 0:
         return node.args[0], axis.value
     return None
+
+
+def constant_extents(kernel: KernelText, value: ast.expr, statement: ast.stmt) -> Extents:
+    """The extents of a value in that statement, made of constants of the kernel and its module.
+
+    Raises DoesNotApply where they are not, or where the text does not tell them.
+    """
+    found = BlockExtents(kernel, statement).of(value)
+    if found is None:
+        raise DoesNotApply(f"the text does not tell the shape of {ast.unparse(value)}")
+    names = set(loaded_names([syntax_tree(side, "eval") for side in found]))
+    own = {parameter.arg for parameter in kernel.parameters} | set(stored_names(kernel.node.body))
+    if unknown := names & own - kernel.constants:
+        raise DoesNotApply(f"{', '.join(sorted(unknown))} is no compile-time constant")
+    return found
 
 
 def _assigned(node: ast.stmt) -> Iterator[tuple[str, ast.expr | None]]:

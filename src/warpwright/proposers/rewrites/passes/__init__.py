@@ -1,0 +1,1 @@
+"""Loops over one row of memory that can be one loop."""
