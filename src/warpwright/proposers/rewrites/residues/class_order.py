@@ -111,7 +111,7 @@ class ClassOrder:
         counts = " * ".join(self._counts(name))
         whole = f"{self.programs} * {lanes} // {self._unit}"
         ends = f"{self.mixed} | ({name}_place + {lanes} > {counts})"
-        inner = [
+        return [
             *self._rows(),
             *self._classes(name, f"({ast.unparse(self.index.first)})"),
             *_set(self.mixed, f"{name}_unit >= {whole}"),
@@ -129,19 +129,6 @@ class ClassOrder:
             *indented(self._joined(name, f"{name}_lane"), 2 * INDENT),
             "    )",
         ]
-        others = [f"{self.mixed} = {self.kernel.builtin('program_id')}({self.grid_axis}) >= 0"]
-        for number, axis in enumerate(self.axes):
-            others += [f"{name}_class{number} = 0"] if axis.classes != ONE else []
-        return [f"if {self._guard}:", *indented(inner, INDENT), "else:", *indented(others, INDENT)]
-
-    @property
-    def _guard(self) -> str:
-        """Whether each axis has all of its classes."""
-        return " and ".join(
-            f"{axis.size.bracketed} >= {axis.classes.bracketed}"
-            for axis in self.axes
-            if axis.size is not None and axis.classes != ONE
-        )
 
     @property
     def _below(self) -> Extent:
@@ -190,16 +177,17 @@ class ClassOrder:
         return lines
 
     def _one_class(self, name: str, number: int, apart: str) -> Iterator[str]:
-        """The class along one axis, whose places stand `apart`. Of `size` digits in `classes`
-        classes, the first `size % classes` classes have one digit more than the others."""
+        """The class along one axis, whose digits stand `apart`. Of `size` digits in `classes`
+        classes, the first `size % classes` classes have one digit more than the others, which may
+        have none."""
         size, classes = self._size(number), self.axes[number].classes.bracketed
         own, place = f"{name}_class{number}", f"{name}_place"
-        fewest, longer = f"({size} // {classes})", f"({size} % {classes})"
+        fewest, longer = f"({size} // {classes})", f"{size} % {classes}"
         most, least = self.kernel.builtin("maximum"), self.kernel.builtin("minimum")
         yield from _set(own, f"{place} // {apart}" if apart else place)
-        yield from _set(
-            own, f"{most}({own} // ({fewest} + 1), {most}({own} - {longer}, 0) // {fewest})"
-        )
+        longer_ones = f"{own} // ({fewest} + 1)"
+        others = f"{most}({own} - {longer}, 0) // {most}({fewest}, 1)"
+        yield from _set(own, f"{most}({longer_ones}, {others})")
         yield from _set(f"{name}_count{number}", f"({size} - 1 - {own}) // {classes} + 1")
         start = f"{name}_start{number}"
         yield from _set(start, f"{own} * {fewest} + {least}({own}, {longer})")
