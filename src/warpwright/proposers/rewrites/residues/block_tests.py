@@ -34,7 +34,7 @@ class BlockTest:
     digits: frozenset[_Part]
 
 
-class TestReader:
+class ConditionReader:
     """Reads conditions at one loop, where names have these forms."""
 
     def __init__(

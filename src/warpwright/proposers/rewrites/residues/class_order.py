@@ -33,7 +33,7 @@ _ROOM = MAX_COLUMNS - 3 * len(INDENT)
 
 
 @dataclass(frozen=True, slots=True)
-class Axis:
+class DigitAxis:
     """A digit of the index (None: one without classes), `size` long (None: not bounded), in
     `classes` classes."""
 
@@ -49,7 +49,7 @@ class ClassOrder:
 
     kernel: KernelText
     index: FlatIndex
-    axes: tuple[Axis, ...]
+    axes: tuple[DigitAxis, ...]
     grid_axis: int
 
     @property
@@ -214,13 +214,13 @@ class ClassOrder:
 
 def axes_of(
     digits: Mapping[IndexDigit, Extent], others: Sequence[IndexDigit] = ()
-) -> tuple[Axis, ...]:
+) -> tuple[DigitAxis, ...]:
     """The axes of a unit, the innermost first, of digits with their classes.
 
     A single axis takes one of `others` that lies above it along. Raises DoesNotApply where the
     digits do not lie one above the other.
     """
-    axes: list[Axis] = []
+    axes: list[DigitAxis] = []
     low = ONE
     rest = dict(digits)
     while rest:
@@ -230,19 +230,19 @@ def axes_of(
             size = above[0].low.over(low) if above else None
             if size is None:
                 raise DoesNotApply("the digits with classes do not lie one above the other")
-            axes.append(Axis(None, size, ONE))
+            axes.append(DigitAxis(None, size, ONE))
             low = low * size
             continue
         classes = rest.pop(digit)
         size = None if digit.high is None else digit.high.over(digit.low)
-        axes.append(Axis(digit, size, classes))
+        axes.append(DigitAxis(digit, size, classes))
         if size is None and rest:
             raise DoesNotApply("the digits with classes do not lie one above the other")
         low = low if size is None else low * size
     if len(axes) == 1 and axes[0].size is not None:
         above = [one for one in others if one.low == low and one.high is not None]
         size = above[0].high.over(low) if above and above[0].high else None
-        axes += [] if size is None else [Axis(None, size, ONE)]
+        axes += [] if size is None else [DigitAxis(None, size, ONE)]
     return tuple(axes)
 
 

@@ -63,7 +63,7 @@ from warpwright.proposers.rewrites.common.statement_text import parsed
 from warpwright.proposers.rewrites.common.two_branches import may_branch_at_run_time
 from warpwright.proposers.rewrites.common.value_axes import Shape, shapes_before
 from warpwright.proposers.rewrites.digits.extent import Extent
-from warpwright.proposers.rewrites.residues.block_tests import BlockTest, TestReader
+from warpwright.proposers.rewrites.residues.block_tests import BlockTest, ConditionReader
 from warpwright.proposers.rewrites.residues.class_order import ClassOrder, axes_of, product
 from warpwright.proposers.rewrites.residues.conditional_lines import ConditionalLines
 from warpwright.proposers.rewrites.residues.free_lanes import check_free_lanes, grid_axis
@@ -177,7 +177,7 @@ def _tests(plan: _Plan, loop: ast.For, outside: Mapping[str, ast.expr]) -> list[
         return []
     shapes = shapes_before(plan.kernel.node, loop)
     shapes |= dict.fromkeys(stored_names([loop.target]), Shape.SCALAR)
-    reader = TestReader(plan.indices, plan.sizes, shapes)
+    reader = ConditionReader(plan.indices, plan.sizes, shapes)
     for value in outside.values():
         if (part := reader.digit(value)) is not None:
             plan.digits.setdefault(part[0], set()).add(part[1])
@@ -257,7 +257,7 @@ def _asked(plan: _Plan, loop: ast.For, test: BlockTest) -> str:
     """The condition under which a step of the loop may add something to a block."""
     shapes = shapes_before(plan.kernel.node, loop)
     shapes |= dict.fromkeys(stored_names([loop.target]), Shape.SCALAR)
-    reader = TestReader(plan.indices, plan.sizes, shapes)
+    reader = ConditionReader(plan.indices, plan.sizes, shapes)
     classes = {(name, digit): plan.orders[name].class_of(digit) for name, digit in test.digits}
     text = reader.text(test, classes)
     others = sorted({plan.orders[name].mixed for name, _ in test.digits})
@@ -302,6 +302,6 @@ REWRITES = (
         "a block computes outputs of one residue class of {sizes}, and skips the taps of others",
         place=64,
         worth=1.5,
-        then=("interior", "unroll"),
+        then=("unroll",),
     ),
 )
