@@ -19,6 +19,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from warpwright.proposers.rewrites.common.kernel_text import kernel_text
+from warpwright.proposers.rewrites.common.statement_text import parsed
 from warpwright.proposers.rewrites.digits.extent import ONE, Extent
 from warpwright.proposers.rewrites.residues.class_order import ClassOrder, axes_of
 from warpwright.proposers.rewrites.scalarise.flat_index import IndexDigit, Sizes, flat_indices
@@ -74,7 +75,7 @@ def digits_of(launch: Launch) -> dict[IndexDigit, Extent]:
 def order_of(launch: Launch) -> ClassOrder:
     kernel = kernel_text(KERNEL, "k")
     (index,) = flat_indices(kernel, Sizes(kernel))
-    return ClassOrder(kernel, index, axes_of(digits_of(launch)), 0)
+    return ClassOrder(kernel, index, axes_of(digits_of(launch)), 0, parsed("tl.program_id(0)"))
 
 
 def block_of(launch: Launch, code: Any, block: int) -> dict[str, Any]:

@@ -60,7 +60,7 @@ class ModelNew(nn.Module):
 HEAD = """\
     offs = pid * BLOCK + tl.arange(0, BLOCK)
     # A block computes outputs of one residue class, where there are enough of it.
-    offs_block = pid * BLOCK // BLOCK
+    offs_block = pid
     offs_class0 = offs_block % S
     offs_mixed = offs_block // S >= tl.num_programs(1) // S
     offs = tl.where(
@@ -73,11 +73,11 @@ HEAD = """\
 """
 LOOP = """\
         for k in range(K):
+            t = offs + P - k * D  # where the tap meets the input
+            i = t // S
+            ok = inside & (t % S == 0) & (i >= 0) & (i < L)
             # Taps of other residue classes add nothing.
             if offs_mixed | ((offs_class0 + P - k * D) % S == 0):
-                t = offs + P - k * D  # where the tap meets the input
-                i = t // S
-                ok = inside & (t % S == 0) & (i >= 0) & (i < L)
                 x = tl.load(x_ptr + (row * C + c) * L + i, mask=ok, other=0.0)
                 acc += x * tl.load(w_ptr + c * K + k)
 """
@@ -229,15 +229,16 @@ def test_each_axis_is_asked_at_its_own_loop() -> None:
     assert "BLOCK)\n    # A block computes" in text
     assert "    flat_unit = start // (OH * OW)\n" in text
     rows = [
-        "    for kh in tl.static_range(KH):",
+        "        ok_h = ok_h & (h < H)",
         "        # Taps of other residue classes add nothing.",
         "        if flat_mixed | ((flat_class1 + PH - kh) % SH == 0):",
-        "            h = p + PH - kh",
+        "            for kw in range(KW):",
+        "                w = left - kw",
     ]
     columns = [
-        "            for kw in range(KW):",
+        "                ok &= (i >= 0) & (i < W)",
         "                if flat_mixed | (SW & SW - 1 != 0) | ((flat_class0 + PW - kw) % SW == 0):",
-        "                    w = left - kw",
+        "                    x = tl.load(x_ptr + (n * H + h) * W + i, mask=ok, other=0.0)",
     ]
     assert "\n".join(rows) in text
     assert "\n".join(columns) in text

@@ -44,13 +44,14 @@ class DigitAxis:
 
 @dataclass(frozen=True, slots=True)
 class ClassOrder:
-    """An index with the axes of a unit, the innermost first. `programs`: how many blocks there are
-    along its axis of the grid, as source; `grid_axis` is that axis."""
+    """An index with the axes of a unit, the innermost first. `number` is that of the block along
+    `grid_axis`."""
 
     kernel: KernelText
     index: FlatIndex
     axes: tuple[DigitAxis, ...]
     grid_axis: int
+    number: ast.expr
 
     @property
     def programs(self) -> str:
@@ -89,7 +90,7 @@ class ClassOrder:
         classes = self.axes[0].classes.bracketed
         block = f"{name}_block"
         return [
-            *_set(block, f"({ast.unparse(self.index.first)}) // {lanes}"),
+            *_set(block, ast.unparse(self.number)),
             *_set(f"{name}_class0", f"{block} % {classes}"),
             *_set(self.mixed, f"{block} // {classes} >= {self.programs} // {classes}"),
             f"{name} = {self.kernel.builtin('where')}(",

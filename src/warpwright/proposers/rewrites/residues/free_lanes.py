@@ -20,8 +20,8 @@ from warpwright.proposers.rewrites.scalarise.flat_index import FlatIndex, Sizes
 _MEMORY = frozenset({"load", "store"})
 
 
-def grid_axis(kernel: KernelText, index: FlatIndex, sizes: Sizes) -> int:
-    """The axis of the grid whose blocks the index runs through.
+def number_and_axis(kernel: KernelText, index: FlatIndex, sizes: Sizes) -> tuple[ast.expr, int]:
+    """The block's number as the index has it, and along which axis of the grid.
 
     Raises DoesNotApply where the index is not `program_id * lanes + arange`, or where something
     else in the kernel depends on the number of the block or on the lane: then another order of
@@ -37,7 +37,7 @@ def grid_axis(kernel: KernelText, index: FlatIndex, sizes: Sizes) -> int:
     same = [node for node in ast.walk(kernel.node) if _axis_of(kernel, node) == axis]
     if len(same) != 1:
         raise DoesNotApply(f"the number of the block is used but for {index.name}")
-    return axis
+    return number, axis
 
 
 def check_free_lanes(kernel: KernelText, index: FlatIndex) -> None:

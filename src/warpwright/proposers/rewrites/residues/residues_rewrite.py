@@ -14,7 +14,7 @@ After, S blocks share their outputs so that each has those of one rest by S, and
 whether it is one of its own:
 
     offs = pid * BLOCK + tl.arange(0, BLOCK)
-    offs_block = pid * BLOCK // BLOCK
+    offs_block = pid
     offs_class0 = offs_block % S
     offs_mixed = offs_block // S >= tl.num_programs(0) // S
     offs = tl.where(
@@ -25,6 +25,8 @@ whether it is one of its own:
         + offs_class0,
     )
     for k in range(K):
+        t = offs + P - k
+        i = t // S
         if offs_mixed | ((offs_class0 + P - k) % S == 0):
             …
 
@@ -66,9 +68,9 @@ from warpwright.proposers.rewrites.digits.extent import Extent
 from warpwright.proposers.rewrites.residues.block_tests import BlockTest, ConditionReader
 from warpwright.proposers.rewrites.residues.class_order import ClassOrder, axes_of, product
 from warpwright.proposers.rewrites.residues.conditional_lines import ConditionalLines
-from warpwright.proposers.rewrites.residues.free_lanes import check_free_lanes, grid_axis
+from warpwright.proposers.rewrites.residues.free_lanes import check_free_lanes, number_and_axis
 from warpwright.proposers.rewrites.residues.substitution import values_before
-from warpwright.proposers.rewrites.residues.zero_terms import zero_unless
+from warpwright.proposers.rewrites.residues.zero_terms import from_first_load, zero_unless
 from warpwright.proposers.rewrites.scalarise.flat_index import (
     FlatIndex,
     IndexDigit,
@@ -230,9 +232,9 @@ def _order_of(plan: _Plan, index: FlatIndex) -> ClassOrder | None:
     every = [index.lanes, *(a.classes for a in axes), *(a.size for a in axes if a.size)]
     if left := {name for extent in every for name in extent.names} - plan.kernel.constants:
         raise DoesNotApply(f"{min(left)} is no compile-time constant")
-    axis = grid_axis(plan.kernel, index, plan.sizes)
+    number, axis = number_and_axis(plan.kernel, index, plan.sizes)
     check_free_lanes(plan.kernel, index)
-    return ClassOrder(plan.kernel, index, axes, axis)
+    return ClassOrder(plan.kernel, index, axes, axis, number)
 
 
 def _written(plan: _Plan) -> str:
@@ -248,7 +250,7 @@ def _written(plan: _Plan) -> str:
     for loop, tests in plan.tests:
         texts = [_asked(plan, loop, test) for test in tests]
         whole = " & ".join(f"({text})" for text in texts) if len(texts) > 1 else texts[0]
-        lines.put_under(loop.body, [*told, f"if {whole}:"])
+        lines.put_under(from_first_load(kernel, loop), [*told, f"if {whole}:"])
         told = []
     return lines.text()
 

@@ -61,6 +61,28 @@ def zero_unless(
     return _Body(kernel, loop, sizes, outside).conditions()
 
 
+def from_first_load(kernel: KernelText, loop: ast.For) -> Sequence[ast.stmt]:
+    """The statements of a loop's body but for the arithmetic before its first load.
+
+    What only follows from the loop's variable the compiler works out once, before the loop around
+    it; not where it stands under a condition.
+    """
+    totals = _totals(kernel, loop)
+    for place, node in enumerate(loop.body):
+        loads = any(kernel.called(inner) in ("load", "dot") for inner in ast.walk(node))
+        if not isinstance(node, ast.Assign | ast.AugAssign) or loads:
+            return loop.body[place:]
+        if totals.intersection(stored_names([node])):
+            return loop.body[place:]
+    return loop.body
+
+
+def _totals(kernel: KernelText, loop: ast.For) -> frozenset[str]:
+    """Names that one step of a loop leaves to the next, or to what follows it."""
+    live = read_first(loop.body) | live_after(kernel.node, loop)
+    return live.intersection(stored_names(loop.body))
+
+
 class _Body:
     """Goes once through a loop's body; a name's value is an expression of what the loop finds."""
 
@@ -69,7 +91,7 @@ class _Body:
     ) -> None:
         self._kernel, self._loop, self._sizes = kernel, loop, sizes
         own = set(stored_names(loop.body))
-        self._totals = own & (read_first(loop.body) | live_after(kernel.node, loop))
+        self._totals = _totals(kernel, loop)
         self._values: dict[str, ast.expr] = {}
         self._put = Substitution(kernel, own, self._values, outside)
         self._terms: list[Zeros] = []
