@@ -364,6 +364,19 @@ def test_one_axis_gives_the_same(problem: Problem, distribution: str) -> None:
 
 
 @pytest.mark.triton
+def test_its_loops_can_be_unrolled() -> None:
+    problem = one(50, 3, 3, 2, 1, 2)
+    view, calls = rewriting.traced(KERNEL, problem)
+    names = [residues_rewrite.NAME, "unroll"]
+    (way,) = [w for w in chains(view, calls) if [m.name for m in w][-2:] == names]
+    text = replay(KERNEL, way)
+    assert "for k in tl.static_range(K):" in text
+    before, after = (rewriting.outputs(t, problem) for t in (KERNEL, text))
+    np.testing.assert_array_equal(before[0], after[0])
+    assert rewriting.compile_faults(text, problem, (9, 0)) == []
+
+
+@pytest.mark.triton
 @pytest.mark.parametrize("source", [TWO, ROWS], ids=["images", "one image a program"])
 @pytest.mark.parametrize("problem", TWO_AXES)
 def test_two_axes_give_the_same(source: str, problem: Problem) -> None:
