@@ -44,6 +44,7 @@ FLOORS = (
         "doctor",
         "proposers.rewrites.flatten",
         "proposers.rewrites.products",
+        "proposers.rewrites.residues",
         "proposers.rewrites.split_address",
     ),
     ("proposers.rewrites", "interpreter", "costmodel", "proposers"),

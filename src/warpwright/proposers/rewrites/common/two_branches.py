@@ -26,7 +26,7 @@ def in_two_branches(
     """
     head, tail = body[0].lineno - 1, body[-1].end_lineno or 0
     lines = lines_of(source)
-    _check(lines, body)
+    check_own_lines(lines, body)
     edited = lines_of(spliced(source, splices))
     new = _dedented(edited[head : len(edited) - (len(lines) - tail)])
     block = [*before, f"if {condition}:", *indented(new, INDENT)]
@@ -41,7 +41,8 @@ def may_branch_at_run_time(body: Sequence[ast.stmt]) -> bool:
     return not any(isinstance(node, ast.Return | ast.AnnAssign) for node in nodes)
 
 
-def _check(lines: Sequence[str], body: Sequence[ast.stmt]) -> None:
+def check_own_lines(lines: Sequence[str], body: Sequence[ast.stmt]) -> None:
+    """Raises DoesNotApply where the statements do not stand on lines of their own."""
     first, last = body[0], body[-1]
     before = lines[first.lineno - 1].encode()[: first.col_offset]
     behind = lines[(last.end_lineno or 0) - 1].encode()[last.end_col_offset :].strip()
