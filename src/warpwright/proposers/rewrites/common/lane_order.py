@@ -1,4 +1,4 @@
-"""What a move claims that leaves each value as it is, and moves a tile's values to other threads."""
+"""What moves claim that leave each value as it is, and move a tile's values to other threads."""
 
 from __future__ import annotations
 
