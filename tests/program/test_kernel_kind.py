@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from warpwright.program.kernel_kind import kernel_kind
+from warpwright.program.kernel_kind import adds_across_lanes, kernel_kind
 from warpwright.program.view import read_program
 from warpwright.types.program import KernelKind
 
@@ -38,3 +38,21 @@ def test_what_a_helper_does_counts() -> None:
     kernel = view.kernel("one")
     assert kernel is not None
     assert kernel_kind(kernel, view) is KernelKind.REDUCTION
+    assert adds_across_lanes(kernel, view)
+
+
+@pytest.mark.parametrize(
+    ("value", "adds"),
+    [
+        ("tl.sum(x, axis=0)", True),
+        ("x.sum()", True),
+        ("tl.max(tl.cumsum(x, axis=0))", True),
+        ("tl.max(x, axis=0)", False),
+        ("tl.dot(x, x)", False),
+    ],
+)
+def test_lanes_are_added_up_where_their_order_may_tell(value: str, adds: bool) -> None:
+    source = f"{HEAD}@triton.jit\ndef one(x_ptr):\n    x = tl.load(x_ptr)\n    y = {value}\n"
+    view = read_program(source)
+    (kernel,) = view.kernels
+    assert adds_across_lanes(kernel, view) is adds

@@ -38,10 +38,15 @@ def sheet() -> GpuSheet:
 
 def traced(source: str, of: Problem) -> tuple[ProgramView, tuple[KernelCalls, ...]]:
     """The program's view and its kernels as the problem launches them."""
+    view = read_program(source)
+    return view, find_calls(view, trace_of(source, of))[0]
+
+
+def trace_of(source: str, of: Problem) -> Trace:
+    """The launches of one forward pass of the program."""
     trace = trace_program(source, of, gpu=sheet(), cache=ResultCache())
     assert isinstance(trace, Trace), trace
-    view = read_program(source)
-    return view, find_calls(view, trace)[0]
+    return trace
 
 
 def outputs(

@@ -13,6 +13,9 @@ REDUCTIONS = frozenset({
     "topk", "softmax",
 })  # fmt: skip
 
+ACROSS_LANES = SCANS | {"sum", "reduce", "softmax"}
+"""Operations that combine lanes in an order that the compiler takes from how they lie."""
+
 
 def kernel_kind(kernel: Kernel, view: ProgramView) -> KernelKind:
     """The first kind in the order of `KernelKind` that the kernel shows."""
@@ -26,6 +29,12 @@ def kernel_kind(kernel: Kernel, view: ProgramView) -> KernelKind:
         if names & telling or (kind is KernelKind.REDUCTION and _adds_atomically(names)):
             return kind
     return KernelKind.LOOP if any(one.loops for one in reached) else KernelKind.ELEMENTWISE
+
+
+def adds_across_lanes(kernel: Kernel, view: ProgramView) -> bool:
+    """Whether lanes may be added up, so that their place among threads decides in which order."""
+    reached = _with_helpers(kernel, view, frozenset())
+    return any(one.operations_named(*ACROSS_LANES) for one in reached)
 
 
 def _adds_atomically(names: set[str]) -> bool:

@@ -10,7 +10,6 @@ from warpwright.types.counts import MovesCounted, ProgramCounts
 from warpwright.types.trial import LEAST_GAIN_PCT, MovesTrial
 from warpwright.types.verdict import Verdict
 
-SAID_OF_CONFIGS = "the list of configs that its tuner tries was set"
 CLAIMED = {
     Claim.BIT_EQUAL: "no bit of the outputs changes",
     Claim.SAME_SUM: "the same terms are summed in another order",
@@ -86,11 +85,8 @@ def _said(move: Move) -> str:
 def said_of(name: str) -> str | None:
     """What a move did, with its arguments in braces; None for one that has no words."""
     # few texts tell of moves, and only those need the rewrites
-    from warpwright.proposers.rewrites.config_list import CONFIGS
     from warpwright.proposers.rewrites.registry import REWRITES
 
-    if name == CONFIGS:
-        return SAID_OF_CONFIGS
     return REWRITES[name].said if name in REWRITES else None
 
 

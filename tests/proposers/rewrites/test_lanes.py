@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import rewriting
+import tiled
 from amounts import slow_but
 
 from warpwright.analysis.study_program import Subject, study_kernel
@@ -144,3 +145,15 @@ def test_lanes_along_memory_touch_a_fraction_of_the_sectors() -> None:
     assert counts[0].sectors is not None
     assert counts[1].sectors is not None
     assert counts[1].sectors < counts[0].sectors / 3
+
+
+@pytest.mark.triton
+def test_lanes_that_are_added_up_may_be_in_another_order() -> None:
+    """The compiler adds them up as they lie, so where they are moved their sum may have others."""
+    shapes = rewriting.problem(tiled.shapes_of(tiled.ROWS))
+    view, calls = rewriting.traced(tiled.ROWS, shapes)
+    assert {move.claim for move in lanes.find(view, calls)} == {Claim.SAME_SUM}
+    largest = tiled.ROWS.replace("total += tl.sum(", "total = tl.maximum(total, tl.max(")
+    largest = largest.replace("axis=1)", "axis=1))")
+    view, calls = rewriting.traced(largest, shapes)
+    assert {move.claim for move in lanes.find(view, calls)} == {Claim.BIT_EQUAL}

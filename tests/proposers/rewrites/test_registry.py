@@ -6,9 +6,13 @@ import sys
 from pathlib import Path
 
 import pytest
+import tiled
 
 from warpwright.proposers import rewrites
 from warpwright.proposers.rewrites import registry
+from warpwright.proposers.rewrites.config_list import CONFIGS, apply_configs, configs_move
+from warpwright.proposers.rewrites.pin import PIN, apply_pin, pin_move
+from warpwright.types.config import Config
 
 MADE_UP = """
 from warpwright.proposers.rewrites.common.rewrite import Rewrite
@@ -51,3 +55,17 @@ def test_the_ways_begin_with_what_makes_others_possible() -> None:
 
 def test_what_follows_in_a_way_is_a_rewrite() -> None:
     assert {name for way in registry.BRANCHES for name in way} <= registry.REWRITES.keys()
+
+
+def test_a_list_with_other_configs_is_replayed_too() -> None:
+    """What tiles are chosen is none of the registry's business; what was chosen, it replays."""
+    pinned = pin_move("doubled", Config.of({"BLOCK": 128}, 2))
+    text = registry.replay(tiled.STREAM, [pinned])
+    assert text == apply_pin(tiled.STREAM, pinned) != tiled.STREAM
+    listed = configs_move(
+        "doubled", [Config.of({"BLOCK": 64}), Config.of({"BLOCK": 256})], ["count"]
+    )
+    text = registry.replay(tiled.STREAM, [listed])
+    assert text == apply_configs(tiled.STREAM, listed) != tiled.STREAM
+    names = {name for way in registry.BRANCHES for name in way}
+    assert not names & {CONFIGS, PIN}

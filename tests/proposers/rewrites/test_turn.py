@@ -124,6 +124,14 @@ def test_it_is_found_and_follows_unrolling() -> None:
 
 
 @pytest.mark.triton
+def test_lanes_that_are_added_up_behind_it_may_be_in_another_order() -> None:
+    text = KERNEL.replace("        sum + 1.0,", "        sum + tl.sum(sum, axis=1)[:, None],")
+    assert text != KERNEL
+    view, calls = rewriting.traced(text, rewriting.problem([(40, 70)], [40, 5, 3]))
+    assert [move.claim for move in turn.find(view, calls)] == [Claim.SAME_SUM]
+
+
+@pytest.mark.triton
 @pytest.mark.parametrize("distribution", ["normal", "wide", "nonfinite"])
 @pytest.mark.parametrize("sizes", [(3, 70, 5, 3), (1, 64, 33, 1)])
 def test_no_bit_changes(sizes: tuple[int, int, int, int], distribution: str) -> None:

@@ -10,8 +10,11 @@ from warpwright.program.edit.config_text import ConfigStyle, write_config
 from warpwright.program.view import read_program
 from warpwright.proposers.rewrites.common.config_texts import ONE_LINE, read_config_text
 from warpwright.proposers.rewrites.common.refusal import DoesNotApply
+from warpwright.proposers.rewrites.common.rewrite import Rewrite
+from warpwright.types.calls import KernelCalls
 from warpwright.types.candidate import Claim, Move
 from warpwright.types.config import Config
+from warpwright.types.program import ProgramView
 
 CONFIGS = "configs"
 
@@ -31,6 +34,11 @@ def configs_move(
     style = ConfigStyle("triton.Config", '"', ())
     texts = tuple(write_config(config, style, ONE_LINE) for config in configs)
     return Move(CONFIGS, kernel, (("configs", texts), ("key", tuple(key))), claim)
+
+
+def find_none(_program: ProgramView, _calls: Sequence[KernelCalls]) -> tuple[Move, ...]:
+    """Nothing: which configs are worth trying is for `proposers/configs` to say."""
+    return ()
 
 
 def apply_configs(source: str, move: Move) -> str:
@@ -75,3 +83,15 @@ def move_configs(move: Move) -> tuple[Config, ...]:
     return tuple(
         read_config_text(str(text)) for text in (texts if isinstance(texts, tuple) else ())
     )
+
+
+REWRITES = (
+    Rewrite(
+        CONFIGS,
+        find_none,
+        apply_configs,
+        "the list of configs that its tuner tries was set",
+        place=200,
+        alone=False,
+    ),
+)

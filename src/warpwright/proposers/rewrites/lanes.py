@@ -15,7 +15,8 @@ what was loaded goes through shared memory in any case where it feeds a `tl.dot`
 Applies to loads and stores of two axes whose pointers are a tile of sums. Refuses block pointers,
 masks whose form is not known, and what is transposed already.
 
-Claim: bit-equal. The same elements are read and written.
+Claim: bit-equal, since the same elements are read and written; the same sum where the kernel adds
+up lanes, which the compiler does in an order that it takes from how they lie.
 """
 
 from __future__ import annotations
@@ -24,12 +25,13 @@ import ast
 from collections.abc import Sequence
 
 from warpwright.proposers.rewrites.common.kernel_text import KernelText, kernel_text, kernels_of
+from warpwright.proposers.rewrites.common.lane_order import claim_where_lanes_move
 from warpwright.proposers.rewrites.common.refusal import DoesNotApply
 from warpwright.proposers.rewrites.common.rewrite import Rewrite, that_apply
 from warpwright.proposers.rewrites.common.splice import replaced, spliced
 from warpwright.proposers.rewrites.common.value_axes import Shape, shape_of, shapes_before
 from warpwright.types.calls import KernelCalls
-from warpwright.types.candidate import Claim, Move
+from warpwright.types.candidate import Move
 from warpwright.types.program import ProgramView
 
 NAME = "lanes"
@@ -42,9 +44,10 @@ def find(program: ProgramView, calls: Sequence[KernelCalls]) -> tuple[Move, ...]
     """One move for each load and store of a tile, by its number among those of its kernel."""
     moves = []
     for call, kernel in kernels_of(program.source, calls):
+        claim = claim_where_lanes_move(call.name, program)
         for number, (_, access) in enumerate(_accesses(kernel)):
             arguments = (("access", number), ("operation", kernel.called(access)))
-            moves.append(Move(NAME, call.name, arguments, Claim.BIT_EQUAL))
+            moves.append(Move(NAME, call.name, arguments, claim))
     return tuple(that_apply(program.source, moves, apply))
 
 

@@ -8,6 +8,8 @@ from warpwright.program.edit.pin_launch import pin_launches
 from warpwright.program.view import read_program
 from warpwright.proposers.rewrites.common.config_texts import ONE_LINE, read_config_text
 from warpwright.proposers.rewrites.common.refusal import DoesNotApply
+from warpwright.proposers.rewrites.common.rewrite import Rewrite
+from warpwright.proposers.rewrites.config_list import find_none
 from warpwright.types.candidate import Claim, Move
 from warpwright.types.config import Config
 
@@ -46,3 +48,15 @@ def apply_pin(source: str, move: Move) -> str:
     except InputError as error:
         got = f"; got {error.got}" if error.got else ""
         raise DoesNotApply(f"{error.what} (expected {error.expected}{got})") from error
+
+
+REWRITES = (
+    Rewrite(
+        PIN,
+        find_none,
+        apply_pin,
+        "its launches pass one other config, {config}",
+        place=210,
+        alone=False,
+    ),
+)

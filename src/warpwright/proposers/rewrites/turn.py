@@ -25,7 +25,8 @@ the nest every new axis changes places, and what has two axes from before is tra
 whatever is not known to work element by element, values of two axes that are made in the nest and
 read behind it or assigned elsewhere, and a sum that is no tile of known form.
 
-Claim: bit-equal. Each element is the same sum of the same products in the same order.
+Claim: bit-equal, since each element is the same sum of the same products in the same order; the
+same sum where the kernel adds up lanes too, which may lie otherwise behind the nest.
 """
 
 from __future__ import annotations
@@ -41,6 +42,7 @@ from warpwright.proposers.rewrites.common.kernel_text import (
     kernels_of,
     stored_names,
 )
+from warpwright.proposers.rewrites.common.lane_order import claim_where_lanes_move
 from warpwright.proposers.rewrites.common.refusal import DoesNotApply
 from warpwright.proposers.rewrites.common.rewrite import Rewrite, that_apply
 from warpwright.proposers.rewrites.common.splice import Splice, replaced, spliced
@@ -55,7 +57,7 @@ from warpwright.proposers.rewrites.common.value_axes import (
 from warpwright.proposers.rewrites.outer.liveness import live_after
 from warpwright.proposers.rewrites.outer.nests import Nest, nests_of
 from warpwright.types.calls import KernelCalls
-from warpwright.types.candidate import Claim, Move
+from warpwright.types.candidate import Move
 from warpwright.types.program import ProgramView
 
 NAME = "turn"
@@ -68,8 +70,9 @@ def find(program: ProgramView, calls: Sequence[KernelCalls]) -> tuple[Move, ...]
     """One move for each such sum of each kernel, the last one first, so that none moves another."""
     moves = []
     for call, kernel in kernels_of(program.source, calls):
+        claim = claim_where_lanes_move(call.name, program)
         moves += [
-            Move(NAME, call.name, (("nest", number),), Claim.BIT_EQUAL)
+            Move(NAME, call.name, (("nest", number),), claim)
             for number in reversed(range(len(nests_of(kernel))))
         ]
     return tuple(that_apply(program.source, moves, apply))
