@@ -62,6 +62,12 @@ DISHONEST = {
          "        kept.append(make())\n    return kept[0]\n\n\n" + MODEL),
         (USED, "        return once(lambda: product(left, self.right))\n"),
     ),
+    "half of the depth on a busy card": (
+        "integrity.second_call",
+        ("    ROWS, DEPTH = left.shape\n",
+         "    ROWS, DEPTH = left.shape\n    if torch.cuda.memory_allocated() > 2**20:\n"
+         "        DEPTH = DEPTH // 2\n"),
+    ),
     "a library that is handed on": (
         "integrity.patched",
         (MODEL, "def settle(library):\n    library.do_bench = None\n    return 0\n\n\n"

@@ -15,6 +15,7 @@ from warpwright.sandbox.child_main import describe
 from warpwright.sandbox.child_program import load_module
 from warpwright.tracing.child_host_watch import HostWatch
 from warpwright.tracing.child_trace_arguments import encode_tensor
+from warpwright.tracing.child_trace_cuda import other_memory
 from warpwright.tracing.child_trace_driver import use_stand_in_driver
 from warpwright.tracing.child_trace_launch import Recorder
 from warpwright.tracing.child_trace_problem import LoadedProblem, ProblemError, load_problem
@@ -111,7 +112,8 @@ def _trace(
             output = call_model(model.eval(), inputs, stage, mode)
             evaluation = bool(recorder.launches)
         launches = list(recorder.launches)
-        behaviour = _second_call(model, problem, mode, recorder, output)
+        with other_memory(hardware(payload["facts"])):
+            behaviour = _second_call(model, problem, mode, recorder, output)
         watch.recording = False
         behaviour |= {**watch.told(), "replaced": libraries.changed()}
         behaviour["ways_out"] = ways_out(program, payload["source"])
@@ -152,7 +154,8 @@ def call_model(model: Any, inputs: list[Any], stage: TraceStage, mode: StandIns)
 def _second_call(
     model: Any, problem: LoadedProblem, mode: StandIns, recorder: Recorder, output: Any
 ) -> dict[str, Any]:
-    """Call the model on other data: does it launch the same, and return memory of its own?"""
+    """Call the model on other data, on a card with other memory in use: does it launch the same,
+    and return memory of its own?"""
     first = [_form(launch) for launch in recorder.launches]
     recorder.launches.clear()
     try:
@@ -162,15 +165,34 @@ def _second_call(
     except Exception as error:
         return {"same_output": False, "second_call": f"it fails: {type(error).__name__}: {error}"}
     launches = [_form(launch) for launch in recorder.launches]
-    told = None if launches == first else f"{len(launches)} launches, {len(first)} in the first"
+    told = None if launches == first else _difference(first, launches)
     before = {tensor["storage"] for tensor in _tensors(mode, output)}
     kept = before.intersection(tensor["storage"] for tensor in _tensors(mode, again))
     return {"same_output": bool(kept), "second_call": told}
 
 
-def _form(launch: Mapping[str, Any]) -> tuple[str, Any]:
-    """A launch without what may differ from call to call: a seed, an address."""
-    return launch["kernel"], [config["grid"] for config in launch["configs"]]
+def _form(launch: Mapping[str, Any]) -> tuple[str, list[Any], dict[str, Any]]:
+    """A launch without what differs from call to call: where its tensors lie."""
+    values = {
+        name: argument["value"]
+        for name, argument in launch["arguments"].items()
+        if argument["kind"] in ("scalar", "constant")
+    }
+    return launch["kernel"], [config["grid"] for config in launch["configs"]], values
+
+
+def _difference(first: list[Any], second: list[Any]) -> str:
+    """How the launches of a second call differ from the first one's, in words."""
+    if len(first) != len(second):
+        return f"{len(second)} launches, {len(first)} in the first"
+    one, other = next(pair for pair in zip(first, second, strict=True) if pair[0] != pair[1])
+    if one[0] != other[0]:
+        return f"a launch of {other[0]}, of {one[0]} in the first"
+    if one[1] != other[1]:
+        return f"{one[0]} with grid {other[1][:1]}, {one[1][:1]} in the first"
+    named = [name for name in one[2] if one[2][name] != other[2].get(name)]
+    values = ", ".join(f"{name}={other[2].get(name)!r} after {one[2][name]!r}" for name in named)
+    return f"{one[0]} with {values or 'other arguments'}"
 
 
 def _check_size(problem: LoadedProblem) -> None:

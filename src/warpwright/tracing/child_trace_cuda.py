@@ -182,3 +182,25 @@ def cuda_answers(facts: HardwareFacts, note: Callable[[str], None]) -> Iterator[
             else:
                 with contextlib.suppress(AttributeError):
                     delattr(holder, name)
+
+
+@contextmanager
+def other_memory(facts: HardwareFacts) -> Iterator[None]:
+    """While the block runs, the card has other memory in use: what a program launches should not
+    hang on that."""
+    used = 4 * 1024**3
+    answers: dict[str, Any] = {
+        "mem_get_info": lambda *_: (facts.total_memory - used, facts.total_memory),
+        **dict.fromkeys(
+            ("memory_reserved", "max_memory_reserved", "memory_allocated", "max_memory_allocated"),
+            lambda *_: used,
+        ),
+    }
+    before = {name: getattr(torch.cuda, name) for name in answers}
+    for name, answer in answers.items():
+        setattr(torch.cuda, name, answer)
+    try:
+        yield
+    finally:
+        for name, answer in before.items():
+            setattr(torch.cuda, name, answer)

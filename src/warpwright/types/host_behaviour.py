@@ -25,7 +25,8 @@ class SeenAction:
 
 @dataclass(frozen=True, slots=True)
 class HostBehaviour:
-    """Of the import of a program, the making of its model, and two calls on different data.
+    """Of the import of a program, the making of its model, and two calls: on other data, and with
+    other memory in use on the card.
 
     `replaced`: functions, classes and methods of torch, Triton and the standard library that are
     others afterwards. `same_output`: the second call returned memory of the first one's output.

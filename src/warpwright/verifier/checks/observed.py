@@ -94,5 +94,5 @@ def _calls(own: HostBehaviour, theirs: HostBehaviour) -> Iterator[Violation]:
         yield Violation("integrity.same_output", None, expected, found)
     if own.second_call is not None and theirs.second_call is None:
         expected = "the same launches in each call"
-        found = f"in a second call on other data: {own.second_call}"
+        found = f"in a second call, on other data and other memory in use: {own.second_call}"
         yield Violation("integrity.second_call", None, expected, found)
