@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import functools
 import random
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -79,7 +80,9 @@ def sample(source: str, count: int, seed: int) -> list[Mutant]:
     return list(found.values())
 
 
-def _sites(source: str) -> tuple[cst.Module, list[_Site]]:
+@functools.lru_cache(maxsize=4)
+def _sites(source: str) -> tuple[cst.Module, tuple[_Site, ...]]:
+    """What can be mutated, found once for all samples of a program."""
     wrapper = MetadataWrapper(cst.parse_module(source), unsafe_skip_copy=False)
     lines = wrapper.resolve(PositionProvider)
     plain = ast.parse(source)
@@ -93,7 +96,7 @@ def _sites(source: str) -> tuple[cst.Module, list[_Site]]:
                 for replacement in operator(inner, where):
                     line = lines[inner].start.line
                     sites.append(_Site(name, where.name, line, inner, replacement))
-    return wrapper.module, sites
+    return wrapper.module, tuple(sites)
 
 
 def _functions(module: cst.Module) -> Iterator[tuple[str, cst.FunctionDef]]:

@@ -14,8 +14,8 @@ import psutil
 import pytest
 
 from warpwright.sandbox import fork_server as fork_server_module
-from warpwright.sandbox.child_fork_server import JOB_MARK
-from warpwright.sandbox.fork_server import ForkServer, ForkServerError, ForkServers
+from warpwright.sandbox.child_branch import JOB_MARK
+from warpwright.sandbox.fork_server import ForkedChild, ForkServer, ForkServerError, ForkServers
 from warpwright.sandbox.run import FIXED, child_environment, run_job
 from warpwright.types.job import Job, JobLimits, JobOutcome
 
@@ -116,8 +116,7 @@ def test_a_child_holds_no_descriptor_of_the_fork_server() -> None:
     )
     detail = run_job(Job("import", {"source": source}, JobLimits(deadline_s=60))).detail
     lines = [line.split(maxsplit=2) for line in detail.splitlines() if line.startswith("open ")]
-    assert {line[1] for line in lines} >= {"0", "1", "2"}
-    assert not [line for line in lines if "socket:" in line[2]]
+    assert {line[1] for line in lines} == {"0", "1", "2"}
 
 
 def test_children_do_not_share_their_random_numbers() -> None:
@@ -187,6 +186,34 @@ def test_a_child_killed_by_a_signal_is_told_so(tmp_path: Path, shared: ForkServe
     os.killpg(child.pid, signal.SIGKILL)
     assert child.wait() == -signal.SIGKILL
     child.stdout.close()
+
+
+def test_children_of_one_branch_end_each_by_itself(tmp_path: Path, shared: ForkServers) -> None:
+    os.mkfifo(tmp_path / "job.json")  # they wait for their job
+    fork_server = prepared(shared, tmp_path)
+    children = [fork_server.start(tmp_path, environment(tmp_path)) for _ in range(3)]
+    assert len({psutil.Process(child.pid).ppid() for child in children}) == 1
+    for child in reversed(children):
+        assert child.poll() is None
+        os.killpg(child.pid, signal.SIGKILL)
+        assert child.wait() == -signal.SIGKILL
+        child.stdout.close()
+
+
+def test_an_end_that_is_told_in_one_breath_with_the_pid_is_no_failure_to_start() -> None:
+    read_status, write_status = os.pipe()
+    os.write(write_status, b"1234\n7\n")
+    os.close(write_status)
+    with Path(os.devnull).open("rb") as nothing:
+        child = ForkedChild(nothing, read_status, 1.0)
+        assert (child.pid, child.poll(), child.wait()) == (1234, 7, 7)
+
+
+def test_our_own_modules_are_loaded_before_the_second_child_of_a_kind() -> None:
+    module = "warpwright.tracing.child_importing"
+    there = FROZEN.format(f"vars(__import__('sys').modules[{module!r}])")
+    source = f"import os, sys\nprint('before:', {there})\nsys.stdout.flush()\nos._exit(5)\n"
+    assert "before: True" in run_job(Job("import", {"source": source}, JobLimits(60))).detail
 
 
 def pid_told_by(code: str, *arguments: str) -> int:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import ast
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from functools import lru_cache
 from itertools import product
 from typing import Any
 
@@ -40,8 +41,10 @@ def ways_of_blocks(
     those of which a block cannot tell. `numbers`: the kernel's arguments by name."""
     seen: dict[Site, set[bool] | None] = {}
     known = {n: v for n, v in numbers.items() if isinstance(v, int)}
-    for place in _places(grid):
-        _Block(known, place, grid, seen).run(kernel.body)
+    last = max((at for at, node in enumerate(kernel.body) if isinstance(node, ast.If)), default=-1)
+    body = kernel.body[: last + 1]  # what follows the last branch decides none
+    for place in _places(grid) if body else ():
+        _Block(known, place, grid, seen).run(body)
     return {site: frozenset(ways) for site, ways in seen.items() if ways is not None}
 
 
@@ -54,6 +57,16 @@ def _places(grid: Sequence[int]) -> Iterator[tuple[int, ...]]:
         for size in grid
     ]
     return product(*spread)
+
+
+@lru_cache(maxsize=1024)
+def _stored_in(statement: ast.stmt) -> frozenset[str]:
+    """Names that a statement assigns: asked of each block, on each set of sizes that is tried."""
+    return frozenset(
+        node.id
+        for node in ast.walk(statement)
+        if isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store)
+    )
 
 
 class _Unknown(Exception):  # noqa: N818
@@ -113,10 +126,9 @@ class _Block:
             self._known.pop(name, None)
 
     def _forget(self, statements: Sequence[ast.stmt]) -> None:
-        nodes = (node for statement in statements for node in ast.walk(statement))
-        for node in nodes:
-            if isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store):
-                self._known.pop(node.id, None)
+        for statement in statements:
+            for name in _stored_in(statement):
+                self._known.pop(name, None)
 
     def _value(self, node: ast.expr) -> Any:
         if isinstance(node, ast.Constant) and isinstance(node.value, int):
@@ -137,7 +149,7 @@ class _Block:
             return -self._value(node.operand)
         if isinstance(node, ast.Call):
             return self._called(node)
-        raise _Unknown(ast.unparse(node))
+        raise _Unknown(type(node).__name__)
 
     def _operation(self, operator: ast.AST, left: Any, right: Any) -> Any:
         if isinstance(operator, ast.FloorDiv | ast.Mod):

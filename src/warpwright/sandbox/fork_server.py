@@ -23,7 +23,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import IO
 
-from warpwright.sandbox.child_fork_server import JOB_MARK, MARK_BYTES, REQUEST_BYTES
+from warpwright.sandbox.child_branch import JOB_MARK, MARK_BYTES, REQUEST_BYTES
 from warpwright.sandbox.kinds import MAIN
 
 MOST_KEPT = 2  # one that sees the GPU and one that does not are often needed by turns
@@ -37,7 +37,7 @@ class ForkServerError(Exception):
 class ForkedChild:
     """A job's child, with the part of `subprocess.Popen` that the runner uses.
 
-    It is a child of the fork server, so its end is told through a pipe: first the pid, then the
+    It is a child of the fork server's, so its end is told through a pipe: first the pid, then the
     exit code as `os.waitstatus_to_exitcode` gives it.
     """
 
@@ -50,8 +50,9 @@ class ForkedChild:
 
     def _read_pid(self, deadline_s: float) -> int:
         ends = time.monotonic() + deadline_s
-        while b"\n" not in self._told:
-            if not self._read(max(0.0, ends - time.monotonic())) or self.returncode is not None:
+        while b"\n" not in self._told:  # its end may be told in the same breath
+            heard = self._read(max(0.0, ends - time.monotonic()))
+            if b"\n" not in self._told and (not heard or self.returncode is not None):
                 os.close(self._status)
                 raise ForkServerError("no child was started")
         return int(self._told.split(b"\n")[0])
@@ -65,7 +66,7 @@ class ForkedChild:
         lines = self._told.split(b"\n")
         if len(lines) > 2:
             self.returncode = int(lines[1])
-        elif not told:  # its keeper was killed with it
+        elif not told:  # the branch that it is a child of was killed
             self.returncode = -signal.SIGKILL
         return True
 
@@ -74,6 +75,10 @@ class ForkedChild:
         if self.returncode is None:
             self._read(0)
         return self.returncode
+
+    def told_within(self, timeout_s: float) -> bool:
+        """Wait so long for its end, if it comes; whether it came."""
+        return self.returncode is not None or self._read(timeout_s)
 
     def wait(self) -> int:
         """Wait for its end, and let go of it."""
@@ -126,11 +131,14 @@ class ForkServer:
         arguments: Sequence[str] = (),
         descriptors: Sequence[int] = (),
         loads: Sequence[str] = (),
+        modules: Sequence[str] = (),
     ) -> ForkedChild:
         """A new child in `job_dir`, which calls `main` of the module `entry`.
 
         `main` gets the arguments, and then the numbers that the descriptors have in the child.
-        `loads` names modules that are loaded before it starts, as torch and Triton are.
+        `loads` names modules that are loaded before it starts, as torch and Triton are, in a
+        process apart from that of children that do without; `modules` are ours, small ones, that
+        later children of other kinds have loaded as well.
         Raises ForkServerError where the fork server does not answer.
         """
         read_output, write_output = os.pipe()
@@ -142,6 +150,7 @@ class ForkServer:
                 "entry": entry,
                 "arguments": list(arguments),
                 "loads": list(loads),
+                "modules": [entry, *modules],
             }
         ).encode()
         try:

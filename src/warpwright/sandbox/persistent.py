@@ -25,7 +25,8 @@ import psutil
 
 from warpwright.errors import SandboxError
 from warpwright.sandbox.fork_server import ForkedChild
-from warpwright.sandbox.kinds import PERSISTENT, PROCESS_LOADS
+from warpwright.sandbox.job_processes import tree_of
+from warpwright.sandbox.kinds import PERSISTENT, PROCESS_LOADS, PROCESSES
 from warpwright.sandbox.run import OutputReader, child_environment, kill_job, start_child
 from warpwright.types.worker_reply import (
     Answer,
@@ -98,6 +99,7 @@ class PersistentChild:
                 arguments=[self.kind],
                 descriptors=theirs,
                 loads=PROCESS_LOADS.get(self.kind, ()),
+                modules=[PROCESSES[self.kind]],
             )
         except SandboxError:
             for descriptor in (self._requests, self._answers, self._lifeline):
@@ -284,11 +286,7 @@ class _Watch:
 
 def _tree_use(pid: int) -> tuple[int, int, int]:
     """Resident bytes, processes and threads of a process and its descendants."""
-    try:
-        root = psutil.Process(pid)
-        tree = [root, *root.children(recursive=True)]
-    except psutil.Error:
-        return 0, 0, 0
+    tree = tree_of(pid)
     memory = threads = 0
     for process in tree:
         with contextlib.suppress(psutil.Error):  # it ended between the two calls

@@ -25,9 +25,10 @@ from typing import IO, Any
 import psutil
 
 from warpwright.errors import SandboxError
-from warpwright.sandbox.child_fork_server import JOB_MARK
+from warpwright.sandbox.child_branch import JOB_MARK
 from warpwright.sandbox.fork_server import ForkedChild, ForkServerError, fork_servers
-from warpwright.sandbox.kinds import MAIN
+from warpwright.sandbox.job_processes import belonging, tree_of
+from warpwright.sandbox.kinds import JOBS, MAIN, TOO
 from warpwright.types.job import Job, JobLimits, JobOutcome, JobResult
 
 POLL_S = 0.05
@@ -101,7 +102,11 @@ def _watch(job_dir: Path, job: Job) -> JobResult:
     started = time.monotonic()
     environment = child_environment(job_dir, mark, job.environment)
     process = start_child(
-        job_dir, environment, launcher=job.launcher, loads=LOADS.get(job.kind, ())
+        job_dir,
+        environment,
+        launcher=job.launcher,
+        loads=LOADS.get(job.kind, ()),
+        modules=(JOBS[job.kind], *TOO.get(job.kind, ())),
     )
     assert process.stdout is not None
     output = OutputReader(process.stdout, job.limits.output_bytes)
@@ -133,10 +138,11 @@ def start_child(
     descriptors: Sequence[int] = (),
     launcher: Sequence[str] = (),
     loads: Sequence[str] = (),
+    modules: Sequence[str] = (),
 ) -> subprocess.Popen[bytes] | ForkedChild:
     """A child that calls `main(*arguments, *descriptors)` of the module `entry`.
 
-    A fork of the fork server, which has loaded torch, Triton and the modules `loads`; or a process
+    A fork of the fork server, which has loaded torch, Triton, `loads` and `modules`; or a process
     started anew where there is none, or where another tool (`launcher`, a command) starts it.
     Raises SandboxError.
     """
@@ -150,6 +156,7 @@ def start_child(
                 arguments=arguments,
                 descriptors=descriptors,
                 loads=loads,
+                modules=modules,
             )
         except ForkServerError:
             pass  # it is gone: this job starts a process of its own, the next one a new fork server
@@ -188,23 +195,19 @@ def _wait(
             return JobOutcome.OUTPUT_LIMIT, peak
         if time.monotonic() - started > limits.deadline_s:
             return JobOutcome.TIMEOUT, peak
-        time.sleep(POLL_S)
+        if isinstance(process, ForkedChild):
+            process.told_within(POLL_S)
+        else:
+            time.sleep(POLL_S)
     return None, peak
 
 
 def tree_memory_bytes(pid: int) -> int:
     """Resident bytes of a process and all its descendants; 0 once it is gone."""
-    try:
-        root = psutil.Process(pid)
-        processes = [root, *root.children(recursive=True)]
-    except psutil.Error:
-        return 0
     total = 0
-    for process in processes:
-        try:
+    for process in tree_of(pid):
+        with contextlib.suppress(psutil.Error):  # it ended between the two calls
             total += process.memory_info().rss
-        except psutil.Error:
-            continue  # it ended between the two calls
     return total
 
 
@@ -214,7 +217,7 @@ def kill_job(pid: int, mark: str, job_dir: Path) -> None:
         os.killpg(pid, signal.SIGKILL)
     empty_looks = 0
     for _ in range(20):  # a forking process may be a step ahead: look until none is left
-        survivors = [p for p in psutil.process_iter() if _belongs(p, mark, job_dir)]
+        survivors = belonging(mark, job_dir)
         empty_looks = 0 if survivors else empty_looks + 1
         if empty_looks == 2:
             return
@@ -222,22 +225,6 @@ def kill_job(pid: int, mark: str, job_dir: Path) -> None:
             with contextlib.suppress(psutil.Error):
                 process.kill()
         psutil.wait_procs(survivors, timeout=0.5)
-
-
-def _belongs(process: psutil.Process, mark: str, job_dir: Path) -> bool:
-    """Whether a process has the job's mark in its environment, or works in its directory.
-
-    Each fact alone: a process that is just starting another program may hide one of them.
-    """
-    with contextlib.suppress(psutil.Error):
-        if process.status() == psutil.STATUS_ZOMBIE:
-            return False
-    with contextlib.suppress(psutil.Error, OSError):
-        if process.environ().get(JOB_MARK) == mark:
-            return True
-    with contextlib.suppress(psutil.Error, OSError):
-        return Path(process.cwd()) == job_dir
-    return False
 
 
 def _read_result(

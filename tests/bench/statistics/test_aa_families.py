@@ -17,8 +17,8 @@ TYPICAL = NOISES["typical"]
 
 
 def test_the_best_of_32_clones_is_hardly_ever_accepted() -> None:
-    """At a rate of 1 %, more than 5 of 150 has a chance of 0.4 %."""
-    clones_are_not_accepted(150, 5, Minimum(0, 0))
+    """At a rate of 1 %, more than 4 of 100 has a chance of 0.3 %."""
+    clones_are_not_accepted(100, 4, Minimum(0, 0))
 
 
 @pytest.mark.slow

@@ -2,29 +2,35 @@
 
 from __future__ import annotations
 
-import ast
-import gc
+import functools
+import pickle
 from collections.abc import Iterator
 
 import pytest
 
-from warpwright.program.parsed import ParsedProgram, parse_program
-from warpwright.program.syntax import syntax_tree
+from warpwright.program import parsed
+from warpwright.program.parsed import ParsedProgram
 
 
 @pytest.fixture(scope="module", autouse=True)
 def held_programs_stay() -> Iterator[None]:
-    yield
-    for program in [found for found in gc.get_objects() if type(found) is ParsedProgram]:
-        fresh = ast.dump(syntax_tree(program.source), include_attributes=True)
-        assert ast.dump(program.written, include_attributes=True) == fresh, program.source
-        assert _plain(program) == _plain(_read_anew(program.source)), program.source
+    """Each program that a module's tests read is as it was when it was read, at their end."""
+    as_read: list[tuple[ParsedProgram, bytes]] = []
+    original = parsed._read.__wrapped__
+
+    @functools.lru_cache(maxsize=parsed.KEPT)
+    def read(source: str) -> ParsedProgram:
+        program = original(source)
+        as_read.append((program, _content(program)))
+        return program
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(parsed, "_read", read)
+        yield
+    for program, content in as_read:
+        assert _content(program) == content, program.source
 
 
-def _plain(program: ParsedProgram) -> str:
-    return ast.dump(program.tree, include_attributes=True)
-
-
-def _read_anew(source: str) -> ParsedProgram:
-    """The program of the same text with one more line, which is no text that is held."""
-    return parse_program(f"{source}\n#")
+def _content(program: ParsedProgram) -> bytes:
+    """All that its trees hold, positions too."""
+    return pickle.dumps((program.written, program.tree))

@@ -19,7 +19,7 @@ def fault_of(burst: Burst) -> str | None:
     """Why the times of a burst cannot be true, or None."""
     if not burst.times_us:
         return "a burst holds no times"
-    if not all(math.isfinite(time) and time > 0 for time in burst.times_us):
+    if not (all(map(math.isfinite, burst.times_us)) and min(burst.times_us) > 0):
         return "a time is not a positive number"
     if not (math.isfinite(burst.wall_us) and burst.wall_us > 0):
         return "the clock around a burst shows no positive number"
