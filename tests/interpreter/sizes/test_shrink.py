@@ -13,9 +13,11 @@ from warpwright.interpreter.sizes.shrink import (
     plan_shrunken_inputs,
 )
 from warpwright.interpreter.sizes.shrink_search import Limits
+from warpwright.sandbox.deadline import Deadline
 from warpwright.tracing.trace import encode, trace_program
 from warpwright.types.launch_trace import Trace
 from warpwright.types.shapes import Problem, TensorSpec
+from warpwright.types.verdict import NOT_IN_TIME
 
 pytestmark = pytest.mark.triton
 
@@ -250,6 +252,19 @@ def test_a_program_that_fails_has_no_plan_but_a_reason() -> None:
     result = plan_shrunken_inputs(broken, problem, trace)
     assert isinstance(result, ShrinkFailed)
     assert "never" in result.reason
+
+
+@pytest.mark.parametrize("limit_s", [0.3, 1.5, 2.5, 4.0])
+def test_a_search_that_the_deadline_ends_says_so_and_nothing_of_the_program(limit_s: float) -> None:
+    """Wherever it ends: before the search, within it, or with a plan."""
+    slow = LAYER.replace("rows, inner = x.shape", "rows, inner = x.shape; time.sleep(0.2)")
+    problem = layer_problem(50_000, 100, 80)
+    trace = trace_program(LAYER, problem)
+    assert isinstance(trace, Trace)
+    deadline = Deadline(limit_s)
+    found = plan_shrunken_inputs("import time\n" + slow, problem, trace, deadline=deadline)
+    if isinstance(found, ShrinkFailed):
+        assert NOT_IN_TIME in found.reason
 
 
 def test_constructor_arguments_survive_the_way_back() -> None:

@@ -86,6 +86,8 @@ def plan_shrunken_inputs(
     if result.value is None:
         return ShrinkFailed(result.reason or str(result.outcome))
     if "failed" in result.value:
+        if part is not None and result.value.get("cut"):  # it says nothing of the program
+            return ShrinkFailed(part.reason)
         return ShrinkFailed(str(result.value["failed"]))
     try:
         found = _decode(result.value)
