@@ -257,7 +257,7 @@ def test_a_program_that_fails_has_no_plan_but_a_reason() -> None:
 @pytest.mark.parametrize("limit_s", [0.3, 1.5, 2.5, 4.0])
 def test_a_search_that_the_deadline_ends_says_so_and_nothing_of_the_program(limit_s: float) -> None:
     """Wherever it ends: before the search, within it, or with a plan."""
-    slow = LAYER.replace("rows, inner = x.shape", "rows, inner = x.shape; time.sleep(0.2)")
+    slow = LAYER.replace("rows, inner = x.shape", "rows, inner = x.shape; time.sleep(0.6)")
     problem = layer_problem(50_000, 100, 80)
     trace = trace_program(LAYER, problem)
     assert isinstance(trace, Trace)
