@@ -8,7 +8,12 @@ from pathlib import Path
 import pytest
 
 from warpwright.interpreter.interpret import Interpretation, InterpretRun, RunOutcome, interpret
-from warpwright.interpreter.reference.reference import ReferenceRun, Unavailable, make_reference
+from warpwright.interpreter.reference.reference import (
+    DISTRIBUTIONS,
+    ReferenceRun,
+    Unavailable,
+    make_reference,
+)
 from warpwright.store.cache import ResultCache
 from warpwright.types.config import Config
 from warpwright.types.shapes import Problem, TensorSpec
@@ -239,12 +244,12 @@ class TestHonestPrograms:
         cases = judge_outputs(
             matmul_parent, matmul_parent, matmul.cases, required_kernels=["product"]
         )
-        assert len(cases) == 2 * 6
+        assert len(cases) == 2 * len(DISTRIBUTIONS)
         assert conclude(cases).status is Status.PASS, conclude(cases)
         assert all(case.bit_equal_to_parent for case in cases)
 
     def test_its_two_configs_are_really_two(self, matmul, matmul_parent):
-        first, second = (matmul_parent[0], matmul_parent[6])
+        first, second = (matmul_parent[0], matmul_parent[len(DISTRIBUTIONS)])
         assert first.run.label != second.run.label
         assert first.outputs[0].data.tobytes() != second.outputs[0].data.tobytes()
 

@@ -9,8 +9,10 @@ from __future__ import annotations
 
 import ast
 import inspect
+import random
 import time
 from collections.abc import Callable, Mapping
+from itertools import product
 from types import FunctionType, ModuleType
 from typing import Any
 
@@ -54,6 +56,19 @@ def every_block(_: str, extents: list[int], run: Callable[[tuple[int, int, int]]
         for y in range(extents[1]):
             for z in range(extents[2]):
                 run((x, y, z))
+
+
+def in_another_order(
+    _: str, extents: list[int], run: Callable[[tuple[int, int, int]], None]
+) -> None:
+    """The last block first, then the others shuffled, the same way each time: a GPU runs them in
+    no order, so that none may build on what another one wrote."""
+    across, down, deep = map(range, extents)
+    blocks = list(product(across, down, deep))
+    last = blocks.pop()
+    random.Random(len(blocks)).shuffle(blocks)
+    for block in (last, *blocks):
+        run(block)
 
 
 class InterpreterSession:
@@ -291,6 +306,7 @@ def run_grid(fn: Any, arguments: dict[str, Any], extents: list[int]) -> None:
 
     def run(block: tuple[int, int, int]) -> None:
         builder.grid_idx = block
+        session.memory.block += 1
         session.block_from_s = time.process_time()
         fn(**arguments)
 
@@ -369,6 +385,8 @@ def _masked_store(
     itemsize = interpreter._get_np_dtype(ptrs.get_element_ty()).itemsize
     real, allowed = session.memory.reach(ptrs.data, lanes, itemsize, "write")
     lanes = lanes if allowed is None else allowed
+    if session.memory.watch_owners:
+        session.memory.stored(ptrs.data, real, value.data, lanes)
     return interpreter._interpreter.store(real, value.data, lanes)
 
 

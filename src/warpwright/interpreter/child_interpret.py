@@ -23,7 +23,12 @@ import triton
 
 from warpwright.interpreter import child_builder, child_executor
 from warpwright.interpreter.child_coverage import load_observed
-from warpwright.interpreter.child_executor import MemoryAccessError, session
+from warpwright.interpreter.child_executor import (
+    MemoryAccessError,
+    every_block,
+    in_another_order,
+    session,
+)
 from warpwright.interpreter.reference.child_construct import constructed
 from warpwright.interpreter.reference.child_state import Given, copy_state, same_bits
 from warpwright.sandbox import child_guard, child_tensors
@@ -104,6 +109,9 @@ class _Worker:
         stop_at = self.payload.get("stop_at", math.inf)
         result: dict[str, Any] = {"outcome": "ok", "reason": None}
         session.begin(run["pins"], self.payload["spoil_undefined"])
+        other_order = "order" in self.payload["cases"][run["case"]]
+        session.schedule = in_another_order if other_order else every_block
+        session.memory.watch_owners = other_order
         try:
             with time_limit(self.payload["deadline_s"], stop_at):
                 self._run(index, run, result)

@@ -6,6 +6,7 @@ happening (it could kill the process), reads give NaN there, and it is recorded 
 
 from __future__ import annotations
 
+import ctypes
 import sys
 from bisect import bisect_right
 from typing import Any
@@ -54,6 +55,10 @@ class Memory:
         self.other_is_zero = False
         """The load that is going on has an `other` of zero, which the language's code drops."""
         self.kernel = ""
+        self.watch_owners = False
+        """Whether stores of two blocks to one place are found."""
+        self.block = 0  # a number of its own for each block that runs
+        self._owners: dict[tuple[int, int], Values] = {}
 
     def allow(self, tensors: list[torch.Tensor]) -> None:
         """Set the tensors of the coming launch, with the whole storage of each."""
@@ -66,6 +71,7 @@ class Memory:
         self._starts = [seen for seen, _ in ordered]
         self._ends = [seen + sizes[start] for seen, start in ordered]
         self._shifts = [(start - seen) % 2**64 for seen, start in ordered]
+        self._owners = {}
 
     def _one_storage(self, low: int, high: int, itemsize: int) -> int | None:
         """The index of the storage that holds all from `low` to `high`."""
@@ -123,6 +129,33 @@ class Memory:
         if not self.spoil_undefined:
             return np.zeros(shape, dtype=dtype)
         return np.full(shape, np.array(bits).astype(dtype), dtype=dtype)
+
+    def stored(self, pointers: Values, real: Values, value: Values, mask: Values) -> None:
+        """Note a store that is about to happen. One to a place where another block of the launch
+        stored something else, without an atomic operation, is a race: which one stays is chance.
+        """
+        mask = np.broadcast_to(mask, pointers.shape)
+        seen, place = pointers[mask], real[mask]
+        size = value.dtype.itemsize
+        index = self._one_storage(int(seen.min()), int(seen.max()), size) if seen.size else None
+        if index is None:
+            return
+        start, end = self._starts[index], self._ends[index]
+        owners = self._owners.setdefault(
+            (start, size), np.zeros((end - start) // size + 1, dtype=np.int64)
+        )
+        at = ((seen - np.uint64(start)) // np.uint64(size)).astype(np.int64)
+        others = (owners[at] != 0) & (owners[at] != self.block)
+        if others.any():
+            there = np.frombuffer(
+                b"".join(ctypes.string_at(int(address), size) for address in place[others]),
+                dtype=np.uint8,
+            )
+            new = np.ascontiguousarray(np.broadcast_to(value, pointers.shape)[mask][others])
+            differ = (there.reshape(-1, size) != new.view(np.uint8).reshape(-1, size)).any(axis=1)
+            if differ.any():
+                self._record("race", int(differ.sum()))
+        owners[at] = self.block
 
     def _record(self, access: str, count: int) -> None:
         line = _kernel_line()

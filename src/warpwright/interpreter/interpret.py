@@ -17,6 +17,7 @@ from warpwright.sandbox.deadline import Deadline
 from warpwright.store.cache import ResultCache, run_cached
 from warpwright.types.config import Config
 from warpwright.types.job import Job, JobLimits, JobOutcome
+from warpwright.types.verdict import RACE
 
 START_UP_S = 30.0  # allowance for importing torch and Triton, and for constructors
 RUN_DEADLINE_S = 60.0  # of processor time, so that a busy machine ends no run
@@ -49,7 +50,7 @@ class InterpretRun:
 
 @dataclass(frozen=True, slots=True)
 class MemoryEvent:
-    """Accesses outside of all tensors of a launch: `access` is `read` or `write`.
+    """Accesses outside of all tensors of a launch (`access`: `read` or `write`), or a race.
 
     `text` is the source line that made them.
     """
@@ -62,6 +63,11 @@ class MemoryEvent:
 
     def __str__(self) -> str:
         where = f", line {self.line}" if self.line is not None else ""
+        if self.access == RACE:
+            return (
+                f"two programs of {self.kernel} store different values to one place without atomic "
+                f"operations, {self.count} times{where}"
+            )
         return f"{self.count} {self.access}s out of bounds in {self.kernel}{where}"
 
 

@@ -10,6 +10,8 @@ from warpwright.types.config import Config
 from warpwright.types.edit import Edit
 
 NOT_IN_TIME = "not verified in time"
+OTHER_ORDER = "blocks in another order"  # a case: the problem's inputs, run in that way
+RACE = "race"  # a kind of access to memory: two blocks store different values to one place
 NO_SHAPES = "not verified: no input shapes"
 ACCURACY = "accuracy"  # the name of that check
 """How each note begins that tells of a check which the time limit ended."""

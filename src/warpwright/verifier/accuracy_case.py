@@ -28,7 +28,7 @@ from warpwright.types.config import Config
 from warpwright.types.program import ProgramView
 from warpwright.types.shapes import TensorSpec
 from warpwright.types.study import KernelStudy, Study
-from warpwright.types.verdict import AccuracyCase, AccuracyRun, Status
+from warpwright.types.verdict import OTHER_ORDER, RACE, AccuracyCase, AccuracyRun, Status
 from warpwright.verifier.accuracy_pins import PinnedRun, is_original, label_of, pinned_runs
 from warpwright.verifier.outputs.compare_outputs import WRONG_L2
 from warpwright.verifier.outputs.interpreted import conclude, judge_outputs
@@ -36,7 +36,7 @@ from warpwright.verifier.outputs.undefined import depends_on_undefined, inherite
 
 # Any fixed number: the reference is compared, not remembered, and equal runs give equal records.
 SEED = 20_231
-FURTHER_KINDS = ("problem", "normal")  # of data, on further sets of sizes
+FURTHER_KINDS = ("problem", "large", OTHER_ORDER)  # of data, on further sets of sizes
 
 Interpretations = tuple[Interpretation, ...]
 Task = tuple[str, Sequence[PinnedRun], Sequence[str]]
@@ -215,7 +215,7 @@ def _with_conduct(
 ) -> AccuracyRun:
     """The verdict, with what the runs did besides: memory that is not theirs, undefined values,
     the ways that branches took."""
-    outside = {event.access for each in theirs or ours for event in each.memory_events}
+    outside = {event.access for each in theirs or ours for event in each.memory_events} - {RACE}
     unclear = bool(outside) and run.result.status is not Status.PASS
     told = undefined_notes(run.result, ours) if spoiled else (inherited(theirs),)
     return replace(

@@ -14,6 +14,8 @@ ZERO_PATTERN = 0.1  # a share of exact zeros above this is a pattern, not chance
 OUTLIER_SHARE = 0.002
 OUTLIER_SCALE = 300.0
 DECADES = 3.0  # "wide" spans this many powers of ten to each side of 1
+LARGE, LARGE_HALF = 1e5, 100.0
+OFFSET, OFFSET_HALF = 300.0, 30.0
 NARROW_DECADES = 1.5  # for 16-bit floats, whose sums overflow otherwise
 
 
@@ -53,11 +55,31 @@ def nonfinite(like: torch.Tensor, generator: torch.Generator) -> torch.Tensor:
     return flat.reshape(like.shape)
 
 
+def negative(like: torch.Tensor, generator: torch.Generator) -> torch.Tensor:
+    """Standard normal values of one sign: code that passes over what is not positive shows."""
+    return -normal(like, generator).abs()
+
+
+def large(like: torch.Tensor, generator: torch.Generator) -> torch.Tensor:
+    """Normal values, most beyond what 16-bit floats hold (of those: a hundred times as large)."""
+    scale = LARGE if like.element_size() >= 4 else LARGE_HALF
+    return scale * normal(like, generator)
+
+
+def offset(like: torch.Tensor, generator: torch.Generator) -> torch.Tensor:
+    """Values close together and far from zero, of which differences lose most digits."""
+    centre = OFFSET if like.element_size() >= 4 else OFFSET_HALF
+    return centre + normal(like, generator)
+
+
 DISTRIBUTIONS: dict[str, Callable[[torch.Tensor, torch.Generator], torch.Tensor]] = {
     "normal": normal,
     "wide": wide,
     "outliers": outliers,
     "nonfinite": nonfinite,
+    "negative": negative,
+    "large": large,
+    "offset": offset,
 }
 
 

@@ -21,6 +21,7 @@ from warpwright.sandbox import child_guard, child_program, child_tensors
 from warpwright.tracing.child_device import WithoutCuda
 from warpwright.tracing.child_target import problem_on_target
 from warpwright.tracing.child_trace_problem import constructor_arguments
+from warpwright.types.verdict import OTHER_ORDER
 
 OWN = "problem"
 PERTURBED = "perturbed state"
@@ -87,8 +88,11 @@ class _Reference:
         self.structure = child_tensors.to_structure(arguments, tensors)["list"]
         state = {name: value.detach().clone() for name, value in self.model.state_dict().items()}
         states = {"own": self._save_state(state, "own")}
-        kinds = [name for name in self.payload["distributions"] if name != SECOND]
-        cases = [self._case(name, tensors, state) for name in kinds]
+        cases = [
+            self._case(name, tensors, state)
+            for name in self.payload["distributions"]
+            if name not in (SECOND, OTHER_ORDER)
+        ]
         perturbed = child_distributions.perturb_constants(state, self.seed + 2)
         if perturbed is not None and self.payload.get("perturb", True):
             states["perturbed"] = self._save_state(perturbed, "perturbed")
@@ -98,6 +102,8 @@ class _Reference:
             changed, second = self._second_call(state, cases[0])
             states["changed"] = self._save_state(changed, "changed")
             cases.append(second)
+        if OTHER_ORDER in self.payload["distributions"] and cases[:1] and cases[0]["name"] == OWN:
+            cases.append({**cases[0], "name": OTHER_ORDER, "order": "other"})
         return {"init": init_text, "made_by": made_by, "states": states, "cases": cases}
 
     def _second_call(self, state: State, first: dict[str, Any]) -> tuple[State, dict[str, Any]]:

@@ -14,9 +14,14 @@ from warpwright.tracing.trace import device_facts
 from warpwright.types.gpu import GpuSheet
 from warpwright.types.job import Job, JobLimits
 from warpwright.types.shapes import Problem, TensorSpec
+from warpwright.types.verdict import OTHER_ORDER
 
 # The problem's own values first; it is the case that a program must pass.
-DISTRIBUTIONS = ("problem", "normal", "wide", "outliers", "nonfinite", "second call")
+DISTRIBUTIONS = (
+    "problem", "normal", "wide", "outliers", "nonfinite", "negative", "large", "offset",
+    "second call", OTHER_ORDER,
+)  # fmt: skip
+ENTRY = ("arguments", "inputs", "state", "first", "order")
 LIMITS = JobLimits(deadline_s=60.0)
 
 
@@ -128,9 +133,7 @@ def _decode_case(case: Mapping[str, Any], directory: Path) -> ReferenceCase:
     bare = ReferenceCase(
         name=case["name"],
         inputs=tuple(TensorSpec(tuple(array.data.shape), array.dtype) for array in inputs),
-        entry={
-            name: case[name] for name in ("arguments", "inputs", "state", "first") if name in case
-        },
+        entry={name: case[name] for name in ENTRY if name in case},
     )
     if "reference" not in case:
         return bare

@@ -18,7 +18,15 @@ from warpwright.verifier.outputs.precision import TensorLike, Values
 
 DROWNED_L2 = 0.1  # an eager error of this size: the reference tells nothing
 NEGLIGIBLE = 1e-30
-REDRAWN = ("normal", "wide", "outliers")  # cases whose inputs have other values
+# Cases whose inputs have other values than the problem's.
+REDRAWN = (
+    "normal",
+    "wide",
+    "outliers",
+    "negative",
+    "large",
+    "offset",
+)
 
 
 class ReferenceLike(Protocol):

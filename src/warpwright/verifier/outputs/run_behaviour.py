@@ -10,7 +10,7 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
 from typing import Any, Protocol
 
-from warpwright.types.verdict import AccuracyCase, Status
+from warpwright.types.verdict import RACE, AccuracyCase, Status
 from warpwright.verifier.outputs.comparison import ReferenceLike
 from warpwright.verifier.outputs.precision import TensorLike
 
@@ -92,13 +92,23 @@ def _endless(run: RunLike, parent: RunLike | None) -> str | None:
 def memory_verdict(
     case: AccuracyCase, run: RunLike, parent: RunLike | None, parent_lines: Collection[str]
 ) -> AccuracyCase | None:
-    """Out of bounds: writes fail; reads fail unless the parent does it, or has the same load."""
+    """Out of bounds: writes fail; reads fail unless the parent does it, or has the same load. So do
+    races, unless the parent has one."""
     writes = [str(event) for event in run.memory_events if event.access == "write"]
     if writes:
         return fail(case, writes[0])
-    reads = [str(event) for event in run.memory_events if event.text not in parent_lines]
-    if reads and (parent is None or parent is run or not parent.memory_events):
+    compared = parent is not None and parent is not run
+    reads = [
+        str(event)
+        for event in run.memory_events
+        if event.access != RACE and event.text not in parent_lines
+    ]
+    if reads and not (compared and parent is not None and parent.memory_events):
         return fail(case, reads[0])
+    races = [str(event) for event in run.memory_events if event.access == RACE]
+    theirs = parent.memory_events if compared and parent is not None else ()
+    if races and not any(event.access == RACE for event in theirs):
+        return fail(case, races[0])
     return None
 
 
