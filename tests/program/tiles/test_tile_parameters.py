@@ -259,3 +259,29 @@ inside = at % 8 < 6
 tl.store(y + at, tl.load(x + at, mask=inside, other=0.0), mask=inside)
 """
     assert (reading(lines).tiles["A"].no_growth is None) is bounded
+
+
+SUMMED = """
+row = tl.program_id(0)
+total = {start}
+for at in range(0, K, A):
+    lane = at + tl.arange(0, A)
+    total += tl.load(x + row * K + lane, mask=lane < K, other=0.0)
+tl.store(y + row, tl.sum(total, axis=0))
+"""
+
+
+@pytest.mark.parametrize(
+    "start", ["tl.zeros([A], dtype=tl.float32)", "tl.full((A,), 0.0, tl.float32).to(tl.float32)"]
+)
+def test_lanes_that_start_at_zero_are_cut_at_will(start: str) -> None:
+    assert "A" in reading(SUMMED.format(start=start)).tiles
+
+
+@pytest.mark.parametrize(
+    "start", ["tl.zeros([A], dtype=tl.float32) + 1.0", "tl.full([A], 0.5, tl.float32)"]
+)
+def test_a_start_that_counts_once_a_lane_is_kept(start: str) -> None:
+    found = reading(SUMMED.format(start=start))
+    assert "A" not in found.tiles
+    assert "starts at" in str(found)

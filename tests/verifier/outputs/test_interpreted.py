@@ -419,6 +419,25 @@ class TestSideEffects:
         case = judge(noisy(data, 0), right_of(data), memory_events=[Event("write")])
         assert case.status is Status.FAIL
 
+    def test_sizes_on_which_the_parent_writes_out_of_bounds_settle_nothing(self):
+        data = values()
+        events = [Event("write")]
+        parent = Run([Tensor(noisy(data, 0))], memory_events=events)
+        case = judge(noisy(data, 0), right_of(data), parent, memory_events=events)
+        assert case.status is Status.NOT_VERIFIED and not case.gating
+        assert "so it is in the parent" in case.reason
+        reading = Run([Tensor(noisy(data, 0))], memory_events=[Event("read")])
+        case = judge(noisy(data, 0), right_of(data), reading, memory_events=events)
+        assert case.status is Status.FAIL
+
+    def test_a_race_fails_unless_the_parent_has_one(self):
+        data = values()
+        events = [Event("race")]
+        assert judge(noisy(data, 0), right_of(data), memory_events=events).status is Status.FAIL
+        parent = Run([Tensor(noisy(data, 0))], memory_events=events)
+        case = judge(noisy(data, 0), right_of(data), parent, memory_events=events)
+        assert case.status is Status.PASS
+
     def test_a_read_out_of_bounds_fails_unless_the_parent_does_it(self):
         data = values()
         output = noisy(data, 0)

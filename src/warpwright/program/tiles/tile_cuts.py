@@ -9,7 +9,8 @@ from __future__ import annotations
 import ast
 from collections.abc import Iterator
 
-from warpwright.program.tiles.tile_lanes import EXTREMES, SUMS, TileLanes, calls_in
+from warpwright.program.nodes import names_in
+from warpwright.program.tiles.tile_lanes import EXTREMES, SUMS, TileLanes, assigned, calls_in
 
 _IN_ORDER = (
     "cumsum", "cumprod", "associative_scan", "sort", "flip", "histogram", "gather", "reshape",
@@ -38,6 +39,9 @@ def why_cut_matters(
         for call in _reductions(node, lanes):
             if _over(call, lanes) and not _by_atomics(node, lanes):
                 return f"`{ast.unparse(call)[:60]}` is of one block alone"
+    for name, start in _starts_of_sums(node, lanes, loops):
+        if not _is_zeros(start):
+            return f"each lane of `{name}` starts at `{ast.unparse(start)[:60]}`"
     for loop in loops:
         for store in calls_in(loop):
             if ast.unparse(store.func) == "tl.store" and _stores_reduced(store, loop, lanes):
@@ -51,6 +55,40 @@ def _reductions(node: ast.AST, lanes: TileLanes) -> Iterator[ast.Call]:
             lanes.value(a) for a in call.args[:2]
         ):
             yield call
+
+
+def _starts_of_sums(
+    node: ast.FunctionDef, lanes: TileLanes, loops: list[ast.stmt]
+) -> Iterator[tuple[str, ast.expr]]:
+    """What the totals start at whose lanes are summed up: it counts once for each lane."""
+    summed = {
+        name
+        for call in _reductions(node, lanes)
+        if ast.unparse(call.func) in SUMS
+        for argument in call.args[: 2 if ast.unparse(call.func) == "tl.dot" else 1]
+        for name in names_in(argument)
+    }
+    carried = {name for loop in loops for name, _ in assigned(loop)} & summed
+    inside = {id(value) for loop in loops for _, value in assigned(loop)}
+    for name, value in assigned(node):
+        if name in carried and id(value) not in inside:
+            yield name, value
+
+
+def _is_zeros(value: ast.expr) -> bool:
+    """`tl.zeros(…)`, `tl.full(…, 0, …)` or 0, whatever it is cast to."""
+    if isinstance(value, ast.Constant):
+        return value.value == 0
+    if not isinstance(value, ast.Call):
+        return False
+    path = ast.unparse(value.func)
+    if path in ("tl.zeros", "tl.zeros_like"):
+        return True
+    if path == "tl.full":
+        fills = [k.value for k in value.keywords if k.arg == "value"] or value.args[1:2]
+        return bool(fills) and _is_zeros(fills[0])
+    method = isinstance(value.func, ast.Attribute) and value.func.attr == "to"
+    return method and isinstance(value.func, ast.Attribute) and _is_zeros(value.func.value)
 
 
 def _over(call: ast.Call, lanes: TileLanes) -> bool:

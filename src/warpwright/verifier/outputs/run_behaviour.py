@@ -92,12 +92,15 @@ def _endless(run: RunLike, parent: RunLike | None) -> str | None:
 def memory_verdict(
     case: AccuracyCase, run: RunLike, parent: RunLike | None, parent_lines: Collection[str]
 ) -> AccuracyCase | None:
-    """Out of bounds: writes fail; reads fail unless the parent does it, or has the same load. So do
-    races, unless the parent has one."""
+    """Out of bounds: writes fail, or settle nothing where the parent has some of its own; reads
+    fail unless the parent does it, or has the same load. So do races, unless the parent has one."""
+    compared = parent is not None and parent is not run
     writes = [str(event) for event in run.memory_events if event.access == "write"]
     if writes:
+        before = parent.memory_events if compared and parent is not None else ()
+        if any(event.access == "write" for event in before):  # sizes that the parent is not for
+            return replace(case, reason=f"{writes[0]}; so it is in the parent", gating=False)
         return fail(case, writes[0])
-    compared = parent is not None and parent is not run
     reads = [
         str(event)
         for event in run.memory_events

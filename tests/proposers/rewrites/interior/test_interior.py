@@ -168,6 +168,7 @@ def test_numbers_that_may_compare_with_nothing_are_not_asked(start: str) -> None
         ("ok = (at >= 0) & (at < L)", "ok = at * at < L", "too few loads"),
         ("        ok &= inside\n", "        inside = ok\n        return\n", "a return"),
         ("        sum += x *", "        sum += tl.dot(x, x) *", "ahead of their use"),
+        ("    tl.store(y", "    sum = tl.trans(sum)\n    tl.store(y", "another form"),
         ("    row = tl", "    block_inside = 0\n    row = tl", "a meaning already"),
         ("mask=ok, other=0.0", "", "nothing under a mask"),
         ("        at = start + k\n", "        start += 1\n        at = start + k\n", "too few"),

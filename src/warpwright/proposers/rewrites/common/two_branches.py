@@ -11,6 +11,8 @@ from warpwright.proposers.rewrites.common.refusal import DoesNotApply
 from warpwright.proposers.rewrites.common.splice import Splice, spliced
 from warpwright.proposers.rewrites.common.statement_text import INDENT, indented, margin_of
 
+_FORMS = frozenset({"trans", "permute", "reshape", "view", "expand_dims", "broadcast_to"})
+
 
 def in_two_branches(
     source: str,
@@ -36,9 +38,29 @@ def in_two_branches(
 
 
 def may_branch_at_run_time(body: Sequence[ast.stmt]) -> bool:
-    """Whether the statements may stand under a condition on what a block knows at run time."""
+    """Whether the statements may stand under a condition on what a block knows at run time.
+
+    A name keeps its type there, so a tile that takes another form under its own name may not.
+    """
     nodes = [inner for node in body for inner in ast.walk(node)]
-    return not any(isinstance(node, ast.Return | ast.AnnAssign) for node in nodes)
+    return not any(
+        isinstance(node, ast.Return | ast.AnnAssign)
+        or (isinstance(node, ast.Assign) and _takes_another_form(node))
+        for node in nodes
+    )
+
+
+def _takes_another_form(node: ast.Assign) -> bool:
+    """`acc = tl.trans(acc)`, `m = m[:, None]`."""
+    names = {target.id for target in node.targets if isinstance(target, ast.Name)}
+    value = node.value
+    if isinstance(value, ast.Call) and value.args:
+        inner, changes = value.args[0], ast.unparse(value.func).split(".")[-1] in _FORMS
+    elif isinstance(value, ast.Subscript | ast.Attribute):
+        inner, changes = value.value, True
+    else:
+        return False
+    return changes and isinstance(inner, ast.Name) and inner.id in names
 
 
 def check_own_lines(lines: Sequence[str], body: Sequence[ast.stmt]) -> None:

@@ -108,7 +108,10 @@ def _read(source: str, move: Move) -> tuple[KernelText, MaskReader]:
     if len(reader.asked) > _MOST_CONDITIONS:
         raise DoesNotApply("a block would have to ask too much")
     if not may_branch_at_run_time(_changed(kernel, reader)):
-        raise DoesNotApply("a return or a constant cannot stand under a condition at run time")
+        raise DoesNotApply(
+            "a return, a constant or a tile that takes another form cannot stand under a "
+            "condition at run time"
+        )
     return kernel, reader
 
 
