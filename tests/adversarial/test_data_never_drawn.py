@@ -76,13 +76,28 @@ def test_tiles_without_a_positive_value_that_are_passed_over_are_found() -> None
     assert "negative" in failed_on(trial.PRODUCT, wrong, trial.PRODUCT_PROBLEM)
 
 
-def test_a_variance_as_a_difference_of_squares_is_found() -> None:
-    wrong = trial.changed(
+def by_squares(squares: str) -> str:
+    return trial.changed(
         SPREAD,
         ("        apart = tl.where(inside, x - mean, 0.0)\n".removeprefix("    "), ""),
-        ("tl.sum(apart * apart, axis=0) / width", "tl.sum(x * x, axis=0) / width - mean * mean"),
+        ("tl.sum(apart * apart, axis=0) / width", f"{squares} / width - mean * mean"),
     )
+
+
+def test_a_variance_as_a_difference_of_squares_is_found() -> None:
+    wrong = by_squares("tl.sum(x * x, axis=0)")
     assert "offset" in failed_on(SPREAD, wrong, SPREAD_PROBLEM)
+
+
+def test_two_ways_to_lose_the_same_digits_are_not_told_apart() -> None:
+    """A parent that takes a difference of squares is no more exact than its candidate by right."""
+    parent = by_squares("tl.sum(x * x, axis=0)")
+    other = by_squares("(tl.sum(tl.where(place % 2 == 0, x * x, 0.0), axis=0)"
+                       " + tl.sum(tl.where(place % 2 == 1, x * x, 0.0), axis=0))")  # fmt: skip
+    run = trial.accuracy_of(parent, other, SPREAD_PROBLEM)
+    assert run.result.status is Status.PASS
+    (far,) = [case for case in run.cases if case.distribution == "offset"]
+    assert not far.gating or far.less_exact is None
 
 
 def test_a_variance_around_the_first_value_passes() -> None:
