@@ -38,6 +38,7 @@ LAUNCH_OPTIONS = {
     "allow_fp8e4nv", "cluster_dims", "kpack", "enable_warp_specialization", "minRegAutoWS",
     "maxRegAutoWS", "pingpongAutoWS",
 }  # fmt: skip
+MOST_TOLD = 1000  # launches of which grid and numbers are told
 # A config has these of its own, so that they have no effect among its meta-parameters.
 ALWAYS_SET = {"num_warps", "num_stages", "num_ctas"}
 
@@ -85,6 +86,7 @@ class InterpreterSession:
         self.schedule: Schedule = every_block
         self.pins: Mapping[str, Mapping[str, Any]] = {}
         self.launches: dict[str, int] = {}
+        self.launched: list[dict[str, Any]] = []
         self.block_from_s: float | None = None
 
     def begin(self, pins: Mapping[str, Mapping[str, Any]], spoil_undefined: bool = False) -> None:
@@ -93,6 +95,7 @@ class InterpreterSession:
         self.memory.spoil_undefined = spoil_undefined
         self.pins = pins
         self.launches = {}
+        self.launched = []
         self.block_from_s = None
         self.device.addressed.clear()
 
@@ -292,6 +295,9 @@ def _launch(self: Any, *args: Any, **kwargs: Any) -> None:
             key: value if key in constants else _convert(value) for key, value in bound.items()
         }
         session.launches[name] = session.launches.get(name, 0) + 1
+        if len(session.launched) < MOST_TOLD:
+            numbers = {n: v for n, v in bound.items() if type(v) in (bool, int, float)}
+            session.launched.append({"kernel": name, "grid": extents, "numbers": numbers})
         run_grid(self.fn, arguments, extents)
 
 

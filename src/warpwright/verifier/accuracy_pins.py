@@ -1,7 +1,7 @@
 """Which configs of a program are run apart: one run for those that compute alike.
 
 Configs that differ in warps and stages alone are one to the interpreter, so each set of
-meta-parameters runs once.
+meta-parameters runs once; but for kernels that read an option as a parameter of theirs.
 """
 
 from __future__ import annotations
@@ -20,6 +20,8 @@ SAME_CODE = frozenset({
     EditKind.CONFIG_ADDED, EditKind.CONFIG_REMOVED, EditKind.CONFIGS_REORDERED,
     EditKind.LAUNCH_OPTIONS, EditKind.COSMETIC,
 })  # fmt: skip
+
+_OPTIONS = ("num_warps", "num_stages", "num_ctas")
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,17 +42,25 @@ def pinned_runs(
     usual = {name: _closest(base.get(name), configs) for name, configs in listed.items() if configs}
     runs = [PinnedRun(label_of(usual), usual)]
     for name, configs in listed.items():
-        by_meta: dict[object, list[Config]] = {}
+        kernel = child.kernel(name)
+        read = [] if kernel is None else [p.name for p in kernel.parameters if p.name in _OPTIONS]
+        alike: dict[object, list[Config]] = {}
         for config in configs:
-            by_meta.setdefault((config.meta, config.pre_hook), []).append(config)
-        for key, members in by_meta.items():
-            if key == (usual[name].meta, usual[name].pre_hook):
+            alike.setdefault(_computes(config, read), []).append(config)
+        for key, members in alike.items():
+            if key == _computes(usual[name], read):
                 if len(listed) == 1:
                     runs[0] = replace(runs[0], kernel=name, members=tuple(members))
                 continue
             pins = {**usual, name: members[0]}
             runs.append(PinnedRun(label_of(pins), pins, name, tuple(members)))
     return runs
+
+
+def _computes(config: Config, read: Sequence[str]) -> object:
+    """What of a config may change results. `read`: options that the kernel has as parameters."""
+    options = tuple(getattr(config, option) for option in read)
+    return config.meta, config.pre_hook, options
 
 
 def new_to_the_parent(

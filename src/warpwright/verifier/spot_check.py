@@ -22,6 +22,7 @@ from warpwright.interpreter.spot.spot import Spot, SpotRun, SpotState
 from warpwright.store.run_context import RunContext
 from warpwright.tracing.trace import device_facts
 from warpwright.types.config import Config
+from warpwright.types.launch_trace import Trace
 from warpwright.types.program import ProgramView
 from warpwright.types.study import KernelStudy, Study
 from warpwright.types.verdict import CheckResult, Status
@@ -37,6 +38,7 @@ from warpwright.verifier.outputs.spot_verdict import (
     failed,
     left_out,
 )
+from warpwright.verifier.two_paths import launches_otherwise
 
 LEAST_S = 15.0  # with less time left nothing is begun
 SHARE = 0.8  # of the time left
@@ -53,14 +55,15 @@ def with_full_size(
     child: ProgramView,
     kernels: Mapping[str, KernelStudy],
     run_context: RunContext,
+    trace: Trace | None = None,
 ) -> tuple[CheckResult, ...]:
     """The result on small inputs, and the one at full size, or a note on why there is none.
 
-    A candidate that is wrong already is not run again.
+    A candidate that is wrong already is not run again. `trace`: the candidate's.
     """
     if accuracy.status is Status.FAIL:
         return (accuracy,)
-    checked = check_full_size(parent, child, kernels, run_context)
+    checked = check_full_size(parent, child, kernels, run_context, trace)
     if checked is None:
         return (accuracy,)
     if isinstance(checked, CheckResult):
@@ -69,11 +72,16 @@ def with_full_size(
 
 
 def check_full_size(
-    parent: Study, child: ProgramView, kernels: Mapping[str, KernelStudy], run_context: RunContext
+    parent: Study,
+    child: ProgramView,
+    kernels: Mapping[str, KernelStudy],
+    run_context: RunContext,
+    trace: Trace | None = None,
 ) -> CheckResult | str | None:
     """The check's result; text: why it could not be made; None: nothing is new at full size.
 
-    `kernels` holds the configs of each kernel of the child.
+    `kernels` holds the configs of each kernel of the child. With its `trace`, what it launches
+    here is compared with what it launched there.
     """
     if parent.problem is None or parent.trace is None:
         return None
@@ -99,7 +107,7 @@ def check_full_size(
         state = spot.state(Path(name))
         if isinstance(state, str):
             return f"{SKIPPED}: {state}"
-        return _judged(parent, child, base, chosen, spot, state)
+        return _judged(parent, child, base, chosen, spot, state, trace)
 
 
 def _judged(
@@ -109,6 +117,7 @@ def _judged(
     chosen: PinnedRun,
     spot: Spot,
     state: SpotState,
+    trace: Trace | None,
 ) -> CheckResult | str:
     tasks = [(parent.view.source, base), (child.source, chosen.pins)]
 
@@ -121,6 +130,9 @@ def _judged(
     theirs, ours = run_both(True)
     if theirs.undefined_lines:  # what the parent takes from such lanes is no fault of its candidate
         theirs, ours = run_both(False)
+    other = None if trace is None else launches_otherwise(ours, trace, chosen.pins)
+    if other is not None and launches_otherwise(theirs, _traced(parent), base) is None:
+        return failed(f"it launches otherwise under test: {other}")
     lines = frozenset(line.strip() for line in parent.view.source.splitlines()) - {""}
     settled = conduct_at_full_size(ours, theirs, lines)
     if settled is not None:
@@ -138,6 +150,11 @@ def _judged(
     if isinstance(right, str):
         return right
     return concluded(ours, right, "the problem's model")
+
+
+def _traced(parent: Study) -> Trace:
+    assert parent.trace is not None  # asked before
+    return parent.trace
 
 
 def _by_reference(

@@ -192,7 +192,7 @@ def _run(
             from warpwright.verifier.spot_check import with_full_size
 
             results = with_full_size(
-                run.result, context.parent, child, kernels, context.run_context
+                run.result, context.parent, child, kernels, context.run_context, trace
             )
         gate = replace(gate, results=(*gate.results, *results), accuracy_cases=run.cases)
     if gate.status is not Status.FAIL:  # of a wrong output nothing more needs to be said

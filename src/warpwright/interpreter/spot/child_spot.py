@@ -218,6 +218,7 @@ class _Spot:
             "mixed": mixed(memory) if sampler.kernel is not None else None,
             "memory_events": memory.events,
             "undefined_lines": sorted(memory.undefined),
+            "launched": session.launched,
         }
 
     def _forward(self, problem: LoadedProblem, inputs: list[Any], result: dict[str, Any]) -> Any:

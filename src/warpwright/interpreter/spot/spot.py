@@ -53,6 +53,15 @@ class SpotOutput:
 
 
 @dataclass(frozen=True, slots=True)
+class SeenLaunch:
+    """A launch as it ran: its grid in three dimensions, and arguments that are numbers."""
+
+    kernel: str
+    grid: tuple[int, ...]
+    numbers: Mapping[str, int | float | bool]
+
+
+@dataclass(frozen=True, slots=True)
 class SpotRun:
     """What came of a program at full size.
 
@@ -74,6 +83,7 @@ class SpotRun:
     repeats: bool = False
     memory_events: tuple[MemoryEvent, ...] = ()
     undefined_lines: tuple[int, ...] = ()
+    launched: tuple[SeenLaunch, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -204,4 +214,8 @@ def _decode(value: Mapping[str, Any], directory: Path, source: str) -> SpotRun:
         repeats=bool(value["repeats"]),
         memory_events=tuple(memory_event(event, source) for event in value["memory_events"]),
         undefined_lines=tuple(map(int, value["undefined_lines"])),
+        launched=tuple(
+            SeenLaunch(str(la["kernel"]), tuple(map(int, la["grid"])), dict(la["numbers"]))
+            for la in value["launched"]
+        ),
     )

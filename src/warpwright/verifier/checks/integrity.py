@@ -67,7 +67,12 @@ def check_integrity(
     idle, told = _kernels_not_launched(parent, child, model, trace)
     violations += idle
     notes += told
-    seen, told = check_observed(parent_trace, trace)
+    listed = {
+        kernel.name: kernel.autotune.configs
+        for kernel in child.kernels
+        if kernel.autotune is not None and kernel.autotune.configs
+    }
+    seen, told = check_observed(parent_trace, trace, listed)
     read = {violation.line for violation in violations}
     violations += [v for v in seen if v.line is None or v.line not in read]
     notes += told

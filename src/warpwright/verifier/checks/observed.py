@@ -8,18 +8,25 @@ parent does as well is told, not blamed.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 
+from warpwright.types.config import Config
 from warpwright.types.host_behaviour import HostBehaviour, SeenOperator
 from warpwright.types.launch_trace import Trace
 from warpwright.types.verdict import Violation
 
 COMPUTES = "computes"
+CONFIG = "integrity.other_config"
+Listed = Mapping[str, Sequence[Config]]
 LEAST_NAMES = 3  # of what was replaced, in one message
 
 
-def check_observed(parent: Trace | None, child: Trace | None) -> tuple[list[Violation], list[str]]:
+def check_observed(
+    parent: Trace | None, child: Trace | None, listed: Listed | None = None
+) -> tuple[list[Violation], list[str]]:
     """Violations and notes; none of either where the candidate has no trace.
+
+    `listed`: kernel → the configs that the candidate lists for it, where they can be read.
 
     Without a trace of the parent nothing is said of operators: what it leaves to torch is unknown.
     """
@@ -28,6 +35,8 @@ def check_observed(parent: Trace | None, child: Trace | None) -> tuple[list[Viol
     own = child.behaviour
     theirs = HostBehaviour() if parent is None else parent.behaviour
     violations = [*_patches(own, theirs), *_actions(own, theirs), *_calls(own, theirs)]
+    known = set() if parent is None else {kind for kind, _ in _other_configs(parent, {})}
+    violations += [v for kind, v in _other_configs(child, listed or {}) if kind not in known]
     notes: list[str] = []
     if parent is not None:
         violations += _operators(own, theirs)
@@ -85,6 +94,28 @@ def _actions(own: HostBehaviour, theirs: HostBehaviour) -> Iterator[Violation]:
         if name not in ways:
             expected = "a library used for what it is"
             yield Violation("integrity.ways_out", line, expected, f"{name} leads out of it")
+
+
+def _other_configs(trace: Trace, listed: Listed) -> Iterator[tuple[str, Violation]]:
+    """Launches under other configs than the program lists, with the way that it does it."""
+    for launch in trace.launches:
+        for traced in launch.configs if launch.autotuned else ():
+            meta = traced.config.meta_dict
+            for name, value in traced.heuristic_values.items():
+                if name in meta and meta[name] != value:
+                    found = f"{launch.kernel} runs with {name}={value!r} by a heuristic"
+                    expected = f"{name}={meta[name]!r}, as the config says"
+                    yield "heuristic", Violation(CONFIG, launch.line, expected, found)
+            configs = listed.get(launch.kernel)
+            if configs and _what_runs(traced.config) not in map(_what_runs, configs):
+                found = f"{launch.kernel} is tuned over {traced.config}, which it does not list"
+                expected = "the configs that are listed"
+                yield "pruning", Violation(CONFIG, launch.line, expected, found)
+
+
+def _what_runs(config: Config) -> tuple[object, ...]:
+    options = (config.num_warps, config.num_stages, config.num_ctas, config.maxnreg)
+    return tuple(sorted(config.meta_dict.items())), options
 
 
 def _calls(own: HostBehaviour, theirs: HostBehaviour) -> Iterator[Violation]:
