@@ -106,6 +106,13 @@ def _of_tests() -> dict[str, Example]:
         "flatten": _example(_module("flatten/test_flatten").KERNEL, [(5, 3, 40, 70)]),
         "join": _example(_module("join/test_join").KERNEL, [(16, 8, 30, 31)]),
         "split": _example(_module("split_address/test_split").KERNEL, [(4, 64, 60)], (4, 9, 5)),
+        "residues of a line": _example(
+            _module("residues/test_residues").KERNEL, [(2, 3, 500)], (3, 3, 2, 1, 2)
+        ),
+        "residues of a plane": _example(
+            _module("residues/test_residues").TWO, [(2, 30, 40)], ((4, 4), (2, 2), (1, 1))
+        ),
+        "online": _example(_module("passes/test_online").KERNEL, [(64, 3000)]),
     }
     for name, source in _module("vectorize/test_vectorize").FORMS.items():
         found[f"vectorize {name}"] = _example(source, [(3, 7000), (3, 7000)])
