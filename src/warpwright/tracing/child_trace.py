@@ -111,7 +111,7 @@ def _trace(
             watch.operators.clear()
             output = call_model(model.eval(), inputs, stage, mode)
             evaluation = bool(recorder.launches)
-        launches = list(recorder.launches)
+        launches, operations = list(recorder.launches), dict(mode.operations)
         with other_memory(hardware(payload["facts"])):
             behaviour = _second_call(model, problem, mode, recorder, output)
         watch.recording = False
@@ -126,7 +126,7 @@ def _trace(
         "notes": recorder.notes,
         "operations": [
             {"name": name, "line": line, "count": count}
-            for (name, line), count in mode.operations.items()
+            for (name, line), count in operations.items()
         ],
     }
 
