@@ -116,6 +116,12 @@ HONEST = {
         "        wide = nn.functional.pad(left, (0, 0, 0, 3))\n"
         "        return product(wide, self.right)[: left.shape[0]]\n",
     ),
+    "a table of numbers": (USED, "        steps = torch.tensor([1, 2, 3, 4])\n" + USED),
+    "mirrored at its ends and cut": (
+        USED,
+        "        wide = nn.functional.pad(left[None], (0, 0, 1, 1), mode='reflect')[0]\n"
+        "        return product(wide[1:-1].contiguous(), self.right)\n",
+    ),
     "a cast and back": (USED, USED.replace("left,", "left.double().float(),")),
     "filled memory and numbers": (
         USED,

@@ -28,13 +28,14 @@ COPYING = frozenset(
         "transpose_copy", "expand_copy", "t_copy", "slice_copy",
     }
 )  # fmt: skip
+PADDING = ("reflection_pad", "replication_pad")
 # Operators that fill memory, or ask for a number of a tensor, and work on none.
 FILLING = frozenset(
     {
         "fill_", "zero_", "fill", "zero", "zeros_like", "ones_like", "full_like", "empty_like",
         "new_empty", "new_zeros", "new_ones", "new_full", "new_empty_strided", "detach",
-        "alias", "lift_fresh", "lift", "set_", "resize_", "_local_scalar_dense", "is_same_size",
-        "record_stream", "is_pinned", "_pin_memory", "equal",
+        "alias", "lift_fresh", "lift_fresh_copy", "lift", "detach_", "set_", "resize_",
+        "_local_scalar_dense", "is_same_size", "record_stream", "is_pinned", "_pin_memory", "equal",
     }
 )  # fmt: skip
 THREAD = "a thread"  # no event of Python's before 3.12
@@ -154,13 +155,13 @@ class HostWatch(TorchDispatchMode):  # type: ignore[misc]
 def kind_of(func: Any, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> str | None:
     """Whether an operator computes on tensors or copies one; None for views, new memory, and
     arithmetic on a single number."""
-    name = str(func).split(".")[1]
-    if name in FILLING or name.startswith(("empty", "_empty")):
+    space, name = str(func).split(".")[:2]
+    if space == "prim" or name in FILLING or name.startswith(("empty", "_empty")):
         return None
     given = [value for value in _flat([*args, *kwargs.values()]) if isinstance(value, torch.Tensor)]
     if all(tensor.numel() <= 1 for tensor in given):
         return None
-    if name in COPYING:
+    if name in COPYING or name.startswith(PADDING):
         return COPIES
     returns = func._schema.returns
     views = bool(returns) and all(
