@@ -27,7 +27,6 @@ def check_observed(
     """Violations and notes; none of either where the candidate has no trace.
 
     `listed`: kernel → the configs that the candidate lists for it, where they can be read.
-
     Without a trace of the parent nothing is said of operators: what it leaves to torch is unknown.
     """
     if child is None:
@@ -35,7 +34,7 @@ def check_observed(
     own = child.behaviour
     theirs = HostBehaviour() if parent is None else parent.behaviour
     violations = [*_patches(own, theirs), *_actions(own, theirs), *_calls(own, theirs)]
-    known = set() if parent is None else {kind for kind, _ in _other_configs(parent, {})}
+    known = set() if parent is None else {kind for kind, _ in _other_configs(parent, listed or {})}
     violations += [v for kind, v in _other_configs(child, listed or {}) if kind not in known]
     notes: list[str] = []
     if parent is not None:
@@ -107,7 +106,8 @@ def _other_configs(trace: Trace, listed: Listed) -> Iterator[tuple[str, Violatio
                     expected = f"{name}={meta[name]!r}, as the config says"
                     yield "heuristic", Violation(CONFIG, launch.line, expected, found)
             configs = listed.get(launch.kernel)
-            if configs and _what_runs(traced.config) not in map(_what_runs, configs):
+            made = traced.place is None  # not taken from the tuner's list
+            if configs and made and _what_runs(traced.config) not in map(_what_runs, configs):
                 found = f"{launch.kernel} is tuned over {traced.config}, which it does not list"
                 expected = "the configs that are listed"
                 yield "pruning", Violation(CONFIG, launch.line, expected, found)
