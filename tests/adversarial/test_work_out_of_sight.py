@@ -122,6 +122,7 @@ HONEST = {
         "        wide = nn.functional.pad(left[None], (0, 0, 1, 1), mode='reflect')[0]\n"
         "        return product(wide[1:-1].contiguous(), self.right)\n",
     ),
+    "what torch warns of": (USED, "        torch.tensor(left[:1])\n" + USED),
     "a cast and back": (USED, USED.replace("left,", "left.double().float(),")),
     "filled memory and numbers": (
         USED,
@@ -166,3 +167,18 @@ def test_the_verdict_on_integrity_has_both_what_was_read_and_what_was_seen() -> 
     rules = [violation.rule for violation in result.violations]
     assert rules.count("integrity.torch_work") == 1
     assert "integrity.kernel_not_launched" in rules
+
+
+def test_a_second_call_that_the_trace_cannot_follow_is_no_fault_of_the_program() -> None:
+    """It reads a value of its data, which no stand-in has, only where it was called before."""
+    reads = trial.changed(
+        trial.PRODUCT,
+        (MODEL, "CALLS = []\n\n\n" + MODEL),
+        (USED, "        CALLS.append(1)\n        if len(CALLS) > 1:\n"
+         "            left[0, 0].item()\n" + USED),
+    )  # fmt: skip
+    assert traced(reads).behaviour.second_call is None
+    fails = trial.changed(
+        reads, ("            left[0, 0].item()\n", "            raise ValueError('tired')\n")
+    )
+    assert "it fails: ValueError: tired" in str(traced(fails).behaviour.second_call)

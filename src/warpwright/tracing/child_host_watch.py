@@ -71,6 +71,8 @@ THREADS = (
     (_thread, "start_joinable_thread"),
 )
 _LIBRARY = sysconfig.get_paths()["stdlib"]
+# What opens files by itself: imports, which are judged as such, and what shows a line of source.
+OPENING = ("<frozen importlib", f"{_LIBRARY}/linecache.py")
 
 
 class HostWatch(TorchDispatchMode):  # type: ignore[misc]
@@ -145,8 +147,8 @@ class HostWatch(TorchDispatchMode):  # type: ignore[misc]
         if event == THREAD and frame is not None:
             frame = frame.f_back  # past the function that told of it
         while direct is None and frame is not None and _is_library(frame.f_code.co_filename):
-            if frame.f_code.co_filename.startswith("<frozen importlib"):
-                return  # an import opens files; imports are judged as such
+            if frame.f_code.co_filename.startswith(OPENING):
+                return
             frame = frame.f_back
         if frame is not None and frame.f_code.co_filename == self._program:
             self.actions[what, frame.f_lineno] = None

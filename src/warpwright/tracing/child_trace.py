@@ -113,7 +113,7 @@ def _trace(
             evaluation = bool(recorder.launches)
         launches, operations = list(recorder.launches), dict(mode.operations)
         with other_memory(hardware(payload["facts"])):
-            behaviour = _second_call(model, problem, mode, recorder, output)
+            behaviour = _second_call(model, problem, mode, recorder, output, job_dir)
         watch.recording = False
         behaviour |= {**watch.told(), "replaced": libraries.changed()}
         behaviour["ways_out"] = ways_out(program, payload["source"])
@@ -152,10 +152,15 @@ def call_model(model: Any, inputs: list[Any], stage: TraceStage, mode: StandIns)
 
 
 def _second_call(
-    model: Any, problem: LoadedProblem, mode: StandIns, recorder: Recorder, output: Any
+    model: Any,
+    problem: LoadedProblem,
+    mode: StandIns,
+    recorder: Recorder,
+    output: Any,
+    job_dir: Path,
 ) -> dict[str, Any]:
     """Call the model on other data, on a card with other memory in use: does it launch the same,
-    and return memory of its own?"""
+    and return memory of its own? Nothing is said of a call that our stand-ins may have ended."""
     first = [_form(launch) for launch in recorder.launches]
     recorder.launches.clear()
     try:
@@ -163,7 +168,9 @@ def _second_call(
     except MemoryError:
         raise
     except Exception as error:
-        return {"same_output": False, "second_call": f"it fails: {type(error).__name__}: {error}"}
+        ours = is_of_a_tool(error, job_dir)
+        told = None if ours else f"it fails: {type(error).__name__}: {error}"
+        return {"same_output": False, "second_call": told}
     launches = [_form(launch) for launch in recorder.launches]
     told = None if launches == first else _difference(first, launches)
     before = {tensor["storage"] for tensor in _tensors(mode, output)}
