@@ -9,10 +9,8 @@ from __future__ import annotations
 
 import ast
 import inspect
-import random
 import time
 from collections.abc import Callable, Mapping
-from itertools import product
 from types import FunctionType, ModuleType
 from typing import Any
 
@@ -26,6 +24,7 @@ from triton.runtime.interpreter import InterpretedFunction, TensorHandle
 from triton.tools.tensor_descriptor import TensorDescriptor
 
 from warpwright.interpreter import child_shortcuts
+from warpwright.interpreter.child_block_order import Schedule, every_block
 from warpwright.interpreter.child_coverage import Coverage
 from warpwright.interpreter.child_memory import Addresses, Memory, spoiled_bits
 from warpwright.program.branch_sites import observed
@@ -45,31 +44,6 @@ ALWAYS_SET = {"num_warps", "num_stages", "num_ctas"}
 
 class ConfigError(Exception):
     """The config that should be pinned is not among the kernel's."""
-
-
-Schedule = Callable[[str, list[int], Callable[[tuple[int, int, int]], None]], None]
-"""Runs a launch's blocks: the kernel's name, the grid's three extents, what runs one block."""
-
-
-def every_block(_: str, extents: list[int], run: Callable[[tuple[int, int, int]], None]) -> None:
-    """One block after the other, the last axis fastest."""
-    for x in range(extents[0]):
-        for y in range(extents[1]):
-            for z in range(extents[2]):
-                run((x, y, z))
-
-
-def in_another_order(
-    _: str, extents: list[int], run: Callable[[tuple[int, int, int]], None]
-) -> None:
-    """The last block first, then the others shuffled, the same way each time: a GPU runs them in
-    no order, so that none may build on what another one wrote."""
-    across, down, deep = map(range, extents)
-    blocks = list(product(across, down, deep))
-    last = blocks.pop()
-    random.Random(len(blocks)).shuffle(blocks)
-    for block in (last, *blocks):
-        run(block)
 
 
 class InterpreterSession:
@@ -392,7 +366,9 @@ def _masked_store(
     real, allowed = session.memory.reach(ptrs.data, lanes, itemsize, "write")
     lanes = lanes if allowed is None else allowed
     if session.memory.watch_owners:
-        session.memory.stored(ptrs.data, real, value.data, lanes)
+        empty = np.zeros_like(value.data)
+        there = interpreter._interpreter.load(real, lanes, empty, value.data.dtype)
+        session.memory.stored(ptrs.data, value.data, there, lanes)
     return interpreter._interpreter.store(real, value.data, lanes)
 
 

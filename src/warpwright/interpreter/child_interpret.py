@@ -22,13 +22,9 @@ import torch
 import triton
 
 from warpwright.interpreter import child_builder, child_executor
+from warpwright.interpreter.child_block_order import every_block, in_another_order
 from warpwright.interpreter.child_coverage import load_observed
-from warpwright.interpreter.child_executor import (
-    MemoryAccessError,
-    every_block,
-    in_another_order,
-    session,
-)
+from warpwright.interpreter.child_executor import MemoryAccessError, session
 from warpwright.interpreter.reference.child_construct import constructed
 from warpwright.interpreter.reference.child_state import Given, copy_state, same_bits
 from warpwright.sandbox import child_guard, child_tensors

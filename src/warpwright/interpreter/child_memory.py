@@ -6,7 +6,6 @@ happening (it could kill the process), reads give NaN there, and it is recorded 
 
 from __future__ import annotations
 
-import ctypes
 import sys
 from bisect import bisect_right
 from typing import Any
@@ -14,6 +13,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import torch
+
+from warpwright.types.verdict import RACE
 
 Values = npt.NDArray[Any]
 MAX_EVENTS = 20
@@ -130,13 +131,13 @@ class Memory:
             return np.zeros(shape, dtype=dtype)
         return np.full(shape, np.array(bits).astype(dtype), dtype=dtype)
 
-    def stored(self, pointers: Values, real: Values, value: Values, mask: Values) -> None:
-        """Note a store that is about to happen. One to a place where another block of the launch
-        stored something else, without an atomic operation, is a race: which one stays is chance.
+    def stored(self, pointers: Values, value: Values, there: Values, mask: Values) -> None:
+        """Note a store that is about to happen, where `there` is. One to a place where another
+        block of the launch stored something else, without an atomic operation, is a race: which
+        one stays is chance.
         """
         mask = np.broadcast_to(mask, pointers.shape)
-        seen, place = pointers[mask], real[mask]
-        size = value.dtype.itemsize
+        seen, size = pointers[mask], value.dtype.itemsize
         index = self._one_storage(int(seen.min()), int(seen.max()), size) if seen.size else None
         if index is None:
             return
@@ -147,14 +148,10 @@ class Memory:
         at = ((seen - np.uint64(start)) // np.uint64(size)).astype(np.int64)
         others = (owners[at] != 0) & (owners[at] != self.block)
         if others.any():
-            there = np.frombuffer(
-                b"".join(ctypes.string_at(int(address), size) for address in place[others]),
-                dtype=np.uint8,
-            )
-            new = np.ascontiguousarray(np.broadcast_to(value, pointers.shape)[mask][others])
-            differ = (there.reshape(-1, size) != new.view(np.uint8).reshape(-1, size)).any(axis=1)
+            old, new = (_bits(np.broadcast_to(v, pointers.shape)[mask]) for v in (there, value))
+            differ = others & (old != new).any(axis=1)
             if differ.any():
-                self._record("race", int(differ.sum()))
+                self._record(RACE, int(differ.sum()))
         owners[at] = self.block
 
     def _record(self, access: str, count: int) -> None:
@@ -167,6 +164,12 @@ class Memory:
             self.events.append(
                 {"kernel": self.kernel, "line": line, "access": access, "count": count}
             )
+
+
+def _bits(values: Values) -> Values:
+    """The bytes of each value, so that one NaN equals itself."""
+    bits: Values = np.ascontiguousarray(values).view(np.uint8).reshape(len(values), -1)
+    return bits
 
 
 def _kernel_line() -> int | None:

@@ -21,7 +21,8 @@ import triton
 from triton.runtime.interpreter import InterpreterBuilder
 
 from warpwright.interpreter import child_builder, child_executor
-from warpwright.interpreter.child_executor import every_block, session
+from warpwright.interpreter.child_block_order import every_block
+from warpwright.interpreter.child_executor import session
 from warpwright.interpreter.child_interpret import WALL_FACTOR, DeadlineError, failure, time_limit
 from warpwright.interpreter.child_memory import Addresses, Memory
 from warpwright.interpreter.reference.child_construct import constructed
