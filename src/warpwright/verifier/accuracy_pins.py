@@ -42,8 +42,7 @@ def pinned_runs(
     usual = {name: _closest(base.get(name), configs) for name, configs in listed.items() if configs}
     runs = [PinnedRun(label_of(usual), usual)]
     for name, configs in listed.items():
-        kernel = child.kernel(name)
-        read = [] if kernel is None else [p.name for p in kernel.parameters if p.name in _OPTIONS]
+        read = _options_read(child, name)
         alike: dict[object, list[Config]] = {}
         for config in configs:
             alike.setdefault(_computes(config, read), []).append(config)
@@ -57,10 +56,20 @@ def pinned_runs(
     return runs
 
 
+def _options_read(program: ProgramView, kernel: str) -> list[str]:
+    """The launch options that a kernel has as parameters of its own."""
+    found = program.kernel(kernel)
+    return [] if found is None else [p.name for p in found.parameters if p.name in _OPTIONS]
+
+
 def _computes(config: Config, read: Sequence[str]) -> object:
     """What of a config may change results. `read`: options that the kernel has as parameters."""
-    options = tuple(getattr(config, option) for option in read)
-    return config.meta, config.pre_hook, options
+    return _values(config, read), config.pre_hook
+
+
+def _values(config: Config, read: Sequence[str]) -> object:
+    """What the kernel sees of a config."""
+    return config.meta, tuple(getattr(config, option) for option in read)
 
 
 def new_to_the_parent(
@@ -72,8 +81,9 @@ def new_to_the_parent(
     edits = difference(parent.view.source, child.source)
     if any(edit.kind not in SAME_CODE for edit in edits):
         return runs[0]
+    read = {kernel.kernel: _options_read(child, kernel.kernel) for kernel in parent.kernels}
     known = {
-        kernel.kernel: {(study.config.meta, study.config.pre_hook) for study in kernel.configs}
+        kernel.kernel: {_computes(s.config, read[kernel.kernel]) for s in kernel.configs}
         for kernel in parent.kernels
     }
     return next(
@@ -81,7 +91,7 @@ def new_to_the_parent(
             run
             for run in runs
             for name, config in run.pins.items()
-            if (config.meta, config.pre_hook) not in known.get(name, set())
+            if _computes(config, read.get(name, ())) not in known.get(name, set())
         ),
         None,
     )
@@ -96,8 +106,11 @@ def is_original(
         if usual is not None and usual.meta in {member.meta for member in run.members}:
             return False
     study = None if run.kernel is None else parent.kernel(run.kernel)
-    metas = set() if study is None else {config.config.meta for config in study.configs}
-    return any(member.meta in metas for member in run.members)
+    if study is None:
+        return False
+    read = _options_read(parent.view, study.kernel)
+    known = {_values(config.config, read) for config in study.configs}
+    return any(_values(member, read) in known for member in run.members)
 
 
 def _listed(

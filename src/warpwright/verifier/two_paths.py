@@ -6,6 +6,7 @@ interpreted, on tensors that hold data. Inputs, card and configs are the same.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 
 from warpwright.interpreter.spot.spot import SeenLaunch, SpotRun
@@ -61,7 +62,7 @@ def _other_number(launch: Launch, seen: SeenLaunch) -> str | None:
         value = argument.value
         if not isinstance(value, (int, float)) or name not in seen.numbers:
             continue
-        if seen.numbers[name] != value:
+        if seen.numbers[name] != value and not math.isnan(value):
             return (
                 f"{seen.kernel} with {name}={seen.numbers[name]!r} in the interpreter, {value!r} "
                 "when it is traced"
