@@ -36,12 +36,13 @@ from criterion.timing import timed_pairs
 def main() -> None:
     options = _options()
     began = time.monotonic()
+    names = None
     if options.recount is not None:
         timed_before = [json.loads(line) for line in options.recount.read_text().splitlines()]
         timed_before = [row for row in timed_before if row["speed"] is not None]
-        options.names = {row["case"] for row in timed_before}
+        names = {row["case"] for row in timed_before}
         options.each = 10**6
-    cases = cases_of(options)
+    cases = cases_of(options, names)
     print(f"{len(cases)} programs, {options.processes} processes", flush=True)
     pairs = counted_pairs(cases, options, began + options.count_s)
     print(f"{time.monotonic() - began:.0f} s: {len(pairs)} pairs are counted", flush=True)

@@ -7,6 +7,7 @@ import gzip
 import json
 import math
 import random
+from collections.abc import Collection
 from pathlib import Path
 
 from recorded import problem_of
@@ -17,8 +18,8 @@ from warpwright.types.shapes import Problem, TensorSpec
 MOST_BYTES = 2**30  # of a problem's inputs: larger ones take the time of several others
 
 
-def cases_of(options: argparse.Namespace) -> list[Case]:
-    """The examples first, then the others in an order that the seed draws."""
+def cases_of(options: argparse.Namespace, names: Collection[str] | None = None) -> list[Case]:
+    """The examples first, then the others in an order that the seed draws; `names`: only these."""
     examples = Path(__file__).parents[2] / "examples"
     found = [
         Case(
@@ -42,7 +43,6 @@ def cases_of(options: argparse.Namespace) -> list[Case]:
             if wanted and problem is not None and _input_bytes(problem) <= MOST_BYTES:
                 others.append(Case(f"r{number}", case["request"], problem))
     random.Random(options.seed).shuffle(others)
-    names = getattr(options, "names", None)
     if names is not None:
         return [case for case in (*found, *others) if case.name in names]
     return [*found, *others][: options.programs]

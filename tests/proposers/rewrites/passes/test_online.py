@@ -301,7 +301,7 @@ def test_a_sum_that_starts_between_the_loops_starts_there() -> None:
          "more than compute"),
         ("    lane = tl.arange(0, B)\n", "    lane = tl.arange(1, B + 1)\n", "does not tell"),
         ("        highest = tl.max(x, axis=0)\n", "        highest = tl.max(x, axis=0); y = x\n",
-         "shares its line"),
+         "share a line"),
         ("other=-float(\"inf\"))\n", "other=-float(\"inf\")).to(tl.float64)\n", "other values"),
         ("    top = -float(\"inf\")\n", "    top = tl.full((), 0.0, tl.float64)\n", "no float32"),
     ],

@@ -10,6 +10,7 @@ from warpwright.program.parsing import lines_of
 from warpwright.proposers.rewrites.common.kernel_text import KernelText
 from warpwright.proposers.rewrites.common.refusal import DoesNotApply
 from warpwright.proposers.rewrites.common.totals import taken_on
+from warpwright.proposers.rewrites.common.two_branches import check_own_lines
 from warpwright.proposers.rewrites.passes.resolved import Resolver, same
 
 _OPTIONS = frozenset({
@@ -133,7 +134,4 @@ def check_lines(kernel: KernelText, statements: Sequence[ast.stmt]) -> None:
     """Raises DoesNotApply where one of them shares a line with another statement."""
     lines = lines_of(kernel.source)
     for node in statements:
-        before = lines[node.lineno - 1].encode()[: node.col_offset].decode().strip()
-        behind = lines[(node.end_lineno or 1) - 1].encode()[node.end_col_offset :].decode().strip()
-        if before or (behind and not behind.startswith("#")):
-            raise DoesNotApply("a statement shares its line with another")
+        check_own_lines(lines, [node])

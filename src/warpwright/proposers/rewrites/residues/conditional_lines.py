@@ -29,12 +29,6 @@ class ConditionalLines:
         for number in range(first, last):
             self._deeper[number] += 1
 
-    def insert_before(self, statement: ast.stmt, new: Sequence[str]) -> None:
-        check_own_lines(self._lines, [statement])
-        first = statement.lineno - 1
-        margin = margin_of(self._source, statement) + INDENT * self._deeper[first]
-        self._before.setdefault(first, []).extend(indented(new, margin))
-
     def insert_after(self, statement: ast.stmt, new: Sequence[str]) -> None:
         check_own_lines(self._lines, [statement])
         last = (statement.end_lineno or statement.lineno) - 1
