@@ -122,11 +122,13 @@ def answer_run(
 ) -> AnswerRun:
     """`answer`, kept in the journal step by step; what is measured can be resumed."""
     from warpwright.formats.request_text import parse_request
+
+    parsed = parse_request(request, document=document)
+    _load_ahead(measuring)
     from warpwright.pipeline.answer_request import answer_request
     from warpwright.pipeline.measurable import trial_setup
     from warpwright.report.record import answer_record
 
-    parsed = parse_request(request, document=document)
     target = None
     if gpu is not None:
         target = target_gpu(gpu)
@@ -142,6 +144,15 @@ def answer_run(
         if setup is not None:
             setup.conclude()
     return AnswerRun(result, run.id, default_state_dir() / "runs" / run.id)
+
+
+def _load_ahead(measuring: Measuring | None) -> None:
+    """Let the children's libraries load beside our own."""
+    from warpwright.gpus.driver import visible_gpu
+    from warpwright.sandbox.loaded_ahead import load_for_an_answer
+
+    measured = measuring is None or (measuring.wanted is not False and measuring.device != "cpu")
+    load_for_an_answer(visible_gpu() if measured else None)
 
 
 def verify(answer: Answer, *, title: str = "") -> str | None:

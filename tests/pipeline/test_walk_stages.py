@@ -15,7 +15,7 @@ from warpwright.pipeline.walk_end import concluded
 from warpwright.pipeline.walk_plan import walk_plan
 from warpwright.report.walk_record import WalkRecord, walk_record
 from warpwright.report.walk_text import explain_walk, walk_notes, walk_rows
-from warpwright.search.open_trial import TrialSetup
+from warpwright.search.trial_setup import TrialSetup
 from warpwright.store.cache import ResultCache
 from warpwright.store.run_context import RunContext
 from warpwright.types.evidence import Origin

@@ -16,7 +16,9 @@ import pytest
 from warpwright.sandbox import fork_server as fork_server_module
 from warpwright.sandbox.child_branch import JOB_MARK
 from warpwright.sandbox.fork_server import ForkedChild, ForkServer, ForkServerError, ForkServers
-from warpwright.sandbox.run import FIXED, child_environment, run_job
+from warpwright.sandbox.kinds import JOBS
+from warpwright.sandbox.loaded_ahead import load_for_an_answer
+from warpwright.sandbox.run import FIXED, child_environment, load_ahead, run_job
 from warpwright.types.job import Job, JobLimits, JobOutcome
 
 pytestmark = [
@@ -214,6 +216,32 @@ def test_our_own_modules_are_loaded_before_the_second_child_of_a_kind() -> None:
     there = FROZEN.format(f"vars(__import__('sys').modules[{module!r}])")
     source = f"import os, sys\nprint('before:', {there})\nsys.stdout.flush()\nos._exit(5)\n"
     assert "before: True" in run_job(Job("import", {"source": source}, JobLimits(60))).detail
+
+
+def test_what_a_kind_of_job_needs_is_loaded_ahead_of_its_first_child() -> None:
+    module = JOBS["lower"]
+    there = FROZEN.format(f"vars(__import__('sys').modules.get({module!r}))")
+    source = f"import os, sys\nprint('before:', {there})\nsys.stdout.flush()\nos._exit(5)\n"
+    job = Job("import", {"source": source}, JobLimits(60))
+    fork_server_module.fork_servers.close()
+    load_ahead("lower")
+    assert "before: True" in run_job(job).detail
+
+
+def test_jobs_run_although_the_fork_server_was_gone_when_it_was_to_load_ahead() -> None:
+    assert run_job(Job("import", {"source": "value = 1"}, JobLimits(60))).ok
+    there = fork_server_module.fork_servers.last_used
+    assert there is not None
+    os.killpg(there._process.pid, signal.SIGKILL)
+    there._process.wait()
+    load_for_an_answer("0")
+    assert run_job(Job("import", {"source": "value = 1"}, JobLimits(60))).ok
+
+
+def test_a_job_without_torch_waits_for_no_fork_server() -> None:
+    fork_server_module.fork_servers.close()
+    assert run_job(Job("machine", {"ask": "nvml"}, JobLimits(60))).outcome is not None
+    assert fork_server_module.fork_servers.last_used is None
 
 
 def pid_told_by(code: str, *arguments: str) -> int:

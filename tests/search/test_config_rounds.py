@@ -15,7 +15,9 @@ from warpwright.formats.request_text import parse_request
 from warpwright.proposers.configs.plan import propose
 from warpwright.search.config_rounds import ConfigRounds, KnownPoints
 from warpwright.search.configs_measured import MeasuredConfigs, measure_configs
-from warpwright.search.open_trial import Table, TrialSetup, open_table
+from warpwright.search.open_trial import Table, open_table
+from warpwright.search.screening import Screening
+from warpwright.search.trial_setup import TrialSetup
 from warpwright.store.cache import ResultCache
 from warpwright.store.measured_points import MeasuredPoint, MeasuredPoints
 from warpwright.store.run_context import RunContext
@@ -76,7 +78,9 @@ def measured(request: Request, study: Study, state: Path) -> tuple[ConfigRounds,
     with open_table(TrialSetup(state, SMALL, "cpu"), study, {"test": "rounds"}) as table:
         assert isinstance(table, Table), table
         rounds = rounds_of(request, study, KnownPoints(table.points, table.bench.gpu, study))
-        return rounds, measure_configs(table, study, tuple(rounds.plans), rounds=rounds)
+        with Screening(table, looking=True) as screening:
+            screening.start()
+            return rounds, measure_configs(screening, study, tuple(rounds.plans), rounds=rounds)
 
 
 def test_further_configs_are_measured_and_kept_for_the_next_run(

@@ -20,10 +20,11 @@ from warpwright.sandbox.deadline import Deadline
 from warpwright.search import moves_measured as searching
 from warpwright.search.configs_measured import decide_draft, measure_configs
 from warpwright.search.moves_measured import search_moves
-from warpwright.search.open_trial import Table, TrialSetup, open_table
+from warpwright.search.open_trial import Table, open_table
 from warpwright.search.pinned_programs import Entrant
 from warpwright.search.same_code import Sieve
 from warpwright.search.screening import Screening
+from warpwright.search.trial_setup import TrialSetup
 from warpwright.store.cache import PassingCache
 from warpwright.store.run_context import RunContext
 from warpwright.types.candidate import Candidate, Move
@@ -127,9 +128,10 @@ def candidate(name: str, *changes: tuple[str, str], parent: str = PROGRAM) -> Ca
 def searched(
     table: Table, study: Study, patch: pytest.MonkeyPatch, chains: Any, singles: Any = ()
 ) -> Any:
-    patch.setattr(searching, "move_candidates", lambda *_: tuple(chains))
     patch.setattr(searching, "refined", lambda *_: tuple(singles))
-    return search_moves(table, study, run_context(), EditLimits())
+    with Screening(table, looking=True) as screening:
+        screening.start()
+        return search_moves(screening, study, tuple(chains), run_context(), EditLimits())
 
 
 def test_a_program_that_compiles_to_anothers_code_is_not_timed(
@@ -266,7 +268,9 @@ def test_a_program_by_moves_is_decided_on_although_no_config_was_timed(
     with table_for(study, tmp_path) as table:
         table.deadline = Deadline(300.0, "--effort").part(0.3)
         plans, _ = propose(parse_request(REQUEST), study, run_context(), 2)
-        found = measure_configs(table, study, plans, moved=True)
+        with Screening(table, looking=True) as screening:
+            screening.start()
+            found = measure_configs(screening, study, plans, moved=True)
         trial, _ = decide_draft(table, found, base.program, Minimum(1.0, 2.0))
     over = "not timed: its part of the 300 s was over (see --effort)"
     assert {one.failure for one in trial.configs} == {over}

@@ -13,8 +13,9 @@ from warpwright.analysis.study_program import Subject, study_program
 from warpwright.bench.statistics.budget import QUICK
 from warpwright.report.trial_text import trial_section
 from warpwright.sandbox.deadline import Deadline
-from warpwright.search.open_trial import Table, TrialSetup, open_table
+from warpwright.search.open_trial import Table, open_table
 from warpwright.search.other_shapes import SHAPES, other_shapes, time_other_shapes
+from warpwright.search.trial_setup import TrialSetup
 from warpwright.store.cache import ResultCache
 from warpwright.store.run_context import RunContext
 from warpwright.types.shapes import Problem, TensorSpec

@@ -13,8 +13,8 @@ from warpwright.pipeline.optimize_problem import optimize_problem, recognized, s
 from warpwright.proposers.schedules import candidates
 from warpwright.report.optimization_record import optimization_record
 from warpwright.report.optimization_text import beside_text, explain_optimization
-from warpwright.search.open_trial import TrialSetup
 from warpwright.search.ranking import beside_eager, measured_ranker
+from warpwright.search.trial_setup import TrialSetup
 from warpwright.store.cache import ResultCache
 from warpwright.store.run_context import RunContext
 from warpwright.types.bench import BenchResult, BenchRow

@@ -24,9 +24,11 @@ from warpwright.program.view import read_program
 from warpwright.search.beyond_device_time import measure_apart
 from warpwright.search.configs_measured import settle_chosen
 from warpwright.search.final_decision import check_in_full, check_program, decide_on
-from warpwright.search.open_trial import Table, TrialSetup, digest, open_table, question_key
+from warpwright.search.kept_trials import told
+from warpwright.search.open_trial import Table, digest, open_table, question_key
 from warpwright.search.pinned_programs import Entrant
-from warpwright.search.screening import Screening, told
+from warpwright.search.screening import Screening
+from warpwright.search.trial_setup import TrialSetup
 from warpwright.store.cache import ResultCache, toolchain_versions
 from warpwright.store.ledger import WorkClaim
 from warpwright.store.run_context import RunContext
@@ -122,6 +124,27 @@ def test_screening_tells_faster_wrong_and_hanging_configs_apart(
     assert faster.accuracy is not None and faster.accuracy.status is Status.PASS
     assert failing.wrong and failing.gain_pct is None
     assert dying.failure is not None and "SIGABRT" in dying.failure
+
+
+def test_the_outputs_of_the_fastest_are_judged_until_one_is_right(
+    workshop: ModuleType, study: Study, slow: str, tmp_path: Path
+) -> None:
+    wrong = slow.replace("x * w + b", "x * w + b + (BLOCK == 2048)")
+    entrants = [entrant(workshop, slow, 128), entrant(workshop, wrong, 2048)]
+    entrants.append(entrant(workshop, slow, 512))
+    with table_for(study, tmp_path) as table, Screening(table, looking=True) as screening:
+        screening.start()
+        timed = screening.run(entrants)
+        settled = screening.settle(entrants, timed)
+        assert screening.settle(entrants, settled) == settled
+        unasked = screening.settle(entrants, timed, least_pct=1e6)
+    assert all(trial.accuracy is None and trial.failure is None for trial in timed)
+    assert unasked == timed
+    assert settled[0] == timed[0]  # slower than one that is right
+    assert settled[1].wrong and settled[1].gain_pct is None
+    assert "its output is wrong at full size" in (settled[1].failure or "")
+    assert settled[2].accuracy is not None and settled[2].accuracy.status is Status.PASS
+    assert settled[2].gain_pct == timed[2].gain_pct
 
 
 def test_another_worker_takes_the_place_of_the_parents_that_was_killed_from_outside(
@@ -296,12 +319,29 @@ def test_every_kind_of_data_is_seen_in_full(
 ) -> None:
     wrong = fast.replace("x * w + b", "x * w - b")  # biases are zero: only other parameters show it
     good = entrant(workshop, slow, 256)
-    with table_for(study, tmp_path) as table:
+    with table_for(study, tmp_path, replace(SMALL, every_kind=True)) as table:
         found = check_in_full(table, [good])[good.name]
         assert found.result.status is Status.PASS
         assert len(found.cases) == 7
         assert check_program(table, wrong).result.status is Status.FAIL
         assert check_program(table, fast).result.status is Status.PASS
+
+
+def test_a_quick_run_sees_every_kind_of_data_with_the_whole_program_alone(
+    workshop: ModuleType, study: Study, slow: str, fast: str, tmp_path: Path
+) -> None:
+    good = entrant(workshop, slow, 256)
+    with table_for(study, tmp_path, replace(SMALL, every_kind=False)) as table:
+        found = check_in_full(table, [good])[good.name]
+        assert [case.distribution for case in found.cases] == ["problem", "outliers"]
+        assert len(check_program(table, fast).cases) == 7
+
+
+def test_checks_that_nobody_wants_end(
+    workshop: ModuleType, study: Study, slow: str, tmp_path: Path
+) -> None:
+    with table_for(study, tmp_path) as table:
+        assert check_in_full(table, [entrant(workshop, slow, 256)], lambda: True) == {}
 
 
 def test_a_parent_that_cannot_run_is_told(

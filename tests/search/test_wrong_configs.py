@@ -20,7 +20,7 @@ from warpwright.program.view import read_program
 from warpwright.report.explanation import explain
 from warpwright.report.record import answer_record
 from warpwright.report.schema import AnswerRecord
-from warpwright.search.open_trial import TrialSetup
+from warpwright.search.trial_setup import TrialSetup
 from warpwright.store.cache import ResultCache
 from warpwright.store.run_context import RunContext
 from warpwright.types.answer import Answer, Decision

@@ -9,6 +9,7 @@ from __future__ import annotations
 import math
 import secrets
 from collections.abc import Mapping, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -17,7 +18,7 @@ from warpwright.bench.device.worker import Program, Worker
 from warpwright.sandbox.deadline import Deadline
 from warpwright.types.accuracy_numbers import CaseSpec, CheckNumbers, ReferenceNumbers
 from warpwright.types.verdict import AccuracyCase, CheckResult, Status
-from warpwright.types.worker_reply import CandidateFailed, Done, WorkerDied
+from warpwright.types.worker_reply import Answer, CandidateFailed, Done, WorkerDied
 from warpwright.verifier.outputs.interpreted import conclude
 from warpwright.verifier.outputs.measured import is_wrong, judge_measured
 
@@ -210,29 +211,42 @@ class FullSize:
         if not isinstance(loaded, Done):
             first = self.references[:1]
             return [failed_check(ref.spec, label, loaded) for ref in first], loaded
+        wanted_ones = [
+            reference
+            for reference in self.references
+            if reference.skipped is None and (wanted is None or reference.name in wanted)
+        ]
         runs: list[CheckNumbers] = []
-        for reference in self.references:
-            if reference.skipped is not None or (
-                wanted is not None and reference.name not in wanted
-            ):
-                continue
-            ran = worker.check(
-                reference.spec,
-                poison_bytes=_sizes(reference),
-                deadline_s=FIRST_CALL_S
-                if (is_parent and not runs) or reference.name == SMALLER_BATCH
-                else CALL_S,
-            )
-            if not isinstance(ran, Done):
+        # While the reference process judges one output, the worker makes the next.
+        with ThreadPoolExecutor(max_workers=1) as judge:
+            judged: Future[CheckNumbers | Failure] | None = None
+            for reference in wanted_ones:
+                ran = self._run(worker, reference, first=is_parent and judged is None)
+                if judged is not None:
+                    numbers, judged = judged.result(), None
+                    if not isinstance(numbers, CheckNumbers):
+                        return runs, numbers
+                    runs.append(numbers)
+                if isinstance(ran, Done):
+                    judged = judge.submit(self._measured, worker, reference, ran, label, is_parent)
+                    continue
                 runs.append(failed_check(reference.spec, label, ran))
                 if isinstance(ran, WorkerDied) or not worker.healthy:
                     return runs, ran
-                continue
-            numbers = self._measured(worker, reference, ran, label, is_parent)
-            if not isinstance(numbers, CheckNumbers):
-                return runs, numbers
-            runs.append(numbers)
+            if judged is not None:
+                numbers = judged.result()
+                if not isinstance(numbers, CheckNumbers):
+                    return runs, numbers
+                runs.append(numbers)
         return runs, None
+
+    def _run(self, worker: Worker, reference: ReferenceNumbers, *, first: bool) -> Answer:
+        """One call on a case's inputs. `first`: it may compile and tune."""
+        return worker.check(
+            reference.spec,
+            poison_bytes=_sizes(reference),
+            deadline_s=FIRST_CALL_S if first or reference.name == SMALLER_BATCH else CALL_S,
+        )
 
     def _measured(
         self, worker: Worker, reference: ReferenceNumbers, ran: Done, label: str, is_parent: bool

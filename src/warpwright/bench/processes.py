@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import secrets
 import tempfile
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -47,36 +46,30 @@ class Bench:
     gpu: MeasuredGpu | None = None
     finds_binaries: bool = True  # whether what is compiled ahead in Triton's caches is taken
     tell: Listener = silent
+    _prepared: bool = False
     _order: int = 0
     _kept: CaseSpec | None = None
 
-    def open(
-        self,
-        ahead: Callable[[], object] | None = None,
-        own_pins: Sequence[Mapping[str, Config]] = (),
-        *,
-        beside: bool = False,
-        deadline: Deadline | None = None,
-    ) -> Failure | None:
-        """Load the problem, compute the references, run the parent. What failed, or None.
+    def prepare(self, deadline: Deadline | None = None) -> Failure | None:
+        """Load the problem and compute the references. What failed, or None.
 
-        `ahead` runs as soon as programs can be made, to compile them several at a time; `beside`
-        the references, where the card has room for both. `own_pins`: the parent's own configs,
-        one by one. Once the deadline is over no more kinds of data get a reference.
+        Of the program nothing is needed for that but its problem. Once the deadline is over no
+        more kinds of data get a reference.
         """
+        self._prepared = True
         loaded = self.reference_process.load(self.problem, seed=self.seed)
         if not isinstance(loaded, Done):
             return loaded
-        ahead = ahead or (lambda: None)
-        with ThreadPoolExecutor(max_workers=1) as other:
-            compiling = other.submit(ahead)
-            if not beside:
-                compiling.result()
-            self.tell("measure", "the float64 reference at full size, on each kind of data")
-            died = self.full_size.make_references(deadline)
-            compiling.result()
-        if died is not None:
-            return died
+        self.tell("measure", "the float64 reference at full size, on each kind of data")
+        return self.full_size.make_references(deadline)
+
+    def open(self, own_pins: Sequence[Mapping[str, Config]] = ()) -> Failure | None:
+        """Run the parent, after `prepare` if that was not called. What failed, or None.
+
+        `own_pins`: the parent's own configs, one by one.
+        """
+        if not self._prepared and (failed := self.prepare()) is not None:
+            return failed
         self.tell("measure", "the parent at full size")
         worker = self.pool.take()
         try:

@@ -16,8 +16,9 @@ from warpwright.bench.statistics.minimum import Minimum
 from warpwright.costmodel.count_criterion import compare_counts
 from warpwright.costmodel.launch_counts import program_counts
 from warpwright.search.final_decision import check_program, decide_on
-from warpwright.search.open_trial import Table, TrialSetup, open_table, own_pins
+from warpwright.search.open_trial import Table, open_table, own_pins
 from warpwright.search.screening import ParentFailedError, Screening
+from warpwright.search.trial_setup import TrialSetup
 from warpwright.store.run_context import RunContext
 from warpwright.types.config import Config
 from warpwright.types.measurement import Outcome

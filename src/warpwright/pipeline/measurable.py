@@ -6,7 +6,7 @@ from warpwright.bench.statistics.budget import BUDGETS, LEAST_S, budget_of
 from warpwright.errors import InputError, MissingToolError, Place
 from warpwright.gpus.local import is_here
 from warpwright.gpus.target_sheet import resolve_gpu
-from warpwright.search.open_trial import TrialSetup
+from warpwright.search.trial_setup import TrialSetup
 from warpwright.store.journal import default_state_dir
 from warpwright.types.gpu import GpuSheet, ResolvedGpu
 from warpwright.types.progress import Listener

@@ -19,6 +19,22 @@ from warpwright.types.study import Finding, Study
 from warpwright.verifier.verify import GPU_SECTION
 
 
+def expect_readable(request: Request, problem: Problem | None) -> Problem | None:
+    """The problem that a request is studied with, once its program and profile can be read.
+
+    Raises InputError where they cannot.
+    """
+    names = [kernel.name for kernel in read_view(_subject(request)).kernels]
+    check_profile_kernels(request.profile, names, document=request.document)
+    if problem is None and request.problem is not None:
+        return Problem(source=request.problem, origin="the request's [PROBLEM] section")
+    return problem
+
+
+def _subject(request: Request) -> Subject:
+    return Subject(request.program, request.document, request.program_line)
+
+
 def study_request(
     request: Request,
     run_context: RunContext,
@@ -29,13 +45,11 @@ def study_request(
 
     `gpu` stands in for the request's own GPU.
     """
-    if problem is None and request.problem is not None:
-        problem = Problem(source=request.problem, origin="the request's [PROBLEM] section")
+    problem = expect_readable(request, problem)
     if gpu is None:
         gpu = resolve_gpu(request.gpu, place=Place(request.document, GPU_SECTION))
-    subject = Subject(request.program, request.document, request.program_line)
+    subject = _subject(request)
     names = [kernel.name for kernel in read_view(subject).kernels]
-    check_profile_kernels(request.profile, names, document=request.document)
     study = study_program(subject, gpu, run_context, problem=problem, profile=request.profile)
     texts = (request.task, *request.constraints, *request.gpu.unknown)
     named = toolchain_finding(texts, study.toolchain)

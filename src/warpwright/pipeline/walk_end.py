@@ -15,7 +15,7 @@ from warpwright.analysis.study_program import Subject, study_program
 from warpwright.bench.statistics.minimum import Minimum
 from warpwright.gpus.target_sheet import stated_gpu
 from warpwright.pipeline.beside_parent import timed_beside, why_not_faster
-from warpwright.search.open_trial import TrialSetup
+from warpwright.search.trial_setup import TrialSetup
 from warpwright.store.run_context import RunContext
 from warpwright.types.candidate import Candidate
 from warpwright.types.counts import ProgramCounts

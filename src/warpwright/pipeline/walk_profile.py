@@ -15,7 +15,8 @@ from warpwright.errors import WarpwrightError
 from warpwright.profiler.chosen_metrics import Wanted
 from warpwright.profiler.profile_run import ProfilePlan, profile_program
 from warpwright.program.view import read_program
-from warpwright.search.open_trial import GIVEN_UP, TrialSetup, digest, question_key
+from warpwright.search.open_trial import GIVEN_UP, digest, question_key
+from warpwright.search.trial_setup import TrialSetup
 from warpwright.store.ledger import Session
 from warpwright.types.evidence import Origin
 from warpwright.types.progress import Listener

@@ -13,7 +13,7 @@ from warpwright.bench.statistics.minimum import minimum_of
 from warpwright.errors import InputError
 from warpwright.formats.reply import parse_reply
 from warpwright.pipeline.beside_parent import counted_beside, timed_beside, why_not_faster
-from warpwright.search.open_trial import TrialSetup
+from warpwright.search.trial_setup import TrialSetup
 from warpwright.store.run_context import RunContext
 from warpwright.types.candidate import Candidate
 from warpwright.types.counts import ProgramCounts

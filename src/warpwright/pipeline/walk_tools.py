@@ -6,7 +6,8 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from warpwright.search.open_trial import TrialSetup, question_key
+from warpwright.search.open_trial import question_key
+from warpwright.search.trial_setup import TrialSetup
 from warpwright.store.run_context import RunContext
 from warpwright.types.shapes import Problem
 from warpwright.types.stage import StageId

@@ -86,7 +86,8 @@ class _Branch:
             self._tell_ends()
 
     def _answer_next(self) -> bool:
-        """Fork the child of the next request; False where no more will come."""
+        """Fork the child of the next request, or only load what one will need; False where no more
+        will come."""
         request = receive(self._requests)
         if request is None:
             self._events.unregister(self._requests)
@@ -94,6 +95,8 @@ class _Branch:
         message, descriptors = request
         told = json.loads(message)
         load(told["modules"])
+        if told.get("ahead"):
+            return True
         pid = os.fork()
         if pid == 0:
             _become_child(told, descriptors)

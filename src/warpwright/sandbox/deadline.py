@@ -73,6 +73,10 @@ class Deadline:
         """One that ends when so much of the whole budget (0 to 1) is left to others."""
         return self._ending(self._end_s - share * self.limit_s)
 
+    def until(self, left_s: float) -> Deadline:
+        """One that ends when so many seconds are left to others."""
+        return self._ending(self._end_s - left_s)
+
     def stage(self, parts: float) -> Deadline:
         """A budget of its own: one of so many parts of what is left.
 

@@ -143,25 +143,20 @@ class ForkServer:
         """
         read_output, write_output = os.pipe()
         read_status, write_status = os.pipe()
-        request = json.dumps(
-            {
-                "directory": str(job_dir),
-                "environment": dict(environment),
-                "entry": entry,
-                "arguments": list(arguments),
-                "loads": list(loads),
-                "modules": [entry, *modules],
-            }
-        ).encode()
+        request = {
+            "directory": str(job_dir),
+            "environment": dict(environment),
+            "entry": entry,
+            "arguments": list(arguments),
+            "loads": list(loads),
+            "modules": [entry, *modules],
+        }
         try:
-            if len(request) > REQUEST_BYTES:
-                raise ForkServerError("the environment is too large")
-            passed = [write_output, write_status, *descriptors]
-            socket.send_fds(self._socket, [request], passed)
-        except (OSError, ForkServerError) as error:
+            self._send(request, [write_output, write_status, *descriptors])
+        except ForkServerError:
             os.close(read_output)
             os.close(read_status)
-            raise ForkServerError(str(error)) from error
+            raise
         finally:
             os.close(write_output)
             os.close(write_status)
@@ -171,6 +166,33 @@ class ForkServer:
         except ForkServerError:
             stdout.close()
             raise
+
+    def load_ahead(
+        self, environment: Mapping[str, str], loads: Sequence[str], modules: Sequence[str]
+    ) -> None:
+        """Let it load what children will ask for, and do not wait for that.
+
+        The arguments are those of `start`. Raises ForkServerError where it is gone.
+        """
+        self._send(
+            {
+                "environment": dict(environment),
+                "loads": list(loads),
+                "modules": list(modules),
+                "ahead": True,
+            },
+            [],
+        )
+
+    def _send(self, request: Mapping[str, object], descriptors: Sequence[int]) -> None:
+        """Raises ForkServerError where it cannot be sent."""
+        message = json.dumps(request).encode()
+        if len(message) > REQUEST_BYTES:
+            raise ForkServerError("the environment is too large")
+        try:
+            socket.send_fds(self._socket, [message], list(descriptors))
+        except OSError as error:
+            raise ForkServerError(str(error)) from error
 
     def close(self) -> None:
         """Let it end; children that it started are not touched."""

@@ -25,6 +25,10 @@ JOBS = {
 }
 """Kind of a job → the module whose `perform(payload, job_dir)` is the job."""
 
+WITHOUT_TORCH = frozenset({"machine"})
+"""Kinds of jobs that need neither torch nor Triton: a new process does them sooner than a fork of
+one that must load both first."""
+
 _TO_COMPILE = ("warpwright.compiler.child_triton", "warpwright.tracing.child_target")
 TOO = {"compile": _TO_COMPILE, "compile_and_keep": _TO_COMPILE}
 """Kind of a job → modules that its own loads late, which the fork server may load before."""

@@ -225,6 +225,11 @@ class PersistentChild:
         self.death = WorkerDied(died.how, died.reason, died.blames_program, detail, wall_s)
         return self.death
 
+    def interrupt(self) -> None:
+        """Kill it from another thread: who waits for its answer is told that it died."""
+        with contextlib.suppress(ProcessLookupError, PermissionError):
+            os.killpg(self.pid, signal.SIGKILL)
+
     def close(self) -> None:
         """Kill it and everything it started, and remove its directory. May be called again."""
         if self._closed:

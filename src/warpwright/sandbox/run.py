@@ -28,9 +28,18 @@ from warpwright.errors import SandboxError
 from warpwright.sandbox.child_branch import JOB_MARK
 from warpwright.sandbox.fork_server import ForkedChild, ForkServerError, fork_servers
 from warpwright.sandbox.job_processes import belonging, tree_of
-from warpwright.sandbox.kinds import JOBS, MAIN, TOO
+from warpwright.sandbox.kinds import (
+    JOBS,
+    MAIN,
+    PERSISTENT,
+    PROCESS_LOADS,
+    PROCESSES,
+    TOO,
+    WITHOUT_TORCH,
+)
 from warpwright.types.job import Job, JobLimits, JobOutcome, JobResult
 
+NOTHING: Mapping[str, str] = {}
 POLL_S = 0.05
 TAIL_BYTES = 8192
 # What a child may inherit. Everything else (tokens, proxies, home, Python's own variables) stays
@@ -62,6 +71,30 @@ def run_job(job: Job) -> JobResult:
         return _watch(job_dir, job)
     finally:
         shutil.rmtree(job_dir, ignore_errors=True)
+
+
+def load_ahead(kind: str, environment: Mapping[str, str] = NOTHING) -> None:
+    """Let the fork server load what jobs of a kind will need, and do not wait for it.
+
+    `environment`: what such a job states. Where there is no fork server nothing is loaded.
+    """
+    loads, modules = LOADS.get(kind, ()), (JOBS[kind], *TOO.get(kind, ()))
+    _load_ahead(environment, loads, modules)
+
+
+def load_process_ahead(kind: str, environment: Mapping[str, str] = NOTHING) -> None:
+    """As `load_ahead`, for persistent processes of a kind."""
+    _load_ahead(environment, PROCESS_LOADS.get(kind, ()), (PERSISTENT, PROCESSES[kind]))
+
+
+def _load_ahead(
+    environment: Mapping[str, str], loads: Sequence[str], modules: Sequence[str]
+) -> None:
+    variables = child_environment(Path("/"), "", environment)
+    fork_server = fork_servers.prepare(variables, FIXED)
+    if fork_server is not None:
+        with contextlib.suppress(ForkServerError):  # the first job finds out, and starts another
+            fork_server.load_ahead(variables, loads, modules)
 
 
 def _fill(job_dir: Path, job: Job) -> None:
@@ -107,6 +140,7 @@ def _watch(job_dir: Path, job: Job) -> JobResult:
         launcher=job.launcher,
         loads=LOADS.get(job.kind, ()),
         modules=(JOBS[job.kind], *TOO.get(job.kind, ())),
+        forked=job.kind not in WITHOUT_TORCH,
     )
     assert process.stdout is not None
     output = OutputReader(process.stdout, job.limits.output_bytes)
@@ -139,14 +173,16 @@ def start_child(
     launcher: Sequence[str] = (),
     loads: Sequence[str] = (),
     modules: Sequence[str] = (),
+    forked: bool = True,
 ) -> subprocess.Popen[bytes] | ForkedChild:
     """A child that calls `main(*arguments, *descriptors)` of the module `entry`.
 
     A fork of the fork server, which has loaded torch, Triton, `loads` and `modules`; or a process
-    started anew where there is none, or where another tool (`launcher`, a command) starts it.
-    Raises SandboxError.
+    started anew where there is none, where it needs none of that (not `forked`), or where another
+    tool (`launcher`, a command) starts it. Raises SandboxError.
     """
-    fork_server = None if launcher else fork_servers.prepare(environment, FIXED)
+    anew = launcher or not forked
+    fork_server = None if anew else fork_servers.prepare(environment, FIXED)
     if fork_server is not None:
         try:
             return fork_server.start(

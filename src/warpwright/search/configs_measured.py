@@ -19,20 +19,19 @@ from warpwright.sandbox.deadline import Deadline
 from warpwright.search.beyond_device_time import measure_apart
 from warpwright.search.config_rounds import ConfigRounds
 from warpwright.search.draft import own_outputs_differ
-from warpwright.search.final_decision import Final, check_in_full, check_program, decide_on
+from warpwright.search.final_decision import Final, decide_on
+from warpwright.search.kept_trials import pairs_of, told
 from warpwright.search.open_trial import Table, card
 from warpwright.search.pinned_programs import Entrant, entrants_of
 from warpwright.search.same_code import compile_texts
-from warpwright.search.screening import Screening, pairs_of, told
+from warpwright.search.screening import Screening
 from warpwright.store.run_context import RunContext
 from warpwright.types.answer import ConfigPlan
 from warpwright.types.config import Config
 from warpwright.types.measurement import Outcome
 from warpwright.types.study import Study
 from warpwright.types.trial import ConfigTrial, Trial
-from warpwright.types.verdict import Status, Verdict
 
-FULL_SIZE = "accuracy at full size"
 CHOSEN = TypeAdapter(dict[str, Config])
 Key = tuple[str, Config]  # a kernel's name and one of its configs
 
@@ -41,7 +40,7 @@ Key = tuple[str, Config]  # a kernel's name and one of its configs
 class MeasuredConfigs:
     """What screening found. `timed`: kernel → what timings say of its new configs.
 
-    `trial` is what was measured so far; `confirm` adds accuracy in full to it.
+    `trial` is what was measured so far; `FullSizeChecks` add accuracy in full to it.
     """
 
     table: Table
@@ -101,36 +100,9 @@ class MeasuredConfigs:
         best = f"the best was {max(gains):+.1f} % beside it" if gains else untimed
         return f"none of {len(new)} new configs is faster than the parent when measured: {best}"
 
-    def confirm(
-        self, gate: Verdict, plans: tuple[ConfigPlan, ...], program: str
-    ) -> tuple[Verdict, dict[str, set[Config]]]:
-        """Accuracy at full size of every config that a plan keeps, then of the whole program."""
-        handed_out = [
-            self.entrants[plan.kernel, choice.config]
-            for plan in plans
-            for choice in plan.choices
-            if choice.kept and (plan.kernel, choice.config) in self.entrants
-        ]
-        found = check_in_full(self.table, handed_out)
-        failing: dict[str, set[Config]] = {}
-        for entrant in handed_out:
-            checked = found[entrant.name]
-            if checked.result.status is Status.FAIL or checked.failure is not None:
-                failing.setdefault(entrant.kernel, set()).add(entrant.config)
-        cases = tuple(case for checked in found.values() for case in checked.cases)
-        if failing:
-            self.trial = replace(self.trial, cases=cases)
-            return gate, failing
-        pins = [entrant.pins for entrant in handed_out if entrant.pins]
-        whole = check_program(self.table, program, pins or [{}])
-        notes = [*whole.result.notes, *(note for c in found.values() for note in c.result.notes)]
-        result = replace(whole.result, check=FULL_SIZE, notes=tuple(dict.fromkeys(notes)))
-        self.trial = replace(self.trial, accuracy=result, cases=(*cases, *whole.cases))
-        return replace(gate, results=(*gate.results, result)), {}
-
 
 def measure_configs(
-    table: Table,
+    screening: Screening,
     study: Study,
     plans: Sequence[ConfigPlan],
     moved: bool = False,
@@ -141,34 +113,65 @@ def measure_configs(
 
     `moved`: the study is of a program that moves made of the parent. It is worth handing out with
     the configs that it has, and a new one is only if it is faster than those. With a `run_context`
-    texts that were written for one config are compiled as programs by moves are. Raises
-    ParentFailedError.
+    texts that were written for one config are compiled as programs by moves are. `screening` has
+    begun. Raises ParentFailedError.
     """
-    deadline = table.deadline.leaving(LEFT_AFTER_CONFIGS)
-    with Screening(table, looking=True) as screening:
-        screening.start()
-        chosen = settle_chosen(table, screening.chosen)
-        entrants = list(entrants_of(study, plans, chosen))
+    table = screening.table
+    deadline = table.leaving(LEFT_AFTER_CONFIGS)
+    chosen = settle_chosen(table, screening.chosen)
+    entrants = list(entrants_of(study, plans, chosen))
+    if run_context is not None:
+        compile_texts(entrants, study, run_context)
+    where = card(table.bench.gpu)
+    table.tell("screen", f"measuring {len(entrants)} configs beside the parent on {where}")
+    first = list(screening.run(entrants, deadline))
+    while rounds is not None and not deadline.over and (more := rounds.ask(first)):
+        further = entrants_of(study, more, chosen)
         if run_context is not None:
-            compile_texts(entrants, study, run_context)
-        where = card(table.bench.gpu)
-        table.tell("screen", f"measuring {len(entrants)} configs beside the parent on {where}")
-        first = list(screening.run(entrants, deadline))
-        while rounds is not None and not deadline.over and (more := rounds.ask(first)):
-            further = entrants_of(study, more, chosen)
-            if run_context is not None:
-                compile_texts(further, study, run_context)
-            table.tell("screen", f"measuring {len(further)} further configs on {where}")
-            entrants += further
-            first += screening.run(further, deadline)
-        kernels = [plan.kernel for plan in plans]
-        trials = _near_the_best_again(screening, entrants, first, kernels, deadline)
+            compile_texts(further, study, run_context)
+        table.tell("screen", f"measuring {len(further)} further configs on {where}")
+        entrants += further
+        first += screening.run(further, deadline)
+    kernels = [plan.kernel for plan in plans]
+    trials = _near_the_best_again(screening, entrants, first, kernels, deadline)
+    trials = _settled(screening, entrants, trials, kernels, moved)
     if rounds is not None:
         rounds.keep(trials)
     trial = Trial(table.bench.gpu, table.budget.name, configs=trials, resumed=table.session.resumed)
     by_key = {(entrant.kernel, entrant.config): entrant for entrant in entrants}
     timed = {plan.kernel: _timed(table, plan.kernel, trials, moved) for plan in plans}
     return MeasuredConfigs(table, study, trial, by_key, timed, chosen, moved, screening.call_us)
+
+
+def _settled(
+    screening: Screening,
+    entrants: Sequence[Entrant],
+    trials: Sequence[ConfigTrial],
+    kernels: Sequence[str],
+    moved: bool,
+) -> tuple[ConfigTrial, ...]:
+    """The trials with verdicts on the outputs of those that may be handed out.
+
+    Of each kernel's new configs the fastest; where every config sees every kind of data later, all
+    that gain. Of a program that no move made its own configs, too: if one is wrong, that is news.
+    """
+    found = dict(zip((entrant.name for entrant in entrants), trials, strict=True))
+
+    def settle(some: Sequence[Entrant], wanted: int, least_pct: float) -> None:
+        own = [found[entrant.name] for entrant in some]
+        judged = screening.settle(some, own, wanted=wanted, least_pct=least_pct)
+        found.update(zip((entrant.name for entrant in some), judged, strict=True))
+
+    if not moved:
+        own = [entrant for entrant in entrants if not entrant.proposed]
+        settle(own, len(own), -100.0)
+    for kernel in kernels:
+        of_kernel = [entrant for entrant in entrants if entrant.kernel == kernel]
+        gains = [found[e.name].gain_pct or 0.0 for e in of_kernel if not e.proposed]
+        new = [entrant for entrant in of_kernel if entrant.proposed]
+        wanted = len(new) if screening.table.budget.every_kind else 1
+        settle(new, wanted, max([0.0, *gains]) if moved else 0.0)
+    return tuple(found.values())
 
 
 def settle_chosen(table: Table, chosen: Mapping[str, Config]) -> dict[str, Config]:

@@ -24,8 +24,8 @@ DROPS_SHARE = 0.12  # of the time limit: what verifying takes that only own conf
 WRONG_OUTPUT = "refused: its output is wrong (see accuracy)"
 
 Failing = dict[str, set[Config]]
-Confirm = Callable[[Verdict, tuple[ConfigPlan, ...], str], tuple[Verdict, Failing]]
-"""Verdict so far, plans and program → the report with more in it, and what failed."""
+Confirm = Callable[[tuple[ConfigPlan, ...], str], Callable[[Verdict], tuple[Verdict, Failing]]]
+"""Plans and program → checks that have begun; verdict so far → the one with theirs, what failed."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,7 +50,8 @@ def draft(
 ) -> Draft:
     """Emit the plans and put the program before the verifier, again without configs that fail.
 
-    `confirm` checks what passed in the interpreter where it really runs. `wrong`: kernel → configs
+    `confirm` begins to check it where it really runs, beside the interpreter; what comes of that
+    counts where the rest passed. `wrong`: kernel → configs
     that were shown to be wrong already. `limits`: on what edits may change beside the stage's own.
     `moved`: a program that moves made of the request's; the plans are then for its configs.
     """
@@ -77,6 +78,7 @@ def draft(
             else run_context.leaving(DROPS_SHARE)
         )
         this = replace(context, wrong=rejected, run_context=own_bench)
+        confirmed = None if confirm is None else confirm(plans, program)
         found = _verdict(request, program, this, moves)
         if found.accuracy.differing:
             return Draft(plans, keep=own_outputs_differ(found.accuracy.differing))
@@ -85,8 +87,8 @@ def draft(
         gate, failing = found.gate, found.failing
         if (copied := _wrong_in_the_copy_alone(request, context, failing)) is not None:
             return Draft(plans, keep=copied)
-        if not failing and confirm is not None and gate.status is not Status.FAIL:
-            gate, failing = confirm(gate, plans, program)
+        if not failing and confirmed is not None and gate.status is not Status.FAIL:
+            gate, failing = confirmed(gate)
         if not failing and gate.status is Status.FAIL and refused is None:
             refused = _refusal(gate)
             fewer = tuple(without_new(plan, rules_of(request)) for plan in plans)

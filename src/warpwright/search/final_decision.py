@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import secrets
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from dataclasses import dataclass
@@ -17,9 +17,10 @@ from warpwright.bench.full_size import Checked
 from warpwright.bench.statistics.family import decide_finalists
 from warpwright.bench.statistics.minimum import Minimum
 from warpwright.bench.statistics.schedule import PARENT, PlannedBurst, Seat, pair_up, plan_finalists
+from warpwright.search.kept_trials import BURSTS, CHECK
 from warpwright.search.open_trial import GIVEN_UP, TUNING_S, Table, digest, why
 from warpwright.search.pinned_programs import Entrant
-from warpwright.search.screening import BURSTS, CHECK, ParentFailedError
+from warpwright.search.screening import SCREENED_CASES, ParentFailedError
 from warpwright.types.config import Config
 from warpwright.types.measurement import Burst, Comparison
 from warpwright.types.verdict import AccuracyCase, CheckResult, Status
@@ -47,14 +48,20 @@ class Final:
     failure: str | None = None
 
 
-def check_in_full(table: Table, entrants: Sequence[Entrant]) -> dict[str, Accuracy]:
-    """Every kind of data for each config that is handed out, by the entrant's name."""
-    found = {}
+def check_in_full(
+    table: Table, entrants: Sequence[Entrant], is_unwanted: Callable[[], bool] = lambda: False
+) -> dict[str, Accuracy]:
+    """Each config that is handed out, by the entrant's name: on every kind of data, or on two where
+    the budget says so. Ends early where `is_unwanted`."""
+    found: dict[str, Accuracy] = {}
+    cases = None if table.budget.every_kind else SCREENED_CASES
     for number, entrant in enumerate(entrants, 1):
+        if is_unwanted():
+            break
         table.tell("accuracy", f"full size, {number} of {len(entrants)}: {entrant.label}")
         program = table.bench.program(entrant.source, entrant.pins)
         item = f"check {entrant.name} in {digest(entrant.source)}"
-        found[entrant.name] = _check(table, item, program, str(entrant.config))
+        found[entrant.name] = _check(table, item, program, str(entrant.config), cases)
     return found
 
 
@@ -70,11 +77,13 @@ def check_program(
     return _check(table, f"check {digest(source)}", table.bench.program(source), "as handed out")
 
 
-def _check(table: Table, item: str, program: Program, label: str) -> Accuracy:
+def _check(
+    table: Table, item: str, program: Program, label: str, cases: Sequence[str] | None = None
+) -> Accuracy:
     def work() -> Mapping[str, Any]:
         worker = table.bench.pool.take()
         try:
-            return _encoded(table.bench.full_size.check(worker, program, label))
+            return _encoded(table.bench.full_size.check(worker, program, label, cases))
         finally:
             table.bench.pool.give_back(worker)
 
@@ -141,6 +150,8 @@ class _Group:
 
     def run(self, planned: Sequence[PlannedBurst]) -> Mapping[str, Any]:
         bench = self._table.bench
+        for pool in (bench.pool, bench.compilers):
+            pool.let_go()  # three new workers may need all the memory that the card has
         kept = secrets.choice([step.order for step in planned if step.seat.program == ANSWER])
         bursts: list[Burst] = []
         with ExitStack() as opened:

@@ -6,13 +6,17 @@ from collections.abc import Sequence
 from dataclasses import replace
 from functools import partial
 
-from warpwright.bench.statistics.budget import LEFT_AFTER_MOVES, LEFT_AFTER_WAYS
+from warpwright.bench.statistics.budget import (
+    LEFT_AFTER_MOVES,
+    LEFT_AFTER_OWN_CONFIGS,
+    LEFT_AFTER_WAYS,
+)
 from warpwright.proposers.rewrites.common.refusal import DoesNotApply
 from warpwright.proposers.rewrites.registry import HELP_OTHERS, worth
 from warpwright.sandbox.deadline import Deadline
 from warpwright.search.configs_measured import settle_chosen
 from warpwright.search.moves import Pins, beside, move_candidates, refined, with_moves
-from warpwright.search.open_trial import Table, card
+from warpwright.search.open_trial import card
 from warpwright.search.pinned_programs import Entrant, usual_pins
 from warpwright.search.same_code import Sieve
 from warpwright.search.screening import Screening
@@ -27,38 +31,53 @@ BEST_CONFIGS = 3
 """Configs under which each refinement is timed: what helps under one may not under another."""
 
 
+def chains_ahead(
+    study: Study, run_context: RunContext, limits: EditLimits
+) -> tuple[Candidate, ...]:
+    """What `search_moves` begins with: made, and compiled for the configs that a profile names or
+    that stand first. So much can be done before it is known what the parent's tuners take."""
+    candidates = move_candidates(study, limits)
+    if candidates:
+        Sieve(study, run_context).study_ahead(candidates, usual_pins(study, {}))
+    return candidates
+
+
 def search_moves(
-    table: Table, study: Study, run_context: RunContext, limits: EditLimits
+    screening: Screening,
+    study: Study,
+    candidates: Sequence[Candidate],
+    run_context: RunContext,
+    limits: EditLimits,
 ) -> tuple[list[Candidate], list[MovesTrial]]:
     """Every list of moves that was tried, and what timing it showed.
 
-    First the chains that the rewrites propose, with the configs that the parent's tuners took. Then
+    First the chains that the rewrites propose (`candidates`), with the configs that the parent's
+    tuners took. Then
     the fastest of them (the parent, where none is faster) with each of its configs, and on it each
     refinement alone under the best of those; at last those together that each gained, also with the
     moves that show their worth beside others only. What runs the same code as another is not timed.
-    When the time is over that it has, what was timed by then is all there is. Raises
+    Outputs are judged of the fastest chain, and of the fastest of all in the end. When the time is
+    over that it has, what was timed by then is all there is. `screening` has begun. Raises
     ParentFailedError.
     """
-    with Screening(table, looking=True) as screening:
-        screening.start()
-        return _Search(table, study, run_context, screening).run(limits)
+    return _Search(screening, study, run_context).run(list(candidates), limits)
 
 
 class _Search:
     """The search on one screening, beside one worker that holds the parent."""
 
-    def __init__(
-        self, table: Table, study: Study, run_context: RunContext, screening: Screening
-    ) -> None:
-        self._table, self._study, self._screening = table, study, screening
-        self._deadline = table.deadline.leaving(LEFT_AFTER_MOVES)
+    def __init__(self, screening: Screening, study: Study, run_context: RunContext) -> None:
+        self._table, self._study, self._screening = screening.table, study, screening
+        self._deadline = self._table.leaving(LEFT_AFTER_MOVES)
         self._sieve = Sieve(study, replace(run_context, deadline=self._deadline))
-        self._usual = usual_pins(study, settle_chosen(table, screening.chosen))
+        self._usual = usual_pins(study, settle_chosen(self._table, screening.chosen))
+        self._fastest: list[tuple[Entrant, ConfigTrial]] = []  # of each candidate, as measured
 
-    def run(self, limits: EditLimits) -> tuple[list[Candidate], list[MovesTrial]]:
-        candidates = list(move_candidates(self._study, limits))
-        ways = self._table.deadline.leaving(LEFT_AFTER_WAYS)
-        trials = self._measured(candidates, [self._usual], ways)
+    def run(
+        self, candidates: list[Candidate], limits: EditLimits
+    ) -> tuple[list[Candidate], list[MovesTrial]]:
+        ways = self._table.leaving(LEFT_AFTER_WAYS)
+        trials = self._settled(self._measured(candidates, [self._usual], ways))
         order = by_gain(trials)
         source = self._study.view.source
         base = candidates[order[0]] if order else Candidate(source, source)
@@ -74,7 +93,19 @@ class _Search:
         lists = joint_moves(singles, measured, least_pct, len(base.moves))
         together = [made for moves in lists if (made := _made(base, moves)) is not None]
         joined = self._measured(together, best)
-        return [*candidates, *singles, *together], [*trials, *measured, *joined]
+        return [*candidates, *singles, *together], self._settled([*trials, *measured, *joined])
+
+    def _settled(self, trials: Sequence[MovesTrial]) -> list[MovesTrial]:
+        """The trials of all candidates so far, the fastest of them with the verdict on its outputs.
+        One that is wrong fails, and the next is judged."""
+        entrants = [entrant for entrant, _ in self._fastest]
+        measured = [trial for _, trial in self._fastest]
+        found = self._screening.settle(entrants, measured, least_pct=LEAST_GAIN_PCT)
+        self._fastest = list(zip(entrants, found, strict=True))
+        return [
+            trial if own.failure is None else replace(trial, failure=own.failure, gain_pct=None)
+            for trial, own in zip(trials, found, strict=True)
+        ]
 
     def _best_pins(self, base: Candidate, seen_pct: float) -> tuple[list[Pins], float]:
         """The configs under which a program is fastest, and how much faster it is than the parent
@@ -87,7 +118,7 @@ class _Search:
             for config in distinct_configs(kernel)
             for pins in [{**self._usual, kernel.kernel: config.config}]
         ]
-        trials = self._screening.run(entrants, self._deadline)
+        trials = self._screening.run(entrants, self._table.leaving(LEFT_AFTER_OWN_CONFIGS))
         timed = [
             (trial.gain_pct, number)
             for number, trial in enumerate(trials)
@@ -123,9 +154,14 @@ class _Search:
         for i, j in places:
             if (reason := reasons[i][j]) is not None:
                 trials[i, j] = _untimed(entrants[i, j], reason)
+        fastest = [
+            _fastest([(entrants[i, j], trials[i, j]) for j in range(len(pins))])
+            for i in range(len(candidates))
+        ]
+        self._fastest += fastest
         return [
-            _fastest(candidate, [trials[i, j] for j in range(len(pins))])
-            for i, candidate in enumerate(candidates)
+            _trial(candidate, trial)
+            for candidate, (_, trial) in zip(candidates, fastest, strict=True)
         ]
 
     def _intention(self, count: int, of: int, deadline: Deadline) -> str:
@@ -184,10 +220,10 @@ def joint_moves(
     return list(dict.fromkeys(tuple(move for moves in row for move in moves) for row in found))
 
 
-def _fastest(candidate: Candidate, trials: Sequence[ConfigTrial]) -> MovesTrial:
+def _fastest(tried: Sequence[tuple[Entrant, ConfigTrial]]) -> tuple[Entrant, ConfigTrial]:
     """The fastest that worked; the first where none did."""
-    worked = [t for t in trials if t.failure is None and t.gain_pct is not None]
-    return _trial(candidate, max(worked, key=lambda t: t.gain_pct or 0.0, default=trials[0]))
+    worked = [one for one in tried if one[1].failure is None and one[1].gain_pct is not None]
+    return max(worked, key=lambda one: one[1].gain_pct or 0.0, default=tried[0])
 
 
 def by_gain(trials: Sequence[MovesTrial]) -> list[int]:

@@ -4,25 +4,26 @@ from __future__ import annotations
 
 import hashlib
 import json
-import shutil
 from collections import deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager, suppress
-from dataclasses import asdict, dataclass, field
+from contextlib import ExitStack, contextmanager, suppress
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
 from warpwright import __version__
-from warpwright.bench.device.worker import Program, Worker
+from warpwright.bench.device.worker import Program
 from warpwright.bench.device.worker_pool import split_cores
 from warpwright.bench.full_size import CASES
-from warpwright.bench.processes import Bench, open_bench
-from warpwright.bench.statistics.budget import LEFT_AFTER_OPENING, NORMAL, Budget
+from warpwright.bench.processes import Bench
+from warpwright.bench.statistics.budget import LEFT_AFTER_OPENING, Budget
 from warpwright.sandbox.deadline import Deadline
+from warpwright.search.opening import Opening
+from warpwright.search.trial_setup import TrialSetup
 from warpwright.store.binaries import count_binaries, has_compiled
 from warpwright.store.cache import toolchain_versions
-from warpwright.store.ledger import Ledger, Session
+from warpwright.store.ledger import Session
 from warpwright.store.measured_points import MeasuredPoints
 from warpwright.types.config import Config
 from warpwright.types.measurement import MeasuredGpu
@@ -36,53 +37,6 @@ COMPILE_S = 600.0
 TUNING_S = 300.0  # a first call that tunes, in a worker
 LEAST_CALL_S = 5.0  # what a request to a worker gets, whatever is left
 MAX_COMPILERS = 8
-LIGHT_BYTES = 2**29  # what a call reads and writes; each process holds some of it several times
-
-
-@dataclass
-class TrialSetup:
-    """How much is measured, where, and where finished work is kept.
-
-    `state` is a directory: the ledger, and Triton's caches while a question is open. `conclude`
-    ends the questions that this setup opened: call it once their answers are safe. `deadline` is
-    the one that all steps of a question share; `begin` begins it.
-    """
-
-    state: Path
-    budget: Budget = NORMAL
-    device: str = "cuda"
-    deadline: Deadline = field(init=False)
-    _sessions: list[Session] = field(default_factory=list)
-    _caches: list[Path] = field(default_factory=list)
-
-    def __post_init__(self) -> None:
-        self.begin()
-
-    def begin(self) -> Deadline:
-        """Begin a question: all its steps share this deadline."""
-        self.deadline = Deadline(self.budget.wall_s, "--effort")
-        return self.deadline
-
-    def caches(self, question: str) -> Path:
-        """The directory of a question's Triton caches."""
-        directory = self.state / "triton" / question[:32]
-        self._caches.append(directory)
-        return directory
-
-    def session(self, question: str, gpu: MeasuredGpu | None) -> Session:
-        """The ledger's session for a question on this very card, with its driver."""
-        where = "" if gpu is None else f" on {gpu.name} {gpu.uuid}, driver {gpu.driver}"
-        session = Ledger(self.state).session(f"{question}{where}")
-        self._sessions.append(session)
-        return session
-
-    def conclude(self) -> None:
-        for session in self._sessions:
-            session.close()
-        for caches in self._caches:
-            shutil.rmtree(caches, ignore_errors=True)
-        self._sessions.clear()
-        self._caches.clear()
 
 
 @dataclass
@@ -95,6 +49,14 @@ class Table:
     tell: Listener
     deadline: Deadline
     points: MeasuredPoints
+    left_s: float = 0.0  # of the whole time, when this was opened
+
+    def __post_init__(self) -> None:
+        self.left_s = self.deadline.left_s
+
+    def leaving(self, share: float) -> Deadline:
+        """One that ends when so much (0 to 1) of what was left at the opening is left to others."""
+        return self.deadline.until(share * self.left_s)
 
     def within(self, limit_s: float) -> float:
         """Seconds for a request to a worker: the limit, or what is left where that is less."""
@@ -162,59 +124,46 @@ def _compile(bench: Bench, waiting: deque[Program], deadline: Deadline | None) -
         bench.compilers.give_back(worker)
 
 
-def start_first(setup: TrialSetup) -> Worker:
-    """A worker that starts while the program is still being read: Torch and Triton are loaded and
-    the device is opened by the time that it is needed."""
-    return Worker(setup.device, cores=split_cores().other)
-
-
 @contextmanager
 def open_table(
     setup: TrialSetup,
     study: Study,
     question: Mapping[str, Any],
     tell: Listener = silent,
-    first: Worker | None = None,
+    begun: Opening | None = None,
     *,
     caches: Path | None = None,
 ) -> Iterator[Table | str]:
     """The table for a study's problem and program, or why nothing can be measured.
 
-    `question` is what the answer depends on, besides program, problem, card and versions. `first`:
-    a worker that `start_first` started. `caches`: where Triton's caches of the programs lie, if
-    some of them are filled already.
+    `question` is what the answer depends on, besides program, problem, card and versions. `begun`:
+    an opening that began before the study was there. `caches`: where Triton's caches of the
+    programs lie, if some of them are filled already.
     """
     assert study.problem is not None and study.trace is not None
     parent = study.view.source
-    kernels = tuple(study.trace.kernels)
     key = question_key(question, parent, study.problem, setup)
-    caches = caches or setup.caches(key)
-    opening = setup.deadline.leaving(LEFT_AFTER_OPENING)
-    with open_bench(
-        study.problem,
-        parent,
-        kernels,
-        device=setup.device,
-        caches=caches,
-        spares=3,
-        first=first,
-        tell=tell,
-    ) as bench:
-        tell("measure", "starting workers")
+    with ExitStack() as opened:
+        if begun is None:
+            caches = caches or setup.caches(key)
+            begun = Opening(setup, study.problem, parent, caches, tell)
+            opened.enter_context(begun)
+        bench = begun.prepared()
+        if not isinstance(bench, Bench):
+            yield _unmeasurable(why(bench))
+            return
+        bench.full_size.required_kernels = tuple(study.trace.kernels)
         own = own_pins(study)
         before = count_binaries(bench.caches, parent)
-        failed = bench.open(
-            lambda: compile_ahead(bench, [bench.program(parent, p) for p in own], tell, opening),
-            own,
-            beside=_is_light(study),
-            deadline=opening,
-        )
+        opening = setup.deadline.leaving(LEFT_AFTER_OPENING)
+        compile_ahead(bench, [bench.program(parent, pins) for pins in own], tell, opening)
+        failed = bench.open(own)
         if before and count_binaries(bench.caches, parent) > before:
             bench.finds_binaries = False
             tell("compile", "workers do not find what was compiled ahead, so they compile it again")
         reason = _parent_failed(bench) if failed is None else why(failed)
         if reason is not None:
-            yield f"the parent cannot be measured here: {reason}"
+            yield _unmeasurable(reason)
             return
         session = setup.session(key, bench.gpu)
         if session.resumed:
@@ -223,10 +172,8 @@ def open_table(
         yield Table(bench, session, setup.budget, tell, setup.deadline, MeasuredPoints(setup.state))
 
 
-def _is_light(study: Study) -> bool:
-    """Whether a card has room for references and for every compiling process's inputs at once."""
-    cost = study.cost
-    return cost is not None and cost.read_bytes + cost.written_bytes <= LIGHT_BYTES
+def _unmeasurable(reason: str) -> str:
+    return f"the parent cannot be measured here: {reason}"
 
 
 def _parent_failed(bench: Bench) -> str | None:

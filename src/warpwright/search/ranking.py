@@ -9,9 +9,10 @@ from warpwright.bench.compare import BASELINES, BenchPlan, bench
 from warpwright.bench.processes import open_bench
 from warpwright.errors import MissingToolError
 from warpwright.operators.conv2d.conv2d_text import label
-from warpwright.search.open_trial import Table, TrialSetup, card, question_key, why
+from warpwright.search.open_trial import Table, card, question_key, why
 from warpwright.search.pinned_programs import Entrant
 from warpwright.search.screening import ParentFailedError, Screening
+from warpwright.search.trial_setup import TrialSetup
 from warpwright.store.measured_points import MeasuredPoints
 from warpwright.types.bench import BenchResult
 from warpwright.types.config import Config, MetaValue

@@ -15,6 +15,7 @@ from warpwright.search.moves import Pins, config_under, run_by, study_moved
 from warpwright.search.pinned_programs import Entrant
 from warpwright.store.run_context import RunContext
 from warpwright.types.candidate import Candidate, moves_label
+from warpwright.types.config import Config
 from warpwright.types.progress import silent
 from warpwright.types.study import Study
 
@@ -28,6 +29,12 @@ class Sieve:
         self._study, self._run_context = study, replace(run_context, listener=silent)
         self._seen: dict[Hashable, str] = {}
 
+    def study_ahead(self, candidates: Sequence[Candidate], pins: Pins) -> None:
+        """Trace and compile them under pins that may be those of `reasons`, which then finds what
+        was kept of it. Nothing is compared."""
+        if self._run_context.cache is not None:
+            self._studies(candidates, tuple(dict.fromkeys(pins.values())))
+
     def reasons(
         self, candidates: Sequence[Candidate], pins: Sequence[Pins]
     ) -> list[list[str | None]]:
@@ -39,7 +46,16 @@ class Sieve:
         for one in pins:
             self._keep(run_by(self._study, one), PARENT)
         configs = tuple(dict.fromkeys(config for one in pins for config in one.values()))
+        studies = self._studies(candidates, configs)
+        return [
+            [self._reason(candidate, study, one) for one in pins]
+            for candidate, study in zip(candidates, studies, strict=True)
+        ]
 
+    def _studies(
+        self, candidates: Sequence[Candidate], configs: Sequence[Config]
+    ) -> list[Study | str]:
+        """The study of each under these configs, side by side; or why there is none."""
         side_by_side = usable_workers()
         each = max(1, side_by_side // max(1, len(candidates)))
         run_context = replace(self._run_context, workers=each)
@@ -50,11 +66,7 @@ class Sieve:
             return study_moved(candidate, self._study, run_context, configs)
 
         with ThreadPoolExecutor(max_workers=side_by_side) as pool:
-            studies = list(pool.map(studied, candidates))
-        return [
-            [self._reason(candidate, study, one) for one in pins]
-            for candidate, study in zip(candidates, studies, strict=True)
-        ]
+            return list(pool.map(studied, candidates))
 
     def _reason(self, candidate: Candidate, study: Study | str, pins: Pins) -> str | None:
         if isinstance(study, str):

@@ -8,21 +8,28 @@ from __future__ import annotations
 import math
 import secrets
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import replace
 from statistics import median
 from typing import Any
 
-from pydantic import TypeAdapter
-
 from warpwright.bench.device.worker import Program, Worker, chosen_configs
 from warpwright.bench.statistics.family import choose_again, screened_gain_pct
-from warpwright.bench.statistics.samples import burst_median_us
 from warpwright.bench.statistics.schedule import PARENT, pair_up, plan_screening
 from warpwright.sandbox.deadline import Deadline
-from warpwright.search.open_trial import GIVEN_UP, TUNING_S, Table, digest, why
+from warpwright.search.kept_trials import (
+    BURSTS,
+    CANDIDATE,
+    CHECK,
+    decoded,
+    kept_as,
+    pairs_of,
+    told,
+    with_more,
+    with_verdict,
+)
+from warpwright.search.open_trial import GIVEN_UP, TUNING_S, Table, why
 from warpwright.search.pinned_programs import Entrant
 from warpwright.types.config import Config
-from warpwright.types.measurement import Burst, BurstPair
+from warpwright.types.measurement import Burst
 from warpwright.types.trial import ConfigTrial
 from warpwright.types.verdict import CheckResult, Status
 from warpwright.types.worker_reply import Done, WorkerDied
@@ -32,8 +39,6 @@ SCREENED_CASES = ("problem", "outliers")
 FIRST_CALLS = 3
 LOOKED_AT = 3  # calls; the first of them compiles
 FAR_BEHIND = 1.15  # times the best: bursts of equal programs differ by less
-BURSTS = TypeAdapter(tuple[Burst, ...])
-CHECK = TypeAdapter(CheckResult)
 
 
 class ParentFailedError(Exception):
@@ -47,8 +52,8 @@ class ParentLostError(ParentFailedError):
 class Screening:
     """Screens entrants beside one worker that holds the parent.
 
-    `looking`: new ones get a few calls first, and those that are far behind are not judged or timed
-    any further. That is for those whose outputs are judged before they are handed out.
+    `looking`: a few calls come first, and those that are far behind are not timed any further;
+    outputs are judged by `settle` alone, of those that are fast, for that takes most of the time.
     """
 
     def __init__(self, table: Table, *, looking: bool = False) -> None:
@@ -63,14 +68,18 @@ class Screening:
         return self
 
     def __exit__(self, *_: object) -> None:
+        self.rest()
+
+    def rest(self) -> None:
+        """Give the parent's worker back; where more is measured it starts again."""
         if self._parent is not None:
             self._table.bench.pool.give_back(self._parent)
+            self._parent = None
 
     def start(self) -> None:
         """Load the parent, let it tune and warm up. Raises ParentFailedError."""
         bench, budget = self._table.bench, self._table.budget
-        if self._parent is not None:
-            bench.pool.give_back(self._parent)
+        self.rest()
         self._parent = worker = bench.pool.take()
         answer = worker.load(bench.program(bench.parent))
         if isinstance(answer, Done):
@@ -95,22 +104,22 @@ class Screening:
         """
         bench = self._table.bench
         known = self._table.session.finished()
-        new = [entrant for entrant in entrants if _item(entrant) not in known]
+        new = [entrant for entrant in entrants if kept_as(entrant) not in known]
         self._table.compile_ahead([bench.program(e.source, e.pins) for e in new], deadline)
         for entrant in entrants:
             self._numbers.setdefault(entrant.name, len(self._numbers) + 1)
         trials = []
         for place, entrant in enumerate(entrants, 1):
             number = self._numbers[entrant.name]
-            if deadline is not None and deadline.over and _item(entrant) not in known:
+            if deadline is not None and deadline.over and kept_as(entrant) not in known:
                 result: Mapping[str, Any] = {"failure": _no_time(deadline)}
             else:
                 result = self._table.once(
-                    _item(entrant),
+                    kept_as(entrant),
                     lambda entrant=entrant, number=number: self._measure(entrant, number),  # type: ignore[misc]
                     {"failure": GIVEN_UP},
                 )
-            trial = _decoded(entrant, result)
+            trial = decoded(entrant, result)
             if trial.failure is None and trial.time_us is not None:
                 self._best_us = min(self._best_us, trial.time_us)
             self._table.tell(
@@ -118,6 +127,66 @@ class Screening:
             )
             trials.append(trial)
         return tuple(trials)
+
+    @property
+    def table(self) -> Table:
+        return self._table
+
+    def settle(
+        self,
+        entrants: Sequence[Entrant],
+        trials: Sequence[ConfigTrial],
+        *,
+        wanted: int = 1,
+        least_pct: float = -100.0,
+    ) -> tuple[ConfigTrial, ...]:
+        """Judge the outputs of the fastest, one by one, until so many are found right.
+
+        `least_pct`: those that gain less are left as they are. Returns the trials of `run` with
+        what was found; those whose output is wrong are failures.
+        """
+        settled = list(trials)
+        order = sorted(range(len(trials)), key=lambda place: -(trials[place].gain_pct or 0.0))
+        for place in order:
+            if wanted <= 0:
+                break
+            trial = settled[place]
+            if trial.failure is not None or (trial.gain_pct or -100.0) < least_pct:
+                continue
+            if trial.accuracy is None:
+                trial = settled[place] = self._judged(entrants[place], trial)
+            wanted -= trial.failure is None
+        return tuple(settled)
+
+    def _judged(self, entrant: Entrant, trial: ConfigTrial) -> ConfigTrial:
+        """The trial with the verdict on its outputs, on two kinds of data at full size."""
+
+        def work() -> dict[str, Any]:
+            worker = self._table.bench.pool.take()
+            try:
+                return self._checked(worker, entrant)
+            finally:
+                self._table.bench.pool.give_back(worker)
+
+        found = self._table.once(f"judge {kept_as(entrant)}", work, {"failure": GIVEN_UP})
+        trial = with_verdict(trial, found)
+        if trial.failure is not None:
+            self._table.tell("screen", f"{entrant.label}: {trial.failure}")
+        return trial
+
+    def _checked(self, worker: Worker, entrant: Entrant) -> dict[str, Any]:
+        """The verdict on a program's outputs at full size. It stays loaded."""
+        bench = self._table.bench
+        program = bench.program(entrant.source, entrant.pins)
+        checked = bench.full_size.check(
+            worker, program, str(entrant.config), SCREENED_CASES, entrant.launches
+        )
+        found = {"accuracy": CHECK.dump_python(checked.result, mode="json")}
+        if checked.failure is not None:
+            return {**found, "failure": why(checked.failure)}
+        if checked.result.status is Status.FAIL:
+            return {**found, "failure": _wrong(checked.result), "wrong": True}
+        return found
 
     def run_again(
         self,
@@ -141,11 +210,11 @@ class Screening:
                     return tuple(found.values())
                 number = self._numbers[name] + (screening - 1) * len(self._numbers)
                 result = self._table.once(
-                    f"{_item(by_name[name])} ({screening})",
+                    f"{kept_as(by_name[name])} ({screening})",
                     lambda name=name, number=number: self._time(by_name[name], number),  # type: ignore[misc]
                     {"failure": GIVEN_UP},
                 )
-                found[name] = _with_more(found[name], result)
+                found[name] = with_more(found[name], result)
                 self._table.tell(
                     "screen",
                     f"near the best, {place} of {len(again)} once more: "
@@ -156,25 +225,18 @@ class Screening:
         return tuple(found.values())
 
     def _measure(self, entrant: Entrant, number: int) -> dict[str, Any]:
-        """A look at its time; accuracy, then times, where others are not far ahead."""
+        """A look at its time, then times, where others are not far ahead; or accuracy first."""
         bench = self._table.bench
 
-        def found_right(worker: Worker) -> dict[str, Any]:
+        def looked_at(worker: Worker) -> dict[str, Any]:
             program = bench.program(entrant.source, entrant.pins)
-            looked = self._looking and entrant.proposed
-            if looked and (behind := self._far_behind(worker, program)) is not None:
-                return behind  # it stays worth taking, should the better ones be refused
-            checked = bench.full_size.check(
-                worker, program, str(entrant.config), SCREENED_CASES, entrant.launches
-            )
-            found = {"accuracy": CHECK.dump_python(checked.result, mode="json")}
-            if checked.failure is not None:
-                return {**found, "failure": why(checked.failure)}
-            if checked.result.status is Status.FAIL:
-                return {**found, "failure": _wrong(checked.result), "wrong": True}
-            return found
+            # One that is far behind stays worth taking, should the better ones be refused.
+            return self._far_behind(worker, program) or {}
 
-        return self._timed(found_right, number)
+        def found_right(worker: Worker) -> dict[str, Any]:
+            return self._checked(worker, entrant)
+
+        return self._timed(looked_at if self._looking else found_right, number)
 
     def _far_behind(self, worker: Worker, program: Program) -> dict[str, Any] | None:
         """What a few calls took, where they show that it is no match for the best so far; that
@@ -249,9 +311,6 @@ class Screening:
         }
 
 
-CANDIDATE = "candidate"
-
-
 def _no_time(deadline: Deadline) -> str:
     return f"not timed: its part of the {deadline.limit_s:g} s was over (see {deadline.stated_by})"
 
@@ -260,63 +319,3 @@ def _wrong(result: CheckResult) -> str:
     """In what way an output is wrong: the first violation, as the check tells it."""
     found = f": {result.violations[0].found}" if result.violations else ""
     return f"its output is wrong at full size{found}"
-
-
-def _item(entrant: Entrant) -> str:
-    return f"screen {entrant.name} in {digest(entrant.source)}"
-
-
-def _decoded(entrant: Entrant, result: Mapping[str, Any]) -> ConfigTrial:
-    accuracy = result.get("accuracy")
-    trial = ConfigTrial(
-        entrant.kernel,
-        entrant.config,
-        entrant.proposed,
-        accuracy=None if accuracy is None else CHECK.validate_python(accuracy),
-        failure=result.get("failure"),
-        wrong=bool(result.get("wrong")),
-    )
-    if "look_us" in result:
-        look_us, parent_us = float(result["look_us"]), float(result["parent_us"])
-        gain_pct = 100 * (parent_us / look_us - 1)
-        return replace(trial, time_us=look_us, parent_us=parent_us, gain_pct=gain_pct)
-    return _with_bursts(trial, BURSTS.validate_python(result.get("bursts", ())))
-
-
-def _with_more(trial: ConfigTrial, result: Mapping[str, Any]) -> ConfigTrial:
-    """A trial with the bursts of one more screening, or with the failure that it met there."""
-    if result.get("failure"):
-        return replace(trial, failure=result["failure"], gain_pct=None)
-    more = BURSTS.validate_python(result["bursts"])
-    first = len(trial.bursts)
-    later = tuple(replace(burst, order=first + burst.order) for burst in more)
-    return _with_bursts(trial, (*trial.bursts, *later))
-
-
-def _with_bursts(trial: ConfigTrial, bursts: tuple[Burst, ...]) -> ConfigTrial:
-    if not bursts:
-        return trial
-    time_us, parent_us = (
-        burst_median_us([burst for burst in bursts if burst.program == program])
-        for program in (CANDIDATE, PARENT)
-    )
-    timed = replace(trial, time_us=time_us, parent_us=parent_us, bursts=bursts)
-    return replace(timed, gain_pct=screened_gain_pct(pairs_of(timed)))
-
-
-def pairs_of(trial: ConfigTrial) -> tuple[BurstPair, ...]:
-    """The bursts of each round: a round is two bursts in a row, in either order."""
-    ordered = sorted(trial.bursts, key=lambda burst: burst.order)
-    rounds = zip(ordered[::2], ordered[1::2], strict=True)
-    return tuple(
-        BurstPair(one, other) if one.program == PARENT else BurstPair(other, one)
-        for one, other in rounds
-    )
-
-
-def told(trial: ConfigTrial) -> str:
-    """A trial in a few words."""
-    if trial.failure is not None or trial.time_us is None or trial.gain_pct is None:
-        return trial.failure or "not timed"
-    look = "" if trial.bursts else " at a first look"
-    return f"{trial.time_us:,.1f} µs{look}, {trial.gain_pct:+.1f} % beside the parent"

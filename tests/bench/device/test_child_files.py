@@ -45,5 +45,18 @@ def test_one_of_another_size_gives_up_its_room(tmp_path: Path) -> None:
         assert torch.equal(load(tmp_path, entry, CPU), tensor)
 
 
+def test_two_files_take_turns_while_one_of_them_is_read(tmp_path: Path) -> None:
+    outbox, inodes = Outbox(), []
+    names: list[str] = []
+    for number in range(6):
+        (entry,) = outbox.save_all([("output", torch.full((6,), number))], tmp_path, f"out{number}")
+        names.append(entry["file"])
+        inodes.append((tmp_path / entry["file"]).stat().st_ino)
+        assert torch.equal(load(tmp_path, entry, CPU), torch.full((6,), number))
+        if number:  # the one before was read while this was written
+            (tmp_path / names[-2]).rename(given_back(tmp_path / names[-2]))
+    assert inodes[::2] == inodes[:1] * 3 and inodes[1::2] == inodes[1:2] * 3
+
+
 def test_both_sides_mean_the_same_files() -> None:
     assert worker.GIVEN_BACK == GIVEN_BACK

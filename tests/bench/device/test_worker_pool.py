@@ -73,11 +73,25 @@ def test_used_workers_beyond_a_few_are_closed(workshop: ModuleType) -> None:
         for worker in taken:
             pool.give_back(worker)
         again = [pool.take() for _ in taken]
-        assert again[:USED_KEPT] == taken[:USED_KEPT]
+        assert again[:USED_KEPT] == taken[:USED_KEPT][::-1]  # the last one used comes first
         assert again[-1] not in taken
     for worker in started:
         worker.close()
     assert not taken[-1].healthy
+
+
+@pytest.mark.triton
+def test_used_workers_are_gone_once_they_are_let_go(workshop: ModuleType) -> None:
+    with WorkerPool(workshop.small_worker, spares=0) as pool:
+        held, used = pool.take(), pool.take()
+        assert isinstance(held.ready(), Done) and isinstance(used.ready(), Done)
+        pool.give_back(used)
+        pool.let_go()
+        assert not used.healthy and held.healthy
+        again = pool.take()
+        assert again is not used
+        for worker in (held, again):
+            worker.close()
 
 
 @pytest.mark.triton

@@ -147,6 +147,10 @@ class ReferenceProcess:
         with turn(self._device, alone=False):
             return self._child.call(command, payload, deadline_s=deadline_s)
 
+    def interrupt(self) -> None:
+        """End what it is at, from another thread."""
+        self._child.interrupt()
+
     def close(self) -> None:
         self._child.close()
         shutil.rmtree(self._states_dir, ignore_errors=True)

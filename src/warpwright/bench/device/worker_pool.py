@@ -84,7 +84,8 @@ class WorkerPool:
         with self._lock:
             if self._closed:
                 raise ValueError("the pool is closed")
-            if not fresh and (used := self._next_alive(self._used)) is not None:
+            # The last one used: its files and libraries are the warmest.
+            if not fresh and (used := self._next_alive(self._used, last=True)) is not None:
                 return used
             worker = self._next_alive(self._spares) or self._start()
         if self._cores is not None:
@@ -92,10 +93,19 @@ class WorkerPool:
         self._fill()
         return worker
 
-    def _next_alive(self, workers: deque[Worker]) -> Worker | None:
-        """The first that did not die while it waited, where one is left."""
+    def let_go(self) -> None:
+        """End used workers that nobody has. Once this returns the memory that they held is free."""
+        with self._lock:
+            while self._used:
+                self._get_rid_of(self._used.popleft())
+            ending = list(self._closing)
+        for thread in ending:
+            thread.join()
+
+    def _next_alive(self, workers: deque[Worker], *, last: bool = False) -> Worker | None:
+        """The first (or the last) that did not die while it waited, where one is left."""
         while workers:
-            worker = workers.popleft()
+            worker = workers.pop() if last else workers.popleft()
             if worker.healthy:
                 return worker
             self._get_rid_of(worker)

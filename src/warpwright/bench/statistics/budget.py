@@ -8,12 +8,14 @@ from dataclasses import dataclass, replace
 FLUSH_US = 100.0
 """Clearing the L2 before a call; 50 to 100 µs on an H100."""
 LEFT_AFTER_OPENING = 0.6
-LEFT_AFTER_WAYS = 0.6  # lists of moves; what refines the best of them comes after
-LEFT_AFTER_MOVES = 0.45
-LEFT_AFTER_CONFIGS = 0.35
-LEFT_AFTER_VERIFYING = 0.15
-"""Of the whole time: what a step leaves to those after it. Each ends then, with what it has; what
-one does not use is for all that follow."""
+"""Of the whole time: what opening leaves to the steps after it."""
+LEFT_AFTER_WAYS = 0.75  # lists of moves; what refines the best of them comes after
+LEFT_AFTER_OWN_CONFIGS = 0.68  # under which of its configs that best is fastest
+LEFT_AFTER_MOVES = 0.6
+LEFT_AFTER_CONFIGS = 0.48
+LEFT_AFTER_VERIFYING = 0.2
+"""Of the time that is left when all is open: what a step leaves to those after it. Each ends then,
+with what it has; what one does not use is for all that follow."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,6 +44,7 @@ class Budget:
     max_calls: int = 50
     wall_s: float = 300.0  # by the clock, from the request to the answer
     apart: bool = True  # whether what device time does not hold is measured too
+    every_kind: bool = True  # whether each config sees every kind of data at full size, or two
 
     def __post_init__(self) -> None:
         if self.screening_rounds % 2 or self.rounds % 2:
@@ -82,6 +85,7 @@ QUICK = Budget(
     warm_up_us=30_000,
     wall_s=60.0,
     apart=False,
+    every_kind=False,
 )
 NORMAL = Budget(
     name="normal",
