@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -127,3 +129,68 @@ def test_each_kernel_must_be_there_under_its_config(tmp_path: Path) -> None:
     assert not has_compiled(tmp_path, PROGRAM, {"add_kernel": LARGE})
     assert not has_compiled(tmp_path, PROGRAM, {"add_kernel": SMALL, "other_kernel": None})
     assert not has_compiled(tmp_path, PROGRAM + "\n", {"add_kernel": SMALL})
+
+
+# Triton's own way from a launch to its launcher, as far as the file that it would build.
+LAUNCHER = dedent(
+    """
+    from triton.backends.nvidia import driver as nvidia
+    from triton.runtime import build
+    from triton.runtime.cache import get_cache_manager
+
+    class Found(Exception):
+        pass
+
+    def look(src, name, **_):
+        key = hashlib.sha256((src + build.platform_key()).encode("utf-8")).hexdigest()
+        suffix = sysconfig.get_config_var("EXT_SUFFIX")
+        raise Found(get_cache_manager(key).get_file(f"{name}{suffix}") is not None)
+
+    nvidia.compile_module_from_src, nvidia.library_dirs = look, list
+    kernel = warmup(x, y, 1024, 1, 0.5, 7, BLOCK=256, grid=(4,), num_warps=4)
+    try:
+        nvidia.CudaLauncher(kernel.src, kernel.metadata)
+    except Found as found:
+        print("launcher:", found)
+    """
+)
+
+
+@pytest.mark.triton
+@pytest.mark.versions
+def test_a_launch_finds_the_launcher_that_was_built_for_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """With a library in the driver's place: linking needs its name, and nothing is loaded."""
+    nvidia = pytest.importorskip("triton.backends.nvidia.driver")
+    if not hasattr(nvidia, "make_launcher"):
+        pytest.skip("this Triton has one launcher for all kernels")
+    compiler = shutil.which("gcc") or shutil.which("cc")
+    if compiler is None:
+        pytest.skip("no C compiler")
+    driver = tmp_path / "driver"
+    driver.mkdir()
+    (driver / "empty.c").write_text("")
+    library = driver / "libcuda.so.1"
+    subprocess.run([compiler, "-shared", "-o", library, driver / "empty.c"], check=True)
+    monkeypatch.setenv("LD_LIBRARY_PATH", str(driver))
+    assert compiled(tmp_path / "kept", None, SMALL, LARGE) == [True, True]
+    program, launch = tmp_path / "elsewhere.py", tmp_path / "launch.py"
+    program.write_text(PROGRAM)
+    launch.write_text(f"import hashlib, sysconfig\n{LAUNCH}\n{LAUNCHER}")
+    directory = cache_directory(tmp_path / "kept", PROGRAM)
+    assert len(list(directory.glob("*/__triton_launcher*.so"))) == 1  # of both configs
+    done = subprocess.run(
+        [sys.executable, launch, program],
+        env={
+            "TRITON_CACHE_DIR": str(directory),
+            "HOME": str(tmp_path),
+            "PATH": "/usr/bin:/bin",
+            "PYTHONPATH": os.pathsep.join(sys.path),
+        },
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
+    )
+    assert "launcher: True" in done.stdout, done.stderr

@@ -18,6 +18,7 @@ import pytest
 from warpwright import api
 from warpwright.analysis.study_program import Subject, study_program
 from warpwright.bench.device.worker import Worker
+from warpwright.bench.full_size import NotWantedError
 from warpwright.bench.statistics.budget import QUICK, Budget
 from warpwright.bench.statistics.minimum import Minimum
 from warpwright.program.view import read_program
@@ -341,7 +342,9 @@ def test_checks_that_nobody_wants_end(
     workshop: ModuleType, study: Study, slow: str, tmp_path: Path
 ) -> None:
     with table_for(study, tmp_path) as table:
-        assert check_in_full(table, [entrant(workshop, slow, 256)], lambda: True) == {}
+        with pytest.raises(NotWantedError):
+            check_in_full(table, [entrant(workshop, slow, 256)], lambda: True)
+        assert not any(item.startswith("check") for item in table.session.finished())
 
 
 def test_a_parent_that_cannot_run_is_told(

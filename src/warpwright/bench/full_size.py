@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 import secrets
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
 from typing import Any
@@ -26,11 +26,16 @@ CASES = ("problem", "normal", "wide", "outliers", "nonfinite")
 PERTURBED = "perturbed state"
 SMALLER_BATCH = "smaller batch"
 CALL_S = 60.0
+FULL_SIZE = "accuracy at full size"  # the name of the check in a verdict
 FIRST_CALL_S = 300.0  # of what may not have been compiled ahead: the parent; another batch
 # Bytes an element, of a kind of dtype that eager PyTorch gives; enough to poison the memory.
 ELEMENT_BYTES = {"float64": 8, "int64": 8, "float16": 2, "bfloat16": 2, "bool": 1}
 
 Failure = CandidateFailed | WorkerDied
+
+
+class NotWantedError(Exception):
+    """A check was ended because nobody wants to know any more."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,6 +109,16 @@ class FullSize:
         """
         return self._right(self.parent_runs)
 
+    def parent_verdict(self) -> CheckResult:
+        """The verdict on the parent itself, on every kind of data that it ran on."""
+        judged = judge_measured(
+            self.parent_runs,
+            self.parent_runs,
+            self.references,
+            required_kernels=self.required_kernels,
+        )
+        return conclude(judged)
+
     def _right(self, runs: Sequence[CheckNumbers]) -> bool | None:
         first = next((ref for ref in self.references if ref.name == CASES[0] and ref.outputs), None)
         found = next((run for run in runs if run.case == CASES[0]), None)
@@ -146,11 +161,12 @@ class FullSize:
         label: str = "as launched",
         cases: Sequence[str] | None = None,
         required_kernels: Sequence[str] | None = None,
+        is_unwanted: Callable[[], bool] = lambda: False,
     ) -> Checked:
         """Run a program on every case, or on those named; the verifier's verdict from the reference
         process's numbers. The program stays loaded. `required_kernels`: those that it must launch,
-        where they are not the parent's."""
-        runs, failure = self._runs(worker, program, False, label, cases)
+        where they are not the parent's. Raises NotWantedError as soon as it `is_unwanted`."""
+        runs, failure = self._runs(worker, program, False, label, cases, is_unwanted)
         judged = judge_measured(
             runs,
             self.parent_runs,
@@ -206,6 +222,7 @@ class FullSize:
         is_parent: bool,
         label: str = "as launched",
         wanted: Sequence[str] | None = None,
+        is_unwanted: Callable[[], bool] = lambda: False,
     ) -> tuple[list[CheckNumbers], Failure | None]:
         loaded = worker.load(program)
         if not isinstance(loaded, Done):
@@ -221,6 +238,8 @@ class FullSize:
         with ThreadPoolExecutor(max_workers=1) as judge:
             judged: Future[CheckNumbers | Failure] | None = None
             for reference in wanted_ones:
+                if is_unwanted():
+                    raise NotWantedError
                 ran = self._run(worker, reference, first=is_parent and judged is None)
                 if judged is not None:
                     numbers, judged = judged.result(), None

@@ -26,6 +26,7 @@ from triton.runtime import cache as triton_cache
 from triton.runtime.autotuner import Autotuner, Heuristics
 from triton.runtime.jit import JITFunction
 
+from warpwright.compiler.child_launcher import Launchers
 from warpwright.sandbox import child_guard
 
 WARP_THREADS = 32
@@ -80,6 +81,7 @@ class Compiler:
         major, minor = compute_capability
         self._module = module
         self._target = GPUTarget("cuda", 10 * major + minor, WARP_THREADS)
+        self._launchers = None if own_cache else Launchers()
         if own_cache:
             _name_entries_by_version()
         self._known: dict[str, tuple[Any, dict[str, Any], str]] = {}
@@ -102,6 +104,8 @@ class Compiler:
         except BaseException:
             self._forget_hashes()
             raise
+        if self._launchers is not None:  # processes to come will find them in the cache
+            self._launchers.build(compiled)
         return Binary(
             cubin=compiled.asm["cubin"],
             ptx=compiled.asm["ptx"],

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
+from warpwright.bench.full_size import FULL_SIZE
 from warpwright.report.change_line import what_changed
 from warpwright.search.draft import Draft
 from warpwright.search.moves import Moved
@@ -11,6 +14,7 @@ from warpwright.types.candidate import Candidate
 from warpwright.types.request import Request
 from warpwright.types.study import Study
 from warpwright.types.trial import Trial
+from warpwright.types.verdict import CheckResult
 from warpwright.verifier.verify import VerifyContext, verify
 
 
@@ -21,10 +25,12 @@ def as_answer(
     drafted: Draft,
     trial: Trial | None = None,
     moved: Moved | None = None,
+    judged: CheckResult | None = None,
 ) -> Answer:
+    """The draft as the answer, or the parent where it says so. `judged`: as `kept` takes it."""
     if drafted.keep is not None or drafted.gate is None:
         reason = drafted.keep or "nothing better can be shown"
-        return kept(request, study, run_context, drafted.plans, reason, trial)
+        return kept(request, study, run_context, drafted.plans, reason, trial, judged)
     changed = what_changed(drafted.plans, study.calls if moved is None else moved.study.calls)
     if moved is not None:
         names = dict.fromkeys(move.name for move in moved.candidate.moves)
@@ -52,10 +58,16 @@ def kept(
     plans: tuple[ConfigPlan, ...],
     reason: str,
     trial: Trial | None = None,
+    judged: CheckResult | None = None,
 ) -> Answer:
-    """The parent as the answer, with what `check` says of it."""
-    context = VerifyContext(study, run_context, study.problem)
+    """The parent as the answer, with what `check` says of it.
+
+    `judged`: the verdict on its outputs that a GPU gave; then nothing is interpreted.
+    """
+    context = VerifyContext(study, run_context, study.problem, accuracy=judged is None)
     gate = verify(Candidate(request.program, request.program), request, context).gate
+    if judged is not None:
+        gate = replace(gate, results=(*gate.results, replace(judged, check=FULL_SIZE)))
     return Answer(
         request=request,
         program=request.program,

@@ -15,7 +15,7 @@ from warpwright.search.config_rounds import ConfigRounds, KnownPoints
 from warpwright.search.configs_measured import decide_draft, measure_configs, with_apart
 from warpwright.search.draft import Draft, draft
 from warpwright.search.full_size_checks import FullSizeChecks
-from warpwright.search.moves import Moved, as_moved
+from warpwright.search.moves import UNVERIFIED, Moved, as_moved
 from warpwright.search.moves_measured import by_gain, chains_ahead, search_moves
 from warpwright.search.moves_predicted import OUT_OF_TIME
 from warpwright.search.open_trial import open_table
@@ -25,7 +25,7 @@ from warpwright.search.screening import ParentFailedError, Screening
 from warpwright.search.trial_setup import TrialSetup
 from warpwright.store.run_context import RunContext
 from warpwright.types.answer import Answer
-from warpwright.types.candidate import Candidate
+from warpwright.types.candidate import Candidate, moves_label
 from warpwright.types.request import Request
 from warpwright.types.shapes import Problem
 from warpwright.types.study import Study
@@ -87,7 +87,8 @@ def measured_answer(
             over = table.deadline.over
             stopped = f"the parent stopped running while measured: {error}"
             drafted = Draft(plans, keep=table.deadline.reason if over else stopped)
-    return as_answer(request, study, run_context, drafted, trial, moved)
+        judged = table.bench.full_size.parent_verdict()
+    return as_answer(request, study, run_context, drafted, trial, moved, judged)
 
 
 def _fastest(
@@ -102,8 +103,9 @@ def _fastest(
     configs alone where it accepts none. `found`: what `search_moves` found. Raises
     ParentFailedError."""
     table = screening.table
-    candidates, trials = found
-    for place in by_gain(trials)[:FOLLOWED]:
+    candidates, trials = found[0], list(found[1])
+    followed = by_gain(trials)[:FOLLOWED]
+    for place in followed:
         if not run_context.has_left(LEAST_TO_FOLLOW):
             trials[place] = replace(trials[place], failure=OUT_OF_TIME)
             continue
@@ -114,11 +116,23 @@ def _fastest(
                 return moved, drafted, replace(trial, moves=tuple(trials))
             moved = drafted.keep
         trials[place] = replace(trials[place], failure=moved)
-    if any(trial.failure == OUT_OF_TIME for trial in trials):
+        if moved == UNVERIFIED:  # nor would another be
+            break
+    if any(trial.failure in (OUT_OF_TIME, UNVERIFIED) for trial in trials):
         trial = Trial(table.bench.gpu, table.budget.name, moves=tuple(trials))
         return None, Draft((), keep=FASTER_AND_UNVERIFIED), trial
     drafted, trial = _tried(request, study, run_context, screening, None, limits)
+    if drafted.keep is not None and followed:
+        drafted = replace(drafted, keep=_not_taken(found[1][followed[0]], trials[followed[0]]))
     return None, drafted, replace(trial, moves=tuple(trials))
+
+
+def _not_taken(screened: MovesTrial, refused: MovesTrial) -> str:
+    """Why the fastest program by moves is not handed out."""
+    return (
+        f"{moves_label(screened.moves)}: {screened.gain_pct:+.1f} % when it was screened, and not "
+        f"taken: {refused.failure}"
+    )
 
 
 def _tried(
@@ -134,7 +148,8 @@ def _tried(
     base = study if moved is None else moved.study
     compiling = replace(run_context, deadline=table.leaving(LEFT_AFTER_CONFIGS))
     most = table.budget.candidates
-    proposed = propose(request, base, compiling, most - most // SEARCHED)
+    late = compiling.deadline is not None and compiling.deadline.over
+    proposed = propose(request, base, compiling, most - most // SEARCHED, asked_alone=late)
     points = KnownPoints(table.points, table.bench.gpu, base)
     rounds = ConfigRounds(request, base, compiling, proposed, most, points)
     found = measure_configs(

@@ -128,8 +128,8 @@ def _accuracy(trial: Trial) -> list[str]:
     worst = max(passed, key=_share, default=None)
     lines = [
         f"Accuracy at full size against a float64 reference: {trial.accuracy.status} "
-        f"({len(passed)} of {len(trial.cases)} runs passed; every config that is handed out, on "
-        "every kind of data)."
+        f"({len(passed)} of {len(trial.cases)} runs passed; the program that is handed out on "
+        "every kind of data, and its configs each by itself)."
     ]
     if worst is not None and worst.error is not None and worst.bound is not None:
         lines.append(

@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from warpwright.program.edit.strict_order import in_strict_order
 from warpwright.proposers.configs.emit import emit_plans
 from warpwright.proposers.configs.plan import rules_of
-from warpwright.proposers.configs.requested import without_new
+from warpwright.proposers.configs.requested import with_own_list, without_new
 from warpwright.search.moves import UNVERIFIED, Moved, not_as_claimed
 from warpwright.store.run_context import RunContext
 from warpwright.types.answer import ConfigPlan, Fate
@@ -51,8 +51,8 @@ def draft(
     """Emit the plans and put the program before the verifier, again without configs that fail.
 
     `confirm` begins to check it where it really runs, beside the interpreter; what comes of that
-    counts where the rest passed. `wrong`: kernel → configs
-    that were shown to be wrong already. `limits`: on what edits may change beside the stage's own.
+    counts where the rest passed. `wrong`: kernel → configs that were shown to be wrong already.
+    `limits`: on what edits may change beside the stage's own.
     `moved`: a program that moves made of the request's; the plans are then for its configs.
     """
     context = VerifyContext(study, run_context, study.problem, limits=limits or EditLimits())
@@ -89,11 +89,10 @@ def draft(
             return Draft(plans, keep=copied)
         if not failing and confirmed is not None and gate.status is not Status.FAIL:
             gate, failing = confirmed(gate)
-        if not failing and gate.status is Status.FAIL and refused is None:
-            refused = _refusal(gate)
-            fewer = tuple(without_new(plan, rules_of(request)) for plan in plans)
-            if fewer != plans:
-                plans = fewer
+        if not failing and gate.status is Status.FAIL:
+            refused = refused or _refusal(gate)
+            if (simpler := _simpler(request, plans)) is not None:
+                plans = simpler
                 continue
         in_time = found.accuracy.result.in_time
         if not failing and not in_time and moved is not None:
@@ -118,6 +117,18 @@ def draft(
     if not in_time and not _only_drops(plans):
         return Draft(plans, keep=UNVERIFIED)
     return Draft(plans, program, gate)
+
+
+def _simpler(request: Request, plans: tuple[ConfigPlan, ...]) -> tuple[ConfigPlan, ...] | None:
+    """The plans without new configs, or else with the lists that the program came with: of those
+    the rules ask nothing. None where they are these already."""
+    for simpler in (
+        tuple(without_new(plan, rules_of(request)) for plan in plans),
+        tuple(with_own_list(plan) for plan in plans),
+    ):
+        if simpler != plans:
+            return simpler
+    return None
 
 
 def _verdict(

@@ -52,38 +52,49 @@ def check_in_full(
     table: Table, entrants: Sequence[Entrant], is_unwanted: Callable[[], bool] = lambda: False
 ) -> dict[str, Accuracy]:
     """Each config that is handed out, by the entrant's name: on every kind of data, or on two where
-    the budget says so. Ends early where `is_unwanted`."""
+    the budget says so. Raises NotWantedError as soon as they are."""
     found: dict[str, Accuracy] = {}
     cases = None if table.budget.every_kind else SCREENED_CASES
     for number, entrant in enumerate(entrants, 1):
-        if is_unwanted():
-            break
         table.tell("accuracy", f"full size, {number} of {len(entrants)}: {entrant.label}")
         program = table.bench.program(entrant.source, entrant.pins)
         item = f"check {entrant.name} in {digest(entrant.source)}"
-        found[entrant.name] = _check(table, item, program, str(entrant.config), cases)
+        label = str(entrant.config)
+        found[entrant.name] = _check(table, item, program, label, cases, is_unwanted)
     return found
 
 
 def check_program(
-    table: Table, source: str, pins: Sequence[Mapping[str, Config]] = ({},)
+    table: Table,
+    source: str,
+    pins: Sequence[Mapping[str, Config]] = ({},),
+    is_unwanted: Callable[[], bool] = lambda: False,
 ) -> Accuracy:
     """Every kind of data for a whole program, with its own tuner.
 
-    `pins`: its configs one by one, so that they are compiled side by side before it tunes.
+    `pins`: its configs one by one, so that they are compiled side by side before it tunes. Raises
+    NotWantedError as soon as it `is_unwanted`.
     """
     table.compile_ahead([table.bench.program(source, pin) for pin in pins])
     table.tell("accuracy", "full size: the program as it is handed out")
-    return _check(table, f"check {digest(source)}", table.bench.program(source), "as handed out")
+    item, program = f"check {digest(source)}", table.bench.program(source)
+    return _check(table, item, program, "as handed out", None, is_unwanted)
 
 
 def _check(
-    table: Table, item: str, program: Program, label: str, cases: Sequence[str] | None = None
+    table: Table,
+    item: str,
+    program: Program,
+    label: str,
+    cases: Sequence[str] | None,
+    is_unwanted: Callable[[], bool],
 ) -> Accuracy:
     def work() -> Mapping[str, Any]:
         worker = table.bench.pool.take()
         try:
-            return _encoded(table.bench.full_size.check(worker, program, label, cases))
+            return _encoded(
+                table.bench.full_size.check(worker, program, label, cases, None, is_unwanted)
+            )
         finally:
             table.bench.pool.give_back(worker)
 

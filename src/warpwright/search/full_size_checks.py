@@ -8,14 +8,13 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from functools import partial
 
+from warpwright.bench.full_size import FULL_SIZE, NotWantedError
 from warpwright.search.configs_measured import MeasuredConfigs
 from warpwright.search.draft import Failing
 from warpwright.search.final_decision import Accuracy, check_in_full, check_program
 from warpwright.search.pinned_programs import Entrant
 from warpwright.types.answer import ConfigPlan
 from warpwright.types.verdict import Status, Verdict
-
-FULL_SIZE = "accuracy at full size"
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,12 +68,18 @@ class FullSizeChecks:
             if choice.kept and (plan.kernel, choice.config) in entrants
         ]
         own = [entrant for entrant in handed_out if entrant.pins or entrant.source != program]
-        found = check_in_full(table, own, unwanted.is_set)
-        failing = _failing(own, found)
-        if failing or unwanted.is_set():
-            return _Found(failing, found, None)
-        pins = [entrant.pins for entrant in handed_out if entrant.pins]
-        return _Found({}, found, check_program(table, program, pins or [{}]))
+        pins = [entrant.pins for entrant in handed_out if entrant.pins] or [{}]
+
+        def is_unwanted() -> bool:
+            return unwanted.is_set() or table.deadline.over
+
+        try:
+            found = check_in_full(table, own, is_unwanted)
+            failing = _failing(own, found)
+            whole = None if failing else check_program(table, program, pins, is_unwanted)
+        except NotWantedError:  # others have begun, or no decision can follow any more
+            return _Found({}, {}, None)
+        return _Found(failing, found, whole)
 
     def _concluded(self, running: Future[_Found], gate: Verdict) -> tuple[Verdict, Failing]:
         found = running.result()
@@ -93,9 +98,7 @@ class FullSizeChecks:
 def _failing(entrants: Sequence[Entrant], found: dict[str, Accuracy]) -> Failing:
     failing: Failing = {}
     for entrant in entrants:
-        checked = found.get(entrant.name)
-        if checked is None:  # nobody wanted it any more
-            continue
+        checked = found[entrant.name]
         if checked.result.status is Status.FAIL or checked.failure is not None:
             failing.setdefault(entrant.kernel, set()).add(entrant.config)
     return failing

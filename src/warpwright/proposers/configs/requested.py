@@ -10,6 +10,7 @@ from warpwright.types.answer import ConfigChoice, ConfigPlan, Fate
 from warpwright.types.config import Config
 from warpwright.types.study import ConfigStudy
 
+OWN_LIST = "original: stays, since a changed list breaks a rule of the stage"
 REFUSED_TOGETHER = "left out: the list with the new configs breaks a rule of the stage"
 
 
@@ -91,3 +92,16 @@ def without_new(plan: ConfigPlan, rules: TuningRules) -> ConfigPlan:
         for choice in left
     )
     return replace(plan, choices=parents)
+
+
+def with_own_list(plan: ConfigPlan) -> ConfigPlan:
+    """The plan with the list that the program came with, but for configs whose output is wrong."""
+    choices = tuple(
+        replace(choice, kept=False, reason=REFUSED_TOGETHER)
+        if choice.kept and choice.proposed
+        else replace(choice, kept=True, reason=OWN_LIST, fate=None)
+        if not choice.kept and not choice.proposed and choice.fate is not Fate.WRONG
+        else choice
+        for choice in plan.choices
+    )
+    return replace(plan, choices=choices)
