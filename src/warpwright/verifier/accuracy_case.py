@@ -10,6 +10,7 @@ import tempfile
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
+from itertools import chain, islice, pairwise
 from pathlib import Path
 
 from warpwright.compiler.compile_pool import usable_workers
@@ -36,6 +37,7 @@ from warpwright.verifier.outputs.undefined import depends_on_undefined, inherite
 
 # Any fixed number: the reference is compared, not remembered, and equal runs give equal records.
 SEED = 20_231
+LEAST_RUNS = 3  # in a process of its own
 FURTHER_KINDS = ("problem", "large", OTHER_ORDER)  # of data, on further sets of sizes
 
 Interpretations = tuple[Interpretation, ...]
@@ -181,13 +183,20 @@ class _Runs:
         return tasks
 
     def _perform_all(self, tasks: Sequence[Task], spoil_undefined: bool) -> list[Interpretations]:
-        """Side by side, each in processes of its own. A program beside itself is run once."""
+        """Side by side, each in processes of its own, in several where there are cores for them.
+        A program beside itself is run once."""
         pair = self.pair
         same = not pair.alone and pair.child.source == pair.parent.view.source
         itself = same and self.pinned[0].pins == pair.base
         todo = tasks[1:] if itself else tasks
-        with ThreadPoolExecutor(max_workers=usable_workers()) as pool:
-            done = list(pool.map(lambda task: self.perform(task, spoil_undefined), todo))
+        workers = usable_workers()
+        each = max(1, workers // max(1, sum(bool(pinned) for _, pinned, _ in todo)))
+        parts = [in_parts(task, each) for task in todo]
+        with ThreadPoolExecutor(max_workers=workers) as pool:
+            runs = pool.map(
+                lambda part: self.perform(part, spoil_undefined), chain.from_iterable(parts)
+            )
+            done = [tuple(chain.from_iterable(islice(runs, len(of)))) for of in parts]
         return [_as_the_parents(done[0]), *done] if itself else done
 
     def perform(self, task: Task, spoil_undefined: bool) -> Interpretations:
@@ -205,6 +214,20 @@ class _Runs:
             spoil_undefined=spoil_undefined,
             deadline=run_context.deadline,
         )
+
+
+def in_parts(task: Task, count: int) -> list[Task]:
+    """A task as up to so many, whose runs in a row are its own. Each has a few, in one process:
+    what a program keeps from one run shows in the next."""
+    source, pinned, cases = task
+    by_config = len(pinned) > 1
+    length = len(pinned) if by_config else len(cases)
+    parts = max(1, min(count, length // LEAST_RUNS))
+    ends = [length * part // parts for part in range(parts + 1)]
+    return [
+        (source, pinned[begin:end], cases) if by_config else (source, pinned, cases[begin:end])
+        for begin, end in pairwise(ends)
+    ]
 
 
 def _with_conduct(
