@@ -127,6 +127,22 @@ def test_screening_tells_faster_wrong_and_hanging_configs_apart(
     assert dying.failure is not None and "SIGABRT" in dying.failure
 
 
+def test_what_is_compiled_already_is_timed_before_the_others_are_compiled(
+    workshop: ModuleType, study: Study, slow: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    late, ready = entrant(workshop, slow, 512), entrant(workshop, slow, 1024)
+    order: list[str] = []
+    with table_for(study, tmp_path) as table, Screening(table, looking=True) as screening:
+        table.tell = lambda _, text, **__: order.append(text.split(":")[0])
+        monkeypatch.setattr(table, "is_compiled", lambda program: program.pins == ready.pins)
+        monkeypatch.setattr(table, "compile_ahead", lambda *_: order.append("compiled"))
+        screening.start()
+        trials = screening.run([late, ready])
+        assert screening.run([late, ready]) == trials  # both are kept: nothing is compiled again
+    assert order == ["2 of 2", "compiled", "1 of 2", "1 of 2", "2 of 2"]
+    assert [trial.config for trial in trials] == [late.config, ready.config]
+
+
 def test_the_outputs_of_the_fastest_are_judged_until_one_is_right(
     workshop: ModuleType, study: Study, slow: str, tmp_path: Path
 ) -> None:

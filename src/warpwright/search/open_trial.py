@@ -73,6 +73,10 @@ class Table:
         self.session.finish(item, result)
         return result
 
+    def is_compiled(self, program: Program) -> bool:
+        """Whether its first call need not compile, as far as it is known."""
+        return self.bench.device == "cpu" or is_compiled(self.bench, program)
+
     def compile_ahead(self, programs: Sequence[Program], deadline: Deadline | None = None) -> None:
         """As `compile_ahead`, on this table's bench."""
         compile_ahead(self.bench, programs, self.tell, deadline)
@@ -85,7 +89,7 @@ def compile_ahead(
 
     With a deadline those for which there is no time are left out.
     """
-    programs = [program for program in programs if not _is_compiled(bench, program)]
+    programs = [program for program in programs if not is_compiled(bench, program)]
     if bench.device == "cpu" or not programs:
         return
     cores = split_cores().other or (0, 0)
@@ -97,7 +101,7 @@ def compile_ahead(
             done.result()
 
 
-def _is_compiled(bench: Bench, program: Program) -> bool:
+def is_compiled(bench: Bench, program: Program) -> bool:
     """Whether its study left the binaries where its workers look for them."""
     if not bench.finds_binaries:
         return False

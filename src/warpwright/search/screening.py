@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import math
 import secrets
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from statistics import median
 from typing import Any
 
@@ -100,33 +100,40 @@ class Screening:
         """Measure each entrant, or take what an earlier run measured.
 
         None is begun once the deadline is over: those are failures that say so, and are measured
-        by a run that goes on with this one. Raises ParentFailedError.
+        by a run that goes on with this one. What is compiled already comes first: the time may be
+        over when the others are. Raises ParentFailedError.
         """
-        bench = self._table.bench
         known = self._table.session.finished()
-        new = [entrant for entrant in entrants if kept_as(entrant) not in known]
-        self._table.compile_ahead([bench.program(e.source, e.pins) for e in new], deadline)
+        programs = {
+            place: self._table.bench.program(entrant.source, entrant.pins)
+            for place, entrant in enumerate(entrants)
+            if kept_as(entrant) not in known
+        }
+        late = [place for place in programs if not self._table.is_compiled(programs[place])]
         for entrant in entrants:
             self._numbers.setdefault(entrant.name, len(self._numbers) + 1)
-        trials = []
-        for place, entrant in enumerate(entrants, 1):
-            number = self._numbers[entrant.name]
-            if deadline is not None and deadline.over and kept_as(entrant) not in known:
-                result: Mapping[str, Any] = {"failure": _no_time(deadline)}
-            else:
-                result = self._table.once(
-                    kept_as(entrant),
-                    lambda entrant=entrant, number=number: self._measure(entrant, number),  # type: ignore[misc]
-                    {"failure": GIVEN_UP},
-                )
-            trial = decoded(entrant, result)
-            if trial.failure is None and trial.time_us is not None:
-                self._best_us = min(self._best_us, trial.time_us)
-            self._table.tell(
-                "screen", f"{place} of {len(entrants)}: {entrant.label}: {told(trial)}"
-            )
-            trials.append(trial)
-        return tuple(trials)
+        trials: dict[int, ConfigTrial] = {}
+        for place in sorted(range(len(entrants)), key=lambda place: place in late):
+            if late and place == late[0]:
+                self._table.compile_ahead([programs[other] for other in late], deadline)
+            over = deadline is not None and deadline.over and place in programs
+            trials[place] = self._trial(entrants[place], deadline if over else None)
+            shown = f"{entrants[place].label}: {told(trials[place])}"
+            self._table.tell("screen", f"{place + 1} of {len(entrants)}: {shown}")
+        return tuple(trials[place] for place in range(len(entrants)))
+
+    def _trial(self, entrant: Entrant, over: Deadline | None) -> ConfigTrial:
+        """The trial of an entrant, from now or from an earlier run. `over`: why it gets none."""
+        number = self._numbers[entrant.name]
+        if over is not None:
+            return decoded(entrant, {"failure": _no_time(over)})
+        result = self._table.once(
+            kept_as(entrant), lambda: self._measure(entrant, number), {"failure": GIVEN_UP}
+        )
+        trial = decoded(entrant, result)
+        if trial.failure is None and trial.time_us is not None:
+            self._best_us = min(self._best_us, trial.time_us)
+        return trial
 
     @property
     def table(self) -> Table:
