@@ -259,6 +259,17 @@ def test_what_was_timed_before_the_end_stays(study: Study, tmp_path: Path) -> No
     assert again[2].failure is None  # and what was left out is measured
 
 
+def test_configs_are_not_held_against_what_ran_before_them(study: Study, tmp_path: Path) -> None:
+    """A program that was much faster, and refused since, puts none of them far behind."""
+    with table_for(study, tmp_path) as table, Screening(table, looking=True) as screening:
+        screening.start()
+        screening._best_us = 1e-3
+        plans, _ = propose(parse_request(REQUEST), study, run_context(), 2)
+        found = measure_configs(screening, study, plans)
+    assert found.trial.configs
+    assert all(trial.bursts or trial.failure for trial in found.trial.configs)
+
+
 @pytest.mark.slow
 def test_a_program_by_moves_is_decided_on_although_no_config_was_timed(
     study: Study, tmp_path: Path

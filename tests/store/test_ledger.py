@@ -61,6 +61,17 @@ def test_work_under_way_when_its_run_died_is_tried_once_more_and_then_given_up(
     assert claims == [TO_DO] * CLAIMS + [WorkClaim(given_up=True)]
 
 
+def test_work_that_was_ended_on_purpose_counts_as_not_begun(tmp_path: Path) -> None:
+    session = Ledger(tmp_path).session("question")
+    for _ in range(CLAIMS + 1):
+        assert session.claim("a") == TO_DO
+        session.unclaim("a")
+    assert session.claim("a") == TO_DO
+    session.finish("a", {"is": "done"})
+    session.unclaim("a")
+    assert session.claim("a").result == {"is": "done"}
+
+
 def test_a_closed_session_is_not_resumed(tmp_path: Path) -> None:
     session = Ledger(tmp_path).session("question")
     session.claim("a")

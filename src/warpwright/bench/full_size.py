@@ -8,9 +8,10 @@ from __future__ import annotations
 
 import math
 import secrets
+import shutil
 from collections.abc import Callable, Mapping, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass, field
+from concurrent.futures import Future, ThreadPoolExecutor, wait
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from warpwright.bench.device.reference_process import ReferenceProcess, failed_check
@@ -25,6 +26,7 @@ from warpwright.verifier.outputs.measured import is_wrong, judge_measured
 CASES = ("problem", "normal", "wide", "outliers", "nonfinite")
 PERTURBED = "perturbed state"
 SMALLER_BATCH = "smaller batch"
+BESIDE_SHARE = 0.03  # of the card's memory: a larger output is judged before the next is made
 CALL_S = 60.0
 FULL_SIZE = "accuracy at full size"  # the name of the check in a verdict
 FIRST_CALL_S = 300.0  # of what may not have been compiled ahead: the parent; another batch
@@ -109,15 +111,22 @@ class FullSize:
         """
         return self._right(self.parent_runs)
 
-    def parent_verdict(self) -> CheckResult:
-        """The verdict on the parent itself, on every kind of data that it ran on."""
-        judged = judge_measured(
-            self.parent_runs,
-            self.parent_runs,
-            self.references,
-            required_kernels=self.required_kernels,
-        )
-        return conclude(judged)
+    def parent_verdict(self) -> CheckResult | None:
+        """The verdict on the parent as its own tuner runs it, on every kind of data.
+
+        None where that has no meaning: its tuner takes a config whose output is wrong.
+        """
+        if self.right_parent is not None:
+            return None
+        ran = [run for run in self.parent_runs if run.outputs is not None]
+        judged = judge_measured(ran, ran, self.references, required_kernels=self.required_kernels)
+        result = conclude(judged)
+        open_ones = [run for run in self.parent_runs if run.outputs is None]
+        if open_ones and result.status is Status.PASS:
+            result = replace(result, status=Status.NOT_VERIFIED)
+        told = [f"{run.case} inputs: it did not run here: {run.reason}" for run in open_ones]
+        as_run = "judged as its own tuner runs it, not config by config"
+        return replace(result, notes=(*result.notes, as_run, *told))
 
     def _right(self, runs: Sequence[CheckNumbers]) -> bool | None:
         first = next((ref for ref in self.references if ref.name == CASES[0] and ref.outputs), None)
@@ -224,40 +233,48 @@ class FullSize:
         wanted: Sequence[str] | None = None,
         is_unwanted: Callable[[], bool] = lambda: False,
     ) -> tuple[list[CheckNumbers], Failure | None]:
+        if is_unwanted():
+            raise NotWantedError
         loaded = worker.load(program)
         if not isinstance(loaded, Done):
             first = self.references[:1]
             return [failed_check(ref.spec, label, loaded) for ref in first], loaded
-        wanted_ones = [
-            reference
-            for reference in self.references
-            if reference.skipped is None and (wanted is None or reference.name in wanted)
-        ]
         runs: list[CheckNumbers] = []
         # While the reference process judges one output, the worker makes the next.
         with ThreadPoolExecutor(max_workers=1) as judge:
             judged: Future[CheckNumbers | Failure] | None = None
-            for reference in wanted_ones:
+            for number, reference in enumerate(self._wanted(wanted)):
                 if is_unwanted():
                     raise NotWantedError
-                ran = self._run(worker, reference, first=is_parent and judged is None)
-                if judged is not None:
-                    numbers, judged = judged.result(), None
-                    if not isinstance(numbers, CheckNumbers):
-                        return runs, numbers
-                    runs.append(numbers)
+                if judged is not None and not self._two_fit(worker, reference):
+                    wait([judged])
+                ran = self._run(worker, reference, first=is_parent and not number)
+                if (failed := _taken(judged, runs)) is not None:
+                    return runs, failed
+                judged = None
                 if isinstance(ran, Done):
                     judged = judge.submit(self._measured, worker, reference, ran, label, is_parent)
                     continue
                 runs.append(failed_check(reference.spec, label, ran))
                 if isinstance(ran, WorkerDied) or not worker.healthy:
                     return runs, ran
-            if judged is not None:
-                numbers = judged.result()
-                if not isinstance(numbers, CheckNumbers):
-                    return runs, numbers
-                runs.append(numbers)
-        return runs, None
+            return runs, _taken(judged, runs)
+
+    def _wanted(self, names: Sequence[str] | None) -> list[ReferenceNumbers]:
+        """The references of these cases, or of all, that there are."""
+        return [
+            reference
+            for reference in self.references
+            if reference.skipped is None and (names is None or reference.name in names)
+        ]
+
+    def _two_fit(self, worker: Worker, reference: ReferenceNumbers) -> bool:
+        """Whether there is room for an output beside the one before it: where the files lie, and
+        on the card, for what both processes make of them."""
+        size_bytes = sum(_sizes(reference))
+        gpu = worker.gpu()
+        on_card = gpu is None or size_bytes <= BESIDE_SHARE * gpu.memory_bytes
+        return on_card and 2 * size_bytes <= shutil.disk_usage(worker.out_dir).free
 
     def _run(self, worker: Worker, reference: ReferenceNumbers, *, first: bool) -> Answer:
         """One call on a case's inputs. `first`: it may compile and tune."""
@@ -277,6 +294,19 @@ class FullSize:
         if isinstance(numbers, CandidateFailed):  # files that are not what the worker said
             return failed_check(reference.spec, label, numbers)
         return numbers
+
+
+def _taken(
+    judged: Future[CheckNumbers | Failure] | None, runs: list[CheckNumbers]
+) -> Failure | None:
+    """Put what was judged beside the next run among the runs; or the failure that it met."""
+    if judged is None:
+        return None
+    numbers = judged.result()
+    if not isinstance(numbers, CheckNumbers):
+        return numbers
+    runs.append(numbers)
+    return None
 
 
 def _smaller(references: Sequence[ReferenceNumbers]) -> list[CaseSpec]:

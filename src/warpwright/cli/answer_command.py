@@ -82,9 +82,9 @@ def command(
     compiled for the target, duplicates and configs that can never launch go, new ones within the
     rules come in, every one is checked for accuracy, and the tuner on your card chooses.
 
-    Where the target is the GPU of this machine, every list of moves and every config is checked
-    and timed beside the parent, and a new program is handed out only where fresh timings in new
-    processes show that it is faster. A run that is interrupted goes on where it stopped when it
+    Where the target is the GPU of this machine, lists of moves and configs are timed beside the
+    parent while there is time (--effort), the fastest are checked, and a new program is handed out
+    only where all of it was checked and fresh timings in new processes show that it is faster. A run that is interrupted goes on where it stopped when it
     is started again. Either way the program comes back unchanged where nothing better can be
     shown.
 

@@ -7,6 +7,7 @@ import json
 import os
 import sys
 import tempfile
+import threading
 import time
 from pathlib import Path
 from typing import Any
@@ -104,18 +105,20 @@ class Progress:
         self._quiet = quiet
         self._started = time.monotonic()
         self._status: Status | None = None
+        self._lock = threading.Lock()  # steps are told from several threads
 
     def __call__(self, name: str, text: str, **detail: Any) -> None:  # noqa: ARG002
         if self._quiet:
             return
         line = f"[{time.monotonic() - self._started:5.1f} s] {text}"
-        if not self._console.is_terminal:
-            self._console.print(line, markup=False, soft_wrap=True)
-            return
-        self._console.print(line, markup=False, soft_wrap=True, style="dim")
-        if self._status is None:
-            self._status = self._console.status("working", spinner="dots")
-            self._status.start()
+        with self._lock:
+            if not self._console.is_terminal:
+                self._console.print(line, markup=False, soft_wrap=True)
+                return
+            self._console.print(line, markup=False, soft_wrap=True, style="dim")
+            if self._status is None:
+                self._status = self._console.status("working", spinner="dots")
+                self._status.start()
 
     def close(self) -> None:
         if self._status is not None:

@@ -6,7 +6,11 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from dataclasses import replace
 
-from warpwright.bench.statistics.budget import LEFT_AFTER_CONFIGS, LEFT_AFTER_VERIFYING
+from warpwright.bench.statistics.budget import (
+    LEFT_AFTER_CONFIGS,
+    LEFT_AFTER_OPENING,
+    LEFT_AFTER_VERIFYING,
+)
 from warpwright.bench.statistics.minimum import minimum_of
 from warpwright.pipeline.answers import as_answer, kept
 from warpwright.pipeline.request_study import expect_readable
@@ -66,18 +70,20 @@ def measured_answer(
     with ExitStack() as opened:
         # Programs by moves are made and compiled while the parent is judged on the card.
         beside = opened.enter_context(ThreadPoolExecutor(max_workers=1))
-        chains = beside.submit(chains_ahead, study, run_context, limits)
-        told, caches = run_context.listener, run_context.binaries
-        table = opened.enter_context(open_table(setup, study, question, told, begun, caches=caches))
+        in_time = run_context.leaving(LEFT_AFTER_OPENING)
+        chains = beside.submit(chains_ahead, study, in_time, limits)
+        told = run_context.listener
+        table = opened.enter_context(open_table(setup, study, question, told, begun))
         if isinstance(table, str):
             trial = Trial(None, setup.budget.name, failure=table)
             plans, _ = propose(request, study, run_context)
             return kept(request, study, run_context, plans, f"not measured: {table}", trial)
         moved: Moved | None = None
         try:
+            candidates = chains.result()  # before times are taken: it has all cores
             with Screening(table, looking=True) as screening:
                 screening.start()
-                found = search_moves(screening, study, chains.result(), run_context, limits)
+                found = search_moves(screening, study, candidates, run_context, limits)
                 moved, drafted, trial = _fastest(
                     request, study, run_context, screening, found, limits
                 )
@@ -123,7 +129,8 @@ def _fastest(
         return None, Draft((), keep=FASTER_AND_UNVERIFIED), trial
     drafted, trial = _tried(request, study, run_context, screening, None, limits)
     if drafted.keep is not None and followed:
-        drafted = replace(drafted, keep=_not_taken(found[1][followed[0]], trials[followed[0]]))
+        faster = _not_taken(found[1][followed[0]], trials[followed[0]])
+        drafted = replace(drafted, keep=f"{drafted.keep}; {faster}")
     return None, drafted, replace(trial, moves=tuple(trials))
 
 

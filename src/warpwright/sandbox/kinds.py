@@ -26,8 +26,8 @@ JOBS = {
 """Kind of a job → the module whose `perform(payload, job_dir)` is the job."""
 
 WITHOUT_TORCH = frozenset({"machine"})
-"""Kinds of jobs that need neither torch nor Triton: a new process does them sooner than a fork of
-one that must load both first."""
+"""Kinds of jobs that mostly need neither torch nor Triton: a new process does them sooner than a
+fork of one that must load both first."""
 
 _TO_COMPILE = ("warpwright.compiler.child_triton", "warpwright.tracing.child_target")
 TOO = {"compile": _TO_COMPILE, "compile_and_keep": _TO_COMPILE}

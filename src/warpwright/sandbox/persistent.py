@@ -227,6 +227,8 @@ class PersistentChild:
 
     def interrupt(self) -> None:
         """Kill it from another thread: who waits for its answer is told that it died."""
+        if self._buried:
+            return
         with contextlib.suppress(ProcessLookupError, PermissionError):
             os.killpg(self.pid, signal.SIGKILL)
 

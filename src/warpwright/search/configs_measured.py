@@ -10,7 +10,7 @@ from statistics import median
 
 from pydantic import TypeAdapter
 
-from warpwright.bench.statistics.budget import LEFT_AFTER_CONFIGS
+from warpwright.bench.statistics.budget import LEFT_AFTER_CONFIGS, LEFT_AFTER_JUDGING
 from warpwright.bench.statistics.family import choose_finalists
 from warpwright.bench.statistics.minimum import Minimum
 from warpwright.bench.statistics.speed_of_light import Light, against_light, light_floor
@@ -33,7 +33,6 @@ from warpwright.types.study import Study
 from warpwright.types.trial import ConfigTrial, Trial
 
 CHOSEN = TypeAdapter(dict[str, Config])
-Key = tuple[str, Config]  # a kernel's name and one of its configs
 
 
 @dataclass
@@ -46,7 +45,6 @@ class MeasuredConfigs:
     table: Table
     study: Study
     trial: Trial
-    entrants: Mapping[Key, Entrant]
     timed: Mapping[str, TimedConfigs] = field(default_factory=dict)
     chosen: Mapping[str, Config] = field(default_factory=dict)  # what the parent's tuners took
     moved: bool = False  # of a program that moves made of the parent
@@ -117,6 +115,7 @@ def measure_configs(
     begun. Raises ParentFailedError.
     """
     table = screening.table
+    screening.forget_the_best()
     deadline = table.leaving(LEFT_AFTER_CONFIGS)
     chosen = settle_chosen(table, screening.chosen)
     entrants = list(entrants_of(study, plans, chosen))
@@ -138,9 +137,8 @@ def measure_configs(
     if rounds is not None:
         rounds.keep(trials)
     trial = Trial(table.bench.gpu, table.budget.name, configs=trials, resumed=table.session.resumed)
-    by_key = {(entrant.kernel, entrant.config): entrant for entrant in entrants}
     timed = {plan.kernel: _timed(table, plan.kernel, trials, moved) for plan in plans}
-    return MeasuredConfigs(table, study, trial, by_key, timed, chosen, moved, screening.call_us)
+    return MeasuredConfigs(table, study, trial, timed, chosen, moved, screening.call_us)
 
 
 def _settled(
@@ -154,12 +152,14 @@ def _settled(
 
     Of each kernel's new configs the fastest; where every config sees every kind of data later, all
     that gain. Of a program that no move made its own configs, too: if one is wrong, that is news.
+    What is left when the time is over is judged before it is handed out.
     """
     found = dict(zip((entrant.name for entrant in entrants), trials, strict=True))
+    deadline = screening.table.leaving(LEFT_AFTER_JUDGING)
 
     def settle(some: Sequence[Entrant], wanted: int, least_pct: float) -> None:
         own = [found[entrant.name] for entrant in some]
-        judged = screening.settle(some, own, wanted=wanted, least_pct=least_pct)
+        judged = screening.settle(some, own, wanted=wanted, least_pct=least_pct, deadline=deadline)
         found.update(zip((entrant.name for entrant in some), judged, strict=True))
 
     if not moved:

@@ -19,7 +19,7 @@ from warpwright.types.study import Study
 from warpwright.types.verdict import EditLimits, Status, Verdict
 from warpwright.verifier.verify import Verification, VerifyContext, verify
 
-ATTEMPTS = 4
+ATTEMPTS = 5  # two for configs that fail, two for lists that rules refuse, and the last
 DROPS_SHARE = 0.12  # of the time limit: what verifying takes that only own configs are kept
 WRONG_OUTPUT = "refused: its output is wrong (see accuracy)"
 
@@ -110,7 +110,7 @@ def draft(
             rejected.setdefault(kernel, set()).update(configs)
         plans = _without_all(plans, rejected)
     else:
-        return Draft(plans, keep="configs kept failing accuracy (see there)")
+        return Draft(plans, keep=refused or "configs kept failing accuracy (see there)")
     plans = tuple(_with_wrong_told(plan) for plan in plans)
     if gate.status is Status.FAIL:
         return Draft(plans, keep=refused or _refusal(gate))

@@ -13,7 +13,7 @@ from typing import Any
 from pydantic import TypeAdapter
 
 from warpwright.bench.device.worker import Program, Worker
-from warpwright.bench.full_size import Checked
+from warpwright.bench.full_size import Checked, NotWantedError
 from warpwright.bench.statistics.family import decide_finalists
 from warpwright.bench.statistics.minimum import Minimum
 from warpwright.bench.statistics.schedule import PARENT, PlannedBurst, Seat, pair_up, plan_finalists
@@ -32,7 +32,7 @@ CASES = TypeAdapter(tuple[AccuracyCase, ...])
 
 @dataclass(frozen=True, slots=True)
 class Accuracy:
-    """Accuracy at full size on every kind of data."""
+    """Accuracy at full size of one program or config. `failure`: what ended it early."""
 
     result: CheckResult
     cases: tuple[AccuracyCase, ...]
@@ -56,6 +56,8 @@ def check_in_full(
     found: dict[str, Accuracy] = {}
     cases = None if table.budget.every_kind else SCREENED_CASES
     for number, entrant in enumerate(entrants, 1):
+        if is_unwanted():
+            raise NotWantedError
         table.tell("accuracy", f"full size, {number} of {len(entrants)}: {entrant.label}")
         program = table.bench.program(entrant.source, entrant.pins)
         item = f"check {entrant.name} in {digest(entrant.source)}"
@@ -75,6 +77,8 @@ def check_program(
     `pins`: its configs one by one, so that they are compiled side by side before it tunes. Raises
     NotWantedError as soon as it `is_unwanted`.
     """
+    if is_unwanted():
+        raise NotWantedError
     table.compile_ahead([table.bench.program(source, pin) for pin in pins])
     table.tell("accuracy", "full size: the program as it is handed out")
     item, program = f"check {digest(source)}", table.bench.program(source)

@@ -12,9 +12,9 @@ from warpwright.bench.full_size import FULL_SIZE, NotWantedError
 from warpwright.search.configs_measured import MeasuredConfigs
 from warpwright.search.draft import Failing
 from warpwright.search.final_decision import Accuracy, check_in_full, check_program
-from warpwright.search.pinned_programs import Entrant
+from warpwright.search.pinned_programs import Entrant, entrants_of
 from warpwright.types.answer import ConfigPlan
-from warpwright.types.verdict import Status, Verdict
+from warpwright.types.verdict import CheckResult, Status, Verdict, Violation
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,7 +42,7 @@ class FullSizeChecks:
 
     def __exit__(self, *_: object) -> None:
         self._unwanted.set()
-        self._thread.shutdown(wait=True)
+        self._thread.shutdown(wait=True, cancel_futures=True)
 
     def begin(
         self, plans: tuple[ConfigPlan, ...], program: str
@@ -60,13 +60,8 @@ class FullSizeChecks:
     def _check(
         self, plans: Sequence[ConfigPlan], program: str, unwanted: threading.Event
     ) -> _Found:
-        entrants, table = self._found.entrants, self._found.table
-        handed_out = [
-            entrants[plan.kernel, choice.config]
-            for plan in plans
-            for choice in plan.choices
-            if choice.kept and (plan.kernel, choice.config) in entrants
-        ]
+        table = self._found.table
+        handed_out = entrants_of(self._found.study, plans, self._found.chosen)
         own = [entrant for entrant in handed_out if entrant.pins or entrant.source != program]
         pins = [entrant.pins for entrant in handed_out if entrant.pins] or [{}]
 
@@ -90,9 +85,17 @@ class FullSizeChecks:
             return gate, found.failing
         told = [note for checked in found.configs.values() for note in checked.result.notes]
         notes = tuple(dict.fromkeys([*found.whole.result.notes, *told]))
-        result = replace(found.whole.result, check=FULL_SIZE, notes=notes)
+        result = replace(_with_failure(found.whole), check=FULL_SIZE, notes=notes)
         ours.trial = replace(ours.trial, accuracy=result, cases=(*cases, *found.whole.cases))
         return replace(gate, results=(*gate.results, result)), {}
+
+
+def _with_failure(whole: Accuracy) -> CheckResult:
+    """The result of a program; one that ended early has failed."""
+    if whole.failure is None or whole.result.status is Status.FAIL:
+        return whole.result
+    ended = Violation("accuracy", None, "a program that runs at full size", whole.failure)
+    return replace(whole.result, status=Status.FAIL, violations=(ended,))
 
 
 def _failing(entrants: Sequence[Entrant], found: dict[str, Accuracy]) -> Failing:

@@ -28,14 +28,16 @@ def kept_as(entrant: Entrant) -> str:
 
 
 def with_verdict(trial: ConfigTrial, result: Mapping[str, Any]) -> ConfigTrial:
-    """A trial with the verdict on its outputs; one that is wrong, or does not run, has no gain."""
+    """A trial with the verdict on its outputs; one that is wrong, or does not run, has no time."""
     accuracy, failure = result.get("accuracy"), result.get("failure")
     return replace(
         trial,
         accuracy=None if accuracy is None else CHECK.validate_python(accuracy),
         failure=failure,
         wrong=bool(result.get("wrong")),
+        time_us=trial.time_us if failure is None else None,
         gain_pct=trial.gain_pct if failure is None else None,
+        bursts=trial.bursts if failure is None else (),
     )
 
 

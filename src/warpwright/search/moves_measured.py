@@ -7,6 +7,7 @@ from dataclasses import replace
 from functools import partial
 
 from warpwright.bench.statistics.budget import (
+    LEFT_AFTER_CONFIGS,
     LEFT_AFTER_MOVES,
     LEFT_AFTER_OWN_CONFIGS,
     LEFT_AFTER_WAYS,
@@ -52,13 +53,12 @@ def search_moves(
     """Every list of moves that was tried, and what timing it showed.
 
     First the chains that the rewrites propose (`candidates`), with the configs that the parent's
-    tuners took. Then
-    the fastest of them (the parent, where none is faster) with each of its configs, and on it each
-    refinement alone under the best of those; at last those together that each gained, also with the
-    moves that show their worth beside others only. What runs the same code as another is not timed.
-    Outputs are judged of the fastest chain, and of the fastest of all in the end. When the time is
-    over that it has, what was timed by then is all there is. `screening` has begun. Raises
-    ParentFailedError.
+    tuners took. Then the fastest of them (the parent, where none is faster) with each of its
+    configs, and on it each refinement alone under the best of those; at last those together that
+    each gained, also with the moves that show their worth beside others only. What runs the same
+    code as another is not timed. Outputs are judged of the fastest chain, and of the fastest of all
+    in the end. When the time is over that it has, what was timed by then is all there is.
+    `screening` has begun. Raises ParentFailedError.
     """
     return _Search(screening, study, run_context).run(list(candidates), limits)
 
@@ -77,7 +77,8 @@ class _Search:
         self, candidates: list[Candidate], limits: EditLimits
     ) -> tuple[list[Candidate], list[MovesTrial]]:
         ways = self._table.leaving(LEFT_AFTER_WAYS)
-        trials = self._settled(self._measured(candidates, [self._usual], ways))
+        measured = self._measured(candidates, [self._usual], ways)
+        trials = self._settled(measured, self._deadline)
         order = by_gain(trials)
         source = self._study.view.source
         base = candidates[order[0]] if order else Candidate(source, source)
@@ -93,17 +94,27 @@ class _Search:
         lists = joint_moves(singles, measured, least_pct, len(base.moves))
         together = [made for moves in lists if (made := _made(base, moves)) is not None]
         joined = self._measured(together, best)
-        return [*candidates, *singles, *together], self._settled([*trials, *measured, *joined])
+        judging = self._table.leaving(LEFT_AFTER_CONFIGS)
+        found = self._settled([*trials, *measured, *joined], judging)
+        return [*candidates, *singles, *together], found
 
-    def _settled(self, trials: Sequence[MovesTrial]) -> list[MovesTrial]:
+    def _settled(self, trials: Sequence[MovesTrial], deadline: Deadline) -> list[MovesTrial]:
         """The trials of all candidates so far, the fastest of them with the verdict on its outputs.
-        One that is wrong fails, and the next is judged."""
+        One that is wrong fails, and the next is judged, while there is time."""
         entrants = [entrant for entrant, _ in self._fastest]
         measured = [trial for _, trial in self._fastest]
-        found = self._screening.settle(entrants, measured, least_pct=LEAST_GAIN_PCT)
+        found = self._screening.settle(
+            entrants, measured, least_pct=LEAST_GAIN_PCT, deadline=deadline
+        )
         self._fastest = list(zip(entrants, found, strict=True))
         return [
-            trial if own.failure is None else replace(trial, failure=own.failure, gain_pct=None)
+            replace(
+                trial,
+                failure=own.failure,
+                time_us=own.time_us,
+                gain_pct=own.gain_pct,
+                bursts=own.bursts,
+            )
             for trial, own in zip(trials, found, strict=True)
         ]
 

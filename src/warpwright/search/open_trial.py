@@ -8,14 +8,13 @@ from collections import deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager, suppress
-from dataclasses import asdict, dataclass
-from pathlib import Path
+from dataclasses import asdict, dataclass, field
 from typing import Any
 
 from warpwright import __version__
 from warpwright.bench.device.worker import Program
 from warpwright.bench.device.worker_pool import split_cores
-from warpwright.bench.full_size import CASES
+from warpwright.bench.full_size import CASES, NotWantedError
 from warpwright.bench.processes import Bench
 from warpwright.bench.statistics.budget import LEFT_AFTER_OPENING, Budget
 from warpwright.sandbox.deadline import Deadline
@@ -49,7 +48,7 @@ class Table:
     tell: Listener
     deadline: Deadline
     points: MeasuredPoints
-    left_s: float = 0.0  # of the whole time, when this was opened
+    left_s: float = field(init=False)  # of the whole time, when this was opened
 
     def __post_init__(self) -> None:
         self.left_s = self.deadline.left_s
@@ -65,11 +64,18 @@ class Table:
     def once(
         self, item: str, work: Callable[[], Mapping[str, Any]], given_up: Mapping[str, Any]
     ) -> Mapping[str, Any]:
-        """The result of a piece of work: that of an earlier run, else done now and kept."""
+        """The result of a piece of work: that of an earlier run, else done now and kept.
+
+        One that is ended on purpose (NotWantedError) counts as not begun.
+        """
         claim = self.session.claim(item)
         if claim.result is not None:
             return claim.result
-        result = given_up if claim.given_up else work()
+        try:
+            result = given_up if claim.given_up else work()
+        except NotWantedError:
+            self.session.unclaim(item)
+            raise
         self.session.finish(item, result)
         return result
 
@@ -135,22 +141,18 @@ def open_table(
     question: Mapping[str, Any],
     tell: Listener = silent,
     begun: Opening | None = None,
-    *,
-    caches: Path | None = None,
 ) -> Iterator[Table | str]:
     """The table for a study's problem and program, or why nothing can be measured.
 
     `question` is what the answer depends on, besides program, problem, card and versions. `begun`:
-    an opening that began before the study was there. `caches`: where Triton's caches of the
-    programs lie, if some of them are filled already.
+    an opening that began before the study was there.
     """
     assert study.problem is not None and study.trace is not None
     parent = study.view.source
     key = question_key(question, parent, study.problem, setup)
     with ExitStack() as opened:
         if begun is None:
-            caches = caches or setup.caches(key)
-            begun = Opening(setup, study.problem, parent, caches, tell)
+            begun = Opening(setup, study.problem, parent, setup.caches(key), tell)
             opened.enter_context(begun)
         bench = begun.prepared()
         if not isinstance(bench, Bench):

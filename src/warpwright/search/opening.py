@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import ExitStack
 from pathlib import Path
@@ -37,6 +38,7 @@ class Opening:
         self._caches, self._tell = caches, tell
         self._opened = ExitStack()
         self._bench: Bench | None = None
+        self._unwanted = threading.Event()
         self._thread = ThreadPoolExecutor(max_workers=1)
         # The first worker starts at once: its kind of process is what all others wait for.
         self._first = Worker(setup.device, cores=split_cores().other)
@@ -46,10 +48,12 @@ class Opening:
         return self
 
     def __exit__(self, *_: object) -> None:
+        self._unwanted.set()
         if not self._prepared.done() and self._bench is not None:
             self._bench.reference_process.interrupt()  # nobody will want the references
         self._thread.shutdown(wait=True)
         self._opened.close()
+        self._first.close()
 
     def prepared(self) -> Bench | Failure:
         """The processes, once the references are there; or what failed."""
@@ -69,4 +73,6 @@ class Opening:
                 tell=self._tell,
             )
         )
+        if self._unwanted.is_set():  # it was given up before there was anything to interrupt
+            bench.reference_process.interrupt()
         return bench.prepare(self._setup.deadline.leaving(LEFT_AFTER_OPENING)) or bench

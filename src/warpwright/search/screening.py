@@ -1,4 +1,4 @@
-"""Configs one after the other beside the parent: accuracy at full size, then a few bursts.
+"""Configs one after the other beside the parent: a look at the time, a few bursts, accuracy last.
 
 What is measured here chooses who is looked at again. It decides nothing (docs/deciding.md).
 """
@@ -35,7 +35,7 @@ from warpwright.types.verdict import CheckResult, Status
 from warpwright.types.worker_reply import Done, WorkerDied
 
 SCREENED_CASES = ("problem", "outliers")
-"""Kinds of data at full size for each config; those that are handed out see every kind."""
+"""Kinds of data at full size for each config; the program that is handed out sees every kind."""
 FIRST_CALLS = 3
 LOOKED_AT = 3  # calls; the first of them compiles
 FAR_BEHIND = 1.15  # times the best: bursts of equal programs differ by less
@@ -60,7 +60,7 @@ class Screening:
         self._table, self._looking = table, looking
         self._parent: Worker | None = None
         self.call_us = 0.0
-        self._best_us = math.inf  # of what was screened and found right
+        self._best_us = math.inf  # of what was screened and is not known to be wrong
         self._numbers: dict[str, int] = {}  # of each entrant's first worker; 0 is the parent's
         self.chosen: dict[str, Config] = {}
 
@@ -139,6 +139,10 @@ class Screening:
     def table(self) -> Table:
         return self._table
 
+    def forget_the_best(self) -> None:
+        """From now on others are raced: none is far behind for what ran before."""
+        self._best_us = math.inf
+
     def settle(
         self,
         entrants: Sequence[Entrant],
@@ -146,24 +150,48 @@ class Screening:
         *,
         wanted: int = 1,
         least_pct: float = -100.0,
+        deadline: Deadline | None = None,
     ) -> tuple[ConfigTrial, ...]:
         """Judge the outputs of the fastest, one by one, until so many are found right.
 
-        `least_pct`: those that gain less are left as they are. Returns the trials of `run` with
-        what was found; those whose output is wrong are failures.
+        `least_pct`: those that gain less are left as they are; so are all that are left once the
+        deadline is over. Returns the trials of `run` with what was found; one whose output is wrong
+        is a failure, and those that were far behind it alone are timed now.
         """
         settled = list(trials)
-        order = sorted(range(len(trials)), key=lambda place: -(trials[place].gain_pct or 0.0))
-        for place in order:
-            if wanted <= 0:
-                break
+        unasked = set(range(len(settled)))
+        while wanted > 0 and unasked and not (deadline is not None and deadline.over):
+            place = max(unasked, key=lambda place: settled[place].gain_pct or -100.0)
+            unasked.remove(place)
             trial = settled[place]
             if trial.failure is not None or (trial.gain_pct or -100.0) < least_pct:
                 continue
             if trial.accuracy is None:
                 trial = settled[place] = self._judged(entrants[place], trial)
-            wanted -= trial.failure is None
+            if trial.failure is None:
+                wanted -= 1
+            else:
+                self._time_those_behind_it_alone(entrants, settled)
         return tuple(settled)
+
+    def _time_those_behind_it_alone(
+        self, entrants: Sequence[Entrant], settled: list[ConfigTrial]
+    ) -> None:
+        """Time those that had a look and no more, where the best that is left does not say why."""
+        left = [trial for trial in settled if trial.failure is None and trial.time_us is not None]
+        self._best_us = min((trial.time_us or math.inf for trial in left), default=math.inf)
+        bound_us = FAR_BEHIND * min(self._best_us, self.call_us)
+        for place, trial in enumerate(settled):
+            looked = trial in left and not trial.bursts
+            if not looked or (trial.time_us or math.inf) > bound_us:
+                continue
+            entrant = entrants[place]
+            result = self._table.once(
+                f"time {kept_as(entrant)}",
+                lambda entrant=entrant: self._time(entrant, self._numbers[entrant.name]),  # type: ignore[misc]
+                {"failure": GIVEN_UP},
+            )
+            settled[place] = with_more(trial, result)
 
     def _judged(self, entrant: Entrant, trial: ConfigTrial) -> ConfigTrial:
         """The trial with the verdict on its outputs, on two kinds of data at full size."""
@@ -262,7 +290,7 @@ class Screening:
         return {"look_us": look_us, "parent_us": self.call_us, "best_us": best_us}
 
     def _time(self, entrant: Entrant, number: int) -> dict[str, Any]:
-        """Times alone, of a program that was found right."""
+        """Times alone: its outputs were judged, or will be."""
         bench = self._table.bench
 
         def loaded(worker: Worker) -> dict[str, Any]:

@@ -126,6 +126,15 @@ class Session:
             if not changed and not self._has(db, item):
                 raise ValueError(f"{item!r} was never claimed")
 
+    def unclaim(self, item: str) -> None:
+        """Take a claim back: the work was ended on purpose, and killed no run."""
+        with self._ledger.connect() as db:
+            db.execute(
+                "UPDATE work SET claims = claims - 1 "
+                "WHERE session = ? AND item = ? AND result IS NULL AND claims > 0",
+                (self._number, item),
+            )
+
     def finished(self) -> dict[str, Mapping[str, Any]]:
         """All finished work of the session, in the order in which it was claimed."""
         with self._ledger.connect() as db:

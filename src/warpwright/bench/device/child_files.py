@@ -73,8 +73,12 @@ class Outbox:
     ) -> list[dict[str, Any]]:
         """Write tensors as `<prefix>.<i>.bin`; their manifest. Raises OSError on a full disk."""
         written, self._written = self._written, []
-        free = [(path, memory) for path, memory in written if given_back(path).exists()]
-        self._written += [(path, memory) for path, memory in written if path.exists()]
+        free = []
+        for path, memory in written:  # in this order: one may be given back meanwhile
+            if path.exists():
+                self._written.append((path, memory))
+            elif given_back(path).exists():
+                free.append((path, memory))
         manifest = []
         for index, (name, tensor) in enumerate(named):
             data, file = as_bytes(tensor), f"{prefix}.{index}.bin"

@@ -60,6 +60,7 @@ class ReferenceProcess:
         self._problem: Mapping[str, Any] | None = None  # what it loaded, for another process
         self.states = States()
         self.has_model = False
+        self._interrupted = False
 
     def __enter__(self) -> ReferenceProcess:
         return self
@@ -133,12 +134,13 @@ class ReferenceProcess:
         Not where it hung, nor without a reference: only the dead one had the parent's outputs.
         """
         answer = self._once(command, payload, deadline_s)
-        if isinstance(answer, WorkerDied) and answer.how is not Death.TIMEOUT:
+        again = answer.how is not Death.TIMEOUT if isinstance(answer, WorkerDied) else False
+        if again and not self._interrupted:
             answer = self._once(command, payload, deadline_s)
         return _told(answer)
 
     def _once(self, command: str, payload: Mapping[str, Any], deadline_s: float) -> Answer:
-        if not self._child.alive and self._problem is not None:
+        if not self._child.alive and self._problem is not None and not self._interrupted:
             self._child = self._start()
             with turn(self._device, alone=False):
                 loaded = self._child.call("load", self._problem, deadline_s=PREPARE_S)
@@ -148,7 +150,8 @@ class ReferenceProcess:
             return self._child.call(command, payload, deadline_s=deadline_s)
 
     def interrupt(self) -> None:
-        """End what it is at, from another thread."""
+        """End what it is at, from another thread; whatever is asked from now on has died."""
+        self._interrupted = True
         self._child.interrupt()
 
     def close(self) -> None:

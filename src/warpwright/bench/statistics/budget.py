@@ -13,6 +13,7 @@ LEFT_AFTER_WAYS = 0.75  # lists of moves; what refines the best of them comes af
 LEFT_AFTER_OWN_CONFIGS = 0.68  # under which of its configs that best is fastest
 LEFT_AFTER_MOVES = 0.6
 LEFT_AFTER_CONFIGS = 0.48
+LEFT_AFTER_JUDGING = 0.4  # outputs of those that are fastest
 LEFT_AFTER_VERIFYING = 0.2
 """Of the time that is left when all is open: what a step leaves to those after it. Each ends then,
 with what it has; what one does not use is for all that follow."""

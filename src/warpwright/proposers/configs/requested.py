@@ -95,13 +95,16 @@ def without_new(plan: ConfigPlan, rules: TuningRules) -> ConfigPlan:
 
 
 def with_own_list(plan: ConfigPlan) -> ConfigPlan:
-    """The plan with the list that the program came with, but for configs whose output is wrong."""
-    choices = tuple(
-        replace(choice, kept=False, reason=REFUSED_TOGETHER)
-        if choice.kept and choice.proposed
-        else replace(choice, kept=True, reason=OWN_LIST, fate=None)
-        if not choice.kept and not choice.proposed and choice.fate is not Fate.WRONG
-        else choice
-        for choice in plan.choices
-    )
-    return replace(plan, choices=choices)
+    """The plan with the list that the program came with, but for configs whose output is wrong and
+    those that are the binary of one."""
+    wrong = {c.study.identity for c in plan.choices if c.fate is Fate.WRONG and c.study} - {None}
+
+    def as_it_came(choice: ConfigChoice) -> ConfigChoice:
+        if choice.proposed:
+            return replace(choice, kept=False, reason=REFUSED_TOGETHER) if choice.kept else choice
+        is_wrong = choice.fate is Fate.WRONG or (choice.study and choice.study.identity in wrong)
+        if choice.kept or is_wrong:
+            return choice
+        return replace(choice, kept=True, reason=OWN_LIST, fate=None)
+
+    return replace(plan, choices=tuple(map(as_it_came, plan.choices)))
