@@ -365,6 +365,32 @@ def test_checks_that_nobody_wants_end(
         assert not any(item.startswith("check") for item in table.session.finished())
 
 
+def test_a_program_that_launches_in_evaluation_mode_alone_is_measured_so(
+    workshop: ModuleType, slow: str, tmp_path: Path
+) -> None:
+    own = "return affine(x, self.weight, self.bias)"
+    program = slow.replace(own, f"if self.training:\n            return x\n        {own}")
+    problem = workshop.PROBLEM.replace(
+        "return x *", "if self.training:\n            return x\n        return x *"
+    )
+    assert program != slow and problem != workshop.PROBLEM
+    study = study_program(
+        Subject(program),
+        api.target_gpu("RTX 4090"),
+        RunContext(ResultCache()),
+        problem=Problem(source=problem),
+    )
+    assert study.trace is not None and study.trace.evaluation_mode
+    with table_for(study, tmp_path) as table:
+        verdict = table.bench.full_size.parent_verdict()
+        assert verdict is not None and verdict.status is Status.PASS, verdict
+        with Screening(table) as screening:
+            screening.start()
+            (trial,) = screening.run([entrant(workshop, program, 1024)])
+    assert trial.failure is None and trial.accuracy is not None
+    assert trial.accuracy.status is Status.PASS
+
+
 def test_a_parent_that_cannot_run_is_told(
     workshop: ModuleType, study: Study, slow: str, tmp_path: Path
 ) -> None:

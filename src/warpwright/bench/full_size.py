@@ -65,6 +65,12 @@ class FullSize:
     right_parent: Program | None = None
     left_out: dict[str, str] = field(default_factory=dict)  # case → why it has no reference
 
+    def forget(self) -> None:
+        """Forget all references and runs, as if none had been made."""
+        for made in (self.references, self.parent_runs, self.left_out):
+            made.clear()
+        self.right_parent = None
+
     def make_references(self, deadline: Deadline | None = None) -> WorkerDied | None:
         """Compute every case's reference; what the reference process died of, if it did.
 

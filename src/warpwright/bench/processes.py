@@ -46,6 +46,7 @@ class Bench:
     gpu: MeasuredGpu | None = None
     finds_binaries: bool = True  # whether what is compiled ahead in Triton's caches is taken
     tell: Listener = silent
+    evaluation_mode: bool = False  # of the problem's model and of all programs
     _prepared: bool = False
     _order: int = 0
     _kept: CaseSpec | None = None
@@ -57,11 +58,19 @@ class Bench:
         more kinds of data get a reference.
         """
         self._prepared = True
-        loaded = self.reference_process.load(self.problem, seed=self.seed)
+        loaded = self.reference_process.load(
+            self.problem, seed=self.seed, evaluation_mode=self.evaluation_mode
+        )
         if not isinstance(loaded, Done):
             return loaded
         self.tell("measure", "the float64 reference at full size, on each kind of data")
         return self.full_size.make_references(deadline)
+
+    def prepare_in_evaluation_mode(self, deadline: Deadline | None = None) -> Failure | None:
+        """Prepare anew for programs that launch their kernels in evaluation mode alone."""
+        self.evaluation_mode = True
+        self.full_size.forget()
+        return self.prepare(deadline)
 
     def open(self, own_pins: Sequence[Mapping[str, Config]] = ()) -> Failure | None:
         """Run the parent, after `prepare` if that was not called. What failed, or None.
@@ -93,6 +102,7 @@ class Bench:
             pins=pins or {},
             states=self.reference_process.states,
             cache_dir=cache_directory(self.caches, source),
+            evaluation_mode=self.evaluation_mode,
         )
 
     def check_kept(

@@ -84,9 +84,9 @@ def command(
 
     Where the target is the GPU of this machine, lists of moves and configs are timed beside the
     parent while there is time (--effort), the fastest are checked, and a new program is handed out
-    only where all of it was checked and fresh timings in new processes show that it is faster. A run that is interrupted goes on where it stopped when it
-    is started again. Either way the program comes back unchanged where nothing better can be
-    shown.
+    only where all of it was checked and fresh timings in new processes show that it is faster. A
+    run that is interrupted goes on where it stopped when it is started again. Either way the
+    program comes back unchanged where nothing better can be shown.
 
     The record (JSON) and the explanation (Markdown) go beside --out, or into the run's folder,
     which the last line on stderr names; both list every move that was tried. With a problem

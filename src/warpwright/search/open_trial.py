@@ -159,11 +159,14 @@ def open_table(
             yield _unmeasurable(why(bench))
             return
         bench.full_size.required_kernels = tuple(study.trace.kernels)
+        opening = setup.deadline.leaving(LEFT_AFTER_OPENING)
+        failed = None
+        if study.trace.evaluation_mode:
+            failed = bench.prepare_in_evaluation_mode(opening)
         own = own_pins(study)
         before = count_binaries(bench.caches, parent)
-        opening = setup.deadline.leaving(LEFT_AFTER_OPENING)
         compile_ahead(bench, [bench.program(parent, pins) for pins in own], tell, opening)
-        failed = bench.open(own)
+        failed = failed or bench.open(own)
         if before and count_binaries(bench.caches, parent) > before:
             bench.finds_binaries = False
             tell("compile", "workers do not find what was compiled ahead, so they compile it again")

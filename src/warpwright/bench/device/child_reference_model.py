@@ -37,7 +37,9 @@ class Model:
     to float64 takes a moment, on the CPU it takes seconds for each kind of data.
     """
 
-    def __init__(self, cases: Cases, device: Device, seed: int) -> None:
+    def __init__(
+        self, cases: Cases, device: Device, seed: int, *, evaluation_mode: bool = False
+    ) -> None:
         self._device = device
         self._seed = seed
         self._states: dict[str, dict[str, torch.Tensor]] = {}
@@ -49,6 +51,8 @@ class Model:
         module = cases.module
         with foreign(device):
             self._model = constructed(lambda: module.Model(*args, **kwargs), seed)
+            if evaluation_mode:
+                self._model.eval()
         state = self._model.state_dict()
         if device.has_room(sum(MODEL_COPIES * _bytes(value) for value in state.values())):
             self._model = self._model.to(device.index)

@@ -118,13 +118,14 @@ class _Judge:
         return {"failed": {"kind": kind, "reason": reason, "detail": detail}}
 
     def _load(self, payload: Mapping[str, Any]) -> dict[str, Any]:
-        """Payload: `problem`, `seed`, `states_dir`. Leaves the parameters there, by name."""
+        """Payload: `problem`, `seed`, `states_dir`, `evaluation_mode`. Leaves the parameters in the
+        directory, by name."""
         self._task = None
         self._device.release()
         self._loads += 1
         cases = Cases(payload["problem"], self._job_dir / f"load{self._loads}", self._device)
         seed = payload["seed"]
-        model = Model(cases, self._device, seed)
+        model = Model(cases, self._device, seed, evaluation_mode=payload["evaluation_mode"])
         self._task = _Task(cases, model, seed)
         states_dir = Path(payload["states_dir"])
         states = {}

@@ -104,7 +104,7 @@ class LoadedProgram:
 
 def load_program(payload: Mapping[str, Any], directory: Path, device: Device) -> LoadedProgram:
     """Payload: `source`, `problem`, `pins` (kernel → config), `seed`, `states` (name → manifest),
-    `states_dir`, `cache_dir` (Triton's, for this program alone), `out_dir`."""
+    `states_dir`, `cache_dir` (Triton's, for this program alone), `out_dir`, `evaluation_mode`."""
     out_dir, cache_dir = _directories(payload, directory)
     cases = Cases(payload["problem"], directory, device)
     cases.hide_model()
@@ -117,6 +117,8 @@ def load_program(payload: Mapping[str, Any], directory: Path, device: Device) ->
     with foreign(device):
         model = constructed(lambda: module.ModelNew(*args, **kwargs), payload["seed"])
         model = model.to(device.index) if hasattr(model, "to") else model
+        if payload.get("evaluation_mode") and hasattr(model, "eval"):
+            model.eval()
     states_dir = Path(payload["states_dir"]) if payload["states_dir"] else None
     program = LoadedProgram(
         model, cases, device, payload["states"], states_dir, out_dir, module, pins=payload["pins"]
@@ -160,6 +162,8 @@ def load_eager(payload: Mapping[str, Any], directory: Path, device: Device) -> L
     with foreign(device):
         model = constructed(lambda: problem.Model(*args, **kwargs), payload["seed"])
         model = model.to(device.index)
+        if payload.get("evaluation_mode"):
+            model.eval()
     if variant["channels_last"]:
         model = model.to(memory_format=torch.channels_last)
     torch.backends.cudnn.benchmark = bool(variant["cudnn_benchmark"])

@@ -80,12 +80,23 @@ class ReferenceProcess:
     def ready(self) -> Answer:
         return self._child.ready()
 
-    def load(self, problem: Problem, *, seed: int, deadline_s: float = PREPARE_S) -> Answer:
-        """Load a problem. `states` then holds the parameters that programs are given."""
+    def load(
+        self,
+        problem: Problem,
+        *,
+        seed: int,
+        evaluation_mode: bool = False,
+        deadline_s: float = PREPARE_S,
+    ) -> Answer:
+        """Load a problem. `states` then holds the parameters that programs are given.
+
+        `evaluation_mode`: its model is put into `eval()`, as the programs are.
+        """
         payload = {
             "problem": problem_payload(problem),
             "seed": seed,
             "states_dir": str(self._states_dir),
+            "evaluation_mode": evaluation_mode,
         }
         self._problem = None
         answer = self._child.call("load", payload, deadline_s=deadline_s)

@@ -46,7 +46,8 @@ class States:
 class Program:
     """What to load. `pins` leaves a kernel one config; `cache_dir` is Triton's, for it alone.
 
-    Without `cache_dir` nothing compiled is found, or kept for the next load.
+    Without `cache_dir` nothing compiled is found, or kept for the next load. `evaluation_mode`: the
+    model is put into `eval()`, without which it launches none of its kernels.
     """
 
     source: str
@@ -55,6 +56,7 @@ class Program:
     pins: Mapping[str, Config] = field(default_factory=dict)
     states: States = field(default_factory=States)
     cache_dir: Path | None = None
+    evaluation_mode: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -307,6 +309,7 @@ class Worker:
             "states_dir": str(states.directory) if states.directory else None,
             "cache_dir": str(program.cache_dir) if program.cache_dir else None,
             "out_dir": str(self.out_dir),
+            "evaluation_mode": program.evaluation_mode,
         }
 
 
