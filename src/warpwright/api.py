@@ -173,6 +173,7 @@ def verify(answer: Answer, *, title: str = "") -> str | None:
         problem=problem.source,
         title=title,
         minimum_pct=minimum_of(answer.request.stage).low_pct,
+        evaluation_mode=answer.study.trace is not None and answer.study.trace.evaluation_mode,
     )
 
 

@@ -153,6 +153,23 @@ def test_every_name_that_it_uses_is_defined(tmp_path: Path) -> None:
     assert done.returncode == 0, done.stdout
 
 
+@pytest.mark.parametrize("evaluation_mode", [False, True])
+def test_its_models_are_in_the_mode_in_which_they_launch(evaluation_mode: bool) -> None:
+    torch = pytest.importorskip("torch")
+    text = verify_script(
+        parent=PROGRAM,
+        answer=PROGRAM,
+        problem=PROBLEM,
+        minimum_pct=1.0,
+        evaluation_mode=evaluation_mode,
+    )
+    module = ModuleType("verify")
+    sys.modules["verify"] = module
+    exec(compile(text, "verify.py", "exec"), module.__dict__)
+    model = module.build(ModuleType("problem"), torch.nn.Identity, "cpu")
+    assert model.training is not evaluation_mode
+
+
 def test_its_budget_is_the_default_one(loaded: ModuleType) -> None:
     assert (NORMAL.looks[0], NORMAL.rounds) == (loaded.GROUPS, loaded.ROUNDS)
     assert (NORMAL.burst_us, CONFIDENCE) == (loaded.BURST_US, loaded.CONFIDENCE)

@@ -14,13 +14,19 @@ _PLACE = re.compile(r"@([A-Z_]+)@")
 
 
 def verify_script(
-    *, parent: str, answer: str, problem: str, title: str = "", minimum_pct: float
+    *,
+    parent: str,
+    answer: str,
+    problem: str,
+    title: str = "",
+    minimum_pct: float,
+    evaluation_mode: bool = False,
 ) -> str:
     """The script's text, with all three programs in it.
 
     `problem` is a problem file's source (`Model`, `get_inputs`, `get_init_inputs`); `title`, one
-    line, says what the programs are. Its statistics are those of `bench.statistics.gain`, word for
-    word.
+    line, says what the programs are; with `evaluation_mode` all models are put into `eval()`. Its
+    statistics are those of `bench.statistics.gain`, word for word.
     """
     filled = {
         "TITLE": _one_line(title),
@@ -29,6 +35,7 @@ def verify_script(
         "ANSWER": _literal(answer),
         "PROBLEM": _literal(problem),
         "MINIMUM_PCT": repr(minimum_pct),
+        "EVALUATION_MODE": repr(evaluation_mode),
         "STATISTICS": _statistics(),
     }
     template = (resources.files("warpwright.data") / TEMPLATE).read_text(encoding="utf-8")
