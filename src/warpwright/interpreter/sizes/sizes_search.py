@@ -185,17 +185,20 @@ def counts_of(tree: ast.Module) -> set[int]:
 def constants_of(tree: ast.Module) -> set[int]:
     """Whole numbers that functions of a program name, and those of the module's own names.
 
-    What stands in decorators (the numbers of configs) is left out.
+    What stands in decorators (the numbers of configs) is left out, but for their functions, such
+    as a heuristic's.
     """
     found: set[int] = set()
     for node in ast.walk(tree):
         if isinstance(node, ast.FunctionDef):
             _numbers_in(node.body, found)
+            inner = [each for part in node.decorator_list for each in ast.walk(part)]
+            _numbers_in([each.body for each in inner if isinstance(each, ast.Lambda)], found)
     _numbers_in([n for n in tree.body if isinstance(n, (ast.Assign, ast.AnnAssign))], found)
     return {number for number in found if LEAST_TILE <= number <= LARGEST}
 
 
-def _numbers_in(statements: Sequence[ast.stmt], found: set[int]) -> None:
+def _numbers_in(statements: Sequence[ast.AST], found: set[int]) -> None:
     for statement in statements:
         if isinstance(statement, (ast.Assign, ast.AnnAssign)) and "Config" in ast.dump(statement):
             continue  # a list of configs
