@@ -189,6 +189,11 @@ def verify_walk(walk: StageWalk, problem: Problem, *, title: str = "") -> str | 
         problem=problem.source,
         title=title,
         minimum_pct=0.0,
+        evaluation_mode=any(
+            step.answer.study.trace.evaluation_mode
+            for step in walk.steps
+            if step.answer is not None and step.answer.study.trace is not None
+        ),
     )
 
 

@@ -14,6 +14,7 @@ from warpwright.interpreter.reference.reference import ReferenceRun
 from warpwright.program.branch_sites import Outcome, read_outcomes
 from warpwright.sandbox.arrays import Array, read_array
 from warpwright.sandbox.deadline import Deadline
+from warpwright.sandbox.kinds import INTERPRETED
 from warpwright.store.cache import ResultCache, run_cached
 from warpwright.types.config import Config
 from warpwright.types.job import Job, JobLimits, JobOutcome
@@ -173,7 +174,7 @@ class _Settings:
             payload,
             limits,
             files={entry["file"]: self.reference.directory / entry["file"] for entry in entries},
-            environment={"TRITON_INTERPRET": "1"},
+            environment=INTERPRETED,
             keep_output=output,
         )
 

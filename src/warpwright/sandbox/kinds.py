@@ -25,6 +25,9 @@ JOBS = {
 }
 """Kind of a job → the module whose `perform(payload, job_dir)` is the job."""
 
+INTERPRETED = {"TRITON_INTERPRET": "1"}
+"""What the environment of a process states in which Triton's kernels are interpreted."""
+
 WITHOUT_TORCH = frozenset({"machine"})
 """Kinds of jobs that mostly need neither torch nor Triton: a new process does them sooner than a
 fork of one that must load both first."""

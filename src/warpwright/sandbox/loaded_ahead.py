@@ -8,10 +8,10 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from warpwright.sandbox.kinds import INTERPRETED
 from warpwright.sandbox.run import load_ahead, load_process_ahead
 
 GPU_FILES = ("/dev/nvidiactl", "/dev/dxg")  # the driver's; the second where Linux runs in Windows
-INTERPRETED = {"TRITON_INTERPRET": "1"}
 JOBS_OF_AN_ANSWER = ("trace", "compile", "cost")
 
 

@@ -145,8 +145,8 @@ class ReferenceProcess:
         Not where it hung, nor without a reference: only the dead one had the parent's outputs.
         """
         answer = self._once(command, payload, deadline_s)
-        again = answer.how is not Death.TIMEOUT if isinstance(answer, WorkerDied) else False
-        if again and not self._interrupted:
+        died = isinstance(answer, WorkerDied) and answer.how is not Death.TIMEOUT
+        if died and not self._interrupted:
             answer = self._once(command, payload, deadline_s)
         return _told(answer)
 

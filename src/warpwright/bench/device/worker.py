@@ -16,6 +16,7 @@ import psutil
 
 from warpwright.bench.device.card import turn
 from warpwright.bench.device.start_files import give_files, keep_files, kept_files
+from warpwright.sandbox.kinds import INTERPRETED
 from warpwright.sandbox.persistent import PersistentChild
 from warpwright.tracing.trace import problem_payload
 from warpwright.types.accuracy_numbers import CaseSpec
@@ -100,7 +101,7 @@ TIMED = frozenset({"time", "first_call", "host_overhead", "do_bench", "graph", "
 def device_environment(device: str) -> dict[str, str]:
     """Environment of a child on "cuda" or "cpu"."""
     if device == "cpu":
-        return {"TRITON_INTERPRET": "1"}
+        return dict(INTERPRETED)
     return {
         "CUDA_VISIBLE_DEVICES": os.environ.get("CUDA_VISIBLE_DEVICES", "0").split(",")[0],
         # torch's compiler works in the process itself: starting others is forbidden there

@@ -16,6 +16,7 @@ from warpwright.interpreter.interpret import MemoryEvent, encode_pins, memory_ev
 from warpwright.sandbox import arrays
 from warpwright.sandbox.arrays import Array, read_array, read_bits
 from warpwright.sandbox.deadline import Deadline
+from warpwright.sandbox.kinds import INTERPRETED
 from warpwright.store.cache import ResultCache, run_cached
 from warpwright.tracing.trace import problem_payload
 from warpwright.types.config import Config
@@ -147,7 +148,7 @@ class Spot:
                 payload,
                 limits=JobLimits(START_UP_S + 3 * RUN_S, MEMORY_BYTES),
                 files={e["file"]: state.directory / e["file"] for e in state.entries or ()},
-                environment={"TRITON_INTERPRET": "1"},
+                environment=INTERPRETED,
                 keep_output=Path(name),
             )
             result = run_cached(job, self.cache, keep=_is_kept, deadline=self.deadline)
