@@ -52,7 +52,8 @@ def draft(
 
     `confirm` begins to check it where it really runs, beside the interpreter; what comes of that
     counts where the rest passed. `wrong`: kernel → configs that were shown to be wrong already.
-    `limits`: on what edits may change beside the stage's own. `moved`: a program that moves made of the request's; the plans are then for its configs.
+    `limits`: on what edits may change beside the stage's own. `moved`: a program that moves made of
+    the request's; the plans are then for its configs.
     """
     context = VerifyContext(study, run_context, study.problem, limits=limits or EditLimits())
     rejected: Failing = {kernel: set(configs) for kernel, configs in (wrong or {}).items()}
