@@ -9,13 +9,14 @@ import subprocess
 import sys
 from pathlib import Path
 from textwrap import dedent
-from types import ModuleType
+from types import ModuleType, SimpleNamespace
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from texts import replace_once
 
+from warpwright import api
 from warpwright.bench.statistics import gain
 from warpwright.bench.statistics.budget import NORMAL
 from warpwright.bench.statistics.decide import CONFIDENCE, decide
@@ -23,6 +24,8 @@ from warpwright.bench.statistics.minimum import Minimum
 from warpwright.bench.statistics.samples import groups_of
 from warpwright.report.verify_script import verify_script
 from warpwright.types.measurement import Burst, BurstPair, Outcome
+from warpwright.types.shapes import Problem
+from warpwright.types.walk import StageOutcome, StageWalk, WalkStep
 
 PROBLEM = dedent(
     """
@@ -168,6 +171,18 @@ def test_its_models_are_in_the_mode_in_which_they_launch(evaluation_mode: bool) 
     exec(compile(text, "verify.py", "exec"), module.__dict__)
     model = module.build(ModuleType("problem"), torch.nn.Identity, "cpu")
     assert model.training is not evaluation_mode
+
+
+@pytest.mark.parametrize("evaluation_mode", [False, True])
+def test_a_walks_script_has_the_mode_of_its_stages(evaluation_mode: bool) -> None:
+    answer = SimpleNamespace(
+        study=SimpleNamespace(trace=SimpleNamespace(evaluation_mode=evaluation_mode))
+    )
+    step = WalkStep("tuning", StageOutcome.CHANGED, "", PROGRAM, PROGRAM + "\n", answer=answer)  # type: ignore[arg-type]
+    walk = StageWalk(PROGRAM, PROGRAM + "\n", api.target_gpu("L4"), (step,), "")
+    text = api.verify_walk(walk, Problem(source=PROBLEM))
+    assert text is not None
+    assert f"EVALUATION_MODE = {evaluation_mode}" in text
 
 
 def test_its_budget_is_the_default_one(loaded: ModuleType) -> None:
