@@ -23,7 +23,7 @@ FLOORS = (
     ("data", "program", "sandbox"),
     ("program.tiles",),
     ("formats", "gpus", "program.difference", "program.edit", "store", "verifier.outputs"),
-    ("verifier.rules", "tracing", "proposers.rewrites.common", "operators"),
+    ("verifier.rules", "tracing", "proposers.rewrites.common", "operators", "entrypoints"),
     ("verifier.checks", "compiler", "interpreter.reference", "operators.conv2d"),
     ("proposers.rewrites.digits", "proposers.rewrites.outer", "proposers.rewrites.specialise"),
     (

@@ -165,12 +165,12 @@ def verify(answer: Answer, *, title: str = "") -> str | None:
     from warpwright.types.answer import Decision
 
     problem = answer.study.problem
-    if answer.decision is Decision.KEPT or problem is None or not problem.source:
+    if answer.decision is Decision.KEPT or problem is None or not problem.has_reference:
         return None
     return verify_script(
         parent=answer.request.program,
         answer=answer.program,
-        problem=problem.source,
+        problem=problem.source or "",
         title=title,
         minimum_pct=minimum_of(answer.request.stage).low_pct,
         evaluation_mode=answer.study.trace is not None and answer.study.trace.evaluation_mode,
@@ -181,12 +181,12 @@ def verify_walk(walk: StageWalk, problem: Problem, *, title: str = "") -> str | 
     """The same for a walk: its program against the one that it began with."""
     from warpwright.report.verify_script import verify_script
 
-    if not walk.changed or not problem.source:
+    if not walk.changed or not problem.has_reference:
         return None
     return verify_script(
         parent=walk.first,
         answer=walk.program,
-        problem=problem.source,
+        problem=problem.source or "",
         title=title,
         minimum_pct=0.0,
         evaluation_mode=any(
@@ -467,7 +467,7 @@ def request(
         names = [kernel.name for kernel in view.kernels]
         check_profile_kernels(measured, names, document=profile_document)
     if problem is not None:
-        read_problem(problem, document=problem_document)
+        read_problem(problem, document=problem_document, model_needed=False)
     return render_request(
         Request(
             gpu=stated_gpu(target_gpu(gpu).sheet),
@@ -500,11 +500,11 @@ def profile(
     default, and `groups` besides. `problem` gives the inputs; without it, a [PROBLEM] section.
     """
     from warpwright.data.stages import find_stage
+    from warpwright.formats.kernelbench import stated_problem
     from warpwright.formats.request_text import looks_like_request, parse_request
     from warpwright.profiler.chosen_metrics import wanted_metrics
     from warpwright.profiler.profile_run import CLOCK_CONTROLS, ProfilePlan, profile_program
     from warpwright.program.view import read_program
-    from warpwright.types.shapes import Problem
 
     own = parse_request(subject, document=document) if looks_like_request(subject) else None
     naming = own if request is None else parse_request(request, document=request_document)
@@ -512,7 +512,7 @@ def profile(
     first_line = 1 if own is None else own.program_line
     if problem is None:
         stated = next((r.problem for r in (own, naming) if r is not None and r.problem), None)
-        problem = None if stated is None else Problem(source=stated, origin="[PROBLEM] section")
+        problem = None if stated is None else stated_problem(stated, "[PROBLEM] section")
     if problem is None:
         raise InputError(
             "a profile needs the program's inputs",

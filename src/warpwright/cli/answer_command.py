@@ -12,11 +12,20 @@ from warpwright.cli import options
 from warpwright.cli.output import (
     Progress,
     expect_writable,
-    read_document,
     stderr,
     write_file,
     write_json,
     write_text,
+)
+from warpwright.cli.patch_files import ApplyOption, DiffOption, expect_files, write_patch
+from warpwright.cli.subjects import (
+    SUBJECT,
+    CasesOption,
+    KindOption,
+    RootOption,
+    StageOption,
+    given_program,
+    request_of,
 )
 from warpwright.report.explanation import explain
 from warpwright.report.moves_text import predicted_gain
@@ -29,10 +38,19 @@ from warpwright.types.candidate import moves_label
 
 
 def command(
-    request: Annotated[str, typer.Argument(help="A request document; - reads standard input.")],
+    request: Annotated[
+        str,
+        typer.Argument(
+            metavar="REQUEST",
+            help=f"A request document, or, with --gpu, a program: {SUBJECT}; - reads standard "
+            "input.",
+        ),
+    ],
     problem: options.ProblemOption = None,
     inputs: options.InputOption = None,
     init: options.InitOption = None,
+    cases: CasesOption = None,
+    root: RootOption = None,
     gpu: Annotated[
         str | None,
         typer.Option(
@@ -41,6 +59,8 @@ def command(
             "`here` is this machine's own.",
         ),
     ] = None,
+    stage: StageOption = "tuning",
+    kind: KindOption = "single",
     measure: options.MeasureOption = None,
     effort: options.EffortOption = "normal",
     strict: options.StrictOption = False,
@@ -53,6 +73,8 @@ def command(
             help="Write the program here, and beside it NAME.record.json and NAME.explanation.md.",
         ),
     ] = None,
+    diff: DiffOption = False,
+    apply: ApplyOption = False,
     fenced: Annotated[
         bool, typer.Option("--fenced", help="Write the program as a ```python code block.")
     ] = False,
@@ -67,7 +89,11 @@ def command(
     """Answer a request: the program alone on stdout, the evidence beside it.
 
     This is the request's own stage only, with its rules kept. `optimize` takes a program through
-    every stage in turn.
+    every stage in turn. A program in files of your own needs no request document:
+
+    `warpwright answer norms.py:rms_norm --cases cases.py --gpu 4090 --diff`
+
+    answers for --stage, and the answer is a patch of your files (--diff, --apply).
 
     Two things are tried: *configs* for the tuner, within the rules (without a GPU in the tuning
     stage alone), and *moves*, edits of the kernels that the rules do not forbid, such as sizes
@@ -94,28 +120,32 @@ def command(
     checks and times the program against its parent on any CUDA card, and prints one line to post.
     """
     expect_writable(out)
-    text = read_document(request)
-    given = options.problem_from(problem, inputs, init)
+    given = given_program(request, problem, inputs, init, cases, root)
+    expect_files(given, diff, apply, is_request=given.is_request)
+    text, first_line = (given.text, 1) if given.is_request else request_of(given, gpu, stage, kind)
     progress = Progress(quiet)
     try:
-        done = api.answer_run(
-            text,
-            problem=given,
-            gpu=gpu,
-            measuring=api.Measuring(measure, effort),
-            limits=api.EditLimits(strict, bit_equal),
-            document=request,
-            time_limit_s=time_limit,
-            use_cache=not no_cache,
-            listener=progress,
-        )
+        with given.lines_told(first_line):
+            done = api.answer_run(
+                text,
+                problem=given.problem,
+                gpu=gpu,
+                measuring=api.Measuring(measure, effort),
+                limits=api.EditLimits(strict, bit_equal),
+                document=given.document,
+                time_limit_s=time_limit,
+                use_cache=not no_cache,
+                listener=progress,
+            )
     finally:
         progress.close()
     record = answer_record(done.answer, done.run)
     program = f"```python\n{done.answer.program.rstrip()}\n```\n" if fenced else done.answer.program
     explanation = explain(done.answer)
     folder = _write_files(done, record, explanation, program, out, title=Path(request).name)
-    if json_output:
+    if diff or apply:
+        write_patch(given, done.answer.program, folder, _stem(out), apply=apply)
+    elif json_output:
         write_json(record)
     elif out is None:
         write_text(program)
@@ -137,7 +167,7 @@ def _write_files(
 ) -> Path:
     """The program and what goes beside it; where they are: beside `out`, or in the run's folder."""
     folder = done.folder if out is None else out.parent
-    stem = "answer" if out is None else out.stem
+    stem = _stem(out)
     write_file(folder / f"{stem}.record.json", record.model_dump_json(indent=2) + "\n")
     write_file(folder / f"{stem}.explanation.md", explanation)
     write_file(out or folder / "answer.py", program)
@@ -145,6 +175,10 @@ def _write_files(
     if script is not None:
         write_file(folder / f"{stem}.verify.py", script)
     return folder
+
+
+def _stem(out: Path | None) -> str:
+    return "answer" if out is None else out.stem
 
 
 def _summary(answer: Answer) -> str:

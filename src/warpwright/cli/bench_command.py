@@ -12,11 +12,11 @@ from warpwright.cli import options
 from warpwright.cli.output import (
     Progress,
     expect_writable,
-    read_document,
     stdout,
     write_file,
     write_json,
 )
+from warpwright.cli.subjects import SUBJECT, CasesOption, RootOption, beside, given_program
 from warpwright.errors import InputError, Place
 from warpwright.report.bench_table import print_bench
 from warpwright.report.record import bench_record
@@ -24,11 +24,17 @@ from warpwright.report.record import bench_record
 
 def command(
     programs: Annotated[
-        list[str], typer.Argument(help="Programs; the first is what all are compared with.")
+        list[str],
+        typer.Argument(
+            help=f"Programs, each {SUBJECT}; the first is what all are compared with. Where it is "
+            "an entry point, of the others the file is enough."
+        ),
     ],
     problem: options.ProblemOption = None,
     inputs: options.InputOption = None,
     init: options.InitOption = None,
+    cases: CasesOption = None,
+    root: RootOption = None,
     baselines: Annotated[
         bool,
         typer.Option(
@@ -68,17 +74,21 @@ def command(
     rule is checked.
     """
     expect_writable(out)
-    given = options.problem_from(problem, inputs, init)
+    first = given_program(programs[0], problem, inputs, init, cases, root)
+    given = first.problem
     if given is None:
         raise InputError(
             "no problem",
             place=Place("command line"),
-            expected="--problem FILE, or --input SHAPE for each input",
+            expected="--problem FILE, --cases FILE, or --input SHAPE for each input",
         )
     progress = Progress(quiet)
     try:
         result = api.bench(
-            [(name, read_document(name)) for name in programs],
+            [
+                (first.document, first.text),
+                *((name, beside(first, name, root).text) for name in programs[1:]),
+            ],
             given,
             baselines=baselines,
             effort=effort,

@@ -8,7 +8,17 @@ import typer
 
 from warpwright import api
 from warpwright.cli import options
-from warpwright.cli.output import Progress, read_document, stdout, write_json
+from warpwright.cli.output import Progress, stdout, write_json
+from warpwright.cli.subjects import (
+    SUBJECT,
+    CasesOption,
+    KindOption,
+    RootOption,
+    StageOption,
+    beside,
+    given_program,
+    request_of,
+)
 from warpwright.report.check_record import check_record, gate_lines
 from warpwright.sandbox.deadline import DEFAULT_S
 from warpwright.types.verdict import Status
@@ -17,13 +27,29 @@ EXIT_VIOLATIONS = 1
 
 
 def command(
-    request: Annotated[str, typer.Argument(help="The request document.")],
+    request: Annotated[
+        str,
+        typer.Argument(
+            metavar="REQUEST", help=f"The request document; or, with --gpu, a program: {SUBJECT}."
+        ),
+    ],
     reply: Annotated[
-        str, typer.Argument(help="A program, or a model's reply around it; - reads standard input.")
+        str,
+        typer.Argument(
+            help="A program (of an entry point the file is enough), or a model's reply around it; "
+            "- reads standard input."
+        ),
     ],
     problem: options.ProblemOption = None,
     inputs: options.InputOption = None,
     init: options.InitOption = None,
+    cases: CasesOption = None,
+    root: RootOption = None,
+    gpu: Annotated[
+        str | None, typer.Option("--gpu", help="Of a program: the target, e.g. '4090'.")
+    ] = None,
+    stage: StageOption = "tuning",
+    kind: KindOption = "single",
     strict: options.StrictOption = False,
     bit_equal: options.BitEqualOption = False,
     time_limit: options.TimeLimitOption = DEFAULT_S,
@@ -43,20 +69,23 @@ def command(
     Lines are those of the reply as given. Accuracy needs shapes: --problem, --input, or a
     [PROBLEM] section in the request.
     """
-    given = options.problem_from(problem, inputs, init)
+    given = given_program(request, problem, inputs, init, cases, root)
+    candidate = beside(given, reply, root)
+    text, first_line = (given.text, 1) if given.is_request else request_of(given, gpu, stage, kind)
     progress = Progress(quiet)
     try:
-        done = api.check_run(
-            read_document(request),
-            read_document(reply),
-            problem=given,
-            document=request,
-            reply_document=reply,
-            limits=api.EditLimits(strict, bit_equal),
-            time_limit_s=time_limit,
-            use_cache=not no_cache,
-            listener=progress,
-        )
+        with given.lines_told(first_line):
+            done = api.check_run(
+                text,
+                candidate.text,
+                problem=given.problem,
+                document=given.document,
+                reply_document=candidate.document,
+                limits=api.EditLimits(strict, bit_equal),
+                time_limit_s=time_limit,
+                use_cache=not no_cache,
+                listener=progress,
+            )
     finally:
         progress.close()
     if json_output:

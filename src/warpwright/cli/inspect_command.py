@@ -8,7 +8,8 @@ import typer
 
 from warpwright import api
 from warpwright.cli import options
-from warpwright.cli.output import Progress, read_document, stdout, write_json
+from warpwright.cli.output import Progress, stdout, write_json
+from warpwright.cli.subjects import SUBJECT, CasesOption, RootOption, given_program
 from warpwright.report.record import inspect_record
 from warpwright.report.tables import print_study
 from warpwright.sandbox.deadline import DEFAULT_S
@@ -16,7 +17,7 @@ from warpwright.sandbox.deadline import DEFAULT_S
 
 def command(
     subject: Annotated[
-        str, typer.Argument(help="A program, or a request document; - reads standard input.")
+        str, typer.Argument(help=f"{SUBJECT}; or a request document; - reads standard input.")
     ],
     gpu: Annotated[
         str | None,
@@ -29,6 +30,8 @@ def command(
     problem: options.ProblemOption = None,
     inputs: options.InputOption = None,
     init: options.InitOption = None,
+    cases: CasesOption = None,
+    root: RootOption = None,
     time_limit: options.TimeLimitOption = DEFAULT_S,
     json_output: options.JsonOption = False,
     quiet: options.QuietOption = False,
@@ -40,18 +43,19 @@ def command(
     SM, what limits them, whether it can launch, which was active in the profile, and which
     configs are one and the same binary; then findings in plain words. Nothing is measured.
     """
-    given = options.problem_from(problem, inputs, init)
+    given = given_program(subject, problem, inputs, init, cases, root)
     progress = Progress(quiet)
     try:
-        study = api.inspect(
-            read_document(subject),
-            gpu=gpu,
-            problem=given,
-            document=subject,
-            time_limit_s=time_limit,
-            use_cache=not no_cache,
-            listener=progress,
-        )
+        with given.lines_told():
+            study = api.inspect(
+                given.text,
+                gpu=gpu,
+                problem=given.problem,
+                document=given.document,
+                time_limit_s=time_limit,
+                use_cache=not no_cache,
+                listener=progress,
+            )
     finally:
         progress.close()
     if json_output:

@@ -18,7 +18,9 @@ from warpwright.cli.output import (
     write_json,
     write_text,
 )
+from warpwright.cli.patch_files import ApplyOption, DiffOption, expect_files, write_patch
 from warpwright.cli.request_files import exchange_in
+from warpwright.cli.subjects import SUBJECT, CasesOption, RootOption, given_program
 from warpwright.errors import InputError, Place
 from warpwright.formats.kernelbench import read_problem
 from warpwright.report.optimization_record import optimization_record
@@ -35,13 +37,16 @@ def command(
     subject: Annotated[
         str,
         typer.Argument(
-            metavar="PROGRAM", help="A program, with --problem; or a problem file by itself."
+            metavar="PROGRAM",
+            help=f"{SUBJECT}, with --problem, --cases or --input; or a problem file by itself.",
         ),
     ],
     gpu: Annotated[str, typer.Option("--gpu", help="The target; `here` is this machine's.")],
     problem: options.ProblemOption = None,
     inputs: options.InputOption = None,
     init: options.InitOption = None,
+    cases: CasesOption = None,
+    root: RootOption = None,
     first: Annotated[
         str | None,
         typer.Option(
@@ -88,6 +93,8 @@ def command(
         int, typer.Option(min=1, help="Candidates with another algorithm to compile.")
     ] = TRIES,
     configs: Annotated[int, typer.Option(min=1, help="Configs in its program, at most.")] = CONFIGS,
+    diff: DiffOption = False,
+    apply: ApplyOption = False,
     explain_it: Annotated[
         bool, typer.Option("--explain", help="Write the explanation to stderr as well.")
     ] = False,
@@ -128,9 +135,10 @@ def command(
     than cuDNN unless it was timed. Where no program passes, none is written: exit code 1.
     """
     expect_writable(out)
-    text = read_document(subject)
-    given = options.problem_from(problem, inputs, init)
+    program = given_program(subject, problem, inputs, init, cases, root)
+    text, given = program.text, program.problem
     _expect_one_use(given is not None, first, stages, profile, requests)
+    expect_files(program, diff, apply, is_request=given is None)
     progress = Progress(quiet)
     measuring = api.Measuring(measure, effort)
     try:
@@ -147,32 +155,36 @@ def command(
                 listener=progress,
             )
         else:
-            walked = api.walk_run(
-                text,
-                given,
-                gpu=gpu,
-                first=first,
-                stages=() if stages is None else stages.split(","),
-                kind=kind,
-                profile=None if profile is None else read_document(str(profile)),
-                profile_document=None if profile is None else str(profile),
-                exchange=None if requests is None else exchange_in(requests),
-                tries=tries,
-                configs=configs,
-                document=subject,
-                measuring=measuring,
-                limits=api.EditLimits(strict, bit_equal),
-                time_limit_s=time_limit,
-                use_cache=not no_cache,
-                listener=progress,
-            )
+            with program.lines_told():
+                walked = api.walk_run(
+                    text,
+                    given,
+                    gpu=gpu,
+                    first=first,
+                    stages=() if stages is None else stages.split(","),
+                    kind=kind,
+                    profile=None if profile is None else read_document(str(profile)),
+                    profile_document=None if profile is None else str(profile),
+                    exchange=None if requests is None else exchange_in(requests),
+                    tries=tries,
+                    configs=configs,
+                    document=program.document,
+                    measuring=measuring,
+                    limits=api.EditLimits(strict, bit_equal),
+                    time_limit_s=time_limit,
+                    use_cache=not no_cache,
+                    listener=progress,
+                )
     finally:
         progress.close()
     if given is None:
         _tell_algorithm(done, out, json_output, explain_it, quiet)
     else:
         script = api.verify_walk(walked.walk, given, title=Path(subject).name)
-        _tell_walk(walked, script, out, json_output, explain_it, quiet)
+        folder = _tell_walk(walked, script, out, json_output, explain_it, quiet, diff or apply)
+        if diff or apply:
+            stem = "optimize" if out is None else out.stem
+            write_patch(program, walked.walk.program, folder, stem, apply=apply)
 
 
 def _expect_one_use(
@@ -200,13 +212,15 @@ def _tell_walk(
     json_output: bool,
     explain_it: bool,
     quiet: bool,
-) -> None:
+    as_patch: bool,
+) -> Path:
+    """What came out, without the program where it is told as a patch; where its files are."""
     walk = done.walk
     record, explanation = walk_record(walk, done.run), explain_walk(walk)
     folder = write_beside(done.folder, out, walk.program, record, explanation, script)
-    if json_output:
+    if json_output and not as_patch:
         write_json(record)
-    elif out is None:
+    elif out is None and not as_patch:
         write_text(walk.program)
     if explain_it:
         stderr().print(explanation, markup=False, soft_wrap=True)
@@ -214,6 +228,7 @@ def _tell_walk(
         print_walk(walk, stderr())
         where = f"run {done.run}; record and explanation in {folder}"
         stderr().print(where, markup=False, soft_wrap=True)
+    return folder
 
 
 def _tell_algorithm(

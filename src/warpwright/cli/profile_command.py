@@ -18,17 +18,20 @@ from warpwright.cli.output import (
     write_json,
     write_text,
 )
+from warpwright.cli.subjects import SUBJECT, CasesOption, RootOption, given_program
 from warpwright.formats.nsight import render_profile
 from warpwright.report.profile_record import profile_notes, profile_record
 
 
 def command(
     program: Annotated[
-        str, typer.Argument(help="A program, or a request document; - reads standard input.")
+        str, typer.Argument(help=f"{SUBJECT}; or a request document; - reads standard input.")
     ],
     problem: options.ProblemOption = None,
     inputs: options.InputOption = None,
     init: options.InitOption = None,
+    cases: CasesOption = None,
+    root: RootOption = None,
     metrics: Annotated[
         list[str] | None,
         typer.Option("--metrics", "-m", help="Names of metrics, comma separated; may be repeated."),
@@ -75,27 +78,28 @@ def command(
     A metric that came without a value is null, and told on stderr.
     """
     expect_writable(out)
-    given = options.problem_from(problem, inputs, init)
-    text = read_document(program)
+    given = given_program(program, problem, inputs, init, cases, root)
+    text = given.text
     base = None if into is None else read_document(str(into))
     naming = into if request is None else request
     named = base if request is None else read_document(str(request))
     progress = Progress(quiet)
     try:
-        run = api.profile(
-            text,
-            problem=given,
-            metrics=_split(metrics or []),
-            groups=_split([groups] if groups else []),
-            stage=stage,
-            kind=kind,
-            request=named,
-            request_document=None if naming is None else str(naming),
-            clock_control=clock_control,
-            timeout_s=timeout,
-            document=program,
-            listener=progress,
-        )
+        with given.lines_told():
+            run = api.profile(
+                text,
+                problem=given.problem,
+                metrics=_split(metrics or []),
+                groups=_split([groups] if groups else []),
+                stage=stage,
+                kind=kind,
+                request=named,
+                request_document=None if naming is None else str(naming),
+                clock_control=clock_control,
+                timeout_s=timeout,
+                document=given.document,
+                listener=progress,
+            )
     finally:
         progress.close()
     record = profile_record(run)

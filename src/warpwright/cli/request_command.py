@@ -9,10 +9,11 @@ import typer
 
 from warpwright import api
 from warpwright.cli.output import read_document, write_json, write_text
+from warpwright.cli.subjects import SUBJECT, CasesOption, RootOption, given_program
 
 
 def command(
-    program: Annotated[str, typer.Argument(help="The current program; - reads standard input.")],
+    program: Annotated[str, typer.Argument(help=f"{SUBJECT}; - reads standard input.")],
     gpu: Annotated[
         str,
         typer.Option("--gpu", "-g", help="Target GPU, e.g. 'RTX 4090'; 'here' is this machine's."),
@@ -31,6 +32,8 @@ def command(
         Path | None,
         typer.Option("--problem", "-p", help="Problem file to put into the document."),
     ] = None,
+    cases: CasesOption = None,
+    root: RootOption = None,
     json_output: Annotated[bool, typer.Option("--json", help="Wrap the document in JSON.")] = False,
 ) -> None:
     """Write the request document for a program: what `answer` reads, and a model can read too.
@@ -38,17 +41,18 @@ def command(
     Example: warpwright request kernel.py --gpu 4090 --stage tuning | any-model |
     warpwright check request.txt -
     """
-    text = api.request(
-        read_document(program),
-        gpu=gpu,
-        stage=stage,
-        kind=kind,
-        profile=None if profile is None else read_document(str(profile)),
-        problem=None if problem is None else read_document(str(problem)),
-        document=program,
-        profile_document=None if profile is None else str(profile),
-        problem_document=None if problem is None else str(problem),
-    )
+    given = given_program(program, problem, cases=cases, roots=root)
+    with given.lines_told():
+        text = api.request(
+            given.text,
+            gpu=gpu,
+            stage=stage,
+            kind=kind,
+            profile=None if profile is None else read_document(str(profile)),
+            problem=None if given.problem is None else given.problem.source,
+            document=given.document,
+            profile_document=None if profile is None else str(profile),
+        )
     if json_output:
         write_json({"schema_name": "warpwright.request", "schema_version": 1, "request": text})
     else:

@@ -62,21 +62,36 @@ def _lacks(name: str, place: Place, hint: str | None = None) -> InputError:
     )
 
 
+def stated_problem(source: str, origin: str) -> Problem:
+    """The problem of a section that was read before; it may have inputs alone."""
+    return Problem(source=source, origin=origin, has_model="Model" in _names(parse_python(source)))
+
+
+def _names(tree: ast.Module) -> set[str]:
+    return {name for statement in _statements(tree.body) for name in _bound_names(statement)}
+
+
 def read_problem(
-    source: str, *, document: str | None = None, section: str | None = None, first_line: int = 1
+    source: str,
+    *,
+    document: str | None = None,
+    section: str | None = None,
+    first_line: int = 1,
+    model_needed: bool = True,
 ) -> Problem:
     """The problem that a file or a `[PROBLEM]` section defines; nothing of it is run.
 
-    `first_line` is the document's line on which the source begins. Raises `InputError` for text
-    that is no Python, and where `Model`, `get_inputs` or a needed `get_init_inputs` is missing.
+    `first_line` is the document's line on which the source begins; without `model_needed` it may
+    have inputs alone. Raises `InputError` for text that is no Python, and where `Model`,
+    `get_inputs` or a needed `get_init_inputs` is missing.
     """
     source = document_text(source, document)
     tree = parse_python(source, document=document, section=section, first_line=first_line)
     statements = list(_statements(tree.body))
-    names = {name for statement in statements for name in _bound_names(statement)}
+    names = _names(tree)
     models = [s for s in statements if isinstance(s, ast.ClassDef) and s.name == "Model"]
     place = Place(document, section, first_line)
-    if "Model" not in names:
+    if "Model" not in names and (model_needed or "get_inputs" not in names):
         looks_new = "ModelNew" in names
         raise _lacks(
             "Model",
@@ -91,4 +106,5 @@ def read_problem(
         raise _lacks("get_inputs", place)
     if "get_init_inputs" not in names and any(map(_needs_arguments, models)):
         raise _lacks("get_init_inputs", place)
-    return Problem(source=source, origin=document or section or "problem file")
+    origin = document or section or "problem file"
+    return Problem(source=source, origin=origin, has_model="Model" in names)

@@ -96,7 +96,11 @@ def _problem(section: Section | None, document: str | None) -> str | None:
         text = "".join(line.text + "\n" for line in section.lines if line.number >= first_line)
         block = (text.rstrip("\n") + "\n", first_line)
     problem = read_problem(
-        block[0], document=document, section=section.kind.value, first_line=block[1]
+        block[0],
+        document=document,
+        section=section.kind.value,
+        first_line=block[1],
+        model_needed=False,
     )
     return problem.source
 

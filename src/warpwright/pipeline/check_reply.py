@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 from warpwright.errors import BrokenProgramError, MissingToolError
+from warpwright.formats.kernelbench import stated_problem
 from warpwright.formats.reply import Reply
 from warpwright.pipeline.request_study import study_request
 from warpwright.store.run_context import RunContext
@@ -45,7 +46,7 @@ def parent_context(
         return VerifyContext(bare_study(request), run_context, missing=error.what)
     except BrokenProgramError as error:
         if problem is None and request.problem is not None:
-            problem = Problem(source=request.problem, origin="the request's [PROBLEM] section")
+            problem = stated_problem(request.problem, "the request's [PROBLEM] section")
         return VerifyContext(bare_study(request), run_context, problem, parent_fails=error.what)
     return VerifyContext(parent, run_context, problem)
 

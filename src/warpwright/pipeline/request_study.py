@@ -8,6 +8,7 @@ from dataclasses import replace
 from warpwright.analysis.profile_check import toolchain_finding
 from warpwright.analysis.study_program import Subject, read_view, study_program
 from warpwright.errors import Place
+from warpwright.formats.kernelbench import stated_problem
 from warpwright.formats.nsight import check_profile_kernels, foreign_kernels, retired_metrics
 from warpwright.gpus.target_sheet import resolve_gpu
 from warpwright.store.run_context import RunContext
@@ -27,7 +28,7 @@ def expect_readable(request: Request, problem: Problem | None) -> Problem | None
     names = [kernel.name for kernel in read_view(_subject(request)).kernels]
     check_profile_kernels(request.profile, names, document=request.document)
     if problem is None and request.problem is not None:
-        return Problem(source=request.problem, origin="the request's [PROBLEM] section")
+        return stated_problem(request.problem, "the request's [PROBLEM] section")
     return problem
 
 

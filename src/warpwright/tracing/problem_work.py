@@ -28,7 +28,7 @@ def problem_cost(
     `child_needed`. `gpu` answers a problem that asks for the card. None where there is no
     `Model`, or where it does not run on meta tensors.
     """
-    if problem.source is None:
+    if not problem.has_reference:
         return None
     payload = {"problem": problem.source, "facts": device_facts(gpu)}
     result = run_cached(Job("cost", payload, LIMITS), cache, deadline=deadline)

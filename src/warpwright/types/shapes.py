@@ -24,7 +24,8 @@ class Problem:
 
     Either `source` holds a KernelBench problem file (`Model`, `get_inputs`,
     `get_init_inputs`), or `inputs`/`init_args`/`init_kwargs` come from the command line;
-    then there is no reference, and a candidate can only be compared with its parent.
+    then there is no reference, and a candidate can only be compared with its parent. So it is
+    for a source with `get_inputs` alone (`has_model` is False).
     """
 
     source: str | None = None
@@ -32,7 +33,8 @@ class Problem:
     init_args: tuple[Any, ...] = ()
     init_kwargs: dict[str, Any] = field(default_factory=dict)
     origin: str = "command line"
+    has_model: bool = True
 
     @property
     def has_reference(self) -> bool:
-        return self.source is not None
+        return self.source is not None and self.has_model

@@ -32,7 +32,7 @@ from warpwright.types.study import KernelStudy, Study
 from warpwright.types.verdict import OTHER_ORDER, RACE, AccuracyCase, AccuracyRun, Status
 from warpwright.verifier.accuracy_pins import PinnedRun, is_original, label_of, pinned_runs
 from warpwright.verifier.outputs.compare_outputs import WRONG_L2
-from warpwright.verifier.outputs.interpreted import conclude, judge_outputs
+from warpwright.verifier.outputs.interpreted import by_the_program, conclude, judge_outputs
 from warpwright.verifier.outputs.undefined import depends_on_undefined, inherited, undefined_notes
 
 # Any fixed number: the reference is compared, not remembered, and equal runs give equal records.
@@ -120,13 +120,17 @@ def _judge(pair: Pair, pinned: Sequence[PinnedRun], reference: ReferenceRun) -> 
     others = tuple(run for each in done[2:] for run in each)  # the parent's under other configs
 
     def verdicts(of_parent: Sequence[Interpretation]) -> tuple[AccuracyCase, ...]:
-        return judge_outputs(
+        judged = judge_outputs(
             ours,
             of_parent,
             reference.cases,
             required_kernels=() if pair.parent.trace is None else pair.parent.trace.kernels,
             parent_source=pair.parent_source,
         )
+        problem = pair.parent.problem
+        if problem is None or problem.source is None or problem.has_model:
+            return judged
+        return by_the_program(judged)
 
     judged = verdicts(theirs)
     suspects = [run for run in pinned if run.label in _failed(judged)]

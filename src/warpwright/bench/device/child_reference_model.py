@@ -44,11 +44,11 @@ class Model:
         self._seed = seed
         self._states: dict[str, dict[str, torch.Tensor]] = {}
         self._model: Any = None
-        if cases.module is None:
+        module = cases.module
+        if module is None or not hasattr(module, "Model"):  # inputs alone: programs are compared
             return
         args, kwargs = cases.init_arguments()
         seed_everything(seed)
-        module = cases.module
         with foreign(device):
             self._model = constructed(lambda: module.Model(*args, **kwargs), seed)
             if evaluation_mode:

@@ -75,6 +75,8 @@ class _Reference:
         self.module = child_program.load_module(payload["problem"], "problem", job_dir)
 
     def make(self) -> dict[str, Any]:
+        if not hasattr(self.module, "Model"):
+            return self._inputs_alone()
         init_text = self.payload["init"] or self._init_text()
         args, kwargs = ast.literal_eval(init_text)
         with child_guard.foreign_code():
@@ -105,6 +107,27 @@ class _Reference:
         if OTHER_ORDER in self.payload["distributions"] and cases[:1] and cases[0]["name"] == OWN:
             cases.append({**cases[0], "name": OTHER_ORDER, "order": "other"})
         return {"init": init_text, "made_by": made_by, "states": states, "cases": cases}
+
+    def _inputs_alone(self) -> dict[str, Any]:
+        """Cases without outputs, of a problem that has no model: programs are compared on them."""
+        arguments, made_by = child_inputs.small_inputs(
+            self.module.get_inputs, self.payload["inputs"], self.seed + 1
+        )
+        own: Tensors = []
+        self.structure = child_tensors.to_structure(arguments, own)["list"]
+        cases = []
+        for index, name in enumerate(self.payload["distributions"]):
+            if name == OWN:
+                drawn = own
+            elif name in child_distributions.DISTRIBUTIONS and any(
+                tensor.is_floating_point() for tensor in own
+            ):
+                drawn = child_distributions.redraw(own, name, self.seed + 100 + index)
+            else:
+                continue
+            cases.append(_save_inputs(name, self.structure, drawn, self.out))
+        init_text = self.payload["init"] or self._init_text()
+        return {"init": init_text, "made_by": made_by, "states": {}, "cases": cases}
 
     def _second_call(self, state: State, first: dict[str, Any]) -> tuple[State, dict[str, Any]]:
         """The problem's inputs drawn again, and other parameters: what a model has to give after

@@ -50,8 +50,8 @@ def recognize_conv2d(
     `gpu` answers a problem file that asks which card there is. Never raises for what the file
     does.
     """
-    if problem.source is None:
-        return NotRecognized("there is no problem file to recognise anything in")
+    if problem.source is None or not problem.has_model:
+        return NotRecognized("there is no model to recognise anything in")
     payload = {"problem": problem_payload(problem), "facts": device_facts(gpu)}
     result = run_cached(Job("recognize", payload, LIMITS), cache, deadline=deadline)
     if not result.ok or result.value is None:
