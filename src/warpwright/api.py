@@ -33,6 +33,7 @@ if TYPE_CHECKING:
     from warpwright.types.answer import Answer
     from warpwright.types.bench import BenchResult
     from warpwright.types.gpu import GpuSheet, ResolvedGpu
+    from warpwright.types.input_cases import CaseJudged, InputCase
     from warpwright.types.move_score import MoveScore
     from warpwright.types.optimization import Optimization
     from warpwright.types.profiling import ProfileRun
@@ -46,11 +47,15 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class AnswerRun:
-    """An answer, with its run in the journal and the folder where its files may go."""
+    """An answer, with its run in the journal and the folder where its files may go.
+
+    `cases`: what it came to on the cases that it was not made for.
+    """
 
     answer: Answer
     run: str
     folder: Path
+    cases: tuple[CaseJudged, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,6 +74,7 @@ class WalkRun:
     walk: StageWalk
     run: str
     folder: Path
+    cases: tuple[CaseJudged, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,18 +121,24 @@ def answer_run(
     gpu: str | None = None,
     measuring: Measuring | None = None,
     limits: EditLimits | None = None,
+    cases: Sequence[InputCase] = (),
     document: str | None = None,
     time_limit_s: float = DEFAULT_S,
     use_cache: bool = True,
     listener: Listener = silent,
 ) -> AnswerRun:
-    """`answer`, kept in the journal step by step; what is measured can be resumed."""
+    """`answer`, kept in the journal step by step; what is measured can be resumed.
+
+    `cases`: the first is the problem that it is made for; on the others it must be right, and over
+    all, by their weights, faster (see `entrypoints.cases_file`).
+    """
     from warpwright.formats.request_text import parse_request
 
     parsed = parse_request(request, document=document)
     _load_ahead(measuring)
     from warpwright.pipeline.answer_request import answer_request
     from warpwright.pipeline.measurable import trial_setup
+    from warpwright.pipeline.other_cases import answer_for_all
     from warpwright.report.record import answer_record
 
     target = None
@@ -139,11 +151,12 @@ def answer_run(
         result = answer_request(
             parsed, run_context, problem, gpu=target, setup=setup, limits=limits
         )
-        record = answer_record(result, run.id).model_dump(mode="json")
+        result, judged = answer_for_all(result, cases, run_context, setup)
+        record = answer_record(result, run.id, judged).model_dump(mode="json")
         run.finish(f"{result.decision}: {result.reason}", record)
         if setup is not None:
             setup.conclude()
-    return AnswerRun(result, run.id, default_state_dir() / "runs" / run.id)
+    return AnswerRun(result, run.id, default_state_dir() / "runs" / run.id, judged)
 
 
 def _load_ahead(measuring: Measuring | None) -> None:
@@ -312,6 +325,7 @@ def walk_run(
     profile: str | None = None,
     profile_document: str | None = None,
     exchange: Callable[[int, str, str], str | None] | None = None,
+    cases: Sequence[InputCase] = (),
     tries: int = TRIES,
     configs: int = CONFIGS,
     document: str | None = None,
@@ -331,6 +345,7 @@ def walk_run(
     from warpwright.analysis.study_program import Subject, read_view
     from warpwright.formats.nsight import check_profile_kernels, parse_metrics
     from warpwright.pipeline.measurable import not_here, setup_unless
+    from warpwright.pipeline.other_cases import walk_for_all
     from warpwright.pipeline.walk_plan import metrics_of, walk_plan
     from warpwright.pipeline.walk_profile import profiles_of
     from warpwright.pipeline.walk_stages import walk_stages
@@ -356,10 +371,11 @@ def walk_run(
         if exchange is not None:
             tools = replace(tools, exchange=exchange)
         walk = walk_stages(program, problem, target, plan, tools)
-        run.finish(walk.reason, walk_record(walk, run.id).model_dump(mode="json"))
+        walk, judged = walk_for_all(walk, cases, run_context, setup)
+        run.finish(walk.reason, walk_record(walk, run.id, judged).model_dump(mode="json"))
         if setup is not None:
             setup.conclude()
-    return WalkRun(walk, run.id, default_state_dir() / "runs" / run.id)
+    return WalkRun(walk, run.id, default_state_dir() / "runs" / run.id, judged)
 
 
 def inspect(
@@ -477,6 +493,32 @@ def request(
             problem=problem,
         )
     )
+
+
+def cases(
+    subject: str,
+    *,
+    gpu: str = "RTX 4090",
+    roots: Sequence[Path] = (),
+    use_cache: bool = True,
+    listener: Listener = silent,
+) -> tuple[str, bool]:
+    """A first cases file for an entry point (`FILE.py:function`), and whether its inputs run.
+
+    Raises InputError for what is no entry point.
+    """
+    from warpwright.entrypoints.named_programs import named_program
+    from warpwright.pipeline.first_cases import first_cases
+
+    named = named_program(subject, roots)
+    if named is None or not named.signature.parameters:
+        raise InputError(
+            "no function whose inputs could be guessed",
+            place=Place(subject),
+            expected="FILE.py:function or package.module:function",
+        )
+    sheet = target_gpu(gpu).sheet
+    return first_cases(named, sheet, _run_context(use_cache, listener, DEFAULT_S))
 
 
 def profile(

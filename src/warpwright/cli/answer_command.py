@@ -27,6 +27,7 @@ from warpwright.cli.subjects import (
     given_program,
     request_of,
 )
+from warpwright.report.cases_text import case_lines
 from warpwright.report.explanation import explain
 from warpwright.report.moves_text import predicted_gain
 from warpwright.report.record import answer_record
@@ -129,6 +130,7 @@ def command(
             done = api.answer_run(
                 text,
                 problem=given.problem,
+                cases=given.cases,
                 gpu=gpu,
                 measuring=api.Measuring(measure, effort),
                 limits=api.EditLimits(strict, bit_equal),
@@ -139,7 +141,7 @@ def command(
             )
     finally:
         progress.close()
-    record = answer_record(done.answer, done.run)
+    record = answer_record(done.answer, done.run, done.cases)
     program = f"```python\n{done.answer.program.rstrip()}\n```\n" if fenced else done.answer.program
     explanation = explain(done.answer)
     folder = _write_files(done, record, explanation, program, out, title=Path(request).name)
@@ -153,7 +155,8 @@ def command(
         stderr().print(explanation, markup=False, soft_wrap=True)
     if not quiet:
         where = f"run {done.run}; record and explanation in {folder}"
-        stderr().print(f"{_summary(done.answer)}\n{where}", markup=False, soft_wrap=True)
+        told = "\n".join([_summary(done.answer), *case_lines(done.cases), where])
+        stderr().print(told, markup=False, soft_wrap=True)
 
 
 def _write_files(

@@ -27,6 +27,8 @@ First steps:
 - `warpwright inspect kernel.py --gpu 4090 --problem layer.py`
 - `warpwright answer request.txt --problem layer.py > better.py`
 - `warpwright optimize kernel.py --problem layer.py --gpu 4090 > better.py`
+- `warpwright cases norms.py:rms_norm -o cases.py`
+- `warpwright answer norms.py:rms_norm --cases cases.py --gpu 4090 --diff`
 - `warpwright check request.txt reply.py --json`
 
 Exit codes:
@@ -46,6 +48,8 @@ COMMANDS = {
     "bench": "Time programs on this machine's GPU against each other and against PyTorch.",
     "request": "Write the request document for a program: what `answer` reads, and a model can "
     "read too.",
+    "cases": "Write a first cases file for a function: the inputs that other commands need, to be "
+    "edited.",
     "profile": "Profile a program on this machine's GPU: the profile section of a request, on "
     "stdout.",
     "gpus": "List the GPUs that Warpwright knows, or one GPU's sheet with the source of each "

@@ -23,6 +23,7 @@ from warpwright.cli.request_files import exchange_in
 from warpwright.cli.subjects import SUBJECT, CasesOption, RootOption, given_program
 from warpwright.errors import InputError, Place
 from warpwright.formats.kernelbench import read_problem
+from warpwright.report.cases_text import case_lines
 from warpwright.report.optimization_record import optimization_record
 from warpwright.report.optimization_text import beside_text, explain_optimization
 from warpwright.report.walk_record import walk_record
@@ -166,6 +167,7 @@ def command(
                     profile=None if profile is None else read_document(str(profile)),
                     profile_document=None if profile is None else str(profile),
                     exchange=None if requests is None else exchange_in(requests),
+                    cases=program.cases,
                     tries=tries,
                     configs=configs,
                     document=program.document,
@@ -216,7 +218,7 @@ def _tell_walk(
 ) -> Path:
     """What came out, without the program where it is told as a patch; where its files are."""
     walk = done.walk
-    record, explanation = walk_record(walk, done.run), explain_walk(walk)
+    record, explanation = walk_record(walk, done.run, done.cases), explain_walk(walk)
     folder = write_beside(done.folder, out, walk.program, record, explanation, script)
     if json_output and not as_patch:
         write_json(record)
@@ -226,6 +228,8 @@ def _tell_walk(
         stderr().print(explanation, markup=False, soft_wrap=True)
     if not quiet:
         print_walk(walk, stderr())
+        for line in case_lines(done.cases):
+            stderr().print(line, markup=False, soft_wrap=True)
         where = f"run {done.run}; record and explanation in {folder}"
         stderr().print(where, markup=False, soft_wrap=True)
     return folder

@@ -14,10 +14,10 @@ from warpwright.cli import options
 from warpwright.cli.output import read_document
 from warpwright.errors import InputError, Place
 from warpwright.formats.request_text import looks_like_request
+from warpwright.types.input_cases import InputCase
 from warpwright.types.shapes import Problem
 
 if TYPE_CHECKING:
-    from warpwright.entrypoints.cases_file import Case
     from warpwright.entrypoints.named_programs import NamedProgram
     from warpwright.entrypoints.patch import Patch
 
@@ -56,13 +56,13 @@ KindOption = Annotated[
 
 @dataclass(frozen=True, slots=True)
 class GivenProgram:
-    """A program's text and what it is called in messages; its problem, that of its first case;
-    the other cases; and where it comes from, if that is an entry point."""
+    """A program's text and what it is called in messages; its cases, if a file gives some, and
+    its problem, which is that of the first; and where it comes from, if that is an entry point."""
 
     text: str
     document: str
     problem: Problem | None = None
-    others: tuple[Case, ...] = ()
+    cases: tuple[InputCase, ...] = ()
     named: NamedProgram | None = None
     roots: tuple[Path, ...] = ()
 
@@ -116,7 +116,7 @@ def given_program(
 
         named = named_program(subject, tuple(roots or ()))
     given = options.problem_from(problem, inputs, init)
-    others: tuple[Case, ...] = ()
+    found: tuple[InputCase, ...] = ()
     if cases is not None:
         if given is not None:
             raise InputError(
@@ -125,12 +125,10 @@ def given_program(
                 expected="one of them",
             )
         found = _cases(cases, named, roots or ())
-        given, others = found[0].problem, found[1:]
+        given = found[0].problem
     if named is None:
-        return GivenProgram(
-            read_document(subject), subject, given, others, None, tuple(roots or ())
-        )
-    return GivenProgram(named.source, named.label, given, others, named, tuple(roots or ()))
+        return GivenProgram(read_document(subject), subject, given, found, None, tuple(roots or ()))
+    return GivenProgram(named.source, named.label, given, found, named, tuple(roots or ()))
 
 
 def request_of(given: GivenProgram, gpu: str | None, stage: str, kind: str) -> tuple[str, int]:
@@ -152,7 +150,7 @@ def request_of(given: GivenProgram, gpu: str | None, stage: str, kind: str) -> t
     return text, text[: text.index(given.text)].count("\n") + 1
 
 
-def _cases(path: Path, named: NamedProgram | None, roots: Sequence[Path]) -> tuple[Case, ...]:
+def _cases(path: Path, named: NamedProgram | None, roots: Sequence[Path]) -> tuple[InputCase, ...]:
     from warpwright.entrypoints.cases_file import read_cases
     from warpwright.entrypoints.harness import signature_of
 

@@ -20,13 +20,13 @@ from __future__ import annotations
 
 import ast
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
 
 from warpwright.entrypoints.harness import Signature, problem_text
 from warpwright.entrypoints.join import Joiner
 from warpwright.entrypoints.modules import Modules, SourceModule
 from warpwright.errors import InputError, Place
+from warpwright.types.input_cases import InputCase
 from warpwright.types.shapes import Problem
 
 LIST = "CASES"
@@ -36,18 +36,9 @@ _LOOKS = (
 )
 
 
-@dataclass(frozen=True, slots=True)
-class Case:
-    """One set of inputs. `weight`: how often it occurs beside the others."""
-
-    name: str
-    weight: float
-    problem: Problem
-
-
 def read_cases(
     path: Path, signature: Signature, *, backward: bool = False, roots: Sequence[Path] = ()
-) -> tuple[Case, ...]:
+) -> tuple[InputCase, ...]:
     """The cases of a file, the one with most weight first.
 
     Raises InputError for a file without cases, and for weights that are no positive numbers.
@@ -58,7 +49,7 @@ def read_cases(
     if not weights:
         raise InputError("the file has no case", place=Place(str(path)), expected=_LOOKS)
     found = [
-        Case(name, weight, _problem(path, name, signature, backward, modules))
+        InputCase(name, weight, _problem(path, name, signature, backward, modules))
         for name, weight in weights.items()
     ]
     return tuple(sorted(found, key=lambda case: -case.weight))

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from warpwright.program.kernel_kind import kernel_kind
+from warpwright.report.cases_text import case_records
 from warpwright.report.check_record import GateRecord
 from warpwright.report.schema import (
     AnswerRecord,
@@ -50,6 +53,7 @@ from warpwright.types.config import Config
 from warpwright.types.counts import MovesCounted, ProgramCounts
 from warpwright.types.evidence import Origin
 from warpwright.types.gpu import ResolvedGpu
+from warpwright.types.input_cases import CaseJudged
 from warpwright.types.program import ProgramView
 from warpwright.types.study import CompiledView, ConfigStudy, Finding, KernelStudy, Study
 from warpwright.types.trial import ConfigTrial, Trial
@@ -237,9 +241,13 @@ def _beyond_rules(found: BeyondRules) -> BeyondRulesRecord:
     )
 
 
-def answer_record(answer: Answer, run: str | None = None) -> AnswerRecord:
-    """The record of an answer. `run` is its id in the journal."""
+def answer_record(
+    answer: Answer, run: str | None = None, cases: Sequence[CaseJudged] = ()
+) -> AnswerRecord:
+    """The record of an answer. `run` is its id in the journal; `cases`: those that it was tried on
+    besides its own."""
     return AnswerRecord(
+        cases=case_records(cases),
         run=run,
         decision=answer.decision,
         reason=answer.reason,

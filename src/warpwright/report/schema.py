@@ -10,6 +10,7 @@ from __future__ import annotations
 from pydantic import Field
 
 from warpwright import __version__
+from warpwright.report.cases_text import CaseRecord
 from warpwright.report.check_record import GateRecord
 from warpwright.report.schema_measured import BurstRecord, MeasuredGpuRecord, TrialRecord
 from warpwright.report.schema_parts import (
@@ -211,6 +212,7 @@ class AnswerRecord(RecordBase):
     moves: list[MoveRecord] = Field(default_factory=list)
     moves_counted: list[MovesCountedRecord] = Field(default_factory=list)
     beyond_rules: BeyondRulesRecord | None = None
+    cases: list[CaseRecord] = Field(default_factory=list)  # the others that it was tried on
     plans: list[PlanRecord]
     conflicts: list[str]
     gate: GateRecord

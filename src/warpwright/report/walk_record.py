@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from pydantic import Field
 
 from warpwright import __version__
+from warpwright.report.cases_text import CaseRecord, case_records
 from warpwright.report.check_record import GateRecord
 from warpwright.report.optimization_record import OptimizationRecord, optimization_record
 from warpwright.report.record import answer_record, program_counts_record, trial_record
@@ -17,6 +20,7 @@ from warpwright.report.schema_parts import (
     RecordBase,
     Text,
 )
+from warpwright.types.input_cases import CaseJudged
 from warpwright.types.walk import ConditionReading, Gain, ReplyJudged, StageWalk, WalkStep
 
 
@@ -98,11 +102,16 @@ class WalkRecord(RecordBase):
     trial: TrialRecord | None
     gate: GateRecord | None
     stages: list[StageRecord] = Field(default_factory=list)
+    cases: list[CaseRecord] = Field(default_factory=list)  # the others that it was tried on
 
 
-def walk_record(walk: StageWalk, run: str | None = None) -> WalkRecord:
-    """The record of a walk. `run` is its id in the journal."""
+def walk_record(
+    walk: StageWalk, run: str | None = None, cases: Sequence[CaseJudged] = ()
+) -> WalkRecord:
+    """The record of a walk. `run` is its id in the journal; `cases`: those that it was tried on
+    besides its own."""
     return WalkRecord(
+        cases=case_records(cases),
         run=run,
         gpu=walk.gpu.sheet.name,
         changed=walk.changed,
