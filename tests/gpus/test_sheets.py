@@ -5,6 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from warpwright.errors import InputError, Place
+from warpwright.gpus.other_makers import other_maker
 from warpwright.gpus.sheets import (
     all_gpus,
     compute_capabilities,
@@ -13,6 +14,8 @@ from warpwright.gpus.sheets import (
     limits_for,
     parse_compute_capability,
 )
+from warpwright.gpus.target_sheet import resolve_gpu
+from warpwright.types.gpu import StatedGpu
 
 # Operations a clock in one SM (a multiply-add is two): fp16 on the tensor cores with fp32 sums.
 FP16_OPERATIONS_PER_SM_PER_CLOCK = {
@@ -30,7 +33,25 @@ FP16_OPERATIONS_PER_SM_PER_CLOCK = {
     "H200 SXM": 4096,
     "B200": 8192,
 }
-FP32_OPERATIONS_PER_SM_PER_CLOCK = {"A100 SXM 40GB": 128, "A100 SXM 80GB": 128}  # else 256
+FP16_OPERATIONS_PER_SM_PER_CLOCK |= {
+    "RTX PRO 6000 Blackwell": 1024,
+    "T4": 1024,
+    "V100 SXM2": 1024,
+    "V100 PCIe": 1024,
+    "A30": 2048,
+    "GH200 144GB": 4096,
+    "GH200 96GB": 4096,
+} | {
+    f"RTX {model}": 512
+    for model in (
+        "3060", "3060 Ti", "3070", "3070 Ti", "3080 10GB", "3080 12GB", "3080 Ti", "3090 Ti",
+        "4060", "4060 Ti", "4070", "4070 SUPER", "4070 Ti", "4070 Ti SUPER", "4080", "4080 SUPER",
+        "5070", "5070 Ti", "5080",
+    )
+}  # fmt: skip
+FP32_OPERATIONS_PER_SM_PER_CLOCK = dict.fromkeys(
+    ("A100 SXM 40GB", "A100 SXM 80GB", "A30", "T4", "V100 SXM2", "V100 PCIe"), 128
+)  # else 256
 
 # Boards whose printed rate is not the product to a percent: why, and by how much.
 LOOSER = {
@@ -46,6 +67,9 @@ def test_tensor_rates_follow_from_sms_and_clock(sheet):
     fp16_tflops = sheet.sm_count * per_clock * clock_mhz / 1e6
     tolerance = LOOSER.get(sheet.name, 0.01)
     assert sheet.fp16_tflops == pytest.approx(fp16_tflops, rel=tolerance)
+    if sheet.compute_capability < (8, 0):
+        assert (sheet.bf16_tflops, sheet.tf32_tflops, sheet.fp8_tflops) == (None, None, None)
+        return
     assert sheet.bf16_tflops == sheet.fp16_tflops
     # L4's and B200's TF32 figures are printed to two digits.
     assert sheet.tf32_tflops == pytest.approx(sheet.fp16_tflops / 2, rel=0.025)
@@ -140,6 +164,15 @@ def test_one_board_has_many_names(name):
         ("NVIDIA H100 PCIe", "H100 PCIe"),
         ("NVIDIA H200", "H200 SXM"),
         ("NVIDIA B200", "B200"),
+        ("Tesla T4", "T4"),
+        ("Tesla V100-SXM2-16GB", "V100 SXM2"),
+        ("Tesla V100-PCIE-32GB", "V100 PCIe"),
+        ("NVIDIA A30", "A30"),
+        ("NVIDIA GH200 480GB", "GH200 96GB"),
+        ("NVIDIA GeForce RTX 3060", "RTX 3060"),
+        ("NVIDIA GeForce RTX 4070 Ti SUPER", "RTX 4070 Ti SUPER"),
+        ("NVIDIA GeForce RTX 5070 Ti", "RTX 5070 Ti"),
+        ("NVIDIA RTX PRO 6000 Blackwell Workstation Edition", "RTX PRO 6000 Blackwell"),
     ],
 )
 def test_the_drivers_name_finds_the_board(driver_name, board):
@@ -156,6 +189,14 @@ def test_the_drivers_name_finds_the_board(driver_name, board):
         ("a100-40gb", ["A100 SXM 40GB"]),
         ("H100 SXM", ["H100 SXM"]),
         ("H200", ["H200 SXM"]),
+        ("H100-PCIe", ["H100 PCIe"]),
+        ("4070 ti super", ["RTX 4070 Ti SUPER"]),
+        ("rtx4070ti", ["RTX 4070 Ti"]),
+        ("3080", ["RTX 3080 12GB", "RTX 3080 10GB"]),
+        ("V100", ["V100 SXM2", "V100 PCIe"]),
+        ("GH200", ["GH200 144GB", "GH200 96GB"]),
+        ("tesla-t4", ["T4"]),
+        ("RTX PRO 6000", ["RTX PRO 6000 Blackwell"]),
     ],
 )
 def test_a_short_name_takes_the_first_of_the_boards_it_fits(name, boards):
@@ -163,7 +204,7 @@ def test_a_short_name_takes_the_first_of_the_boards_it_fits(name, boards):
     assert find_gpu(name).name == boards[0]
 
 
-@pytest.mark.parametrize("name", ["H100", "A100"])
+@pytest.mark.parametrize("name", ["H100", "A100", "3080", "V100", "GH200"])
 def test_the_default_of_a_short_name_has_no_lower_rate_than_the_others(name):
     default, *others = gpu_candidates(name)
     assert others
@@ -184,8 +225,8 @@ def test_a_name_that_only_resembles_a_board_is_not_that_board(name):
 def test_an_unknown_gpu_is_told_with_near_matches_and_the_list():
     place = Place("request.txt", "Target GPU", 5)
     with pytest.raises(InputError) as refused:
-        find_gpu("RTX 4080", place=place)
-    assert "RTX 4090" in refused.value.hint
+        find_gpu("RTX 4085", place=place)
+    assert "RTX 4080" in refused.value.hint
     assert all(sheet.name in refused.value.expected for sheet in all_gpus())
     assert str(refused.value).startswith("request.txt:5, in Target GPU: unknown GPU")
 
@@ -234,3 +275,45 @@ def test_what_is_no_compute_capability_is_none(text):
 def test_the_target_is_the_compilers_name():
     assert find_gpu("4090").target == "sm_89"
     assert find_gpu("5090").target == "sm_120"
+
+
+@pytest.mark.parametrize(
+    ("name", "maker"),
+    [
+        ("MI300X", "AMD"),
+        ("AMD Instinct MI250X", "AMD"),
+        ("Radeon RX 7900 XTX", "AMD"),
+        ("gfx942", "AMD"),
+        ("Intel Arc B580", "Intel"),
+        ("Gaudi 3", "Intel"),
+        ("Data Center GPU Max 1550", "Intel"),
+        ("Apple M3 Max", "Apple"),
+        ("m4 ultra", "Apple"),
+    ],
+)
+def test_a_board_of_another_maker_is_refused_in_one_sentence(name, maker):
+    stated = StatedGpu(name, fields={"compute_capability": "9.0", "sm_count": 304})
+    for look_up in (lambda: find_gpu(name), lambda: resolve_gpu(stated)):
+        with pytest.raises(InputError) as refused:
+            look_up()
+        assert refused.value.what.startswith(f"{name!r} is a GPU of {maker}")
+        assert refused.value.what.endswith("supports NVIDIA GPUs only")
+        assert refused.value.expected is None
+
+
+def test_what_is_known_of_a_board_of_another_maker_is_told():
+    with pytest.raises(InputError, match="304 compute units, 192 GB at 5,300 GB/s"):
+        find_gpu("amd mi300x")
+
+
+@pytest.mark.parametrize("sheet", all_gpus(), ids=lambda sheet: sheet.name)
+def test_no_name_of_a_board_of_ours_is_taken_for_another_makers(sheet):
+    assert [other_maker(name) for name in (sheet.name, *sheet.aliases)] == [None] * (
+        1 + len(sheet.aliases)
+    )
+
+
+@pytest.mark.parametrize(("name", "told"), [("T4", True), ("V100 PCIe", True), ("A30", False)])
+def test_a_card_older_than_triton_supports_is_told(name, told):
+    notes = resolve_gpu(StatedGpu(name)).notes
+    assert any("Triton supports compute capability 8.0 and later" in n for n in notes) is told

@@ -149,9 +149,9 @@ def test_an_unknown_board_is_usable_if_it_is_stated():
 def test_an_unknown_board_without_enough_fields_is_refused(fields, lacking):
     place = Place("request.txt", "Target GPU", 4)
     with pytest.raises(InputError) as refused:
-        resolve_gpu(StatedGpu("RTX 4080", None, fields), place=place)
+        resolve_gpu(StatedGpu("RTX 4085", None, fields), place=place)
     assert refused.value.what.endswith(f"does not state {lacking}")
-    assert "RTX 4090" in refused.value.hint
+    assert "RTX 4080" in refused.value.hint
     assert refused.value.place is place
 
 
@@ -212,7 +212,8 @@ def test_a_board_stated_with_all_our_numbers_is_that_board(sheet):
     fields["compute_capability"] = ".".join(map(str, sheet.compute_capability))
     found = resolve_gpu(StatedGpu(sheet.name, sheet.architecture, fields))
     assert found.sheet == sheet
-    assert (found.disagreements, found.notes) == ((), ())
+    aged = sheet.compute_capability < (8, 0)  # a note tells what Triton supports
+    assert (found.disagreements, len(found.notes)) == ((), int(aged))
 
 
 @given(

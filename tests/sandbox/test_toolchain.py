@@ -16,6 +16,7 @@ from warpwright.sandbox.toolchain import (
     TritonInstallation,
     find_triton,
     minor_version,
+    ptxas_targets,
     ptxas_version,
     toolchain,
 )
@@ -38,6 +39,16 @@ def test_the_versions_are_found_without_importing_triton() -> None:
     assert found.triton == importlib.metadata.version("triton")
     assert found.torch == importlib.metadata.version("torch")
     assert minor_version(found.ptxas or "") >= (12, 0)
+
+
+@pytest.mark.triton
+def test_a_target_that_the_assembler_lacks_is_told_in_one_sentence() -> None:
+    triton = find_triton()
+    assert triton is not None
+    assert triton.ptxas is not None
+    assert {(8, 0), (8, 9), (9, 0)} <= ptxas_targets(triton.ptxas)
+    with pytest.raises(MissingToolError, match=r"cannot compile for compute capability 3\.5\n"):
+        toolchain((3, 5))
 
 
 @pytest.mark.triton

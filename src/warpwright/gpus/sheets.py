@@ -18,6 +18,7 @@ from typing import Annotated
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, PositiveInt, ValidationError
 
 from warpwright.errors import InputError, InternalError, Place
+from warpwright.gpus.other_makers import other_maker
 from warpwright.types.gpu import ComputeCapability, GpuSheet, SmLimits
 
 PositiveRate = Annotated[float, Field(gt=0, allow_inf_nan=False)]
@@ -234,15 +235,24 @@ def near_gpu_names(name: str) -> tuple[str, ...]:
     return tuple(dict.fromkeys(board for key in near for board in _names()[key]))[:3]
 
 
+def refuse_other_maker(name: str, place: Place | None) -> None:
+    """Raises `InputError`, one sentence, for a board that NVIDIA does not make."""
+    refusal = other_maker(name)
+    if refusal is not None:
+        raise InputError(refusal, place=place, hint="`warpwright gpus` lists the boards it knows")
+
+
 def find_gpu(name: str, *, place: Place | None = None) -> GpuSheet:
     """The sheet of a board by any of its names ("4090", "RTX 4090", the driver's name).
 
     A name that fits several boards gives the first of `gpu_candidates`. Raises `InputError`
-    with near matches and the list of boards where we know none.
+    with near matches and the list of boards where we know none, and one sentence for a board of
+    another maker.
     """
     candidates = gpu_candidates(name)
     if candidates:
         return candidates[0]
+    refuse_other_maker(name, place)
     near = near_gpu_names(name)
     raise InputError(
         "unknown GPU",

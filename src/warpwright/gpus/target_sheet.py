@@ -20,6 +20,7 @@ from warpwright.gpus.sheets import (
     limits_for,
     near_gpu_names,
     parse_compute_capability,
+    refuse_other_maker,
 )
 from warpwright.types.gpu import (
     ComputeCapability,
@@ -54,6 +55,9 @@ RATE_TOLERANCE = 0.01
 L2_TOLERANCE = 0.05
 """A cache's MB may mean 10^6 or 2^20 bytes, 4.9 % apart; no two boards are that near."""
 
+TRITON_FROM = (8, 0)
+"""The first compute capability that Triton supports (README of Triton, "Compatibility")."""
+
 Number = int | float
 
 
@@ -84,7 +88,8 @@ def resolve_gpu(
     if not candidates:
         sheet = _unknown_board(stated, given, place)
         note = f"no sheet is known for {stated.name!r}: what is {source} is all there is"
-        return ResolvedGpu(_overlaid(sheet, given, source), notes=(note, *_pair_note(given)))
+        notes = (note, *_pair_note(given), *_age_note(sheet))
+        return ResolvedGpu(_overlaid(sheet, given, source), notes=notes)
     bases = [_base(sheet, given, place) for sheet in candidates]
     base = min(bases, key=lambda sheet: len(_disagreements(sheet, given)))
     notes = _pair_note(given)
@@ -94,11 +99,22 @@ def resolve_gpu(
             f"{stated.name!r} fits several boards: {base.name} is taken, not {others}; "
             "name the board in full to choose",
         )
+    notes += _age_note(base)
     return ResolvedGpu(
         sheet=_overlaid(base, given, source),
         disagreements=_capability_disagreement(candidates[bases.index(base)], given)
         + _disagreements(base, given),
         notes=notes,
+    )
+
+
+def _age_note(sheet: GpuSheet) -> tuple[str, ...]:
+    """What Triton says of its own support, where the card is older."""
+    if sheet.compute_capability >= TRITON_FROM:
+        return ()
+    return (
+        f"Triton supports compute capability 8.0 and later; for {sheet.target} it still compiles "
+        "most kernels, with tl.dot on the ordinary units, not on tensor cores",
     )
 
 
@@ -143,6 +159,7 @@ def _bad_value(name: str, value: object, expected: str, place: Place | None) -> 
 
 def _unknown_board(stated: StatedGpu, given: _Stated, place: Place | None) -> GpuSheet:
     """A sheet that starts from nothing but what the request states."""
+    refuse_other_maker(stated.name, place)
     sm_count = given.numbers.get("sm_count")
     if given.capability is None or sm_count is None:
         lacking = [] if given.capability else ["its compute capability"]

@@ -90,7 +90,8 @@ def find_triton() -> TritonInstallation | None:
 def toolchain(compute_capability: tuple[int, int] = (8, 9)) -> Toolchain:
     """The versions that decide what is compiled for a target.
 
-    Raises MissingToolError where Triton, torch or ptxas is not installed.
+    Raises MissingToolError where Triton, torch or ptxas is not installed, and where this ptxas
+    does not know the target.
     """
     triton = find_triton()
     if triton is None:
@@ -108,6 +109,14 @@ def toolchain(compute_capability: tuple[int, int] = (8, 9)) -> Toolchain:
         raise MissingToolError(
             f"Triton {triton.version} has no working ptxas in {triton.directory}",
             hint="install Triton's own Linux wheel (pip install --force-reinstall triton)",
+        )
+    assert ptxas is not None
+    if compute_capability not in ptxas_targets(ptxas):
+        shown = ".".join(map(str, compute_capability))
+        raise MissingToolError(
+            f"ptxas {version} of the installed Triton {triton.version} cannot compile for compute "
+            f"capability {shown}",
+            hint="choose another --gpu, or install a Triton whose ptxas still has this target",
         )
     return Toolchain(
         triton=triton.version, ptxas=version, torch=torch, python=platform.python_version()
@@ -133,6 +142,19 @@ def ptxas_version(path: Path) -> str | None:
         return None
     found = re.search(r"\bV(\d+(?:\.\d+)+)", result.stdout)
     return found[1] if found else None
+
+
+@cache
+def ptxas_targets(path: Path) -> frozenset[tuple[int, int]]:
+    """Compute capabilities that `ptxas --help` lists; empty when it does not run."""
+    try:
+        result = subprocess.run(
+            [path, "--help"], capture_output=True, text=True, timeout=_VERSION_TIMEOUT_S
+        )
+    except (OSError, subprocess.SubprocessError):
+        return frozenset()
+    found = re.findall(r"'sm_(\d+)(\d)[a-z]?'", result.stdout)
+    return frozenset((int(major), int(minor)) for major, minor in found)
 
 
 def missing_module(reason: str) -> str | None:
