@@ -41,7 +41,7 @@ if TYPE_CHECKING:
     from warpwright.types.shapes import Problem
     from warpwright.types.stage import ProgramKind, Stage
     from warpwright.types.study import Study
-    from warpwright.types.verdict import Verdict
+    from warpwright.types.verdict import Verdict, Violation
     from warpwright.types.walk import StageWalk
 
 
@@ -519,6 +519,35 @@ def cases(
         )
     sheet = target_gpu(gpu).sheet
     return first_cases(named, sheet, _run_context(use_cache, listener, DEFAULT_S))
+
+
+def request_breaches(
+    program: str,
+    *,
+    gpu: str,
+    stage: str = "tuning",
+    kind: str = "single",
+    document: str | None = None,
+) -> tuple[Violation, ...]:
+    """Rules of a stage that a program breaks before anything is changed: the first place of each,
+    which says how many more there are.
+
+    As its text shows it: a list of configs that code builds is not judged. `check` lets configs
+    that a reply takes over as they are stay; what it adds or changes is held to the rules.
+    """
+    from warpwright.analysis.study_program import Subject, read_view
+    from warpwright.data.stages import find_stage
+    from warpwright.verifier.rules.own_breaches import own_breaches
+
+    view = read_view(Subject(program, document))
+    rules = find_stage(stage, _kind(kind), place=Place("--stage"))
+    by_rule: dict[tuple[str, str], list[Violation]] = {}
+    for breach in own_breaches(view, rules, target_gpu(gpu).sheet):
+        by_rule.setdefault((breach.rule, breach.expected), []).append(breach)
+    return tuple(
+        replace(first, found=f"{first.found} (and {len(more)} more)") if more else first
+        for first, *more in by_rule.values()
+    )
 
 
 def profile(

@@ -22,6 +22,7 @@ from warpwright.types.study import (
     ConfigStudy,
     KernelStudy,
 )
+from warpwright.types.work import LaunchFloor, LaunchWork
 
 SHEET = find_gpu("RTX 4090")
 STALL = "smsp__warp_issue_stalled_long_scoreboard_per_warp_active.pct"
@@ -54,6 +55,23 @@ def config(
     grid = None if blocks is None else (blocks,)
     number = ord(binary) - ord("a")
     return ConfigStudy(of, (view,), number, grid, blocks, Activity.ACTIVE)
+
+
+def on_tensor_cores(study: ConfigStudy, blocks: int = 2) -> ConfigStudy:
+    (view,) = study.compiled
+    assert isinstance(view.result, Compiled)
+    result = replace(view.result, facts={"mma": 64})
+    fits = Occupancy(
+        blocks, 4 * blocks, 8.3 * blocks, ("shared memory",), {"shared memory": blocks}
+    )
+    return replace(study, compiled=(replace(view, result=result, occupancy=fits),))
+
+
+def loading(study: ConfigStudy, megabytes: int, compute_us: float = 10.0) -> ConfigStudy:
+    """With a floor: its loads ask for so many MB of one of inputs."""
+    work = LaunchWork({}, 10**6, 10**6, loaded_bytes=megabytes * 10**6)
+    floor = LaunchFloor(1, work, compute_us, 1.0, compute_us, "compute")
+    return replace(study, floors=(floor,))
 
 
 def causes(
@@ -144,3 +162,42 @@ def test_the_table_keeps_its_width_and_says_why_a_config_never_runs() -> None:
         assert max(map(len, lines)) <= width
         assert any("163,840 B shared > 101,376 B" in line for line in lines)
         assert any(set(line) == {"─"} for line in lines)
+
+
+def test_few_warps_are_normal_for_a_tile_on_tensor_cores_unless_a_profile_shows_waiting() -> None:
+    large = on_tensor_cores(config())
+    assert "few-warps" not in causes(large)
+    said = causes(large, sm=30.0, dram=20.0)["few-warps"]
+    assert "normal for a large tile on tensor cores" in said.claim
+    assert ConfigStep.SMALLER_TILE not in said.moves
+
+
+def test_a_tile_that_fills_an_sm_is_not_told_to_grow() -> None:
+    small = causes(loading(on_tensor_cores(config(), blocks=5), 64))["cache-traffic"]
+    large = causes(loading(on_tensor_cores(config(), blocks=1), 64))["cache-traffic"]
+    assert small.moves == (ConfigStep.LARGER_TILE,)
+    assert large.moves == ()
+    assert "larger tile" not in large.claim
+    assert "order of blocks" in large.claim
+
+
+def test_no_two_causes_ask_for_a_smaller_and_a_larger_tile() -> None:
+    said = causes(loading(config(spill=64), 64))
+    moves = {move for cause in said.values() for move in cause.moves}
+    assert ConfigStep.SMALLER_TILE in moves
+    assert ConfigStep.LARGER_TILE not in moves
+    assert "cache-traffic" not in said  # a larger tile was all it had to say
+    assert "cache-traffic" in causes(loading(on_tensor_cores(config(), blocks=5), 64))
+
+
+def test_the_likely_best_config_is_spoken_of_not_the_first_listed() -> None:
+    unknown = [
+        replace(loading(config(tile=16, spill=32), 4), activity=Activity.UNKNOWN),
+        replace(loading(config(binary="b", tile=32), 64), activity=Activity.UNKNOWN),
+        replace(loading(config(binary="c", tile=64), 16), activity=Activity.UNKNOWN),
+    ]
+    study = KernelStudy("walk", True, tuple(unknown))
+    assert study.spoken_of is unknown[2]
+    assert "spills" not in causes(*unknown)
+    active = [replace(unknown[0], activity=Activity.ACTIVE), *unknown[1:]]
+    assert KernelStudy("walk", True, tuple(active)).spoken_of is active[0]

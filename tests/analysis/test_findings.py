@@ -9,6 +9,7 @@ from warpwright.analysis.findings import (
     repeated_configs,
     stages_do_nothing,
 )
+from warpwright.gpus.sheets import find_gpu
 from warpwright.program.view import read_program
 from warpwright.types.compiled import Compiled, Occupancy, Resources, Toolchain, Unlaunchable
 from warpwright.types.config import Config
@@ -64,7 +65,7 @@ def found(
     *configs: ConfigStudy, loop: str = "range", profile: KernelProfile | None = None
 ) -> dict[str, Finding]:
     study = KernelStudy("product", True, configs)
-    findings = kernel_findings(source(loop), study, profile, "RTX 4090")
+    findings = kernel_findings(source(loop), study, profile, find_gpu("RTX 4090"))
     return {finding.id: finding for finding in findings}
 
 

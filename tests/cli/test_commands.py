@@ -102,6 +102,85 @@ def test_a_request_is_not_written_with_a_profile_that_it_would_be_refused_for(
     assert "did you mean scale_kernel?" in done.stderr
 
 
+TUNED = (
+    KERNEL.replace(
+        "@triton.jit",
+        """@triton.autotune(
+    configs=[triton.Config({"BLOCK": 128 * k}, num_warps=k) for k in (2, 3, 4)],
+    key=["width"],
+    prune_configs_by={"early_config_prune": lambda configs, named, **other: configs[1:]},
+)
+@triton.jit""",
+    )
+    .replace("(triton.cdiv(x.numel(), 256),)", "lambda m: (triton.cdiv(x.numel(), m['BLOCK']),)")
+    .replace(", BLOCK=256", "")
+)
+
+
+def test_request_warns_on_stderr_of_rules_that_the_program_breaks_already(
+    warpwright: Command, tmp_path: Path
+) -> None:
+    literal = TUNED.replace(
+        '[triton.Config({"BLOCK": 128 * k}, num_warps=k) for k in (2, 3, 4)]',
+        "[triton.Config({'BLOCK': 128}, num_warps=3), triton.Config({'BLOCK': 256}, num_warps=6),\n"
+        "             triton.Config({'BLOCK': 512}, num_warps=4)]",
+    )
+    (tmp_path / "kernel.py").write_text(literal)
+    done = warpwright("request", "kernel.py", "--gpu", "4090", "--stage", "tuning")
+    assert done.returncode == 0, done.stderr
+    (warning,) = done.stderr.splitlines()
+    said = "the program breaks a rule of the tuning stage already: num_warps.domain"
+    assert warning.startswith(f"warning: kernel.py:9: {said}")
+    assert "(and 1 more)" in warning
+    assert parse_request(done.stdout).program.strip() == literal.strip()
+    (tmp_path / "kernel.py").write_text(KERNEL)
+    assert warpwright("request", "kernel.py", "--gpu", "4090").stderr == ""
+
+
+@pytest.mark.triton
+def test_inspect_shows_what_the_programs_own_pruning_drops_and_what_its_key_misses(
+    warpwright: Command, tmp_path: Path
+) -> None:
+    (tmp_path / "kernel.py").write_text(TUNED.replace("(2, 3, 4)", "(2, 4, 8)"))
+    (tmp_path / "problem.py").write_text(PROBLEM)
+    command = ("inspect", "kernel.py", "--gpu", "4090", "--problem", "problem.py", "--quiet")
+    told = warpwright(*command).stdout
+    assert "3 configs listed, 1 dropped by the program's own pruning; left: 2 configs" in told
+    assert "not tried: BLOCK=256 warps=2" in told
+    assert "names width, which is no argument" in told
+    (kernel,) = json.loads(warpwright(*command, "--json").stdout)["study"]["kernels"]
+    assert [config["meta"] for config in kernel["pruned"]] == [{"BLOCK": 256}]
+    assert len(kernel["configs"]) == 2
+
+
+@pytest.mark.parametrize(
+    ("name", "said"),
+    [
+        ("MI300X", "is a GPU of AMD (CDNA 3, 304 compute units, 192 GB at 5,300 GB/s): Warpwright"),
+        ("Apple M3 Max", "is a GPU of Apple: Warpwright supports NVIDIA GPUs only"),
+    ],
+)
+def test_a_gpu_of_another_maker_gets_one_sentence(
+    warpwright: Command, tmp_path: Path, name: str, said: str
+) -> None:
+    (tmp_path / "kernel.py").write_text(KERNEL)
+    for command in (("gpus", name), ("request", "kernel.py", "--gpu", name)):
+        done = warpwright(*command)
+        assert (done.returncode, done.stdout) == (2, "")
+        assert said in done.stderr
+
+
+@pytest.mark.triton
+def test_inspect_for_a_card_older_than_triton_supports_says_so(
+    warpwright: Command, tmp_path: Path
+) -> None:
+    (tmp_path / "kernel.py").write_text(KERNEL)
+    done = warpwright("inspect", "kernel.py", "--gpu", "V100 PCIe", "--input", "512x512", "--quiet")
+    assert done.returncode in (0, 3)  # 3: a Triton whose ptxas has no sm_70 any more
+    said = done.stdout + done.stderr
+    assert "supports compute capability 8.0 and later" in said or "cannot compile for" in said
+
+
 def test_bench_needs_a_problem(warpwright: Command, tmp_path: Path) -> None:
     (tmp_path / "kernel.py").write_text(KERNEL)
     done = warpwright("bench", "kernel.py")

@@ -179,6 +179,7 @@ class TestStylesOfLaunches:
         trace = traced(forward("tuned[(1,)](x, x, x.numel(), 0.5); return x", PRELUDE + tuned))
         assert [c.config.meta_dict["BLOCK"] for c in only(trace).configs] == [128]
         assert "leaves 1 of 2 configs" in trace.notes[0]
+        assert [(c.config.meta_dict, c.place) for c in only(trace).pruned] == [({"BLOCK": 512}, 1)]
 
     @pytest.mark.parametrize("order", ["outside", "inside"])
     def test_heuristics_add_constants(self, order: str) -> None:

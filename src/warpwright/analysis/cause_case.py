@@ -28,6 +28,8 @@ LONG_SCOREBOARD = "long_scoreboard"
 NEAR_ROOF_PCT = 80.0
 UNMEASURED_PART = 0.5
 """What a share counts for where nothing measured stands behind it."""
+FEW_BLOCKS = 2
+"""So many blocks an SM are normal for a large tile on tensor cores."""
 FIRST_CALL_PART = 0.1
 """What a share of the first call counts for: tuning is paid once."""
 
@@ -48,9 +50,8 @@ class CauseCase:
 
     @property
     def config(self) -> ConfigStudy | None:
-        """The config to speak of: one that may be active, else the first that can run."""
-        candidates = self.study.active or self.study.configs
-        return next((config for config in candidates if config.launchable), None)
+        """The config to speak of: the active one, else the likely best that can run."""
+        return self.study.spoken_of
 
     @property
     def view(self) -> CompiledView | None:
@@ -63,6 +64,17 @@ class CauseCase:
     def compiled(self) -> Compiled | None:
         view = self.view
         return view.result if view is not None and isinstance(view.result, Compiled) else None
+
+    @property
+    def on_tensor_cores(self) -> bool:
+        """Whether the binary of the config to speak of has tensor-core instructions."""
+        return self.compiled is not None and bool(self.compiled.facts.get("mma"))
+
+    @property
+    def tile_is_large(self) -> bool:
+        """A tile on tensor cores that fills an SM with one or two blocks: the usual case there."""
+        fits = None if self.view is None else self.view.occupancy
+        return self.on_tensor_cores and fits is not None and 1 <= fits.blocks_per_sm <= FEW_BLOCKS
 
     @property
     def waves(self) -> Waves | None:

@@ -8,7 +8,8 @@ behind it. Nothing here predicts a time.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 
 from warpwright.analysis.cause_case import CauseCase
 from warpwright.analysis.causes_in_code import (
@@ -30,6 +31,10 @@ from warpwright.types.study import Cause, ConfigStep
 
 MAX_CAUSES = 6
 LEAST_SCORE = 5.0
+OPPOSITE: Mapping[ConfigStep | None, ConfigStep] = {
+    ConfigStep.SMALLER_TILE: ConfigStep.LARGER_TILE,
+    ConfigStep.LARGER_TILE: ConfigStep.SMALLER_TILE,
+}
 
 _LOOKS: tuple[Callable[[CauseCase], Cause | None], ...] = (
     memory_roof,
@@ -55,9 +60,26 @@ def kernel_causes(case: CauseCase) -> tuple[Cause, ...]:
     """
     found = [cause for look in _LOOKS if (cause := look(case)) is not None]
     found.sort(key=lambda cause: -cause.score)
+    found = _of_one_mind(found)
     told = [c for c in found if c.score >= LEAST_SCORE or c.against]
     first = [c for c in told if not c.against][: MAX_CAUSES - sum(bool(c.against) for c in told)]
     return tuple(c for c in told if c in first or c.against)
+
+
+def _of_one_mind(ranked: Sequence[Cause]) -> list[Cause]:
+    """Ranked causes of which none asks for the opposite tile of a higher one.
+
+    A cause loses that move, and is left out where it had no other.
+    """
+    wanted: ConfigStep | None = None
+    kept = []
+    for cause in ranked:
+        moves = tuple(move for move in cause.moves if move is not OPPOSITE.get(wanted))
+        if cause.moves and not moves:
+            continue
+        wanted = wanted or next((move for move in moves if move in OPPOSITE), None)
+        kept.append(replace(cause, moves=moves))
+    return kept
 
 
 def cause_for(causes: Sequence[Cause], move: ConfigStep) -> Cause | None:

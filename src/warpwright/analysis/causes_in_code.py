@@ -25,8 +25,8 @@ def spilled_registers(case: CauseCase) -> Cause | None:
     return make_cause(
         "spills",
         case,
-        "Registers are spilled to local memory; each access goes through L1. More warps for the "
-        "same tile, or a smaller tile, leave fewer values to a thread.",
+        "Registers are spilled to local memory; each access goes through L1. Fewer values to a "
+        "thread avoid it.",
         (Evidence(text, Origin.COMPILED),),
         min(case.unexplained_pct, MOST_OF_SPILLS_PCT),
         unknown=("whether the spills are in the loop or outside it", *case.doubt),

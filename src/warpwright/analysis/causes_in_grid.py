@@ -32,8 +32,7 @@ def too_few_blocks(case: CauseCase) -> Cause | None:
     advice = (
         "The grid is the same for every tile; more warps a block use what is idle."
         if fixed
-        else "Smaller tiles make more blocks; where tiles are frozen, more warps a block use what "
-        "is idle."
+        else "More blocks fill it; where tiles are frozen, more warps a block use what is idle."
     )
     return make_cause(
         "few-blocks",

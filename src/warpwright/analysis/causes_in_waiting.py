@@ -91,11 +91,13 @@ def low_occupancy(case: CauseCase) -> Cause | None:
     compiled, view = case.compiled, case.view
     if compiled is None or view is None or view.occupancy is None:
         return None
-    fits = view.occupancy
+    fits, partitions = view.occupancy, case.sheet.limits.sub_partitions
     active = case.stated(WARPS_ACTIVE)
     lowest = fits.occupancy_pct if active is None else active
     if lowest >= LOW_OCCUPANCY_PCT or (case.roof_pct or 0.0) >= NEAR_ROOF_PCT:
         return None
+    if case.on_tensor_cores and not _waits(case) and fits.warps_per_sm >= partitions:
+        return None  # a tile on tensor cores lives on few warps: one a partition keeps them fed
     used = compiled.resources
     caps = ", ".join(f"{name} allow {fits.limits[name]}" for name in fits.limiters)
     evidence = [
@@ -112,16 +114,25 @@ def low_occupancy(case: CauseCase) -> Cause | None:
     if case.stall_pct is None:
         unknown.append("what the warps wait for: the profile has no stall reasons")
     moves = [move for name in fits.limiters for move in MOVES_BY_LIMITER.get(name, ())]
+    normal = ""
+    if case.tile_is_large:
+        moves = [move for move in moves if move is not ConfigStep.SMALLER_TILE]
+        normal = " One or two blocks an SM are normal for a large tile on tensor cores."
     return make_cause(
         "few-warps",
         case,
         "Few warps share an SM, so there is little to switch to while one waits; "
-        f"{' and '.join(fits.limiters)} cap them.",
+        f"{' and '.join(fits.limiters)} cap them.{normal}",
         (*evidence, *throughput_evidence(case)),
         min(case.unexplained_pct, 100.0 - lowest),
         unknown=(*unknown, *case.doubt),
         moves=tuple(dict.fromkeys(moves)),
     )
+
+
+def _waits(case: CauseCase) -> bool:
+    """Whether a profile shows that the time goes to waiting: both roofs are far."""
+    return case.roof_pct is not None and case.roof_pct < NEAR_ROOF_PCT
 
 
 def cache_traffic(case: CauseCase) -> Cause | None:
@@ -149,13 +160,17 @@ def cache_traffic(case: CauseCase) -> Cause | None:
     return make_cause(
         "cache-traffic",
         case,
-        "Blocks load the same bytes again and again, so L1 and L2 may be what it waits for. A "
-        "larger tile or another order of blocks asks for less.",
+        "Blocks load the same bytes again and again, so L1 and L2 may be what it waits for. "
+        + (
+            "Its tile fills an SM already: another order of blocks (in groups) asks L2 for less."
+            if case.tile_is_large
+            else "A larger tile or another order of blocks asks for less."
+        ),
         (*evidence, *throughput_evidence(case)),
         case.unexplained_pct * (1.0 - 1.0 / ratio) / 2,  # L1 serves an unknown part
         unknown=(
             "how much of it L1 serves, and L2's rate: the sheet has none",
             "masked lanes are counted as loads",
         ),
-        moves=(ConfigStep.LARGER_TILE,),
+        moves=() if case.tile_is_large else (ConfigStep.LARGER_TILE,),
     )

@@ -11,6 +11,7 @@ from collections.abc import Iterable, Sequence
 
 from warpwright.types.compiled import Compiled, Occupancy, Resources, Toolchain
 from warpwright.types.evidence import Origin
+from warpwright.types.gpu import GpuSheet
 from warpwright.types.program import Kernel
 from warpwright.types.request import KernelProfile
 from warpwright.types.study import CompiledView, ConfigStudy, Finding, KernelStudy
@@ -19,24 +20,26 @@ SM_THROUGHPUT = "sm__throughput.avg.pct_of_peak_sustained_elapsed"
 DRAM_THROUGHPUT = "dram__throughput.avg.pct_of_peak_sustained_elapsed"
 L2_HIT_RATE = "lts__t_sector_hit_rate.pct"
 NEAR_ROOF_PCT = 80.0
+TRITON_TENSOR_CORES_FROM = (8, 0)
+"""Triton's own support begins here; for older targets it lowers `tl.dot` to plain products."""
 
 
 def kernel_findings(
     source: Kernel,
     study: KernelStudy,
     profile: KernelProfile | None,
-    gpu_name: str,
+    sheet: GpuSheet,
 ) -> tuple[Finding, ...]:
     """All findings about one kernel, weightiest first."""
     found = [
         *unpipelined_loops(source, study),
         *repeated_configs(source),
         *equal_binaries(study),
-        *never_launching(study, gpu_name),
-        *occupancy_cap(study, gpu_name),
+        *never_launching(study, sheet.name),
+        *occupancy_cap(study, sheet.name),
         *profile_reading(study.kernel, profile),
         *spills(study),
-        *dots_without_tensor_cores(source, study),
+        *dots_without_tensor_cores(source, study, sheet),
     ]
     return by_weight(found)
 
@@ -245,8 +248,8 @@ def profile_reading(kernel: str, profile: KernelProfile | None) -> list[Finding]
 
 
 def spills(study: KernelStudy) -> list[Finding]:
-    """Registers spilled to local memory by a config that may be active."""
-    worst = [(config, view) for config, view in _active_views(study) if view.spill_bytes]
+    """Registers that the config to speak of spills to local memory."""
+    spoken_of = [(config, view) for config, view in _active_views(study) if view.spill_bytes]
     return [
         Finding(
             "spills",
@@ -256,23 +259,28 @@ def spills(study: KernelStudy) -> list[Finding]:
             Origin.COMPILED,
             weight=65,
         )
-        for config, view in worst[:1]
+        for config, view in spoken_of[:1]
     ]
 
 
-def dots_without_tensor_cores(source: Kernel, study: KernelStudy) -> list[Finding]:
+def dots_without_tensor_cores(source: Kernel, study: KernelStudy, sheet: GpuSheet) -> list[Finding]:
     """A kernel with `tl.dot` whose binary holds no tensor-core instruction."""
     if not source.operations_named("dot"):
         return []
     for config, view in _active_views(study):
         result = view.result
         if isinstance(result, Compiled) and result.facts.get("mma") == 0:
+            why = (
+                "input_precision='ieee' or fp64 does that"
+                if sheet.compute_capability >= TRITON_TENSOR_CORES_FROM
+                else f"Triton has no tensor-core code for {sheet.target}"
+            )
             return [
                 Finding(
                     "no-tensor-cores",
                     study.kernel,
                     f"{config.config} has a tl.dot and no tensor-core instruction: it runs on "
-                    "the ordinary fp32 units (input_precision='ieee' or fp64 does that).",
+                    f"the ordinary fp32 units ({why}).",
                     Origin.COMPILED,
                     weight=75,
                 )
@@ -281,7 +289,9 @@ def dots_without_tensor_cores(source: Kernel, study: KernelStudy) -> list[Findin
 
 
 def _active_views(study: KernelStudy) -> list[tuple[ConfigStudy, CompiledView]]:
-    return [(config, view) for config in study.active for view in config.compiled]
+    """The views of the config to speak of; none where nothing tells which one is active."""
+    config = study.spoken_of if study.active else None
+    return [] if config is None else [(config, view) for view in config.compiled]
 
 
 def _count(number: int, noun: str) -> str:

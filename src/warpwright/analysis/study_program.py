@@ -13,6 +13,7 @@ from warpwright.analysis.active_config import GRID_SIZE, infer_active
 from warpwright.analysis.cause_case import CauseCase
 from warpwright.analysis.causes import kernel_causes
 from warpwright.analysis.findings import by_weight, kernel_findings, profile_disagreements
+from warpwright.analysis.findings_tuning import tuning_findings
 from warpwright.analysis.padding import padded_configs
 from warpwright.analysis.profile_check import resource_disagreements
 from warpwright.analysis.wide_offsets import with_wrapped_offsets
@@ -331,6 +332,7 @@ def study_kernel(
         specializations=tuple(view.result.specialization for view in studies[0].compiled)
         if studies
         else (),
+        pruned=calls.pruned,
     )
 
 
@@ -380,7 +382,9 @@ def _completed(
     study = replace(study, configs=configs, active_reason=inference.reason)
     differing = resource_disagreements(study, metrics, sheet)
     disagreements = profile_disagreements(study.kernel, (*inference.findings, *differing), tools)
-    findings = kernel_findings(calls.source, study, metrics, sheet.name)
+    listed = len(study.configs) + len(study.pruned)
+    findings = kernel_findings(calls.source, study, metrics, sheet)
+    findings += tuning_findings(calls.source, view, calls.launches, sheet, listed)
     helpers = tuple(kernel for kernel in view.kernels if kernel.is_helper)
     causes = kernel_causes(CauseCase(calls.source, study, sheet, metrics, helpers))
     return replace(study, findings=by_weight((*findings, *disagreements)), causes=causes)

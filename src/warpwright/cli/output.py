@@ -44,6 +44,11 @@ def write_json(value: BaseModel | dict[str, Any] | list[Any]) -> None:
     sys.stdout.write(json.dumps(value, indent=2, ensure_ascii=False) + "\n")
 
 
+def warn(text: str) -> None:
+    """One warning on stderr, as it is."""
+    sys.stderr.write(f"warning: {text}\n")
+
+
 def write_text(text: str) -> None:
     sys.stdout.write(text if text.endswith("\n") else text + "\n")
 

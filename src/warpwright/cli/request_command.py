@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from warpwright import api
-from warpwright.cli.output import read_document, write_json, write_text
+from warpwright.cli.output import read_document, warn, write_json, write_text
 from warpwright.cli.subjects import SUBJECT, CasesOption, RootOption, given_program
 
 
@@ -38,6 +39,8 @@ def command(
 ) -> None:
     """Write the request document for a program: what `answer` reads, and a model can read too.
 
+    Rules of the stage that the program breaks already are told on stderr.
+
     Example: warpwright request kernel.py --gpu 4090 --stage tuning | any-model |
     warpwright check request.txt -
     """
@@ -53,6 +56,13 @@ def command(
             document=given.document,
             profile_document=None if profile is None else str(profile),
         )
+        breaches = api.request_breaches(
+            given.text, gpu=gpu, stage=stage, kind=kind, document=given.document
+        )
+    for breach in breaches:
+        place = given.place_of(breach.line)
+        told = replace(breach, line=None)
+        warn(f"{place}: the program breaks a rule of the {stage} stage already: {told}")
     if json_output:
         write_json({"schema_name": "warpwright.request", "schema_version": 1, "request": text})
     else:

@@ -89,6 +89,17 @@ class GivenProgram:
             where = Place(_short(place[0]), line=place[1])
             raise type(error)(error.what, place=where, **told) from error
 
+    def place_of(self, line: int | None) -> Place:
+        """A line of the text as one of the user's files."""
+        place = None
+        if self.named is not None and line is not None:
+            place = self.named.joined.place_of(line)
+        return (
+            Place(self.document, line=line)
+            if place is None
+            else Place(_short(place[0]), line=place[1])
+        )
+
     def patch(self, program: str) -> Patch:
         """What the program means for the user's files. Raises InputError where that cannot be
         told."""

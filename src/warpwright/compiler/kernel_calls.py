@@ -67,6 +67,10 @@ def as_written(view: ProgramView, trace: Trace) -> Trace:
                 replace(traced, config=_written(traced, lists.get(launch.kernel, ())))
                 for traced in launch.configs
             ),
+            pruned=tuple(
+                replace(traced, config=_written(traced, lists.get(launch.kernel, ())))
+                for traced in launch.pruned
+            ),
         )
         for launch in trace.launches
     )

@@ -117,6 +117,7 @@ def _kernel(kernel: KernelStudy, view: ProgramView) -> KernelRecord:
         causes=[CauseRecord.model_validate(cause) for cause in kernel.causes],
         configs=[_config_study(config) for config in kernel.configs],
         findings=_findings(kernel.findings),
+        pruned=[config_record(config) for config in kernel.pruned],
     )
 
 

@@ -131,6 +131,7 @@ class KernelRecord(RecordBase):
     """`floor_us`: of the config that may be active, else of the best that can run (predicted).
 
     `causes`: the highest score first. `kind`: what it does for the most part, by its text.
+    `pruned`: configs that the program's own pruning leaves out; they are not among `configs`.
     """
 
     kernel: str
@@ -141,6 +142,7 @@ class KernelRecord(RecordBase):
     causes: list[CauseRecord]
     configs: list[ConfigStudyRecord]
     findings: list[FindingRecord]
+    pruned: list[ConfigRecord]
 
 
 class PlanRecord(RecordBase):

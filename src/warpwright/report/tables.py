@@ -78,7 +78,7 @@ def _print_kernel(kernel: KernelStudy, sm_count: int, console: Console) -> None:
     binaries = len({c.cubin_class for c in kernel.configs if c.cubin_class is not None})
     count = len(kernel.configs)
     title = f"{kernel.kernel}: " + (
-        f"{count} config{'s' if count != 1 else ''}, {binaries} "
+        f"{_listed(kernel)}{count} config{'s' if count != 1 else ''}, {binaries} "
         f"{'binary' if binaries == 1 else 'binaries'}"
         if kernel.autotuned
         else "no autotune, one config"
@@ -93,8 +93,25 @@ def _print_kernel(kernel: KernelStudy, sm_count: int, console: Console) -> None:
         _line(console, text, style)
     for note in table.notes:
         _paragraph(console, note, rest="  ", style="dim")
+    for config in kernel.pruned:
+        _paragraph(
+            console,
+            f"not tried: {config}, dropped by the program's own pruning on these inputs",
+            first="  ",
+            rest="    ",
+            style="dim",
+        )
     if kernel.active_reason:
         _paragraph(console, f"Active config: {kernel.active_reason}.", rest="  ")
+
+
+def _listed(kernel: KernelStudy) -> str:
+    """`3 configs listed, 2 of them dropped by the program's own pruning; left: `, if any were."""
+    dropped = len(kernel.pruned)
+    if not dropped:
+        return ""
+    listed = dropped + len(kernel.configs)
+    return f"{listed} configs listed, {dropped} dropped by the program's own pruning; left: "
 
 
 def _print_roofline(study: Study, console: Console) -> None:

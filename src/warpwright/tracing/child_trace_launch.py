@@ -137,6 +137,7 @@ class _Call:
             "order": order,
             "arguments": fixed,
             "configs": described,
+            "pruned": self._dropped(autotuners[0], configs) if autotuners else [],
             "autotuned": bool(autotuners),
             "line": self.recorder.mode.foreign_line(),
             "options": first["options"],
@@ -165,6 +166,28 @@ class _Call:
                 f"{len(pruned)} of {len(configs)} configs"
             )
         return pruned or configs
+
+    def _dropped(self, tuner: Any, kept: Sequence[Any]) -> list[dict[str, Any]]:
+        """Configs of the tuner that its own pruning leaves out of this call."""
+        dropped = [c for c in tuner.configs if not any(c is other for other in kept)]
+        described: list[dict[str, Any]] = []
+        for config in dropped:
+            values = {name: v for name, v in config_values(config).items() if v is not None}
+            described.append(
+                {
+                    "place": self._place(config),
+                    "hook": self._hook_text(config.pre_hook),
+                    "others": {n: repr(v) for n, v in values.items() if n in OTHER_OPTIONS},
+                    "meta": {
+                        n: encode_constant(v)["value"] for n, v in values.items() if n in self.names
+                    },
+                    "launch_options": {n: v for n, v in values.items() if n in CONFIG_OPTIONS},
+                    "grid": [],
+                    "heuristic_values": {},
+                    "arguments": {},
+                }
+            )
+        return described
 
     def _variant(self, config: Any, grid: Any) -> dict[str, Any]:
         """Values, grid and options of the call under one config."""

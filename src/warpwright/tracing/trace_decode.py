@@ -74,6 +74,7 @@ def decode_launch(value: Mapping[str, Any]) -> Launch:
         unspecialized=tuple(map(str, value["unspecialized"])),
         unaligned=tuple(map(str, value["unaligned"])),
         options={str(name): _constant(item) for name, item in value["options"].items()},
+        pruned=tuple(_config(config) for config in value.get("pruned", ())),
     )
 
 

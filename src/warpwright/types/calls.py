@@ -33,6 +33,12 @@ class KernelCalls:
             return any(launch.autotuned for launch in self.launches)
         return self.source.autotune is not None
 
+    @property
+    def pruned(self) -> tuple[Config, ...]:
+        """Configs that the program's own pruning leaves out of every launch; empty untraced."""
+        left_out = dict.fromkeys(t.config for launch in self.launches for t in launch.pruned)
+        return tuple(config for config in left_out if config not in self.configs)
+
     def grid(self, config: Config) -> tuple[int, ...] | None:
         """The grid of the first launch under a config, if traced."""
         for launch in self.launches:

@@ -107,6 +107,8 @@ class Launch:
     unaligned: tuple[str, ...] = ()
     options: Mapping[str, int | float | bool | str | None] = field(default_factory=dict)
     """Launch options other than a config's, e.g. `launch_pdl`."""
+    pruned: tuple[TracedConfig, ...] = ()
+    """Configs of the tuner that the program's own pruning left out of this launch; no grid."""
 
 
 @dataclass(frozen=True, slots=True)

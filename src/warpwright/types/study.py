@@ -5,6 +5,7 @@ Nothing in here was measured by us; resources are *compiled*, profile numbers *s
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
@@ -188,6 +189,9 @@ class KernelStudy:
     specializations: tuple[str, ...] = ()
     findings: tuple[Finding, ...] = ()
     causes: tuple[Cause, ...] = ()
+    pruned: tuple[Config, ...] = ()
+    """Configs that the program's own pruning leaves out of these launches: never tried, and not
+    among `configs`."""
 
     @property
     def floor_us(self) -> float | None:
@@ -203,12 +207,32 @@ class KernelStudy:
         return known or tuple(c for c in self.configs if c.activity is Activity.POSSIBLE)
 
     @property
+    def spoken_of(self) -> ConfigStudy | None:
+        """The config to speak of: of those that may be active and can run, the likely best.
+
+        Where several may be it, one that spills nothing comes before one that does, then the
+        lower floor, then the fewer bytes that loads ask for; what is not known comes last.
+        """
+        able = [c for c in self.active or self.configs if c.launchable]
+        return min(able, key=_likely_worse, default=None)
+
+    @property
     def usual(self) -> Config:
         """The config to run it with while another kernel is looked at: an active one if known."""
         return (self.active or self.configs)[0].config
 
     def config(self, config: Config) -> ConfigStudy | None:
         return next((study for study in self.configs if study.config == config), None)
+
+
+def _likely_worse(config: ConfigStudy) -> tuple[bool, float, float]:
+    loaded = [floor.work.loaded_bytes for floor in config.floors]
+    known = [float(count) for count in loaded if count is not None]
+    return (
+        bool(config.spill_bytes),
+        math.inf if config.floor_us is None else config.floor_us,
+        sum(known) if known and len(known) == len(loaded) else math.inf,
+    )
 
 
 @dataclass(frozen=True, slots=True)
