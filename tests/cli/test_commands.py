@@ -130,7 +130,7 @@ def test_request_warns_on_stderr_of_rules_that_the_program_breaks_already(
     assert done.returncode == 0, done.stderr
     (warning,) = done.stderr.splitlines()
     said = "the program breaks a rule of the tuning stage already: num_warps.domain"
-    assert warning.startswith(f"warning: kernel.py:9: {said}")
+    assert warning.startswith(f"warning: kernel.py:8: {said}")
     assert "(and 1 more)" in warning
     assert parse_request(done.stdout).program.strip() == literal.strip()
     (tmp_path / "kernel.py").write_text(KERNEL)
