@@ -90,8 +90,7 @@ def _call(called: str, signature: Signature) -> str:
     if not keyword:
         return f"{called}(*arguments)"
     count = len(signature.parameters) - len(keyword)
-    named = ", ".join(f"{name}=arguments[{count + i}]" for i, name in enumerate(keyword))
-    return f"{called}(*arguments[:{count}], {named})"
+    return f"{called}(*arguments[:{count}], **dict(zip({keyword}, arguments[{count}:])))"
 
 
 _MODEL = '''
@@ -110,8 +109,8 @@ _CONSTRUCTOR = """
 
 _FORWARD = """        returned = {call}
         if returned is None:
-            return [value for value in arguments if isinstance(value, torch.Tensor)]
-        return returned
+            returned = [value for value in arguments if isinstance(value, torch.Tensor)]
+        return returned[0] if isinstance(returned, list) and len(returned) == 1 else returned
 """
 
 _BACKWARD = """        arguments = [
@@ -126,7 +125,8 @@ _BACKWARD = """        arguments = [
         outputs = [value for value in outputs if value is not None and value.requires_grad]
         torch.autograd.backward(outputs, [value.detach() for value in outputs])
         wanted = [v for v in arguments if isinstance(v, torch.Tensor) and v.requires_grad]
-        return [value.grad for value in wanted if value.grad is not None]
+        found = [value.grad for value in wanted if value.grad is not None]
+        return found[0] if len(found) == 1 else found
 """
 
 
@@ -144,13 +144,14 @@ def problem_text(case: str, signature: Signature, reference: str | None, *, back
 
 
 def _literal(text: str | None) -> str:
-    """A default that can be written elsewhere; None for others, which a case then has to give."""
+    """A default that can be written elsewhere; `...` for others, which a case has to give if it
+    gives a later one."""
     if text is None:
-        return "None"
+        return "..."
     try:
         ast.literal_eval(text)
     except (ValueError, SyntaxError):
-        return "None"
+        return "..."
     return text
 
 
@@ -164,7 +165,13 @@ def get_inputs():
     unknown = [name for name in given if name not in every]
     if unknown:
         raise TypeError(f"case {case} gives {{unknown[0]}}, which is no parameter")
-    return [given.get(name, default) for name, default in every.items()]
+    values = [given.get(name, default) for name, default in every.items()]
+    while values and values[-1] is ...:
+        values.pop()
+    if ... in [value for value in values if not isinstance(value, torch.Tensor)]:
+        missing = next(name for name, value in zip(every, values) if value is ...)
+        raise TypeError(f"case {case} gives no {{missing}}")
+    return values
 """
 
 _REFERENCE = """

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import ast
 import re
+import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from importlib.util import find_spec
 from pathlib import Path
 
 from warpwright.entrypoints.harness import Signature, model_text, signature_of
 from warpwright.entrypoints.join import Joiner
-from warpwright.entrypoints.modules import Modules, SourceModule
+from warpwright.entrypoints.modules import LIBRARIES, Modules, SourceModule
 from warpwright.entrypoints.needed import Follower
 from warpwright.errors import InputError, Place
 from warpwright.program.parsed import parse_program
@@ -72,6 +74,7 @@ def named_program(
         return None
     joiner = Joiner(modules)
     origin = joiner.definition(file, chosen)
+    _expect_installed(joiner)
     joined = joiner.join(EntryPoint(file, chosen, backward))
     if chosen == MODEL:
         return NamedProgram(joined, signature_of(None), place)
@@ -79,6 +82,24 @@ def named_program(
     signature = signature_of(_definition(modules.read(origin.path), origin.name))
     model = model_text(joiner.names[origin], signature, chosen, backward=backward)
     return NamedProgram(replace(joined, source=joined.source + model), signature, label)
+
+
+def _expect_installed(joiner: Joiner) -> None:
+    """Raise InputError for a module that the program imports and that is nowhere."""
+    needed = joiner.follower.needed
+    for path, imports in needed.libraries.items():
+        module = joiner.modules.read(path)
+        for name, kept in imports.items():
+            first = kept.module.split(".")[0]
+            if first in LIBRARIES or first in sys.stdlib_module_names or find_spec(first):
+                continue
+            raise InputError(
+                f"the module {kept.module} is not found",
+                place=Place(str(path), line=module.bound[name][-1].nodes[0].lineno),
+                expected="a module below the file's own folder, --root or PYTHONPATH, or one that "
+                "is installed where Warpwright runs",
+                hint=f"--root FOLDER, where {first} lies in FOLDER; or `pip install` its package",
+            )
 
 
 def _file_of(place: str, roots: Sequence[Path]) -> Path:
