@@ -22,7 +22,9 @@ from warpwright.types.config import Config
 from warpwright.types.launch_trace import Trace
 
 ROOT = Path(__file__).parent.parent
-EXAMPLES = sorted(path for path in (ROOT / "examples").iterdir() if path.is_dir())
+FOLDERS = sorted(path for path in (ROOT / "examples").iterdir() if path.is_dir())
+EXAMPLES = [path for path in FOLDERS if (path / "request.txt").exists()]
+OWN_KERNEL = ROOT / "examples" / "03-your-own-kernel"
 # Compiling eight configs and interpreting the answer's, cold, on two cores with others at work.
 ANSWER_LIMIT_S = 600
 PATIENT = ("--time-limit", "500")  # other tests run beside it
@@ -196,3 +198,37 @@ def test_a_change_of_the_tile_is_refused_with_its_rule(answered: Answered) -> No
     done = warpwright("check", request, reply, *problem, "--json", home=answered.home)
     assert done.returncode == 1, done.stdout + done.stderr
     assert "block_sizes.frozen" in done.stdout
+
+
+@pytest.mark.triton
+def test_a_function_of_a_file_comes_back_as_the_patch_that_the_page_shows(tmp_path: Path) -> None:
+    page = (ROOT / "docs" / "your-own-kernel.md").read_text()
+    for name in ("norms.py", "cases.py"):
+        (tmp_path / name).write_text((OWN_KERNEL / name).read_text())
+    home = {
+        "WARPWRIGHT_STATE_DIR": str(tmp_path / "s"),
+        "WARPWRIGHT_CACHE_DIR": str(tmp_path / "c"),
+    }
+    command = ["answer", "norms.py", "--cases", "cases.py", "--gpu", "4090", "--stage", "grid"]
+    done = subprocess.run(
+        [sys.executable, "-m", "warpwright", *command, "--diff", *PATIENT],
+        cwd=tmp_path,
+        env={**os.environ, **home, "CUDA_VISIBLE_DEVICES": "-1"},
+        capture_output=True,
+        text=True,
+        timeout=ANSWER_LIMIT_S,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    shown = page.split("```diff\n")[1].split("```")[0]
+    assert shown in done.stdout
+    assert "case decode (weight 1): pass" in done.stderr
+
+
+def test_the_page_shows_the_cases_of_the_example() -> None:
+    page = (ROOT / "docs" / "your-own-kernel.md").read_text()
+    shown = page.split("```python\n")[1].split("```")[0]
+    text = (OWN_KERNEL / "cases.py").read_text()
+    for part in shown.split("def decode(): ..."):
+        for block in part.strip().split("\n\n\n"):
+            assert block.strip() in text

@@ -508,7 +508,7 @@ def cases(
     Raises InputError for what is no entry point.
     """
     from warpwright.entrypoints.named_programs import named_program
-    from warpwright.pipeline.first_cases import first_cases
+    from warpwright.pipeline.guessed_cases import first_cases
 
     named = named_program(subject, roots)
     if named is None or not named.signature.parameters:
