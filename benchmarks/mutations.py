@@ -1,13 +1,16 @@
 """How many random semantic mutations of recorded programs does the verifier refuse?
 
     WARPWRIGHT_CASES=DIR python benchmarks/mutations.py run --out FILE [--programs N] [--minutes M]
-    python benchmarks/mutations.py report FILE
+        [--mutants N] [--programs-of recorded|hooked] [--changing yes] [--most-parent-s S]
+    python benchmarks/mutations.py report FILE...
 
 `run` takes recorded programs with known shapes in random order, all stages and levels, a few
 random mutants of each, and asks what `check` asks of a reply: reading, trace, accuracy. Only a
 mutant that nothing of this refuses is compiled as well, by `check` itself. Whether a mutant changes
-the output is decided apart from the verifier, see `mutation/truth.py`. One row a mutant goes to
-FILE as it comes; a second run with the same file goes on where the first ended.
+the output is decided apart from the verifier, see `mutation/truth.py`. `--programs-of hooked`
+takes ours with hooks and heuristics, which recorded ones lack. `--changing yes` judges no mutant
+that changes nothing. One row a mutant goes to FILE as it comes; a second run with the same file
+goes on where the first ended.
 """
 
 from __future__ import annotations
@@ -18,15 +21,19 @@ import math
 import random
 import time
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import replace
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from functools import partial
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
 from mutation.engine import Mutant, sample
+from mutation.hooked_programs import HOOKED
 from mutation.truth import Change, Subject, changes, other_sizes
 from recorded import cases, problem_of, processor_s
 
+from warpwright import api
 from warpwright.compiler.kernel_calls import find_calls
 from warpwright.errors import InputError
 from warpwright.formats.reply import parse_reply
@@ -51,6 +58,7 @@ MUTANTS_EACH = 4
 MOST_STEPS = 1500  # of the small inputs: about a second and a half a run
 MOST_PARENT_S = 45.0  # of processor time, until the parent has been judged as itself
 SEARCH_S = 8.0
+NOT_JUDGED = {"reading": "not judged", "trace": "not judged"}
 # Changes below these are rounding: of float32, or of operands cut to TF32 (2⁻¹⁰ each).
 ROUNDING = 1e-5
 ROUNDING_WITH_DOT = 2e-3
@@ -155,12 +163,35 @@ def _kind(reason: str | None) -> str:
     return next((kind for kind in kinds if kind in reason), "other")
 
 
-def rows_of(number: int, case: Mapping[str, Any], cache: ResultCache) -> Iterator[dict[str, Any]]:
+@dataclass(frozen=True, slots=True)
+class Amount:
+    """How much is asked of each program. `changing`: judge only mutants that change the output;
+    `most_parent_s`: processor time of the parent beside itself, of which longer ones are left out.
+    """
+
+    mutants: int = MUTANTS_EACH
+    changing: bool = False
+    most_parent_s: float = MOST_PARENT_S
+
+
+@dataclass(frozen=True, slots=True)
+class Subjects:
+    """One program to mutate: its request, the problem with its shapes, and where it is from."""
+
+    number: int
+    level: str
+    stage: str
+    request: Request
+    problem: Problem
+
+    @property
+    def head(self) -> dict[str, Any]:
+        return {"case": self.number, "level": self.level, "stage": self.stage}
+
+
+def rows_of(one: Subjects, cache: ResultCache, amount: Amount) -> Iterator[dict[str, Any]]:
     """The parent's own row, then one a mutant."""
-    head = {"case": number, "level": case["level"], "stage": case["stage"]}
-    problem = problem_of(dict(case))
-    assert problem is not None
-    request = parse_request(case["request"])
+    head, number, request, problem = one.head, one.number, one.request, one.problem
     started, began_cpu_s = time.monotonic(), processor_s()
     study = studied(request, problem, cache)
     if isinstance(study, str):
@@ -177,11 +208,11 @@ def rows_of(number: int, case: Mapping[str, Any], cache: ResultCache) -> Iterato
     kernels = {kernel.kernel: kernel for kernel in study.kernels}
     own = verify_accuracy(study, study.view, kernels, RunContext(cache=cache))
     head["steps"] = plan.steps
-    if processor_s() - began_cpu_s > MOST_PARENT_S:
+    if processor_s() - began_cpu_s > amount.most_parent_s:
         yield {**head, "program": "too long in the interpreter: the parent itself"}
         return
     parent_s = round(time.monotonic() - started, 1)
-    found = sample(request.program, MUTANTS_EACH, SEED * 1000 + number)
+    found = sample(request.program, amount.mutants, SEED * 1000 + number)
     subject = subject_of(study, plan)
     truths = changes(subject, other_sizes(subject, SEARCH_S), [m.source for m in found])
     if found and not any(truth.runs for truth in truths):
@@ -191,11 +222,13 @@ def rows_of(number: int, case: Mapping[str, Any], cache: ResultCache) -> Iterato
     dot = "tl.dot" in request.program
     for mutant, truth in zip(found, truths, strict=True):
         began = time.monotonic()
-        verdict = judged(mutant, request, study, problem, cache)
+        change = changes_output(truth, dot)
+        told = change or not amount.changing
+        verdict = judged(mutant, request, study, problem, cache) if told else NOT_JUDGED
         yield {
             **head, "operator": mutant.operator, "line": mutant.line, "dot": dot,
             "truth": truth.outcome, "truth_max": _plain(truth.relative_max),
-            "truth_runs": truth.runs, "changes": changes_output(truth, dot), **verdict,
+            "truth_runs": truth.runs, "changes": change, **verdict,
             "wall_s": round(time.monotonic() - began, 1),
         }  # fmt: skip
 
@@ -214,7 +247,7 @@ def changes_output(truth: Change, dot: bool) -> bool | None:
     return truth.relative_max > (ROUNDING_WITH_DOT if dot else ROUNDING)
 
 
-def order(seed: int) -> list[tuple[int, dict[str, Any]]]:
+def recorded(seed: int) -> list[tuple[int, dict[str, Any]]]:
     """Recorded programs with shapes in random order, each task once before any comes again."""
     chance = random.Random(seed)
     known = [(n, c) for n, c in cases() if problem_of(c) is not None]
@@ -229,21 +262,42 @@ def order(seed: int) -> list[tuple[int, dict[str, Any]]]:
     return [(number, case) for _, _, number, case in turns]
 
 
-def run(out: Path, programs: int, minutes: float, part: tuple[int, int]) -> None:
+def subjects(what: str) -> Iterator[Callable[[], Subjects]]:
+    """Each program of the kind, read when it is called. Ours are numbered below zero."""
+    if what == "recorded":
+        for number, case in recorded(SEED):
+            yield partial(_recorded, number, case)
+        return
+    for index, (program, problem) in enumerate(HOOKED.values(), 1):
+        text = api.request(program, gpu="RTX 4090", stage="grid", problem=problem)
+        given = Problem(source=problem)
+        yield partial(Subjects, -index, "own", "grid", parse_request(text), given)
+
+
+def _recorded(number: int, case: dict[str, Any]) -> Subjects:
+    problem = problem_of(case)
+    assert problem is not None
+    request = parse_request(case["request"])
+    return Subjects(number, case["level"], case["stage"], request, problem)
+
+
+def run(
+    out: Path, what: str, programs: int, minutes: float, part: tuple[int, int], amount: Amount
+) -> None:
     """Append rows to `out` until the programs or the time are used up."""
     ends = time.monotonic() + 60 * minutes
-    done = {row["case"] for row in read(out) if "program" in row and row.get("done")}
+    done = {row["turn"] for row in read(out) if row.get("done")}
     cache = ResultCache()
-    for index, (number, case) in enumerate(order(SEED)[:programs]):
-        if number in done or index % part[1] != part[0]:
+    for index, read_one in enumerate(islice(subjects(what), programs)):
+        if index in done or index % part[1] != part[0]:
             continue
         if time.monotonic() > ends:
             break
         try:
-            rows = list(rows_of(number, case, cache))
+            rows = list(rows_of(read_one(), cache, amount))
         except InputError as error:
-            rows = [{"case": number, "program": f"refused as input: {error.what[:60]}"}]
-        rows[0]["done"] = True
+            rows = [{"program": f"refused as input: {error.what[:60]}"}]
+        rows[0] |= {"done": True, "turn": index}
         with out.open("a") as stream:  # all rows of a program at once: none is half done
             stream.write("".join(json.dumps(row) + "\n" for row in rows))
 
@@ -254,7 +308,7 @@ def read(path: Path) -> list[dict[str, Any]]:
 
 
 def refused(row: Mapping[str, Any]) -> bool:
-    """Whether the verifier as a whole refuses the mutant."""
+    """Whether the verifier as a whole refuses the mutant; one that was not judged is not."""
     return "fail" in (row["reading"], row["trace"], row.get("accuracy"), row.get("check"))
 
 
@@ -325,13 +379,25 @@ def main() -> None:
     running.add_argument("--out", type=Path, required=True)
     running.add_argument("--programs", type=int, default=90)
     running.add_argument("--minutes", type=float, default=1e6)
+    running.add_argument("--mutants", type=int, default=MUTANTS_EACH)
+    running.add_argument("--programs-of", choices=("recorded", "hooked"), default="recorded")
+    running.add_argument("--changing", choices=("yes", "no"), default="no")
+    running.add_argument("--most-parent-s", type=float, default=MOST_PARENT_S)
     running.add_argument("--part", default="0/1", help="i/n: every n-th program from the i-th")
     reporting = parts.add_parser("report")
     reporting.add_argument("files", type=Path, nargs="+")
     options = parser.parse_args()
     if options.what == "run":
         index, count = map(int, options.part.split("/"))
-        run(options.out, options.programs, options.minutes, (index, count))
+        amount = Amount(options.mutants, options.changing == "yes", options.most_parent_s)
+        run(
+            options.out,
+            options.programs_of,
+            options.programs,
+            options.minutes,
+            (index, count),
+            amount,
+        )
     else:
         print(json.dumps(report([row for file in options.files for row in read(file)]), indent=1))
 

@@ -5,14 +5,14 @@ from __future__ import annotations
 import ast
 import functools
 import random
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 import libcst as cst
 from libcst.metadata import MetadataWrapper, PositionProvider
 
-from mutation.host_operators import HOST_OPERATORS
-from mutation.kernel_operators import KERNEL_OPERATORS
+from mutation.host_operators import HOOK_OPERATORS, HOST_OPERATORS
+from mutation.kernel_operators import KERNEL_OPERATORS, Operator
 from mutation.syntax import Function, text_of
 from warpwright.program.parameter_types import ParameterKind, parameter_kinds
 from warpwright.program.parsed import parse_program
@@ -91,11 +91,14 @@ def _sites(source: str) -> tuple[cst.Module, tuple[_Site, ...]]:
     for function, node in _functions(wrapper.module):
         where = _described(function, kernels, plain)
         table = KERNEL_OPERATORS if where.is_kernel else HOST_OPERATORS
-        for inner in _nodes(node.body):
-            for name, operator in table.items():
-                for replacement in operator(inner, where):
-                    line = lines[inner].start.line
-                    sites.append(_Site(name, where.name, line, inner, replacement))
+        parts: list[tuple[cst.CSTNode, Mapping[str, Operator]]] = [(node.body, table)]
+        parts += [(decorator, HOOK_OPERATORS) for decorator in node.decorators]
+        for part, operators in parts:
+            for inner in _nodes(part):
+                for name, operator in operators.items():
+                    for replacement in operator(inner, where):
+                        line = lines[inner].start.line
+                        sites.append(_Site(name, where.name, line, inner, replacement))
     return wrapper.module, tuple(sites)
 
 

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 
 import libcst as cst
 
+from mutation import hook_operators
 from mutation.kernel_operators import Operator
 from mutation.syntax import Function, called, grouped, text_of
 
@@ -75,7 +76,15 @@ def wrong_dimension(node: cst.CSTNode, _where: Function) -> Iterator[cst.CSTNode
             yield node.with_changes(slice=[element])
 
 
+HOOK_OPERATORS: dict[str, Operator] = {
+    "dropped hook": hook_operators.dropped_hook,
+    "changed heuristic": hook_operators.changed_heuristic,
+}
+"""For the decorators of kernels, and for lists of configs at module level."""
+
 HOST_OPERATORS: dict[str, Operator] = {
+    "dropped fill": hook_operators.dropped_fill,
+    "changed fill": hook_operators.changed_fill,
     "broken grid": broken_grid,
     "swapped arguments": swapped_arguments,
     "changed argument": changed_argument,

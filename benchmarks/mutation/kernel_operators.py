@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator
 
 import libcst as cst
 
+from mutation import value_operators
 from mutation.syntax import (
     Function,
     called,
@@ -281,6 +282,13 @@ def wrong_cast(node: cst.CSTNode, _where: Function) -> Iterator[cst.CSTNode]:
 
 
 KERNEL_OPERATORS: dict[str, Operator] = {
+    "widened mask": value_operators.widened_mask,
+    "dropped other": value_operators.dropped_other,
+    "narrow index": value_operators.narrow_index,
+    "rounded accumulator": value_operators.rounded_accumulator,
+    "started accumulator": value_operators.started_accumulator,
+    "doubled accumulation": value_operators.doubled_accumulation,
+    "rounded down": value_operators.rounded_down,
     "dropped mask": dropped_mask,
     "dropped condition": dropped_condition,
     "wrong stride": wrong_stride,

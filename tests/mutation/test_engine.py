@@ -18,12 +18,19 @@ import triton
 import triton.language as tl
 
 
+def clear(arguments):
+    arguments["y_ptr"].zero_()
+
+
+@triton.autotune([triton.Config({"BLOCK": 16}, pre_hook=clear)], key=["n"])
+@triton.heuristics({"EVEN": lambda arguments: arguments["k"] % 16 == 0})
 @triton.jit
-def project(a_ptr, b_ptr, bias_ptr, y_ptr, m, n, k, stride_am, stride_ak, eps, BLOCK: tl.constexpr):
+def project(a_ptr, b_ptr, bias_ptr, y_ptr, m, n, k, stride_am, stride_ak, eps,
+            BLOCK: tl.constexpr, EVEN: tl.constexpr):
     rows = tl.program_id(0) * BLOCK + tl.arange(0, BLOCK)
     acc = tl.zeros((BLOCK, BLOCK), dtype=tl.float32)
-    for start in range(0, k, BLOCK):
-        inner = start + tl.arange(0, BLOCK)
+    for step in range(0, tl.cdiv(k, BLOCK)):
+        inner = step * BLOCK + tl.arange(0, BLOCK)
         inside = (rows[:, None] < m) & (inner[None, :] < k)
         a_at = a_ptr + rows[:, None] * stride_am + inner[None, :] * stride_ak
         a = tl.load(a_at, mask=inside, other=0.0)
@@ -37,8 +44,10 @@ def project(a_ptr, b_ptr, bias_ptr, y_ptr, m, n, k, stride_am, stride_ak, eps, B
 
 def launch(a, b, bias, y):
     m, k = a.shape[0], a.shape[1]
+    y = torch.zeros((m, m))
+    y.zero_()
     grid = (triton.cdiv(m, 16),)
-    project[grid](a, b, bias, y, m, b.shape[1], k, a.stride(0), a.stride(1), 1e-3, BLOCK=16)
+    project[grid](a, b, bias, y, m, b.shape[1], k, a.stride(0), a.stride(1), 1e-3)
 '''  # fmt: skip
 
 
@@ -52,7 +61,7 @@ def launch(a, b, bias, y):
         ("swapped operands", "tl.dot(a, b)", "tl.dot(b, a)"),
         ("deleted dot", "acc += tl.dot(a, b)", "        pass\n"),
         ("off-by-one bound", "inner[None, :] < k", "inner[None, :] <= k"),
-        ("skipped iteration", "range(0, k, BLOCK)", "range(0 + BLOCK, k, BLOCK)"),
+        ("skipped iteration", "range(0, tl.cdiv", "range(0 + 1, tl.cdiv"),
         ("wrong pointer", "b_ptr + inner", "a_ptr + inner"),
         ("removed accumulation", "acc += tl.dot(a, b)", "acc = tl.dot(a, b)"),
         ("dropped bias", "tl.maximum(acc + bias[None, :], 0.0)", "tl.maximum(acc, 0.0)"),
@@ -63,6 +72,17 @@ def launch(a, b, bias, y):
         ("changed function", "tl.exp(y - eps)", "tl.exp2(y - eps)"),
         ("changed constant", "y > 1.0", "y > 1.5"),
         ("wrong cast", "dtype=tl.float32", "dtype=tl.float16"),
+        ("widened mask", "(rows[:, None] < m) & (inner", "((rows[:, None] < m) | (inner"),
+        ("dropped other", "mask=inside, other=0.0)", "mask=inside, )"),
+        ("narrow index", "rows[:, None] * stride_am", "(rows[:, None] * stride_am).to(tl.int8)"),
+        ("rounded accumulator", "acc += tl.dot(a, b)", "(acc + (tl.dot(a, b))).to(tl.bfloat16)"),
+        ("started accumulator", "acc = tl.zeros(", "dtype=tl.float32) + 1"),
+        ("doubled accumulation", "acc += tl.dot(a, b)", "acc += (tl.dot(a, b)) + acc"),
+        ("rounded down", "tl.cdiv(k, BLOCK)", "(k // BLOCK)"),
+        ("dropped hook", "pre_hook=clear", '{"BLOCK": 16}, )'),
+        ("changed heuristic", "% 16 == 0", "not (arguments"),
+        ("dropped fill", "    y.zero_()", "    y = torch.zeros((m, m))\n    pass"),
+        ("changed fill", "torch.zeros((m, m))", "torch.ones((m, m))"),
         ("broken grid", "triton.cdiv(m, 16)", "(m // 16)"),
         ("swapped arguments", "(a, b, bias, y,", "(b, a, bias, y,"),
         ("changed argument", "1e-3", "0.0015"),

@@ -96,6 +96,7 @@ def judge_on_inputs(
             evaluation_mode=parent.trace.evaluation_mode,
             distributions=DISTRIBUTIONS if further is None else FURTHER_KINDS,
             gpu=parent.gpu.sheet,
+            parent=parent.view.source,
             cache=run_context.cache,
             deadline=run_context.deadline,
         )

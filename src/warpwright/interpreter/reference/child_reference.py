@@ -18,9 +18,10 @@ from warpwright.interpreter.reference import child_distributions, child_inputs
 from warpwright.interpreter.reference.child_construct import constructed
 from warpwright.interpreter.reference.child_policy import EagerGpuPolicy
 from warpwright.sandbox import child_guard, child_program, child_tensors
-from warpwright.tracing.child_device import WithoutCuda
-from warpwright.tracing.child_target import problem_on_target
+from warpwright.tracing.child_device import CudaOnCpu, WithoutCuda
+from warpwright.tracing.child_target import load_on_target, problem_on_target
 from warpwright.tracing.child_trace_problem import constructor_arguments
+from warpwright.tracing.child_trace_torch import hardware, stand_in_cuda
 from warpwright.types.verdict import OTHER_ORDER
 
 OWN = "problem"
@@ -34,28 +35,64 @@ State = dict[str, torch.Tensor]
 
 def perform(payload: dict[str, Any], job_dir: Path) -> dict[str, Any]:
     """Payload: `problem` (source or None), `inputs` (shape, dtype), `init` (text of
-    (args, kwargs), or None), `distributions`, `evaluation_mode`, `seed`, `facts` of the GPU."""
+    (args, kwargs), or None), `distributions`, `evaluation_mode`, `seed`, `facts` of the GPU,
+    `parent`: the source of the program that is compared with, where there is no problem."""
     torch.set_num_threads(1)
-    out = job_dir / "out"
     if payload["problem"] is None:
-        return _without_problem(payload, out)
+        return _without_problem(payload, job_dir)
     with problem_on_target(payload["facts"]), WithoutCuda():
         return _Reference(payload, job_dir).make()
 
 
-def _without_problem(payload: dict[str, Any], out: Path) -> dict[str, Any]:
-    """Inputs only: nothing is known of the operator."""
+def _without_problem(payload: dict[str, Any], job_dir: Path) -> dict[str, Any]:
+    """Inputs, and other values for the parent's parameters: nothing is known of the operator."""
+    out, seed = job_dir / "out", payload["seed"]
     likes = [
         torch.ones(spec["shape"], dtype=child_tensors.dtype_of(spec["dtype"]))
         for spec in payload["inputs"]
     ]
+    structure = [{"tensor": i} for i in range(len(likes))]
     cases = []
     for index, name in enumerate(payload["distributions"]):
-        if name not in child_distributions.DISTRIBUTIONS:
-            continue
-        tensors = child_distributions.redraw(likes, name, payload["seed"] + index)
-        cases.append(_save_inputs(name, [{"tensor": i} for i in range(len(likes))], tensors, out))
-    return {"init": payload["init"], "made_by": "drawn at random", "states": {}, "cases": cases}
+        if name in child_distributions.DISTRIBUTIONS:
+            tensors = child_distributions.redraw(likes, name, seed + index)
+            cases.append(_save_inputs(name, structure, tensors, out))
+    states = {}
+    try:
+        other = _other_parameters(payload, job_dir)
+    except Exception as error:  # the parent is foreign, and judged elsewhere
+        cases.append({"name": PERTURBED, "skipped": f"the program has no parameters: {error}"})
+        other = None
+    if other:
+        states["perturbed"] = _save_state(other, "perturbed", out)
+        tensors = child_distributions.redraw(likes, "normal", seed + len(cases))
+        case = _save_inputs(PERTURBED, structure, tensors, out)
+        cases.append({**case, "state": "perturbed"})
+    return {"init": payload["init"], "made_by": "drawn at random", "states": states, "cases": cases}
+
+
+def _other_parameters(payload: dict[str, Any], job_dir: Path) -> State | None:
+    """The parent's own parameters and buffers with other values, the constant ones (zero biases,
+    unit scales) too: what a program does with these shows in no other case. None without any."""
+    if payload.get("parent") is None:
+        return None
+    args, kwargs = ast.literal_eval(payload["init"])
+    module = load_on_target(payload["parent"], "parent", job_dir, payload["facts"])
+    with child_guard.foreign_code(), stand_in_cuda(CudaOnCpu(), hardware(payload["facts"])):
+        model = constructed(lambda: module.ModelNew(*args, **kwargs), payload["seed"])
+    if not isinstance(model, torch.nn.Module):
+        return None
+    state = {name: value.detach().clone() for name, value in model.state_dict().items()}
+    names = {name for name, _ in model.named_parameters()}
+    changed = child_distributions.change_values(state, names, payload["seed"] + 4)
+    return child_distributions.perturb_constants(changed, payload["seed"] + 2) or changed
+
+
+def _save_state(state: State, name: str, out: Path) -> list[dict[str, str]]:
+    return [
+        child_tensors.save(value, out, f"state.{name}.{i}.npy", key)
+        for i, (key, value) in enumerate(state.items())
+    ]
 
 
 def _save_inputs(name: str, structure: Any, tensors: Tensors, out: Path) -> dict[str, Any]:
@@ -89,7 +126,7 @@ class _Reference:
         tensors: Tensors = []
         self.structure = child_tensors.to_structure(arguments, tensors)["list"]
         state = {name: value.detach().clone() for name, value in self.model.state_dict().items()}
-        states = {"own": self._save_state(state, "own")}
+        states = {"own": _save_state(state, "own", self.out)}
         cases = [
             self._case(name, tensors, state)
             for name in self.payload["distributions"]
@@ -97,12 +134,12 @@ class _Reference:
         ]
         perturbed = child_distributions.perturb_constants(state, self.seed + 2)
         if perturbed is not None and self.payload.get("perturb", True):
-            states["perturbed"] = self._save_state(perturbed, "perturbed")
+            states["perturbed"] = _save_state(perturbed, "perturbed", self.out)
             cases.append(self._case(PERTURBED, tensors, perturbed))
         wanted = SECOND in self.payload["distributions"] and cases and cases[0]["name"] == OWN
         if wanted and "skipped" not in cases[0]:
             changed, second = self._second_call(state, cases[0])
-            states["changed"] = self._save_state(changed, "changed")
+            states["changed"] = _save_state(changed, "changed", self.out)
             cases.append(second)
         if OTHER_ORDER in self.payload["distributions"] and cases[:1] and cases[0]["name"] == OWN:
             cases.append({**cases[0], "name": OTHER_ORDER, "order": "other"})
@@ -149,12 +186,6 @@ class _Reference:
         with child_guard.foreign_code():
             made = self.module.get_init_inputs() if hasattr(self.module, "get_init_inputs") else []
         return child_tensors.literal(constructor_arguments(made))
-
-    def _save_state(self, state: State, name: str) -> list[dict[str, str]]:
-        return [
-            child_tensors.save(value, self.out, f"state.{name}.{i}.npy", key)
-            for i, (key, value) in enumerate(state.items())
-        ]
 
     def _case(self, name: str, own: Tensors, state: State) -> dict[str, Any]:
         """One distribution; tries positive values where the operator is undefined otherwise."""

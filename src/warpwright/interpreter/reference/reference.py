@@ -82,6 +82,7 @@ def make_reference(
     evaluation_mode: bool = False,
     gpu: GpuSheet | None = None,
     distributions: Sequence[str] = DISTRIBUTIONS,
+    parent: str | None = None,
     cache: ResultCache | None = None,
     limits: JobLimits = LIMITS,
     deadline: Deadline | None = None,
@@ -90,8 +91,8 @@ def make_reference(
 
     `init` replaces the problem's constructor arguments where the shapes ask for it;
     `evaluation_mode` computes it as after `eval()`; `gpu` answers a problem that asks for the
-    card. Files go to `directory`. A problem without a source has inputs only: its cases have no
-    outputs.
+    card. Files go to `directory`. A problem without a source has inputs only, and the parameters of
+    the program `parent` with other values: its cases have no outputs.
     """
     if not shapes:
         return Unavailable("no input shapes")
@@ -106,6 +107,7 @@ def make_reference(
         "evaluation_mode": evaluation_mode,
         "seed": seed,
         "facts": device_facts(gpu),
+        "parent": None if problem.has_reference else parent,
     }
     job = Job("reference", payload, limits, keep_output=directory)
     result = run_cached(job, cache, deadline=deadline)

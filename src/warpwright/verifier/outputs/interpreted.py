@@ -153,6 +153,8 @@ def _compared(
             parent_misplaced=misplaced(parent, reference),
         )
     if not reference.outputs:
+        if not run.parameters_matched:  # a guess, which no reference proves
+            return replace(case, reason=f"not compared: {run.parameters}", gating=False)
         return against_parent(case, run, parent if parent_ok else None)
     judged = against_reference(
         case, run, parent if parent_ok else None, reference, alone=parent is None
