@@ -19,6 +19,7 @@ import honest_norms
 import honest_shares
 import honest_sums
 import pytest
+from accuracy_trial import changed
 
 from warpwright import api
 from warpwright.formats.reply import parse_reply
@@ -55,7 +56,7 @@ QUICK: Mapping[str, tuple[str, ...]] = {
     "normed": (),
     "depthwise": ("static taps",),
     "chain": ("a dictionary of kernels", "a loop over launches"),
-    "hosts": ("a closure", "the output's form made before"),
+    "hosts": ("one kernel in place of two", "a closure", "the output's form made before"),
     "sums": ("the last block joins",),
 }  # fmt: skip
 
@@ -82,6 +83,14 @@ def told(verdict: Verdict) -> list[str]:
     open_checks = [result for result in verdict.results if result.status is not Status.PASS]
     notes = [f"{result.check}: {note}" for result in open_checks for note in result.notes]
     return [*map(str, verdict.violations), *notes]
+
+
+def test_one_kernel_that_does_the_work_of_one_in_place_of_two_is_refused(
+    checked: Callable[[str, str], Verdict],
+) -> None:
+    joined = SETS["hosts"][2]["one kernel in place of two"]
+    idle = changed(joined, ("silu(x) * scale + x", "silu(x)"))
+    assert {violation.rule for violation in checked("hosts", idle).violations} == {ACCURACY}
 
 
 def passes(verdict: Verdict) -> None:
@@ -114,12 +123,8 @@ def refused() -> list[object]:
     return found
 
 
-UNLAUNCHED = "accuracy is not verified, `not launched`"
 UNRUN = "accuracy is not verified, `ran in no check`"
 REFUSED = {
-    ("linear", "another name"): (UNLAUNCHED, "linear_kernel"),
-    ("hosts", "one kernel in place of two"): (UNLAUNCHED, "gate_kernel"),
-    ("hosts", "a helper with a flag that is always set"): (UNRUN, "`if FAST` not holding"),
     ("depthwise", "memory by the sizes"): (
         UNRUN, "`if (high, wide) == (height, width)` not holding",
     ),

@@ -36,14 +36,16 @@ def verify_accuracy(
     run_context: RunContext,
     *,
     beside: bool = False,
+    trace: Trace | None = None,
 ) -> AccuracyRun:
     """Run every config that `child` lists on small inputs and judge the outputs.
 
     `kernels` holds the configs of each kernel of the child. Without a problem: not verified.
     `beside`: run the parent too under each config that both have, so that each output is compared
-    with the parent's own under that config; else with its usual one.
+    with the parent's own under that config; else with its usual one. `trace`: the child's own; each
+    run has to launch the kernels that it does (without it: those of the parent).
     """
-    return _verified(Pair(parent, child, kernels, run_context, beside=beside))
+    return _verified(Pair(parent, child, kernels, run_context, beside=beside, trace=trace))
 
 
 def verify_alone(study: Study, run_context: RunContext) -> AccuracyRun:

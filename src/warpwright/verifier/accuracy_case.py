@@ -26,6 +26,7 @@ from warpwright.interpreter.sizes.sizes import InputSet
 from warpwright.store.run_context import RunContext
 from warpwright.tracing.trace import device_facts
 from warpwright.types.config import Config
+from warpwright.types.launch_trace import Trace
 from warpwright.types.program import ProgramView
 from warpwright.types.shapes import TensorSpec
 from warpwright.types.study import KernelStudy, Study
@@ -52,6 +53,7 @@ class Pair:
     `kernels`: the configs of each kernel of the child. `alone`: the child replaces no program, and
     `parent` is its own study. `beside`: the parent runs under each config that both have, so that
     each output is compared with the parent's own under that config; else under its usual one.
+    `trace`: the child's, where it is known: what it launches there it has to launch here.
     """
 
     parent: Study
@@ -60,6 +62,13 @@ class Pair:
     run_context: RunContext
     alone: bool = False
     beside: bool = False
+    trace: Trace | None = None
+
+    @property
+    def required_kernels(self) -> tuple[str, ...]:
+        """The kernels that a run of the child has to launch, or it shows nothing of them."""
+        trace = self.trace or self.parent.trace
+        return () if trace is None else tuple(trace.kernels)
 
     @property
     def parent_source(self) -> str:
@@ -125,7 +134,7 @@ def _judge(pair: Pair, pinned: Sequence[PinnedRun], reference: ReferenceRun) -> 
             ours,
             of_parent,
             reference.cases,
-            required_kernels=() if pair.parent.trace is None else pair.parent.trace.kernels,
+            required_kernels=pair.required_kernels,
             parent_source=pair.parent_source,
         )
         problem = pair.parent.problem

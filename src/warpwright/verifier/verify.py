@@ -394,7 +394,7 @@ def _accuracy(
     from warpwright.verifier.accuracy import verify_accuracy, verify_alone
 
     if compared:
-        return verify_accuracy(run, child, kernels, context.run_context, beside=beside)
+        return verify_accuracy(run, child, kernels, context.run_context, beside=beside, trace=trace)
     return verify_alone(run, context.run_context)
 
 

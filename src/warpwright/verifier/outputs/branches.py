@@ -9,6 +9,7 @@ from dataclasses import dataclass
 
 from warpwright.program.branch_sites import Outcome, Site, branch_sites
 from warpwright.program.parsed import parse_program
+from warpwright.program.settled_flags import settled_flags
 
 # Facts of a tensor or a machine that no size of the problem's inputs changes.
 OF_KIND = re.compile(
@@ -45,17 +46,19 @@ def unrun_branches(
 
     `parent`: the parent's source, empty without one. `reached`: ways that some sizes lead to,
     `reached_at_full`: those that the problem's own do. A way that nothing reaches counts too,
-    unless its test is about the kind of a tensor, which sizes do not change.
+    unless its test is about the kind of a tensor, which sizes do not change. One that no call in
+    the program can lead to, since all of them give the same literal, is no way.
     """
     theirs = {(site.kind, site.text) for site in branch_sites(parse_program(parent).written)}
     tree = parse_program(source).written
-    kinds = _kinds(tree)
+    kinds, settled = _kinds(tree), settled_flags(tree)
     return tuple(
         _unrun(site, way, reached, reached_at_full, kinds)
         for site in branch_sites(tree)
         if (site.kind, site.text) not in theirs and _was_met(site, ran)
         for way in _ways_that_count(site, reached_at_full)
         if site.outcome(way) not in ran
+        and settled.get((site.function or "", site.text), way) == way
     )
 
 

@@ -56,10 +56,10 @@ def judge_outputs(
     """A verdict for each run of the candidate.
 
     The parent's run on the same case counts, with the same label if there is one. Pass the
-    parent's runs as `candidate` too to judge the parent itself. `required_kernels`: the kernels
-    of the parent's trace; each must have been launched. `parent_source` tells which loads are
-    the parent's own: many programs rely on sizes that their tiles divide, and read beyond the
-    end of smaller ones without using it.
+    parent's runs as `candidate` too to judge the parent itself. `required_kernels`: those that
+    the candidate launches when it is traced; each must have been launched. `parent_source` tells
+    which loads are the parent's own: many programs rely on sizes that their tiles divide, and read
+    beyond the end of smaller ones without using it.
     """
     by_name = {reference.name: reference for reference in references}
     degenerate = degenerate_references(references)
