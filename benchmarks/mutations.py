@@ -31,7 +31,7 @@ from typing import Any
 from mutation.engine import Mutant, sample
 from mutation.hooked_programs import HOOKED
 from mutation.truth import Change, Subject, changes, other_sizes
-from recorded import cases, problem_of, processor_s
+from recorded import cases, problem_of
 
 from warpwright import api
 from warpwright.compiler.kernel_calls import find_calls
@@ -41,6 +41,7 @@ from warpwright.formats.request_text import parse_request
 from warpwright.interpreter.sizes.shrink import ShrunkenInputs, plan_shrunken_inputs
 from warpwright.pipeline.check_reply import check_reply
 from warpwright.program.view import read_program
+from warpwright.sandbox.deadline import Deadline
 from warpwright.store.cache import ResultCache
 from warpwright.store.run_context import RunContext
 from warpwright.tracing.trace import TraceFailed, device_facts, problem_payload, trace_program
@@ -56,7 +57,7 @@ from warpwright.verifier.verify import bare_study
 SEED = 3
 MUTANTS_EACH = 4
 MOST_STEPS = 1500  # of the small inputs: about a second and a half a run
-MOST_PARENT_S = 45.0  # of processor time, until the parent has been judged as itself
+MOST_PARENT_S = 45.0  # by the clock, until the parent has been judged as itself
 SEARCH_S = 8.0
 NOT_JUDGED = {"reading": "not judged", "trace": "not judged"}
 # Changes below these are rounding: of float32, or of operands cut to TF32 (2⁻¹⁰ each).
@@ -134,7 +135,7 @@ def judged(
     accuracy = AccuracyRun(replace(gate.results[0], status=Status.NOT_VERIFIED))
     if not isinstance(trace, TraceFailed):
         kernels = kernels_of(mutant.source, trace)
-        accuracy = verify_accuracy(study, child, kernels, RunContext(cache=cache))
+        accuracy = verify_accuracy(study, child, kernels, RunContext(cache, deadline=Deadline()))
         row["accuracy"] = str(accuracy.result.status)
         row["why"] = sorted({_kind(case.reason) for case in accuracy.cases if case.gating})[:3]
         row["furthest"] = max(
@@ -144,7 +145,9 @@ def judged(
         if row["furthest"] is not None and not math.isfinite(row["furthest"]):
             row["furthest"] = "inf"
     if "fail" not in (row["reading"], row["trace"], row.get("accuracy")):
-        report = check_reply(request, parse_reply(mutant.source), RunContext(cache=cache), problem)
+        report = check_reply(
+            request, parse_reply(mutant.source), RunContext(cache, deadline=Deadline()), problem
+        )
         row["check"] = str(report.status)
         row["check_rules"] = sorted({v.rule for v in report.violations})
     return row
@@ -166,7 +169,7 @@ def _kind(reason: str | None) -> str:
 @dataclass(frozen=True, slots=True)
 class Amount:
     """How much is asked of each program. `changing`: judge only mutants that change the output;
-    `most_parent_s`: processor time of the parent beside itself, of which longer ones are left out.
+    `most_parent_s`: for the parent beside itself, by the clock; what takes longer is left out.
     """
 
     mutants: int = MUTANTS_EACH
@@ -192,7 +195,7 @@ class Subjects:
 def rows_of(one: Subjects, cache: ResultCache, amount: Amount) -> Iterator[dict[str, Any]]:
     """The parent's own row, then one a mutant."""
     head, number, request, problem = one.head, one.number, one.request, one.problem
-    started, began_cpu_s = time.monotonic(), processor_s()
+    started = time.monotonic()
     study = studied(request, problem, cache)
     if isinstance(study, str):
         yield {**head, "program": study[:80]}
@@ -206,9 +209,10 @@ def rows_of(one: Subjects, cache: ResultCache, amount: Amount) -> Iterator[dict[
                else f"too long in the interpreter: {plan.steps} steps"}  # fmt: skip
         return
     kernels = {kernel.kernel: kernel for kernel in study.kernels}
-    own = verify_accuracy(study, study.view, kernels, RunContext(cache=cache))
+    limited = RunContext(cache=cache, deadline=Deadline(amount.most_parent_s))
+    own = verify_accuracy(study, study.view, kernels, limited)
     head["steps"] = plan.steps
-    if processor_s() - began_cpu_s > amount.most_parent_s:
+    if not own.result.in_time or (limited.deadline is not None and limited.deadline.over):
         yield {**head, "program": "too long in the interpreter: the parent itself"}
         return
     parent_s = round(time.monotonic() - started, 1)

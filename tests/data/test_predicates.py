@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -28,6 +30,7 @@ ORIGINAL = Config.of({"BLOCK_M": 64, "BLOCK_N": 32}, num_warps=4, num_stages=3)
         (Config.of({"BLOCK_M": 64, "BLOCK_N": 32}, 4, 5), False),
         (Config.of({"BLOCK_M": 128, "BLOCK_N": 32}, 4, 3), False),
         (Config.of({"BLOCK_M": 64}, 4, 3), False),
+        (replace(ORIGINAL, maxnreg=24), False),
     ],
 )
 def test_nearby_keeps_the_tile_and_moves_one_step(config: Config, nearby: bool) -> None:

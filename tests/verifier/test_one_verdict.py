@@ -105,15 +105,15 @@ def test_a_move_passes_the_tuning_stage(checked: Callable[..., Verdict], name: s
 
 
 REFUSED_BY = {
-    "drops the last tap": "stage.semantics",
+    "drops the last tap": "accuracy",
     "drops the mask of the borders": "accuracy",
-    "drops every mask of the pixels": "stage.semantics",
+    "drops every mask of the pixels": "accuracy",
     "keeps the packed weight in an attribute": "integrity.state",
     "keeps the packed weight on the parameter": "integrity.state",
     "packs when the model is built": "integrity.state",
     "packs in the wrong order": "accuracy",
     "pads on one side": "accuracy",
-    "has no dot in its fast branch": "stage.semantics",
+    "has no dot in its fast branch": "accuracy",
     "rounds its operands": "accuracy",
 }
 

@@ -44,7 +44,8 @@ def _nearby_blocks(config: Config, original: Config) -> bool:
 
 
 def is_nearby(config: Config, original: Config, *, axis: str | None = None) -> bool:
-    """Same meta-parameters, num_warps within a factor of 2, num_stages within 1.
+    """Same meta-parameters, num_ctas and maxnreg, num_warps within a factor of 2, num_stages
+    within 1.
 
     With `axis="blocks"` integer meta-parameters may differ by a factor of 2 as well.
     """
@@ -55,7 +56,7 @@ def is_nearby(config: Config, original: Config, *, axis: str | None = None) -> b
         same_meta
         and _within_factor(config.num_warps, original.num_warps, NEARBY_WARPS_FACTOR)
         and abs(config.num_stages - original.num_stages) <= NEARBY_STAGES
-        and config.num_ctas == original.num_ctas
+        and (config.num_ctas, config.maxnreg) == (original.num_ctas, original.maxnreg)
     )
 
 

@@ -6,6 +6,8 @@ import ast
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 
+from warpwright.program.dotted_names import program_of
+
 
 @dataclass
 class KernelAssignments:
@@ -52,3 +54,22 @@ def called_name(call: ast.Call) -> str:
     if isinstance(call.func, ast.Attribute):
         return call.func.attr
     return call.func.id if isinstance(call.func, ast.Name) else ""
+
+
+def lane_counts(source: str, kernel: str) -> dict[str, int]:
+    """How many lanes each `arange` of a kernel has, as text with the line of the first one; a local
+    name that is assigned once is written as what it holds."""
+    program = program_of(source)
+    found: dict[str, int] = {}
+    for node in program.kernels if program is not None else ():
+        if node.node.name == kernel:
+            body = KernelAssignments.of(node.node)
+            for call in body.calls():
+                if called_name(call) == "arange" and len(call.args) > 1:
+                    found.setdefault(_held(call.args[1], body), call.lineno)
+    return found
+
+
+def _held(node: ast.expr, body: KernelAssignments) -> str:
+    values = body.assigned.get(node.id, []) if isinstance(node, ast.Name) else []
+    return ast.unparse(values[0] if len(values) == 1 else node)

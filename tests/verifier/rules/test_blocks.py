@@ -95,3 +95,18 @@ def test_a_block_size_assigned_again_in_the_kernel_is_refused(lab: ModuleType) -
     )
     result = check_rules(lab.context_of(lab.MATMUL, child, lab.tuning_stage()))
     assert "block_sizes.frozen" in lab.rule_ids(result.violations)
+
+
+@pytest.mark.parametrize(
+    ("lanes", "refused"),
+    [("BLOCK_K * 4", True), ("2 * BLOCK_K", True), ("WIDE", True), ("BLOCK_K", False)],
+)
+def test_lanes_by_a_multiple_of_a_block_size_are_another_block_size(
+    lab: ModuleType, lanes: str, refused: bool
+) -> None:
+    begin = "    total = tl.zeros"
+    child = lab.replaced(lab.MATMUL, begin, f"    WIDE: tl.constexpr = BLOCK_K * 2\n{begin}")
+    assert "tl.arange(0, BLOCK_K)" in child
+    child = child.replace("tl.arange(0, BLOCK_K)", f"tl.arange(0, {lanes})")
+    result = check_rules(lab.context_of(lab.MATMUL, child, lab.tuning_stage()))
+    assert ("block_sizes.frozen" in lab.rule_ids(result.violations)) is refused

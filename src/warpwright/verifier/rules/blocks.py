@@ -8,7 +8,9 @@ from collections.abc import Iterable, Mapping
 from dataclasses import replace
 
 from warpwright.program.dotted_names import program_of
+from warpwright.program.kernel_assignments import lane_counts
 from warpwright.program.kernel_forms import AUTOTUNE
+from warpwright.program.nodes import names_in
 from warpwright.types.config import MetaValue
 from warpwright.types.program import Kernel, ProgramView
 from warpwright.types.stage import Rule
@@ -47,6 +49,7 @@ def check_frozen(rule: Rule, reading: RuleReading) -> RuleFinding:
     for pair, configs in zip(reading.match.pairs, reading.configs, strict=True):
         findings.append(_tiles_frozen(rule, configs))
         findings.append(_kernel_constants(rule, reading, pair))
+        findings.append(_lanes(rule, reading, pair))
     findings.append(_host_constants(rule, reading))
     return merged(findings)
 
@@ -115,6 +118,26 @@ def block_assignments(view: ProgramView, kernel: str) -> dict[str, set[str]]:
                     if isinstance(target, ast.Name) and target.id.isupper() and is_block(target.id):
                         found.setdefault(target.id, set()).add(ast.unparse(inner.value))
     return found
+
+
+def _lanes(rule: Rule, reading: RuleReading, pair: KernelPair) -> RuleFinding:
+    """Lanes counted by a multiple of a block size, where the parent counts them by that itself."""
+    before, after = (
+        lane_counts(view.source, kernel.name)
+        for view, kernel in (
+            (reading.context.parent, pair.parent),
+            (reading.context.child, pair.child),
+        )
+    )
+    findings = []
+    for text, line in after.items():
+        count = ast.parse(text, mode="eval").body
+        larger = isinstance(count, ast.BinOp) and isinstance(count.op, (ast.Mult, ast.LShift))
+        names = {name for name in names_in(count) if is_block(name) and name in before}
+        if text not in before and names and larger:
+            expected = f"lanes of {pair.child.name} counted as in the parent: {', '.join(before)}"
+            findings.append(violated(rule.id, line, expected, text))
+    return merged(findings)
 
 
 def _host_constants(rule: Rule, reading: RuleReading) -> RuleFinding:

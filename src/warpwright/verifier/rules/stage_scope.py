@@ -50,7 +50,7 @@ def classify_edits(
 
     Comments, layout and imports belong to every stage (the names check judges imports). In
     the tuning stage lost work is forbidden, in the kernels that are shown to have lost some
-    (`lost`, see `rules.semantics`): an edit's kind alone shows nothing. A frozen grid forbids
+    (`lost`, see `rules.semantics`; where inputs are known, outputs decide). A frozen grid forbids
     grid edits. Edits beyond the stage may stay where `verifier.checks.beyond` finds the outputs no
     less exact.
     """

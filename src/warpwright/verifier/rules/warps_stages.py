@@ -132,7 +132,8 @@ def _nearby(rule: Rule, configs: KernelConfigs, blocks: bool) -> RuleFinding:
             expected = "a config near an original: " + (
                 "each BLOCK size at most doubled or halved"
                 if blocks
-                else "the same tile, num_warps at most doubled or halved, num_stages by 1"
+                else "the same tile, num_warps at most doubled or halved, num_stages by 1, no "
+                "other maxnreg"
             )
             findings.append(violated(rule.id, config.line, expected, f"{configs.kernel}: {config}"))
     return merged(findings)
