@@ -136,6 +136,7 @@ def _judge(pair: Pair, pinned: Sequence[PinnedRun], reference: ReferenceRun) -> 
             reference.cases,
             required_kernels=pair.required_kernels,
             parent_source=pair.parent_source,
+            child_source=pair.child.source,
         )
         problem = pair.parent.problem
         if problem is None or problem.source is None or problem.has_model:

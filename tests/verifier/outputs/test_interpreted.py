@@ -361,6 +361,43 @@ class TestWithoutAReference:
         assert case.status is Status.NOT_VERIFIED
         assert self.against(noisy(data, 2e-1), data, distribution).status is Status.FAIL
 
+    @pytest.mark.parametrize(
+        ("parent", "child", "limit"),
+        [
+            ("tl.sum(x)", "tl.sum(x)", 2e-4),
+            ("tl.sum(x)", "tl.sum(x.to(tl.bfloat16))", 2e-4),
+            ("tl.dot(a, b)", "tl.dot(a, b, acc)", 2e-3),
+            ("tl.sum(a * b)", "tl.dot(a, b)", 5e-3),
+            ("x.to(tl.float16)", "x", 5e-3),
+            ("tl.sum(x)", "", 5e-3),
+        ],
+    )
+    def test_how_far_apart_follows_from_what_both_compute_with(self, parent, child, limit):
+        data = values().astype(np.float32)
+        for times, status in ((0.7, Status.NOT_VERIFIED), (1.5, Status.FAIL)):
+            (case,) = judge_outputs(
+                [Run([Tensor(noisy(data, times * limit))])],
+                [Run([Tensor(data)])],
+                [Right([], [])],
+                required_kernels=KERNELS,
+                parent_source=parent,
+                child_source=child,
+            )
+            assert case.status is status, times
+
+    def test_sixteen_bits_of_an_input_count_too(self):
+        data = values().astype(np.float32)
+        right = Right([], [], inputs=(TensorSpec((4,), "float16"),))
+        (case,) = judge_outputs(
+            [Run([Tensor(noisy(data, 1e-3))])],
+            [Run([Tensor(data)])],
+            [right],
+            required_kernels=KERNELS,
+            parent_source="tl.sum(x)",
+            child_source="tl.sum(x)",
+        )
+        assert case.status is Status.NOT_VERIFIED
+
 
 class TestRunsThatDidNotEnd:
     def test_a_failure_is_the_candidates_when_the_parent_runs(self):

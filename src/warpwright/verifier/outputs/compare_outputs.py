@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import Protocol
@@ -27,8 +28,11 @@ OFFSET = "offset"
 CANCELLING = frozenset({"wide", "outliers", "large", OFFSET})
 # Beyond these an output is not imprecise but wrong.
 WRONG_L2 = 0.05
-# Without a reference: two float32 programs of one operator, each with TF32 operands, differ less.
+# Without a reference: two programs of one operator, each with TF32 or 16-bit operands, differ less,
+# two that both have TF32 operands, and two that compute in float32 alone, by far.
 APART_FROM_PARENT = 5e-3
+APART_BOTH_WITH_DOTS = 2e-3
+APART_IN_FLOAT32 = 2e-4
 PARENT_BREAKS = "the parent breaks the precision policy"
 NO_REFERENCE = "not verified against a reference: none given"
 
@@ -195,10 +199,32 @@ def by_parameters(
     return beside(f"not verified against the reference: {run.parameters}")
 
 
+def apart_limit(parent: str, child: str) -> float:
+    """How far outputs of two sources may be apart where nothing says what is right.
+
+    What 16 bits the candidate alone rounds to counts for nothing: that is what is looked for.
+    """
+    if not child or _NARROW.search(parent):
+        return APART_FROM_PARENT
+    dots = [bool(_DOT.search(source)) for source in (parent, child)]
+    if not any(dots):
+        return APART_IN_FLOAT32
+    return APART_BOTH_WITH_DOTS if all(dots) else APART_FROM_PARENT
+
+
+_NARROW = re.compile(r"\.(b?float16|float8|half\b)")
+_DOT = re.compile(r"\bdot(_scaled)?\(")
+
+
 def against_parent(
-    case: AccuracyCase, run: RunLike, parent: RunLike | None, unverified: str = NO_REFERENCE
+    case: AccuracyCase,
+    run: RunLike,
+    parent: RunLike | None,
+    unverified: str = NO_REFERENCE,
+    limit: float = APART_FROM_PARENT,
 ) -> AccuracyCase:
-    """The parent's output is all there is to compare with. `unverified`: why, in words."""
+    """The parent's output is all there is to compare with. `unverified`: why, in words; `limit`:
+    of the distance."""
     assert run.outputs is not None
     if parent is None or parent.outputs is None or parent is run:
         return replace(case, reason=unverified)
@@ -214,7 +240,9 @@ def against_parent(
             finite = not nothing_finite(other.data)
             return nonfinite_apart(case, positions, unverified, parent_finite=finite)
         error = max(error, distance(got, other), key=lambda item: item.relative_l2)
-    return apart(case, error, unverified)
+    if any("float16" in spec or "float8" in spec for spec in case.inputs):
+        limit = APART_FROM_PARENT
+    return apart(case, error, unverified, limit)
 
 
 def nonfinite_apart(
@@ -233,11 +261,13 @@ def nonfinite_apart(
     return fail(case, f"differs from the parent: {positions}")
 
 
-def apart(case: AccuracyCase, error: ErrorMeasure, unverified: str) -> AccuracyCase:
+def apart(
+    case: AccuracyCase, error: ErrorMeasure, unverified: str, limit: float = APART_FROM_PARENT
+) -> AccuracyCase:
     """The verdict on a distance from the parent's output, without a reference."""
     case = replace(case, error=error)
     # Terms that cancel leave little but rounding, and nothing here tells how much.
-    limit = WRONG_L2 if case.distribution in CANCELLING else APART_FROM_PARENT
+    limit = WRONG_L2 if case.distribution in CANCELLING else limit
     if not error.relative_l2 <= limit:
         return fail(case, f"differs from the parent: relative error {error.relative_l2:.2g}")
     away = f"{error.relative_l2:.2g} away from the parent"

@@ -21,9 +21,11 @@ from warpwright.types.verdict import (
     Violation,
 )
 from warpwright.verifier.outputs.compare_outputs import (
+    APART_FROM_PARENT,
     PARENT_BREAKS,
     against_parent,
     against_reference,
+    apart_limit,
     by_degenerate,
     by_parameters,
     misplaced,
@@ -52,6 +54,7 @@ def judge_outputs(
     *,
     required_kernels: Iterable[str],
     parent_source: str = "",
+    child_source: str = "",
 ) -> tuple[AccuracyCase, ...]:
     """A verdict for each run of the candidate.
 
@@ -59,11 +62,13 @@ def judge_outputs(
     parent's runs as `candidate` too to judge the parent itself. `required_kernels`: those that
     the candidate launches when it is traced; each must have been launched. `parent_source` tells
     which loads are the parent's own: many programs rely on sizes that their tiles divide, and read
-    beyond the end of smaller ones without using it.
+    beyond the end of smaller ones without using it. With `child_source` it tells how far outputs
+    may be apart without a reference.
     """
     by_name = {reference.name: reference for reference in references}
     degenerate = degenerate_references(references)
     required = tuple(required_kernels)
+    limit = apart_limit(parent_source, child_source)
     lines = frozenset(line.strip() for line in parent_source.splitlines()) - {""}
     return tuple(
         judge_case(
@@ -73,6 +78,7 @@ def judge_outputs(
             required_kernels=required,
             degenerate=degenerate.get(run.run.case),
             parent_lines=lines,
+            limit=limit,
         )
         for run in candidate
     )
@@ -92,9 +98,10 @@ def judge_case(
     required_kernels: Sequence[str],
     degenerate: str | None = None,
     parent_lines: Collection[str] = (),
+    limit: float = APART_FROM_PARENT,
 ) -> AccuracyCase:
     """The verdict on one run. `parent` is the parent's run on the same inputs, or None."""
-    case = _judged(run, parent, reference, required_kernels, degenerate, parent_lines)
+    case = _judged(run, parent, reference, required_kernels, degenerate, parent_lines, limit)
     beside = parent is not None and parent is not run
     if case.distribution == OTHER_ORDER and beside and parent is not None and not parent.outputs:
         return replace(case, gating=False)  # the parent needs its own order of blocks
@@ -108,6 +115,7 @@ def _judged(
     required_kernels: Sequence[str],
     degenerate: str | None,
     parent_lines: Collection[str],
+    limit: float,
 ) -> AccuracyCase:
     case = AccuracyCase(
         config=run.run.label,
@@ -125,7 +133,7 @@ def _judged(
     if stopped is not None:
         return stopped
     idle = launched_all(case, run.launches, required_kernels)
-    case = _compared(case, run, parent, reference, degenerate)
+    case = _compared(case, run, parent, reference, degenerate, limit)
     # A kernel that did nothing proves nothing, but a wrong output stays wrong.
     return case if idle is None or case.status is Status.FAIL else idle
 
@@ -136,6 +144,7 @@ def _compared(
     parent: RunLike | None,
     reference: ReferenceLike,
     degenerate: str | None,
+    limit: float,
 ) -> AccuracyCase:
     """The verdict on the outputs of a run that has some."""
     parent_ok = parent is not None and parent.outputs is not None
@@ -155,7 +164,7 @@ def _compared(
     if not reference.outputs:
         if not run.parameters_matched:  # a guess, which no reference proves
             return replace(case, reason=f"not compared: {run.parameters}", gating=False)
-        return against_parent(case, run, parent if parent_ok else None)
+        return against_parent(case, run, parent if parent_ok else None, limit=limit)
     judged = against_reference(
         case, run, parent if parent_ok else None, reference, alone=parent is None
     )
