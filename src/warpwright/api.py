@@ -79,8 +79,11 @@ class WalkRun:
 
 @dataclass(frozen=True, slots=True)
 class CheckRun:
+    """A verdict, and what the reply came to on the cases that it was not judged on first."""
+
     gate: Verdict
     run: str
+    cases: tuple[CaseJudged, ...] = ()
 
 
 def answer(
@@ -238,6 +241,7 @@ def check_run(
     reply: str,
     *,
     problem: Problem | None = None,
+    cases: Sequence[InputCase] = (),
     document: str | None = None,
     reply_document: str | None = None,
     limits: EditLimits | None = None,
@@ -245,19 +249,30 @@ def check_run(
     use_cache: bool = True,
     listener: Listener = silent,
 ) -> CheckRun:
-    """`check`, kept in the journal. `document` and `reply_document` name both in errors."""
+    """`check`, kept in the journal. `document` and `reply_document` name both in errors.
+
+    `cases`: the first is the problem; outputs are judged on the others too.
+    """
     from warpwright.formats.reply import parse_reply
     from warpwright.formats.request_text import parse_request
+    from warpwright.gpus.target_sheet import resolve_gpu
     from warpwright.pipeline.check_reply import check_reply
+    from warpwright.pipeline.other_cases import judge_cases
     from warpwright.report.check_record import check_record
+    from warpwright.types.verdict import Status
 
     parsed = parse_request(request, document=document)
     found = parse_reply(reply, document=reply_document)
     with RecordedRun("check", document, listener) as run:
         run_context = _run_context(use_cache, run, time_limit_s)
         gate = check_reply(parsed, found, run_context, problem, limits=limits)
-        run.finish(str(gate.status), check_record(gate, run.id).model_dump(mode="json"))
-    return CheckRun(gate, run.id)
+        judged: tuple[CaseJudged, ...] = ()
+        if len(cases) > 1 and gate.status is not Status.FAIL:
+            gpu = resolve_gpu(parsed.gpu, place=Place(document))
+            judged = judge_cases(parsed.program, found.program, cases[1:], gpu, run_context, None)
+        record = check_record(gate, run.id, judged)
+        run.finish(record.status, record.model_dump(mode="json"))
+    return CheckRun(gate, run.id, judged)
 
 
 def optimize(problem: Problem, *, gpu: str, program: str | None = None) -> Optimization:

@@ -192,6 +192,25 @@ class TestCommands:
         assert done.returncode == 1
         assert "differs from the parent" in done.stdout
 
+    def test_check_judges_every_case(self, warpwright: Command, tmp_path: Path) -> None:
+        words = ("check", "halving/rows.py:halve", "--gpu", "4090", "--cases", "cases.py", "-q")
+        right = warpwright(*words, "halving/rows.py")
+        assert "case wide (weight 1): pass" in right.stdout
+        text = (tmp_path / "halving" / "rows.py").read_text()
+        fewer = text.replace("[(x.shape[0],)]", "[(x.shape[0] - (x.shape[0] == 64),)]")
+        (tmp_path / "halving" / "fewer.py").write_text(fewer)
+        done = warpwright(*words, "halving/fewer.py")
+        assert done.returncode == 1, done.stdout
+        assert "fail" in done.stdout
+
+    def test_a_reference_that_raises_is_named(self, warpwright: Command, tmp_path: Path) -> None:
+        text = CASES + "\n\ndef reference(x, *, block=64):\n    return x.chunk(2).to(x.dtype)\n"
+        (tmp_path / "raising.py").write_text(text)
+        words = ("halving/rows.py:halve", "halving/rows.py", "--gpu", "4090", "-q")
+        done = warpwright("check", *words, "--cases", "raising.py")
+        assert "the reference raises AttributeError" in done.stdout
+        assert "return x.chunk(2).to(x.dtype)" in done.stdout
+
     def test_a_first_cases_file_runs(self, warpwright: Command, tmp_path: Path) -> None:
         done = warpwright("cases", "halving:halve", "-o", "first.py")
         assert done.returncode == 0, done.stderr

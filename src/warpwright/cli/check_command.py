@@ -19,7 +19,8 @@ from warpwright.cli.subjects import (
     given_program,
     request_of,
 )
-from warpwright.report.check_record import check_record, gate_lines
+from warpwright.report.cases_text import case_lines
+from warpwright.report.check_record import check_record, gate_lines, status_of
 from warpwright.sandbox.deadline import DEFAULT_S
 from warpwright.types.verdict import Status
 
@@ -79,6 +80,7 @@ def command(
                 text,
                 candidate.text,
                 problem=given.problem,
+                cases=given.cases,
                 document=given.document,
                 reply_document=candidate.document,
                 limits=api.EditLimits(strict, bit_equal),
@@ -89,9 +91,11 @@ def command(
     finally:
         progress.close()
     if json_output:
-        write_json(check_record(done.gate, done.run))
+        write_json(check_record(done.gate, done.run, done.cases))
     else:
         for line in gate_lines(done.gate):
             stdout().print(line, markup=False, soft_wrap=True)
-    if done.gate.status is Status.FAIL:
+        for line in case_lines(done.cases):
+            stdout().print(line, markup=False, soft_wrap=True)
+    if status_of(done.gate, done.cases) is Status.FAIL:
         raise typer.Exit(EXIT_VIOLATIONS)

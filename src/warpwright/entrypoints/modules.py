@@ -193,7 +193,11 @@ def _roots_of(file: Path) -> list[Path]:
 
 def _pythonpath() -> list[Path]:
     given = os.environ.get("PYTHONPATH", "").split(os.pathsep)
-    return [Path.cwd(), *(Path(entry) for entry in given if entry)]
+    try:
+        here = [Path.cwd()]
+    except OSError:  # it was deleted
+        here = []
+    return [*here, *(Path(entry) for entry in given if entry)]
 
 
 def _installed() -> list[Path]:

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+
+from pydantic import Field
 
 from warpwright import __version__
+from warpwright.report.cases_text import CaseRecord, case_records
 from warpwright.report.schema_parts import (
     SCHEMA_VERSION,
     AccuracyRecord,
@@ -14,6 +17,7 @@ from warpwright.report.schema_parts import (
     Text,
     ViolationRecord,
 )
+from warpwright.types.input_cases import CaseJudged
 from warpwright.types.verdict import Status, Verdict
 
 
@@ -35,7 +39,8 @@ class GateRecord(RecordBase):
 
 
 class CheckReportRecord(RecordBase):
-    """`check --json`. `violations` lists all of them, in the order of the checks."""
+    """`check --json`. `violations` lists all of them, in the order of the checks; `cases`: what the
+    reply came to on the other cases of a cases file, which `status` counts too."""
 
     schema_name: str = "warpwright.check"
     schema_version: int = SCHEMA_VERSION
@@ -44,12 +49,22 @@ class CheckReportRecord(RecordBase):
     status: Text
     violations: list[ViolationRecord]
     gate: GateRecord
+    cases: list[CaseRecord] = Field(default_factory=list)
 
 
-def check_record(gate: Verdict, run: str | None = None) -> CheckReportRecord:
+def status_of(gate: Verdict, cases: Sequence[CaseJudged]) -> Status:
+    """The worst of all: a failure, then what is not verified."""
+    found = {gate.status, *(case.status for case in cases)}
+    return next((s for s in (Status.FAIL, Status.NOT_VERIFIED) if s in found), Status.PASS)
+
+
+def check_record(
+    gate: Verdict, run: str | None = None, cases: Sequence[CaseJudged] = ()
+) -> CheckReportRecord:
     return CheckReportRecord(
         run=run,
-        status=gate.status,
+        status=status_of(gate, cases),
+        cases=case_records(cases),
         violations=[ViolationRecord.model_validate(v) for v in gate.violations],
         gate=GateRecord.model_validate(gate),
     )

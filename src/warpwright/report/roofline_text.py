@@ -32,15 +32,15 @@ def floor_lines(study: Study) -> tuple[FloorLine, ...]:
         moved = study.cost.read_bytes + study.cost.written_bytes
         work = f"{operations_text({study.cost.compute_class: study.cost.flops})}, {size(moved)}"
         lines.append(FloorLine(PROBLEM, work, _problem_floor(study)))
-    floors = [_kernel_line(kernel, study.floor_us) for kernel in study.kernels]
+    # A floor that leaves work out says nothing of how far a kernel is from it.
+    whole_us = None if study.floor_withdrawn else study.floor_us
+    floors = [_kernel_line(kernel, whole_us) for kernel in study.kernels]
     lines += [line for line in floors if line is not None]
     times = [kernel.floor_us for kernel in study.kernels]
     known = [time for time in times if time is not None]
     if len(known) == len(times) > 1:
         lines.append(
-            FloorLine(
-                "all kernels, one after another", "", _floor(sum(known), None, study.floor_us)
-            )
+            FloorLine("all kernels, one after another", "", _floor(sum(known), None, whole_us))
         )
     return tuple(lines)
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import time
+import traceback
 from collections.abc import Iterator, Mapping, Sequence
 from functools import partial
 from pathlib import Path
@@ -89,6 +90,23 @@ def _search(
     }
 
 
+class _ReferenceRaisesError(Exception):
+    """The problem's own model fails at full size."""
+
+
+def _told(error: BaseException) -> str:
+    first = (str(error).strip().splitlines() or [""])[0]
+    return f"{type(error).__name__}: {first}"
+
+
+def _where_the_reference_raises(error: BaseException) -> str:
+    """The error, and the line of the problem that raised it."""
+    frames = traceback.extract_tb(error.__traceback__)
+    own = [frame for frame in frames if Path(frame.filename).name == "problem.py"]
+    line = f" at `{own[-1].line}`" if own else ""
+    return f"the reference raises {_told(error)}{line}"
+
+
 class ShrinkTrial:
     """Runs program and reference on stand-ins of some sizes, and counts what is launched."""
 
@@ -158,8 +176,11 @@ class ShrinkTrial:
             return self._attempt(sizes, with_init)
         except MemoryError:
             raise
+        except _ReferenceRaisesError as error:
+            self.last_error = str(error)
+            return None
         except Exception as error:
-            self.last_error = f"{type(error).__name__}: {str(error).splitlines()[:1]}"
+            self.last_error = _told(error)
             return None
 
     def _attempt(self, sizes: Sizes, with_init: bool) -> SizesTried | None:
@@ -197,6 +218,12 @@ class ShrinkTrial:
                 raise
             self._reference = None
             return None
+        except MemoryError:
+            raise
+        except Exception as error:
+            if sizes:
+                raise
+            raise _ReferenceRaisesError(_where_the_reference_raises(error)) from error
 
     def _count(self, model: Any, sizes: Sizes) -> SizesTried:
         blocks, steps = 0, 0
