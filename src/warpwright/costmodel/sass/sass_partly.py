@@ -59,10 +59,17 @@ def settled_in(truth: object, lanes: Lanes | None) -> Truth:
     return None if unknown.any() else truth.words
 
 
+def _same(one: object, other: object) -> bool:
+    """Whether two registers that hold several things by name hold the same."""
+    if not isinstance(one, dict) or not isinstance(other, dict) or one.keys() != other.keys():
+        return False
+    return all(np.array_equal(one[name], other[name]) for name in one)
+
+
 def merged(lanes: Any, value: object, old: object) -> object:
     """A register of which only some lanes are written; `lanes` may be unknown, or so in part."""
     if lanes is None or isinstance(value, dict) or isinstance(old, dict):
-        return value if isinstance(value, dict) and value == old else None
+        return value if _same(value, old) else None
     if isinstance(lanes, bool):
         return value if lanes else old
     if value is old:

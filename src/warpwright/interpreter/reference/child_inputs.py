@@ -2,14 +2,17 @@
 
 The values must come from the problem's own `get_inputs`, because its distribution decides what
 the operator does (labels below the number of classes, positive values, triangular matrices).
-Three ways, in this order:
+Four ways, in this order:
 
 1. `get_inputs` runs on the meta device, which tells the full sizes without memory. Then it runs
    again with torch's factory functions (`rand`, `randn`, `randint`, …) given the smaller sizes,
    under a mode; what it does with their results stays as it is.
-2. If that does not give the requested shapes, it runs at full size and the leading part of each
-   tensor is taken.
-3. If it cannot be run, there are no inputs, and the reason is told.
+2. If that does not give the requested shapes, the same with whole tensors of integers, of which
+   every so many entries are taken.
+3. If that does not either, it runs at full size and the leading part of each tensor is taken.
+4. If it cannot be run, there are no inputs, and the reason is told.
+
+Integers that speak of sizes (indices, offsets) are brought to the smaller sizes at the end.
 """
 
 from __future__ import annotations
@@ -22,11 +25,18 @@ from typing import Any
 import torch
 from torch.overrides import TorchFunctionMode
 
+from warpwright.interpreter.reference.child_index_values import (
+    INDICES,
+    brought_down,
+    resampled,
+    speaks_of,
+)
 from warpwright.sandbox import child_guard, child_tensors
 
 Shape = tuple[int, ...]
 
 BY_SIZE = {torch.rand, torch.randn, torch.zeros, torch.ones, torch.empty}
+INTEGERS = {torch.randint, torch.arange, torch.randperm}
 FULL_BYTES = 1024**3  # beyond this, get_inputs is not run at full size
 
 
@@ -60,11 +70,13 @@ class SizeMap:
 
 
 class SmallFactories(TorchFunctionMode):  # type: ignore[misc]
-    """torch's factory functions make tensors of the smaller sizes."""
+    """torch's factory functions make tensors of the smaller sizes; with `whole_integers` those of
+    integers stay as they are."""
 
-    def __init__(self, sizes: SizeMap) -> None:
+    def __init__(self, sizes: SizeMap, *, whole_integers: bool = False) -> None:
         super().__init__()
         self._sizes = sizes
+        self._whole_integers = whole_integers
 
     def __torch_function__(
         self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: Any = None
@@ -74,6 +86,10 @@ class SmallFactories(TorchFunctionMode):  # type: ignore[misc]
             kwargs["device"] = "cpu"
         if func is torch.Tensor.cuda:
             return args[0]
+        dtype = kwargs.get("dtype")
+        integers = dtype is not None and not (dtype.is_floating_point or dtype.is_complex)
+        if self._whole_integers and (integers or func in INTEGERS):
+            return func(*args, **kwargs)
         if func in BY_SIZE:
             size = kwargs.pop("size", None)
             wanted = _as_shape(args if size is None else (size,))
@@ -117,6 +133,19 @@ def small_inputs(
     """
     wanted = [tuple(spec["shape"]) for spec in specs]
     full = _full_shapes(get_inputs)
+    arguments, made_by = _made_small(get_inputs, specs, wanted, full, seed)
+    if full is not None and full != wanted:
+        arguments = _within(arguments, get_inputs, full, wanted, seed)
+    return arguments, made_by
+
+
+def _made_small(
+    get_inputs: Callable[[], Any],
+    specs: Sequence[dict[str, Any]],
+    wanted: list[Shape],
+    full: list[Shape] | None,
+    seed: int,
+) -> tuple[list[Any], str]:
     if full is not None and len(full) != len(wanted):
         raise InputsError(f"get_inputs makes {len(full)} tensors, but {len(wanted)} shapes")
     if full is not None and all(len(a) == len(b) for a, b in zip(full, wanted, strict=True)):
@@ -128,9 +157,62 @@ def small_inputs(
                 return _cast(arguments, specs), "the problem's get_inputs at the smaller sizes"
         except (RuntimeError, ValueError, TypeError, IndexError):
             pass  # the sizes do not fit together; the second way may do
+        mixed = _with_whole_integers(get_inputs, full, wanted, seed)
+        if mixed is not None:
+            parts = [
+                tensor if tuple(tensor.shape) == shape else resampled(tensor, shape)
+                for tensor, shape in zip(mixed[1], wanted, strict=True)
+            ]
+            made = list(child_tensors.from_structure(mixed[0], parts))
+            return _cast(made, specs), "the problem's get_inputs, integers by every so many"
     return _cast(_sliced(get_inputs, full, wanted, seed), specs), (
         "the leading part of the problem's inputs"
     )
+
+
+def _with_whole_integers(
+    get_inputs: Callable[[], Any], full: list[Shape], wanted: list[Shape], seed: int
+) -> tuple[Any, list[torch.Tensor]] | None:
+    """Arguments of the smaller sizes, those of integers whole; None where that does not fit."""
+    torch.manual_seed(seed)
+    try:
+        with (
+            child_guard.foreign_code(),
+            SmallFactories(SizeMap(full, wanted), whole_integers=True),
+        ):
+            arguments = list(get_inputs())
+    except (RuntimeError, ValueError, TypeError, IndexError):
+        return None
+    tensors: list[torch.Tensor] = []
+    structure = child_tensors.to_structure(arguments, tensors)
+    for tensor, whole, shape in zip(tensors, full, wanted, strict=True):
+        fits = {shape} if tensor.is_floating_point() else {shape, whole}
+        if tuple(tensor.shape) not in fits:
+            return None
+    return structure, tensors
+
+
+def _within(
+    arguments: list[Any],
+    get_inputs: Callable[[], Any],
+    full: list[Shape],
+    wanted: list[Shape],
+    seed: int,
+) -> list[Any]:
+    """The arguments with integers that speak of sizes brought to the smaller ones."""
+    tensors: list[torch.Tensor] = []
+    structure = child_tensors.to_structure(arguments, tensors)
+    if not any(tensor.dtype in INDICES for tensor in tensors):
+        return arguments
+    whole = _with_whole_integers(get_inputs, full, wanted, seed)
+    if whole is None:
+        return arguments
+    sizes = [pair for a, b in zip(full, wanted, strict=True) for pair in zip(a, b, strict=True)]
+    changed = []
+    for tensor, values in zip(tensors, whole[1], strict=True):
+        spoken = speaks_of(values, sizes)
+        changed.append(tensor if spoken is None else brought_down(tensor, *spoken))
+    return list(child_tensors.from_structure(structure, changed))
 
 
 def _full_shapes(get_inputs: Callable[[], Any]) -> list[Shape] | None:
