@@ -133,7 +133,7 @@ def _other_tiles(drawn: Drawn, call: KernelCalls, chance: random.Random) -> tupl
     kept = chance.random() < 0.5
     choices = [ConfigChoice(study.config, False, kept, "") for study in studied.configs]
     choices.append(ConfigChoice(config, True, True, ""))
-    return moves_of([(ConfigPlan(call.name, tuple(choices)), call)])
+    return moves_of([(ConfigPlan(call.name, tuple(choices)), call)], drawn.texts[-1])
 
 
 def _applied(drawn: Drawn, move: Move) -> str | None:

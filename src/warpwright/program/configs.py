@@ -95,11 +95,13 @@ def read_autotune(
     `names` maps names to the one expression that defines each (module level, and the
     function around a nested kernel).
     """
+    named, mappings = _written_out(call, names)
     try:
-        arguments = bind_arguments(call, AUTOTUNE_PARAMETERS)
+        arguments = bind_arguments(named, AUTOTUNE_PARAMETERS)
     except Unreadable:
         return Autotune(None, (), configs_text=segment_of(source, call), line=call.lineno)
-    other: dict[str, str] = {}
+    # What is named in the call cannot be in a mapping beside it: Python refuses it twice.
+    other: dict[str, str] = {"**": ", ".join(mappings)} if mappings else {}
     configs_node = arguments.pop("configs", None)
     evaluator = Evaluator(aliases, names, config_reader(aliases))
     lists: dict[str, tuple[str, ...]] = {}
@@ -119,6 +121,28 @@ def read_autotune(
         configs_text="" if configs_node is None else segment_of(source, configs_node),
         line=call.lineno,
     )
+
+
+def _written_out(call: ast.Call, names: Mapping[str, ast.expr]) -> tuple[ast.Call, list[str]]:
+    """The call with `**` of literal mappings as keywords, and the texts of other mappings."""
+    keywords, texts = [], []
+    for keyword in call.keywords:
+        value = keyword.value
+        if keyword.arg is None and isinstance(value, ast.Name):
+            value = names.get(value.id, value)
+        if keyword.arg is not None:
+            keywords.append(keyword)
+        elif isinstance(value, ast.Dict) and all(_is_text(key) for key in value.keys):
+            pairs = zip(value.keys, value.values, strict=True)
+            keywords += [ast.keyword(key.value, v) for key, v in pairs]  # type: ignore[union-attr]
+        else:
+            texts.append(text_of(keyword.value))
+    written = ast.Call(call.func, call.args, keywords)
+    return ast.copy_location(written, call), texts
+
+
+def _is_text(key: ast.expr | None) -> bool:
+    return isinstance(key, ast.Constant) and isinstance(key.value, str)
 
 
 def config_reader(aliases: Aliases) -> CallReader:

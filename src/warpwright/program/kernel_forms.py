@@ -6,6 +6,7 @@ A kernel is a function that `triton.jit` wraps, as a decorator or in a call, by 
     @triton.jit                      tuned = triton.autotune(...)
     def body(...): ...               @tuned ...
 
+Functions and classes of the program that stand between are followed (`program.house_wrappers`).
 So is a function whose body computes with `triton.language`: whatever wraps it, it runs on a GPU.
 Works on the plain tree (`program.plain`).
 """
@@ -17,10 +18,14 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 
 from warpwright.program.evaluate import outside_functions, single_assignments
+from warpwright.program.house_wrappers import Owner, Returned, mentioned, returned_by
 from warpwright.program.plain_spelling import FunctionNode, bound_in
 from warpwright.program.resolve import Aliases
 
 JIT, AUTOTUNE, HEURISTICS = "triton.jit", "triton.autotune", "triton.heuristics"
+_TUNER_CLASS = ("triton.runtime.Autotuner", "triton.runtime.autotuner.Autotuner")
+_TUNER_CLASS_PARAMETERS = ("fn", "arg_names", "configs", "key", "reset_to_zero", "restore_value")
+_NO_TUNER = frozenset({"triton.KernelInterface", "triton.runtime.KernelInterface"})
 _DEEPEST = 8  # wrappers that stand for wrappers
 _ON_THE_HOST = frozenset({"cdiv", "constexpr", "next_power_of_2", "dtype", "pointer_type"})
 """What host code may call of `triton.language`, beside dtypes."""
@@ -70,7 +75,8 @@ def find_kernels(tree: ast.Module, aliases: Aliases, functions: Functions) -> Ke
         for decorator in node.decorator_list:
             chain = reader.wrappers(decorator, names)
             around[id(node)].decorators += chain or ()
-            around[id(node)].unread += [] if chain else [decorator]
+            followed = chain or reader.tunes_nothing(decorator)
+            around[id(node)].unread += [] if followed else [decorator]
     made: dict[int, str] = {}
     for call, names, hidden in _calls(tree, functions, reader):
         if id(call) in made:
@@ -168,6 +174,7 @@ class WrapperReader:
         self._aliases = aliases
         self._functions = {node.name: node for node in functions}
         self._constants = single_assignments(tree.body)
+        self._classes = {node.name: node for node in tree.body if isinstance(node, ast.ClassDef)}
 
     def names_in(self, functions: tuple[FunctionNode, ...]) -> dict[str, ast.expr]:
         """Names with one defining expression: module level, then each function."""
@@ -190,7 +197,8 @@ class WrapperReader:
             if not isinstance(node, ast.Call) or inner is None:
                 break
             is_jit = self._aliases.path(node.func) == JIT
-            wrappers = [node] if is_jit else self.wrappers(node.func, names, depth + 1)
+            made = [node] if is_jit else self._tuner_object(node)
+            wrappers = made or self.wrappers(node.func, names, depth + 1)
             if not wrappers:
                 break
             passed.append(node)
@@ -213,7 +221,7 @@ class WrapperReader:
             if path == "functools.partial" and node.args:
                 call = ast.Call(node.args[0], node.args[1:], node.keywords)
                 return self.wrappers(ast.copy_location(call, node), names, depth + 1)
-            return []
+            return self._of_house(node, names, depth) or self._tuner_from_elsewhere(node)
         if isinstance(node, ast.Lambda) and len(node.args.args) == 1:
             return self._around(node.args.args[0].arg, node.body, names, depth)
         if not isinstance(node, ast.Name):
@@ -227,6 +235,66 @@ class WrapperReader:
         value = names.get(node.id)
         return [] if value is None else self.wrappers(value, names, depth + 1)
 
+    def _of_house(
+        self, call: ast.Call, names: Mapping[str, ast.expr], depth: int
+    ) -> list[ast.expr]:
+        """The wrappers that a call of a function of the program returns, where all its ways to
+        return give the same list of configs."""
+        function = self.function(call.func)
+        returned = None if function is None else returned_by(call, function)
+        if function is None or returned is None:
+            return []
+        inner = {**names, **self.names_in((function,))}
+        chains = [self._returned(one, inner, depth) for one in returned]
+        lists = {tuple(map(_list_of, chain)) for chain in chains}
+        if len(lists) != 1:
+            return []
+        passed = {id(node) for node in ast.walk(call)}
+        return [one if id(one) in passed else _standing_at(one, call) for one in chains[0]]
+
+    def _returned(
+        self, returned: Returned, names: Mapping[str, ast.expr], depth: int
+    ) -> list[ast.expr]:
+        if returned.parameter is None:
+            return self.wrappers(returned.value, names, depth + 1)
+        return self._around(returned.parameter, returned.value, names, depth + 1)
+
+    def _tuner_from_elsewhere(self, call: ast.Call) -> list[ast.expr]:
+        """`@tuned(configs=[triton.Config(…)], key=…)`, where `tuned` is imported from a module
+        that is not Triton's: what takes configs by that name is a tuner."""
+        path = self._aliases.path(call.func)
+        if path is None or path.split(".")[0] in ("triton", "torch"):
+            return []
+        if not any(keyword.arg == "configs" for keyword in call.keywords) or call.args:
+            return []
+        return [_tuner(call.keywords, call)]
+
+    def _tuner_object(self, call: ast.Call) -> list[ast.expr]:
+        """`Autotuner(fn, arg_names, configs, key, …)`, and such a call of a class made of it."""
+        owner = self._classes.get(call.func.id) if isinstance(call.func, ast.Name) else None
+        bases = [call.func] if owner is None else owner.bases
+        if not any(self._aliases.path(base) in _TUNER_CLASS for base in bases):
+            return []
+        named = zip(_TUNER_CLASS_PARAMETERS, call.args, strict=False)
+        keywords = [ast.keyword(name, value) for name, value in named]
+        keywords = [k for k in (*keywords, *call.keywords) if k.arg not in ("fn", "arg_names")]
+        return [_tuner(keywords, call)]
+
+    def tunes_nothing(self, decorator: ast.expr) -> bool:
+        """Whether a decorator is a function or class of the program in which nothing of Triton
+        wraps anything: what it stands around has no other tuner by it."""
+        named = decorator.func if isinstance(decorator, ast.Call) else decorator
+        known: dict[str, Owner] = {**self._functions, **self._classes}
+        owner = known.get(named.id) if isinstance(named, ast.Name) else None
+        if owner is None:
+            return False
+        paths = {self._aliases.path(node) for node in mentioned(owner, known)}
+        return not any(
+            path in (JIT, AUTOTUNE, HEURISTICS) or path.startswith("triton.runtime.")
+            for path in paths - _NO_TUNER
+            if path is not None
+        )
+
     def _around(
         self, parameter: str, body: ast.expr, names: Mapping[str, ast.expr], depth: int
     ) -> list[ast.expr]:
@@ -236,6 +304,25 @@ class WrapperReader:
         hidden = {name: value for name, value in names.items() if name != parameter}
         chain, inner, _ = self.unwrapped(body, hidden, depth + 1)
         return chain if isinstance(inner, ast.Name) and inner.id == parameter else []
+
+
+def _tuner(keywords: list[ast.keyword], place: ast.expr) -> ast.expr:
+    """`triton.autotune(…)` as if it stood at a place."""
+    func = ast.Attribute(ast.Name("triton", ast.Load()), "autotune", ast.Load())
+    return _standing_at(ast.Call(func, [], list(keywords)), place)
+
+
+def _standing_at(node: ast.expr, place: ast.expr) -> ast.expr:
+    """The node with the position of another; its arguments keep theirs."""
+    return ast.fix_missing_locations(ast.copy_location(node, place))
+
+
+def _list_of(wrapper: ast.expr) -> str:
+    """What kind of wrapper it is, and the text of the configs or values that it is given."""
+    if not isinstance(wrapper, ast.Call):
+        return ast.unparse(wrapper)
+    named = [k.value for k in wrapper.keywords if k.arg in ("configs", "values")]
+    return ast.unparse(ast.Call(wrapper.func, (wrapper.args[:1] or named[:1]), []))
 
 
 def _wrapped(node: ast.expr) -> ast.expr | None:
@@ -258,6 +345,12 @@ def names_around(
             names.pop(name, None)
         names.update(local)
     return names
+
+
+def returned(function: FunctionNode) -> list[ast.expr]:
+    """Every expression that a function returns."""
+    nodes = [node for statement in function.body for node in outside_functions(statement)]
+    return [node.value for node in nodes if isinstance(node, ast.Return) and node.value is not None]
 
 
 def sole_return(function: FunctionNode) -> ast.expr | None:

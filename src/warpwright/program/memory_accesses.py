@@ -117,6 +117,33 @@ def _written(source: str, kernel: str, callers: frozenset[str]) -> frozenset[str
     return frozenset(found)
 
 
+def stores_of(source: str, kernel: str) -> frozenset[str] | None:
+    """Parameters that a kernel may change; None where reading does not tell all of them: one
+    that is not there, or stores through what cannot be followed."""
+    if _function(source, kernel) is None:
+        return None
+    called = [kernel, *_callees(source, kernel)]
+    stores = [a for name in called for a in read_body(source, name).accesses if a.kind != "load"]
+    if any(access.pointer is None for access in stores):
+        return None
+    return written_pointers(source, kernel)
+
+
+def _callees(source: str, kernel: str) -> Iterator[str]:
+    """Functions of the program that a kernel calls, and those that these call."""
+    seen, left = {kernel}, [kernel]
+    while left:
+        node = _function(source, left.pop())
+        for call in ast.walk(node) if node is not None else ():
+            if not isinstance(call, ast.Call) or not isinstance(call.func, ast.Name):
+                continue
+            name = call.func.id
+            if name not in seen and _function(source, name) is not None:
+                seen.add(name)
+                left.append(name)
+                yield name
+
+
 def _function(source: str, kernel: str) -> ast.FunctionDef | None:
     program = program_of(source)
     kernels = () if program is None else program.kernels

@@ -12,7 +12,7 @@ from __future__ import annotations
 import ast
 from collections.abc import Mapping
 
-from warpwright.program.kernel_forms import sole_return
+from warpwright.program.kernel_forms import returned, sole_return
 from warpwright.program.nodes import clone
 from warpwright.program.parsed import HostFunction, ParsedProgram
 from warpwright.program.parsing import text_of
@@ -20,10 +20,13 @@ from warpwright.program.plain_spelling import FunctionNode, bound_in
 
 _DEEPEST = 8
 _READING = frozenset({"items", "keys", "values", "get", "copy"})
-_HARMLESS = frozenset({"cdiv", "next_power_of_2", "min", "max", "int", "len", "dict", "print"})
+_HARMLESS = frozenset({
+    "cdiv", "next_power_of_2", "min", "max", "int", "len", "dict", "print", "sorted", "list",
+    "tuple", "set", "any", "all", "enumerate", "isinstance",
+})  # fmt: skip
 _PASSING = (
     ast.BinOp, ast.Compare, ast.BoolOp, ast.UnaryOp, ast.Expr, ast.FormattedValue, ast.If,
-    ast.While, ast.Assert,
+    ast.While, ast.Assert, ast.For, ast.comprehension,
 )  # fmt: skip
 
 Options = dict[str, ast.expr]
@@ -37,6 +40,7 @@ class Splats:
         self._around = () if function is None else (*function.outer, function.node)
         self._names = program.names_around(self._around)
         self._parents: dict[int, ast.AST] | None = None
+        self._names_only = False
 
     def arguments(self, call: ast.Call) -> tuple[ast.expr, ...]:
         """Positional arguments; `*name` stays where its items are not known."""
@@ -56,6 +60,36 @@ class Splats:
             else:
                 found += [ast.keyword(name, value) for name, value in options.items()]
         return tuple(found)
+
+    def constants(self, node: ast.expr) -> dict[str, ast.Constant] | None:
+        """What a mapping holds, where all of it are known constants."""
+        options = self._options(node) or {}
+        found = {name: value for name, value in options.items() if isinstance(value, ast.Constant)}
+        return found if found and len(found) == len(options) else None
+
+    def names(self, node: ast.expr, depth: int = 0) -> list[str] | None:
+        """The names that a mapping holds, also where their values are open; None: not known.
+
+        Of a function of the program: what each of its ways to return has. (Who gets a mapping from
+        a function may change its values; that it takes other names is left to who runs it.)
+        """
+        self._names_only = True
+        options = self._options(node, depth)
+        if options is not None or depth > _DEEPEST:
+            return None if options is None else list(options)
+        if isinstance(node, ast.Name):
+            value = self._value(node)
+            return None if value is None else self.names(value, depth + 1)
+        if not isinstance(node, ast.Call) or not isinstance(node.func, ast.Name):
+            return None
+        for function in self._program.host_functions:
+            if function.name == node.func.id:
+                inner = Splats(self._program, function)
+                found = [inner.names(value, depth + 1) for value in returned(function.node)]
+                first = found[0] if found else None
+                same = first is not None and all(f and set(f) == set(first) for f in found)
+                return first if same else None
+        return None
 
     def _items(self, node: ast.expr) -> list[ast.expr] | None:
         if isinstance(node, ast.Name):
@@ -210,8 +244,11 @@ class Splats:
             return parent.attr in _READING
         if isinstance(parent, ast.Starred):
             return True
+        if isinstance(parent, ast.Return):
+            return self._names_only
         if isinstance(parent, ast.Call):
-            return parent.func is not node and _is_harmless(parent)
+            looked_up = self._names_only and isinstance(node, ast.Subscript)
+            return parent.func is not node and (looked_up or _is_harmless(parent))
         if isinstance(parent, ast.Subscript):  # as an index
             return True
         return isinstance(parent, (*_PASSING, ast.IfExp))

@@ -113,10 +113,20 @@ def test_the_grid_follows_and_all_else_stays(host: str) -> None:
             "a grid of its own",
         ),
         ("    k[size](x, y, n, m, A=16, B=16)\n", None),  # nothing shows it: nothing to follow
-        (
+        (  # which of both is the size?
             "    t = {'A': 16, 'B': 16}\n"
-            "    k[(triton.cdiv(n, 16), triton.cdiv(m, 16))](x, y, n, m, **t)\n",
+            "    k[(triton.cdiv(n, t['A']), triton.cdiv(m, 16))](x, y, n, m, **t)\n",
             "written out",
+        ),
+        (
+            "    t = pick(n)\n    k[(triton.cdiv(n, 16), triton.cdiv(m, 16))](x, y, n, m, **t)\n",
+            "written out",
+        ),
+        (  # the size of a buffer, too
+            "    t = {'A': 16, 'B': 32} if n > 9 else {'A': 32, 'B': 16}\n"
+            "    parts = torch.empty(t['A'])\n"
+            "    k[(triton.cdiv(n, t['A']), triton.cdiv(m, t['B']))](x, parts, n, m, **t)\n",
+            "used for grids and tile sizes only",
         ),
         (  # the same call launches another kernel
             "    f = k if n > 9 else other\n    A = B = 16\n"
@@ -132,6 +142,36 @@ def test_what_must_agree_with_the_size_is_refused(host: str, expected: str | Non
     with pytest.raises(InputError) as refused:
         add_autotune(HEAD + host, "k", CONFIGS, ["n"])
     assert expected in (refused.value.expected or "")
+
+
+SIDE = "{'A': 16, 'B': 32} if n > 9 else {'A': 32, 'B': 16}"
+
+
+@pytest.mark.parametrize(
+    ("host", "launch"),
+    [
+        (
+            "    t = {'A': 16, 'B': 16, 'num_warps': 8}\n"
+            "    k[(triton.cdiv(n, 16), triton.cdiv(m, 16))](x, y, n, m, **t)\n",
+            "k[lambda meta: (triton.cdiv(n, meta['A']), triton.cdiv(m, meta['B']))](x, y, n, m)",
+        ),
+        (
+            f"    t = {SIDE}\n"
+            "    k[(triton.cdiv(n, t['A']), triton.cdiv(m, 2 * t['B']))](x, y, n, m, **t)\n",
+            "k[lambda meta: (triton.cdiv(n, meta['A']), "
+            "triton.cdiv(m, 2 * meta['B']))](x, y, n, m)",
+        ),
+        (
+            f"    t = {SIDE}\n    a = t['A']\n"
+            "    k[(triton.cdiv(n, a), (m + t['B'] - 1) // t['B'])](x, y, n, m, **t)\n",
+            "k[lambda meta: (triton.cdiv(n, meta['A']), (m + meta['B'] - 1) // meta['B'])]"
+            "(x, y, n, m)",
+        ),
+    ],
+)
+def test_options_of_a_mapping_are_taken_out_of_it(host: str, launch: str) -> None:
+    edited = add_autotune(HEAD + host, "k", CONFIGS, ["n"])
+    assert launch in edited.replace('"', "'")
 
 
 def test_options_of_a_pinned_launch_are_changed_where_they_stand() -> None:

@@ -1,4 +1,4 @@
-"""Which kernels must not begin to be tuned: those that a second run would find changed."""
+"""Which kernels may begin to be tuned, and what a new tuner puts back after each try."""
 
 from __future__ import annotations
 
@@ -7,11 +7,13 @@ from textwrap import dedent
 import pytest
 
 from warpwright.program.view import read_program
-from warpwright.proposers.configs.emit import emit_plans, reason_to_leave_alone
+from warpwright.proposers.configs.emit import emit_plans, reason_to_leave_alone, to_restore
 from warpwright.types.answer import ConfigChoice, ConfigPlan
 from warpwright.types.calls import KernelCalls
 from warpwright.types.config import Config
 from warpwright.types.launch_trace import Launch, TensorArgument, TracedConfig
+from warpwright.types.program import ProgramView
+from warpwright.verifier.rules.autotune import changed_by_running
 
 PROGRAM = dedent(
     """
@@ -44,7 +46,20 @@ TUNED = (
 
 
 def reason(program: str, storages: tuple[int, int] | None = None) -> str | None:
-    """The verdict on `shift`; `storages` are those of source and target in a traced launch."""
+    """Why `shift` is left alone; `storages` are those of source and target in a traced launch."""
+    return reason_to_leave_alone(*looked_at(program, storages))
+
+
+def restored(program: str, storages: tuple[int, int] | None = None) -> tuple[str, ...]:
+    """What a new tuner of `shift` puts back after each try."""
+    names, lacking = to_restore(*looked_at(program, storages))
+    assert lacking is None
+    return names
+
+
+def looked_at(
+    program: str, storages: tuple[int, int] | None = None
+) -> tuple[ProgramView, KernelCalls]:
     view = read_program(program)
     kernel = view.kernel("shift")
     assert kernel is not None
@@ -54,7 +69,7 @@ def reason(program: str, storages: tuple[int, int] | None = None) -> str | None:
         tensors = [TensorArgument("float32", (1000,), (1,), storage=x) for x in storages]
         arguments = dict(zip(("source", "target"), tensors, strict=True))
         launches = (Launch("shift", 0, arguments, (TracedConfig(config, (4,)),), False),)
-    return reason_to_leave_alone(view, KernelCalls(kernel, (config,), launches))
+    return view, KernelCalls(kernel, (config,), launches)
 
 
 def changed(old: str, new: str, program: str = PROGRAM) -> str:
@@ -68,31 +83,42 @@ def test_a_kernel_that_writes_what_it_does_not_read_may_be_tuned() -> None:
 
 
 @pytest.mark.parametrize(
-    ("store", "why"),
+    "store",
     [
-        ("tl.atomic_add(target + at, value, mask=inside)", "atomics on target"),
-        ("tl.store(target + at, tl.load(target + at) + value)", "reads and writes target"),
-        (
-            "cells = target + at\n    old = tl.load(cells)\n    tl.store(cells, old + value)",
-            "reads and writes target",
-        ),
+        "tl.atomic_add(target + at, value, mask=inside)",
+        "tl.store(target + at, tl.load(target + at) + value)",
+        "cells = target + at\n    old = tl.load(cells)\n    tl.store(cells, old + value)",
     ],
 )
-def test_a_kernel_that_accumulates_is_left_alone(store: str, why: str) -> None:
-    found = reason(changed(STORE, store))
-    assert found is not None and why in found
+def test_what_a_kernel_accumulates_into_is_restored(store: str) -> None:
+    program = changed(STORE, store)
+    assert reason(program) is None
+    assert restored(program) == ("target",)
+    _, calls = looked_at(program)
+    choices = tuple(ConfigChoice(Config.of({}, w, 3), w != 4, True, "") for w in (4, 8))
+    written = emit_plans(program, [(ConfigPlan("shift", choices), calls)])
+    assert "restore_value=['target']" in written.replace('"', "'")
+    tuned = read_program(written)
+    shift = tuned.kernel("shift")
+    assert shift is not None
+    assert not list(changed_by_running(tuned, shift))
+
+
+def test_a_kernel_whose_helper_adds_to_what_is_not_known_is_left_alone() -> None:
+    helper = "@triton.jit\ndef put(cells, value):\n    tl.atomic_add(cells, value)\n\n\n"
+    program = changed(STORE, "put(target + at, value)")
+    found = reason(changed("@triton.jit\ndef shift", helper + "@triton.jit\ndef shift", program))
+    assert found is not None and "it calls put, which uses atomics" in found
 
 
 def test_an_update_in_place_is_seen_in_the_launch_as_written() -> None:
-    found = reason(changed("(x, y, x.numel()", "(x, x, x.numel()"))
-    assert found is not None and "in place" in found
+    assert restored(changed("(x, y, x.numel()", "(x, x, x.numel()")) == ("target",)
 
 
 def test_tensors_of_one_storage_are_seen_in_the_traced_launch() -> None:
     program = changed("y = torch.empty_like(x)", "y = x.view(-1)")
-    assert reason(program) is None  # by reading alone nothing tells
-    found = reason(program, storages=(1, 1))
-    assert found is not None and "one tensor, read and written" in found
+    assert restored(program) == ()  # by reading alone nothing tells
+    assert restored(program, storages=(1, 1)) == ("target",)
 
 
 def test_one_input_given_twice_is_no_update_in_place() -> None:

@@ -36,7 +36,7 @@ def test_only_other_tiles_change_the_order_of_a_sum() -> None:
 @pytest.mark.parametrize(
     ("old", "new", "why"),
     [
-        ("num_warps=2)", "**dict(num_warps=2))", "written out"),
+        ("num_warps=2)", "**given(n))", "written out"),
         ("DEPTH=16, num_warps=2)", "num_warps=2)", "DEPTH passed by the launch"),
         ("triton.cdiv(M, ROWS)", "M // ROWS", "rounding up"),
         ("return c\n", "return c[:ROWS]\n", "tile sizes only"),

@@ -25,11 +25,13 @@ from warpwright.program.edit.launch_options import free_launches
 from warpwright.program.edit.tree import (
     Change,
     calls_by_span,
+    expressions_by_span,
     find_function,
     parse_tree,
     replace_nodes,
     span_of,
 )
+from warpwright.program.edit.write_out import written_out
 from warpwright.program.evaluate import Evaluator, Unreadable
 from warpwright.program.kernel_forms import KernelNode
 from warpwright.program.parsed import ParsedProgram, parse_program
@@ -67,8 +69,7 @@ def set_configs(
     if found and found.autotune and found.autotune.configs == tuple(configs) and not comments:
         return source
     tree = parse_tree(source)
-    call = _autotune_call(tree, program, kernel)
-    target, node = _configs_node(tree, program, call)
+    target, node = _configs_node(tree, program, kernel)
     editor = _ListEditor(tree, program, _kernel_node(program, kernel), node)
     written = editor.write(configs, comments or {})
     changed = cst.parse_expression(written, config=tree.config_for_parsing)
@@ -100,7 +101,8 @@ def add_autotune(
         raise InternalError(f"kernel {kernel} has an autotune already: use set_configs")
     names = {name for config in configs for name in config.meta_dict}
     sets_registers = any(config.maxnreg is not None for config in configs)
-    source = free_launches(source, program, kernel, names, sets_registers)
+    source = written_out(source, kernel)
+    source = free_launches(source, parse_program(source), kernel, names, sets_registers)
     program = parse_program(source)
     tree = parse_tree(source)
     quote = quote_of(source)
@@ -271,27 +273,45 @@ def _with_comment(item: ListItem, comments: Mapping[Config, str]) -> ListItem:
 
 
 def _configs_node(
-    tree: cst.Module, program: ParsedProgram, call: cst.Call
+    tree: cst.Module, program: ParsedProgram, kernel: str
 ) -> tuple[cst.BaseExpression, cst.BaseExpression]:
     """(the node to replace, the list whose style counts).
 
     A module-level list that only this decorator reads is edited where it stands; one that
     others read too is left, and the decorator gets a list of its own.
     """
-    argument = next(
-        (a for a in call.args if a.keyword and a.keyword.value == "configs"),
-        next((a for a in call.args if a.keyword is None), None),
-    )
-    if argument is None:
-        raise InternalError("the autotune has no configs argument")
-    value = argument.value
-    if isinstance(value, cst.Name):
-        uses = sum(isinstance(n, ast.Name) and n.id == value.value for n in ast.walk(program.tree))
+    value = _configs_of(program, kernel)
+    expressions = expressions_by_span(tree)
+    if isinstance(value, ast.Name):
+        uses = sum(isinstance(n, ast.Name) and n.id == value.id for n in ast.walk(program.tree))
         for statement in tree.body:
-            node = _assigned(statement, value.value)
-            if node is not None and uses == 2 and value.value in program.constants:
+            node = _assigned(statement, value.id)
+            if node is not None and uses == 2 and value.id in program.constants:
                 return node, node
-    return value, value
+    span = span_of(program.source, value)
+    others = [k.node.name for k in program.kernels if k.tuners and k.node.name != kernel]
+    if any(span_of(program.source, _configs_of(program, other)) == span for other in others):
+        raise InputError(
+            f"the configs of kernel {kernel} cannot be edited",
+            place=Place(None, SECTION, value.lineno),
+            expected="a list of its own",
+            got=f"one that {', '.join(others)} has too",
+            hint="give each kernel its list as an argument of the function that wraps it",
+        )
+    found = expressions[span]
+    return found, found
+
+
+def _configs_of(program: ParsedProgram, kernel: str) -> ast.expr:
+    """The expression of a kernel's configs; in the source it stands where the list is given."""
+    tuners = _kernel_node(program, kernel).tuners
+    if not tuners:
+        raise InternalError(f"kernel {kernel} has no autotune: use add_autotune")
+    named = [keyword.value for keyword in tuners[0].keywords if keyword.arg == "configs"]
+    value = next(iter(named or tuners[0].args[:1]), None)
+    if value is None:
+        raise InternalError("the autotune has no configs argument")
+    return value
 
 
 def _assigned(
@@ -305,13 +325,6 @@ def _assigned(
             if isinstance(target, cst.Name) and target.value == name:
                 return small.value
     return None
-
-
-def _autotune_call(tree: cst.Module, program: ParsedProgram, kernel: str) -> cst.Call:
-    tuners = _kernel_node(program, kernel).tuners
-    if not tuners:
-        raise InternalError(f"kernel {kernel} has no autotune: use add_autotune")
-    return calls_by_span(tree)[span_of(program.source, tuners[0])]
 
 
 def _kernel_node(program: ParsedProgram, kernel: str) -> KernelNode:

@@ -157,8 +157,9 @@ class _Followed:
         if text_of(node) in self.passed.texts and not isinstance(node, ast.Constant):
             self._refuse_bare()
         divisor = _divisor(node)
-        if divisor is not None and text_of(divisor) in self.passed.texts:
-            yield from self._rounded(node, divisor)
+        size = None if divisor is None else self._size_in(divisor, place)
+        if divisor is not None and size is not None:
+            yield from self._rounded(node, divisor, size, place)
             yield from self._places(_dividend(node), place, depth)
             return
         if isinstance(node, ast.BinOp) and text_of(node.right) in self.passed.texts:
@@ -185,15 +186,36 @@ class _Followed:
         places = list(self._places(fresh, place, depth))
         return with_changes(text, [instead_of(node, new) for node, new in places])
 
-    def _rounded(self, node: ast.expr, divisor: ast.expr) -> Iterator[tuple[ast.expr, str]]:
-        """Every place of the divisor in a division that rounds up."""
-        name = self._parameter(text_of(divisor))
-        wanted = text_of(divisor)
-        yield divisor, self.written(name)
+    def _size_in(self, divisor: ast.expr, place: tuple[int, int]) -> ast.expr | None:
+        """The tile size that a divisor is, or is some times of: `B`, `4 * B`."""
+        if self._text_of(divisor, place) in self.passed.texts:
+            return divisor
+        if not isinstance(divisor, ast.BinOp) or not isinstance(divisor.op, ast.Mult):
+            return None
+        sizes = self._size_in(divisor.left, place), self._size_in(divisor.right, place)
+        found = [size for size in sizes if size is not None]
+        return found[0] if len(found) == 1 and not isinstance(found[0], ast.Constant) else None
+
+    def _text_of(self, node: ast.expr, place: tuple[int, int]) -> str:
+        """The text of an expression, or of what is looked up for a name: `B = options["B"]`."""
+        if isinstance(node, ast.Name) and node.id in self.derived:
+            found = self.definitions.lookup(node.id, place)
+            if found is not None and isinstance(found[0], (ast.Subscript, ast.Attribute)):
+                return text_of(found[0])
+        return text_of(node)
+
+    def _rounded(
+        self, node: ast.expr, divisor: ast.expr, size: ast.expr, place: tuple[int, int]
+    ) -> Iterator[tuple[ast.expr, str]]:
+        """Every place of a tile size in a division that rounds up."""
+        name = self._parameter(self._text_of(size, place))
+        yield size, self.written(name)
         if isinstance(node, ast.BinOp):  # (n + B - 1) // B has it twice
             for inner in ast.walk(node.left):
-                if isinstance(inner, ast.expr) and text_of(inner) == wanted:
-                    yield inner, self.written(name)
+                if isinstance(inner, ast.expr) and text_of(inner) == text_of(divisor):
+                    again = self._size_in(inner, place)
+                    assert again is not None
+                    yield again, self.written(name)
 
     def _parameter(self, text: str) -> str:
         names = self.passed.texts[text]
@@ -253,7 +275,8 @@ def _takes(value: ast.AST, names: set[str], texts: set[str]) -> bool:
     if names_in(value) & names:
         return True
     return any(
-        (divisor := _divisor(n)) is not None and text_of(divisor) in texts
+        ((divisor := _divisor(n)) is not None and text_of(divisor) in texts)
+        or (isinstance(n, (ast.Subscript, ast.Attribute)) and text_of(n) in texts)
         for n in ast.walk(value)
         if isinstance(n, ast.expr)
     )
@@ -329,7 +352,11 @@ def _strict_uses(scope: ast.AST, watched: set[str], texts: set[str]) -> Iterator
         if isinstance(node, (ast.Assign, ast.AnnAssign, ast.AugAssign)) and node.value is not None:
             targets = node.targets if isinstance(node, ast.Assign) else [node.target]
             names = {n.id for t in targets for n in ast.walk(t) if isinstance(n, ast.Name)}
-            if names and names <= watched and _is_count(node.value):
+            if (
+                names
+                and names <= watched
+                and (_is_count(node.value) or text_of(node.value) in texts)
+            ):
                 skipped |= {id(n) for n in ast.walk(node.value)}
     for node in ast.walk(scope):
         if id(node) in skipped:
@@ -345,7 +372,8 @@ def _names_again(node: ast.expr, texts: set[str]) -> bool:
     divisor = _divisor(node)
     if divisor is not None and text_of(divisor) in texts:
         return True
-    loaded = isinstance(node, ast.Attribute) and isinstance(node.ctx, ast.Load)
+    looked_up = isinstance(node, (ast.Attribute, ast.Subscript))
+    loaded = looked_up and isinstance(node.ctx, ast.Load)  # type: ignore[attr-defined]
     return loaded and text_of(node) in texts
 
 

@@ -16,6 +16,7 @@ from warpwright.program.edit.host_tiles import (
 )
 from warpwright.program.edit.launch_options import passed_arguments
 from warpwright.program.edit.texts import TextChange, end_of, instead_of, with_changes
+from warpwright.program.edit.write_out import written_out
 from warpwright.program.launches import LaunchNode, find_launches
 from warpwright.program.parsed import ParsedProgram, parse_program
 from warpwright.program.parsing import SECTION, text_of
@@ -32,6 +33,7 @@ def pin_launches(source: str, kernel: str, config: Config) -> str:
     Raises `InputError` where a launch may hide them in `*args` or `**kwargs`, does not pass one of
     them, or where host code needs a size for more than grids.
     """  # noqa: E501
+    source = written_out(source, kernel)
     program = parse_program(source)
     launches = [launch for launch in find_launches(program) if launch.kernel == kernel]
     changes: list[TextChange] = []

@@ -62,11 +62,17 @@ def span_of(source: str, node: ast.expr) -> Span:
 
 def calls_by_span(tree: cst.Module) -> dict[Span, cst.Call]:
     """Every call of a lossless tree. Brackets around a call are no part of its span."""
+    found = expressions_by_span(tree)
+    return {span: node for span, node in found.items() if isinstance(node, cst.Call)}
+
+
+def expressions_by_span(tree: cst.Module) -> dict[Span, cst.BaseExpression]:
+    """Every expression of a lossless tree; a tuple in brackets stands without them."""
     positions = MetadataWrapper(tree, unsafe_skip_copy=True).resolve(PositionProvider)
     return {
         (place.start.line, place.start.column, place.end.line, place.end.column): node
         for node, place in positions.items()
-        if isinstance(node, cst.Call)
+        if isinstance(node, cst.BaseExpression)
     }
 
 

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import replace
 
+from warpwright.program.view import read_program
 from warpwright.proposers.configs.tile_limits import passed_size
 from warpwright.proposers.rewrites.common.refusal import DoesNotApply
 from warpwright.proposers.rewrites.config_list import apply_configs, configs_move
@@ -13,35 +14,55 @@ from warpwright.types.answer import ConfigPlan
 from warpwright.types.calls import KernelCalls
 from warpwright.types.candidate import Claim, Move
 from warpwright.types.config import Config
-from warpwright.types.launch_trace import ScalarArgument
+from warpwright.types.launch_trace import ScalarArgument, TensorArgument
 from warpwright.types.program import Kernel, ProgramView
 from warpwright.verifier.rules.autotune import changed_by_running, is_tuned
 
 
 def emit_plans(source: str, plans: Sequence[tuple[ConfigPlan, KernelCalls]]) -> str:
     """The program with the config list of each plan; unchanged where a plan changes nothing."""
-    for move in moves_of(plans):
+    for move in moves_of(plans, source):
         source = apply_pin(source, move) if move.name == PIN else apply_configs(source, move)
     return source
 
 
-def moves_of(plans: Sequence[tuple[ConfigPlan, KernelCalls]]) -> tuple[Move, ...]:
-    """The plans as moves, to be replayed on the parent; none where a plan changes nothing."""
+def moves_of(plans: Sequence[tuple[ConfigPlan, KernelCalls]], source: str) -> tuple[Move, ...]:
+    """The plans as moves, to be replayed on the parent, which is `source`; none where a plan
+    changes nothing."""
     return tuple(
-        _move(plan, calls)
+        _move(plan, calls, source)
         for plan, calls in plans
         if not plan.left_alone and not _changes_nothing(plan, calls)
     )
 
 
-def _move(plan: ConfigPlan, calls: KernelCalls) -> Move:
+def _move(plan: ConfigPlan, calls: KernelCalls, source: str) -> Move:
     """One config for a kernel without autotune is passed by its launches: no tuner is needed."""
     kept = with_passed_sizes(calls, plan.kept)
     if calls.source.autotune is not None:
         return configs_move(calls.name, kept, (), _claim(kept, calls.configs))
     if len(kept) == 1:
         return pin_move(calls.name, kept[0])
-    return configs_move(calls.name, kept, tuning_key(calls), _claim(kept, kept[:1]))
+    restored, _ = to_restore(read_program(source), calls)
+    return configs_move(calls.name, kept, tuning_key(calls), _claim(kept, kept[:1]), restored)
+
+
+def to_restore(view: ProgramView, calls: KernelCalls) -> tuple[tuple[str, ...], str | None]:
+    """Arguments that a new tuner has to put back after each try, and what it cannot put back.
+
+    Every config that it tries runs on the live tensors, so a kernel that adds to what is there, or
+    reads what it writes, would compute something else. (Whether zeroing is right depends on what
+    the host put there, so values are restored.)
+    """
+    names = {parameter.name for parameter in calls.source.parameters}
+    found = dict(changed_by_running(view, calls.source, calls.launches))
+    lacking = [why for name, why in found.items() if not _is_tensor(name, names, calls)]
+    return tuple(name for name in found if name in names), next(iter(lacking), None)
+
+
+def _is_tensor(name: str, names: Collection[str], calls: KernelCalls) -> bool:
+    given = [launch.arguments.get(name) for launch in calls.launches]
+    return name in names and all(isinstance(one, TensorArgument) for one in given)
 
 
 def _claim(kept: Sequence[Config], own: Sequence[Config]) -> Claim:
@@ -134,17 +155,15 @@ def _not_editable(view: ProgramView, calls: KernelCalls) -> str | None:
 
 
 def _not_to_be_tuned(view: ProgramView, calls: KernelCalls) -> str | None:
-    """Why a kernel must not begin to be tuned, or None.
-
-    Every config that the tuner tries runs on the live output, so a kernel that adds to what is
-    there, or reads what it writes, would compute something else. Whether `reset_to_zero` is right
-    depends on what the host put there, so it is not added.
-    """
+    """Why a kernel must not begin to be tuned, or None: what a try changes cannot be put back."""
     if is_tuned(calls.source):
         return None
-    for _, why in changed_by_running(view, calls.source, calls.launches):
-        return f"{why}, and tuning would run it several times on the live output"
-    return None
+    _, lacking = to_restore(view, calls)
+    if calls.source.autotune is not None:  # (whose list alone is edited)
+        lacking = next((why for _, why in changed_by_running(view, calls.source)), None)
+    if lacking is None:
+        return None
+    return f"{lacking}, and tuning would run it several times on the live output"
 
 
 def reason_to_stand_alone(view: ProgramView, calls: KernelCalls) -> str | None:

@@ -24,16 +24,19 @@ def configs_move(
     configs: Sequence[Config],
     key: Sequence[str] = (),
     claim: Claim = Claim.BIT_EQUAL,
+    restored: Sequence[str] = (),
 ) -> Move:
     """The move that gives a kernel exactly these configs, in this order.
 
     Its arguments hold each config as text, hook and all, so that it can be replayed on the parent
-    with nothing else. `key`: the autotune's key where the kernel has no autotune yet. `claim`: what
-    other tiles than the parent's do to sums.
+    with nothing else. `key`: the autotune's key where the kernel has no autotune yet, and
+    `restored`: its `restore_value`. `claim`: what other tiles than the parent's do to sums.
     """
     style = ConfigStyle("triton.Config", '"', ())
     texts = tuple(write_config(config, style, ONE_LINE) for config in configs)
-    return Move(CONFIGS, kernel, (("configs", texts), ("key", tuple(key))), claim)
+    arguments = (("configs", texts), ("key", tuple(key)))
+    more = (("restore_value", tuple(restored)),) if restored else ()
+    return Move(CONFIGS, kernel, (*arguments, *more), claim)
 
 
 def find_none(_program: ProgramView, _calls: Sequence[KernelCalls]) -> tuple[Move, ...]:
@@ -70,8 +73,11 @@ def apply_configs(source: str, move: Move) -> str:
     try:
         if found.autotune is not None:
             return set_configs(source, move.kernel, configs)
-        names = tuple(map(str, key)) if isinstance(key, tuple) else ()
-        return add_autotune(source, move.kernel, configs, names)
+        names, restored = (
+            tuple(map(str, value)) if isinstance(value, tuple) else ()
+            for value in (key, dict(move.arguments).get("restore_value"))
+        )
+        return add_autotune(source, move.kernel, configs, names, restore_value=restored)
     except InputError as error:
         got = f"; got {error.got}" if error.got else ""
         raise DoesNotApply(f"{error.what} (expected {error.expected}{got})") from error
