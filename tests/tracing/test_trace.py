@@ -450,11 +450,69 @@ class TestData:
             "1 if x.max() > 3 else 2",
         ],
     )
-    def test_host_code_that_reads_data_is_refused(self, read: str) -> None:
-        result = failed(forward(f"y = {read}\ncopy[(1,)](x, x, 8, BLOCK=64)\nreturn x"))
+    def test_host_code_may_read_values_of_its_inputs(self, read: str) -> None:
+        trace = traced(forward(f"y = {read}\ncopy[(1,)](x, x, 8, BLOCK=64)\nreturn x"))
+        assert len(trace.value_reads) == 1
+        line = trace.value_reads[0].line
+        assert line is not None
+
+    @pytest.mark.parametrize(
+        ("read", "value"),
+        [
+            ("int(x.sum().item())", 10),
+            ("int(x[x > 1.5].sum())", 9),
+            ("int((x * 2).to(torch.int64).cumsum(0)[-1])", 20),
+            ("torch.nonzero(x > 2).shape[0] + 1", 3),
+            ("int(torch.nonzero(x > 2)[0, 0]) + 1", 3),
+            ("int(x.view(2, 2).t()[0, 1])", 3),
+            ("sum(int(v) for v in x.tolist())", 10),
+            ("int(torch.unique(x.clamp(max=2)).numel())", 2),
+            ("int(x.cpu().numpy()[3])", 4),
+            ("5 if x.max() > 3 else 2", 5),
+            ("int(x.clone().mul_(x).sum())", 30),
+            ("int((self.scale * x).sum())", 30),
+        ],
+    )
+    def test_a_value_is_what_the_inputs_give(self, read: str, value: int) -> None:
+        inputs = "import torch\ndef get_inputs():\n    return [torch.randint(0, 1, (4,)) + DATA]\n"
+        inputs += "def get_init_inputs():\n    return []\nDATA = torch.arange(1.0, 5.0)\n"
+        body = f"n = {read}\ncopy[(n,)](x, x, 8, BLOCK=64)\nreturn x"
+        init = "self.scale = nn.Parameter(torch.full((4,), 3.0))"
+        assert grids(traced(forward(body, init=init), Problem(source=inputs))) == [[(value,)]]
+
+    def test_inputs_that_read_values_themselves_are_made_for_real(self) -> None:
+        inputs = "import torch\ndef get_inputs():\n    n = torch.randint(3, 9, (5,)).cumsum(0)\n"
+        inputs += "    return [torch.randn(int(n[-1])), n]\n"
+        body = """
+        ends, = more
+        assert int(ends[-1].item()) == x.shape[0]
+        copy[(ends.numel(),)](x, x, 8, BLOCK=64)
+        return x
+        """
+        assert grids(traced(forward(body), Problem(source=inputs))) == [[(5,)]]
+
+    def test_the_inputs_stay_as_they_are_for_the_next_read(self) -> None:
+        body = """
+        before = x.sum().item()
+        changed = (x.mul_(2)).sum().item()
+        assert changed == 2 * before, (before, changed)
+        assert x.sum().item() == changed
+        copy[(1,)](x, x, 8, BLOCK=64)
+        return x
+        """
+        assert len(traced(forward(body), shaped((64,))).launches) == 1
+
+    def test_large_inputs_are_not_made_for_a_value(self) -> None:
+        body = "n = int(x[0])\ncopy[(1,)](x, x, n, BLOCK=64)\nreturn x"
+        result = failed(forward(body), shaped((20000, 20000)))
         assert result.kind == "DataDependentError"
-        assert "value" in result.reason
+        assert "1.5 GiB" in result.reason
         assert result.line is not None
+
+    def test_what_a_kernel_only_reads_is_known_afterwards(self) -> None:
+        body = "copy[(1,)](x, torch.empty_like(x), 8, BLOCK=64)\n"
+        body += "copy[(1 if x.sum() == x.sum() else 2,)](x, x, 8, BLOCK=64)\nreturn x"
+        assert grids(traced(forward(body)))[1] == [(1,)]
 
     def test_values_that_follow_from_constants_may_be_read(self) -> None:
         body = """
@@ -477,9 +535,45 @@ class TestData:
         """
         assert failed(forward(body)).kind == "DataDependentError"
 
-    def test_what_was_written_in_place_is_not_known_any_more(self) -> None:
-        body = "t = torch.ones(3); t.mul_(x[:3]); return t[0].item()"
-        assert failed(forward(body)).kind == "DataDependentError"
+    def test_what_was_written_in_place_is_worked_out_anew(self) -> None:
+        body = """
+        t = torch.ones(3)
+        assert t[0].item() == 1
+        t.mul_(x[:3])
+        same = t[0].item() == x[0].item()
+        copy[(2 if same else 1,)](x, x, 8, BLOCK=64)
+        return x
+        """
+        assert grids(traced(forward(body))) == [[(2,)]]
+
+
+class TestOwnOperators:
+    """Operators that a program registers with torch are followed to their launches."""
+
+    @pytest.mark.parametrize(
+        "registered",
+        [
+            '@torch.library.custom_op("trial::one", mutates_args=())\ndef one(x: T) -> T:',
+            '@torch.library.triton_op("trial::one", mutates_args={})\ndef one(x: T) -> T:',
+            "def plain(x: T) -> T:",
+        ],
+    )
+    def test_its_launches_are_seen(self, registered: str) -> None:
+        own = f"""
+T = torch.Tensor
+{registered}
+    out = torch.empty_like(x)
+    assert x.is_cuda and x.device.type == "cuda"
+    torch.library.wrap_triton(copy)[(7,)](x, out, x.numel(), BLOCK=64)
+    return out
+"""
+        if "plain" in registered:
+            own += 'LIBRARY = torch.library.Library("trial", "FRAGMENT")\n'
+            own += 'LIBRARY.define("one(Tensor x) -> Tensor")\n'
+            own += 'LIBRARY.impl("one", plain, dispatch_key="CUDA")\n'
+            own += 'LIBRARY.impl("one", torch.empty_like, dispatch_key="Meta")\n'
+        trace = traced(forward("return torch.ops.trial.one(x)", PRELUDE + own))
+        assert grids(trace) == [[(7,)]]
 
 
 class TestMistakes:
@@ -530,7 +624,7 @@ class TestMistakes:
             ("import subprocess\nsubprocess.run(['true'])", True),
             (forward("return undefined_thing(x)"), True),
             (forward("return x.view(7, 999)"), True),
-            (forward("return x if x.sum() > 0 else -x"), False),
+            (forward("copy[(1,)](x, x, 8, BLOCK=64)\nreturn x if x.sum() > 0 else -x"), False),
             (forward("return torch.cuda.get_device_properties(0).ecc_enabled"), False),
             (forward("return torch.ops.aten._foobar_no_such(x)"), True),
         ],

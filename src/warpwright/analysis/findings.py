@@ -12,6 +12,7 @@ from collections.abc import Iterable, Sequence
 from warpwright.types.compiled import Compiled, Occupancy, Resources, Toolchain
 from warpwright.types.evidence import Origin
 from warpwright.types.gpu import GpuSheet
+from warpwright.types.launch_trace import Trace
 from warpwright.types.program import Kernel
 from warpwright.types.request import KernelProfile
 from warpwright.types.study import CompiledView, ConfigStudy, Finding, KernelStudy
@@ -42,6 +43,23 @@ def kernel_findings(
         *dots_without_tensor_cores(source, study, sheet),
     ]
     return by_weight(found)
+
+
+def host_findings(trace: Trace | None) -> tuple[Finding, ...]:
+    """What the trace shows of the host code: values that it reads, on which launches may hang."""
+    if trace is None or not trace.value_reads:
+        return ()
+    places = dict.fromkeys(
+        read.reader if read.line is None else f"{read.reader} at line {read.line}"
+        for read in trace.value_reads
+    )
+    text = (
+        f"The host code reads values of tensors ({', '.join(places)}). They were computed on the "
+        "CPU from inputs as the problem makes them, with a fixed seed: arguments, grids and "
+        "launches that follow from them hold for such inputs. On a GPU each read waits until all "
+        "work before it is done."
+    )
+    return (Finding("values-read", "host code", text, Origin.PREDICTED, weight=60),)
 
 
 def by_weight(findings: Iterable[Finding]) -> tuple[Finding, ...]:

@@ -12,7 +12,12 @@ from dataclasses import dataclass, replace
 from warpwright.analysis.active_config import GRID_SIZE, infer_active
 from warpwright.analysis.cause_case import CauseCase
 from warpwright.analysis.causes import kernel_causes
-from warpwright.analysis.findings import by_weight, kernel_findings, profile_disagreements
+from warpwright.analysis.findings import (
+    by_weight,
+    host_findings,
+    kernel_findings,
+    profile_disagreements,
+)
 from warpwright.analysis.findings_tuning import tuning_findings
 from warpwright.analysis.padding import padded_configs
 from warpwright.analysis.profile_check import resource_disagreements
@@ -56,9 +61,9 @@ NOT_TRACED = {
         "without a GPU; leave the problem out, and the kernels are studied without shapes"
     ),
     "DataDependentError": (
-        "this shows nothing wrong with the program: stand-in tensors have no values; take what the "
-        "host code needs from a shape or a Python number, or leave the problem out, and the "
-        "kernels are studied without shapes"
+        "this shows nothing wrong with the program: values are computed from the problem's inputs, "
+        "as far as no kernel is between; take what the host code needs from a shape or a Python "
+        "number, or leave the problem out, and the kernels are studied without shapes"
     ),
     "UnknownHardwareError": (
         "this shows nothing wrong with the program: no sheet of the GPU has this fact; take a "
@@ -134,6 +139,7 @@ def study_program(
         unknown=unknown,
         calls=calls,
         known=known,
+        findings=host_findings(trace),
     )
 
 

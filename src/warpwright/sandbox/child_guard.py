@@ -134,11 +134,11 @@ def foreign_code() -> Iterator[None]:
     """
     if _guard is None:
         raise RuntimeError("child_guard.install was not called")
-    _guard.active = True
+    before, _guard.active = _guard.active, True
     try:
         yield
     finally:
-        _guard.active = False
+        _guard.active = before
     if _guard.tripped:
         raise ForbiddenActionError(_guard.tripped)
 

@@ -13,6 +13,7 @@ from typing import Any
 import torch
 from torch.overrides import TorchFunctionMode
 
+from warpwright.tracing.child_own_ops import implementation
 from warpwright.tracing.child_trace_torch import CUDA, names_device
 
 MOVES = {torch.Tensor.to, torch.Tensor.cuda, torch.Tensor.cpu, torch.Tensor.pin_memory}
@@ -62,6 +63,10 @@ class CudaOnCpu(TorchFunctionMode):  # type: ignore[misc]
         answer = ANSWERS.get(func)
         if answer is not None:
             return answer(*args)
+        own = implementation(func)
+        if own is not None:
+            with self:
+                return own(*args, **(kwargs or {}))
         if func is torch.Tensor.data_ptr:
             self.addressed.append(args[0])
             if self._address is not None:

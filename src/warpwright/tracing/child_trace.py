@@ -14,12 +14,14 @@ from warpwright.sandbox.child_libraries import Picture
 from warpwright.sandbox.child_main import describe
 from warpwright.sandbox.child_program import load_module
 from warpwright.tracing.child_host_watch import HostWatch
+from warpwright.tracing.child_real_values import follow_values, stand_in_inputs
 from warpwright.tracing.child_trace_arguments import encode_tensor
 from warpwright.tracing.child_trace_cuda import other_memory
 from warpwright.tracing.child_trace_driver import use_stand_in_driver
 from warpwright.tracing.child_trace_launch import Recorder
 from warpwright.tracing.child_trace_problem import LoadedProblem, ProblemError, load_problem
 from warpwright.tracing.child_trace_torch import StandIns, hardware, stand_in_cuda
+from warpwright.tracing.child_value_log import SEED
 from warpwright.tracing.child_ways_out import ways_out
 
 # Above this much memory for inputs and parameters, nothing is traced on real tensors.
@@ -87,16 +89,17 @@ def _trace(
     device: str, payload: Mapping[str, Any], job_dir: Path, stage: TraceStage
 ) -> dict[str, Any]:
     mode = StandIns(device, job_dir)
-    recorder = Recorder(mode)
+    recorder = Recorder(mode, payload["source"])
     recorder.install()
     watch = HostWatch(job_dir)
     watch.install()
+    follow_values(mode, watch)
     with stand_in_cuda(mode, hardware(payload["facts"]), recorder.note), watch:
         stage.name = "problem"
         problem = load_problem(payload["problem"], job_dir)
         if device == "cpu":
             _check_size(problem)
-        inputs = problem.make_inputs()
+        inputs = stand_in_inputs(problem, mode)
         stage.name = "import"
         libraries = Picture()
         watch.recording = True
@@ -112,6 +115,7 @@ def _trace(
             output = call_model(model.eval(), inputs, stage, mode)
             evaluation = bool(recorder.launches)
         launches, operations = list(recorder.launches), dict(mode.operations)
+        reads = list(mode.reads)
         with other_memory(hardware(payload["facts"])):
             behaviour = _second_call(model, problem, mode, recorder, output, job_dir)
         watch.recording = False
@@ -120,6 +124,7 @@ def _trace(
     return {
         "evaluation_mode": evaluation,
         "launches": launches,
+        "value_reads": [{"reader": name, "line": line} for name, line in reads],
         "behaviour": behaviour,
         "inputs": _tensors(mode, inputs),
         "outputs": _tensors(mode, output),
@@ -164,7 +169,8 @@ def _second_call(
     first = [_form(launch) for launch in recorder.launches]
     recorder.launches.clear()
     try:
-        again = call_model(model, problem.make_inputs(), TraceStage(), mode)
+        inputs = stand_in_inputs(problem, mode, SEED + 1)
+        again = call_model(model, inputs, TraceStage(), mode)
     except MemoryError:
         raise
     except Exception as error:

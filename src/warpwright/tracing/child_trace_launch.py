@@ -10,11 +10,12 @@ from __future__ import annotations
 
 import inspect
 import operator
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 import torch
 
+from warpwright.program.memory_accesses import stores_of
 from warpwright.tracing.child_trace_arguments import (
     dtype_name,
     encode_constant,
@@ -46,8 +47,9 @@ class CompiledStandIn:
 class Recorder:
     """Records launches as JSON-ready dicts, in order."""
 
-    def __init__(self, mode: StandIns) -> None:
+    def __init__(self, mode: StandIns, source: str = "") -> None:
         self.mode = mode
+        self.source = source
         self.launches: list[dict[str, Any]] = []
         self.notes: list[str] = []
         self.hooks: list[Any] = []
@@ -72,9 +74,19 @@ class Recorder:
         layers, kernel = unwrap(top)
         call = _Call(self, kernel, layers, args, dict(kwargs))
         self.launches.append(call.describe(grid, len(self.launches)))
-        for value in call.given.values():
-            if isinstance(value, torch.Tensor):
-                self.mode.values.forget(value)  # a kernel may write into it
+        written = list(self._written(kernel, call.given))
+        for tensor in written:
+            self.mode.values.forget(tensor)
+        self.mode.log.note_launch(kernel_name(kernel), written)
+
+    def _written(self, kernel: Any, given: Mapping[str, Any]) -> Iterator[torch.Tensor]:
+        """Tensors that the kernel may write into: all, where reading does not tell."""
+        told = stores_of(self.source, kernel_name(kernel))
+        for name, value in given.items():
+            if is_descriptor(value):
+                yield value.base
+            elif isinstance(value, torch.Tensor) and (told is None or name in told):
+                yield value
 
     def nameless(self, hook: Any) -> str:
         """A text for a function without a name of its own: equal for one function only."""

@@ -17,10 +17,12 @@ from typing import Any
 import torch
 from torch.overrides import TorchFunctionMode, resolve_name
 
+from warpwright.tracing.child_own_ops import implementation, own_ops_seen
 from warpwright.tracing.child_trace_checks import CHECKS
 from warpwright.tracing.child_trace_cuda import CUDA as CUDA
 from warpwright.tracing.child_trace_cuda import HardwareFacts, cuda_answers
-from warpwright.tracing.child_trace_values import READERS, DataDependentError, KnownValues
+from warpwright.tracing.child_trace_values import DataDependentError, KnownValues, needs_values
+from warpwright.tracing.child_value_log import ValueLog, nothing_around
 
 
 def hardware(facts: Mapping[str, Any]) -> HardwareFacts:
@@ -38,9 +40,15 @@ class StandIns(TorchFunctionMode):  # type: ignore[misc]
         super().__init__()
         self.device = torch.device(device)
         self.values = KnownValues()
+        self.around_real_work: Callable[[], contextlib.AbstractContextManager[None]] = (
+            nothing_around
+        )
+        self.log = ValueLog(lambda: self.around_real_work())
+        self.asleep = False  # while real tensors are worked on
+        self.reads: dict[tuple[str, int | None], None] = {}  # (reader, line)
         self.operations: dict[tuple[str, int | None], int] = {}
         self.recording = False
-        self._job_dir = str(job_dir)
+        self.job_dir = job_dir
         self._bases: dict[int, int] = {}
         self._alive: list[torch.Tensor] = []
 
@@ -51,10 +59,16 @@ class StandIns(TorchFunctionMode):  # type: ignore[misc]
         args: tuple[Any, ...] = (),
         kwargs: Mapping[str, Any] | None = None,
     ) -> Any:
+        if self.asleep:
+            return func(*args, **(kwargs or {}))
         answer = ANSWERS.get(func)
         if answer is not None:
             return answer(self, *args)
-        if func in READERS:
+        own = implementation(func)
+        if own is not None:
+            with self:
+                return own(*args, **(kwargs or {}))
+        if needs_values(func, args, kwargs or {}):
             return self._read(func, args, kwargs or {})
         if self.recording:
             self._record(func)
@@ -69,10 +83,30 @@ class StandIns(TorchFunctionMode):  # type: ignore[misc]
         fixed.pop("pin_memory", None)
         out = func(*args, **fixed)
         self.values.follow(func, args, fixed, out)
+        self.log.note(func, args, fixed, out)
         return out
 
     def _read(self, func: Any, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> Any:
-        return self.values.read(func, args, kwargs)
+        try:
+            return self._without_values(self.values.read(func, args, kwargs))
+        except DataDependentError:
+            if not self.log.follows:
+                raise
+        self.reads[getattr(func, "__name__", str(func)), self.foreign_line()] = None
+        return self._without_values(self.log.read(func, args, kwargs))
+
+    def _without_values(self, found: Any) -> Any:
+        """Tensors of what was read as stand-ins, of which the values are known."""
+        if type(found) in (list, tuple):
+            return type(found)(self._without_values(item) for item in found)
+        if not isinstance(found, torch.Tensor):
+            return found
+        stand_in = torch.empty_strided(
+            tuple(found.shape), found.stride(), dtype=found.dtype, device=self.device
+        )
+        self.log.note_value(stand_in, found)
+        self.values.keep(stand_in, found)
+        return stand_in
 
     def _place(self, name: str, value: Any) -> Any:
         return self.device if name == "device" and value is not None else value
@@ -100,7 +134,7 @@ class StandIns(TorchFunctionMode):  # type: ignore[misc]
     def foreign_line(self) -> int | None:
         """Line of the innermost frame that stands in the program's file."""
         frame = sys._getframe(1)
-        wanted = f"{self._job_dir}/program.py"
+        wanted = f"{self.job_dir}/program.py"
         while frame is not None:
             if frame.f_code.co_filename == wanted:
                 return frame.f_lineno
@@ -172,6 +206,7 @@ def stand_in_cuda(
     try:
         with contextlib.ExitStack() as stack:
             stack.enter_context(cuda_answers(facts, note))
+            stack.enter_context(own_ops_seen())
             if mode.device.type == "meta":
                 stack.enter_context(mode.device)
             stack.enter_context(mode)

@@ -47,6 +47,10 @@ READERS = {
     torch.masked_select,
     torch.unique,
     torch.bincount,
+    torch.argwhere,
+    torch.Tensor.argwhere,
+    torch.unique_consecutive,
+    torch.Tensor.unique_consecutive,
     torch.equal,
     torch.allclose,
     torch.is_nonzero,
@@ -122,6 +126,21 @@ class KnownValues:
                 results = value if isinstance(value, (tuple, list)) else (value,)
                 for stand_in, result in zip(outs, results, strict=True):
                     self.keep(stand_in, result)
+
+
+def needs_values(func: Callable[..., Any], args: Sequence[Any], kwargs: Mapping[str, Any]) -> bool:
+    """Whether a call's result, or its shape, follows from what its tensors hold."""
+    if func in READERS:
+        return True
+    if func is torch.Tensor.__getitem__:  # by a mask
+        index = args[1] if isinstance(args[1], tuple) else args[1:]
+        return any(isinstance(i, torch.Tensor) and i.dtype == torch.bool for i in index)
+    if func is torch.where:
+        return len(args) + len(kwargs) == 1
+    if func in (torch.repeat_interleave, torch.Tensor.repeat_interleave):
+        repeats = kwargs.get("repeats", args[min(1, len(args) - 1)])
+        return "output_size" not in kwargs and isinstance(repeats, torch.Tensor)
+    return False
 
 
 def writes_in_place(name: str) -> bool:

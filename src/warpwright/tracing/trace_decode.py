@@ -20,6 +20,7 @@ from warpwright.types.launch_trace import (
     TensorArgument,
     Trace,
     TracedConfig,
+    ValueRead,
 )
 
 
@@ -41,6 +42,9 @@ def decode_trace(value: Any) -> Trace:
             ),
             evaluation_mode=bool(value["evaluation_mode"]),
             behaviour=_behaviour(value["behaviour"]),
+            value_reads=tuple(
+                ValueRead(str(read["reader"]), _line(read["line"])) for read in value["value_reads"]
+            ),
         )
     except (KeyError, TypeError, ValueError, AttributeError) as error:
         raise MalformedTraceError(f"{type(error).__name__}: {error}") from error

@@ -121,6 +121,14 @@ class HostOperation:
 
 
 @dataclass(frozen=True, slots=True)
+class ValueRead:
+    """A place where the host code read a tensor's value (`item`, `tolist`, …)."""
+
+    reader: str
+    line: int | None
+
+
+@dataclass(frozen=True, slots=True)
 class Trace:
     """All launches of one forward pass, in order, and the output it returned."""
 
@@ -132,6 +140,8 @@ class Trace:
     evaluation_mode: bool = False
     """The model was put into `eval()` first, because it launches nothing in training mode."""
     behaviour: HostBehaviour = field(default_factory=HostBehaviour)
+    value_reads: tuple[ValueRead, ...] = ()
+    """Where the host code read values of tensors: what follows holds for these inputs alone."""
 
     @property
     def kernels(self) -> tuple[str, ...]:

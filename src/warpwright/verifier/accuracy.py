@@ -24,6 +24,9 @@ from warpwright.verifier.outputs.branches import unrun_branches
 from warpwright.verifier.outputs.compare_outputs import PARENT_BREAKS
 
 LARGEST_TILE = 4096
+READS_VALUES = (
+    "no small inputs: the host code reads values, which do not fit tensors that are made smaller"
+)
 FURTHER_SHARE = 0.5  # of the time left; the rest is for the check at full size
 FURTHER_SHARE_MEASURED = 0.9  # where a GPU makes that check, in a time of its own
 FURTHER_S = 1.0  # with less left no further set is begun, nor with less than others took
@@ -62,7 +65,11 @@ def _verified(pair: Pair) -> AccuracyRun:
     if run.relies_on_sizes and tile > 1:
         # A program without masks relies on sizes that its tiles divide.
         again, _ = _on_small_inputs(pair, aligned=tile)
-        return again if again.cases else run
+        run = again if again.cases else run
+    if run.relies_on_sizes and pair.parent.trace.value_reads:
+        return AccuracyRun.unknown(READS_VALUES)
+    if run.relies_on_sizes and tile > 1:
+        return run
     if first is None or not run.cases or run.result.status is Status.FAIL:
         return run
     if not pair.alone and new_to_the_parent(pair.parent, pair.child, pair.kernels) is None:

@@ -130,7 +130,9 @@ def _judged(
     theirs, ours = run_both(True)
     if theirs.undefined_lines:  # what the parent takes from such lanes is no fault of its candidate
         theirs, ours = run_both(False)
-    other = None if trace is None else launches_otherwise(ours, trace, chosen.pins)
+    # Where parent and candidate read values, those of the trace's inputs are others than these.
+    read = trace is not None and trace.value_reads and _traced(parent).value_reads
+    other = None if trace is None or read else launches_otherwise(ours, trace, chosen.pins)
     if other is not None and launches_otherwise(theirs, _traced(parent), base) is None:
         return failed(f"it launches otherwise under test: {other}")
     lines = frozenset(line.strip() for line in parent.view.source.splitlines()) - {""}

@@ -24,8 +24,12 @@ DIMENSIONS = 3  # of a grid
 
 def launches_otherwise(run: SpotRun, trace: Trace, pins: Mapping[str, Config]) -> str | None:
     """How a run's launches differ from those of the trace; None where they do not, as far as the
-    run went. `pins`: kernel → the config that it was run under."""
+    run went. `pins`: kernel → the config that it was run under.
+
+    Nothing is said of a config that the program's own pruning left out of the trace."""
     if run.outcome not in ("ok", "partial"):
+        return None
+    if any(_under(launch, pins.get(launch.kernel)) is None for launch in trace.launches):
         return None
     traced = [
         (launch, config)

@@ -294,7 +294,9 @@ def _conditioning(
             factors[name] = 0.0
             continue
         kept = torch.isfinite(r) & torch.isfinite(s)
-        scale = torch.linalg.vector_norm(r[kept]).item()
-        moved = torch.linalg.vector_norm((s - r)[kept]).item()
+        # over the largest, since squares of what exp gives leave float64 too
+        unit = r[kept].abs().max().clamp(min=torch.finfo(r.dtype).tiny) if kept.any() else 1.0
+        scale = torch.linalg.vector_norm(r[kept] / unit).item()
+        moved = torch.linalg.vector_norm((s - r)[kept] / unit).item()
         factors[name] = moved / scale / UNIT_ROUNDOFF if scale > 0 else 0.0
     return factors

@@ -13,15 +13,18 @@ from typing import Any
 
 import torch
 
+from warpwright.interpreter.reference.child_inputs import small_inputs
 from warpwright.interpreter.sizes.shrink_search import Item, Limits, Search, Sizes, SizesTried
 from warpwright.program.loop_trips import body_runs, loop_trips
 from warpwright.sandbox import child_guard
 from warpwright.sandbox.child_program import load_module
+from warpwright.tracing.child_real_values import follow_values, stand_in_inputs, with_values
 from warpwright.tracing.child_trace_driver import use_stand_in_driver
 from warpwright.tracing.child_trace_launch import Recorder
 from warpwright.tracing.child_trace_problem import LoadedProblem, load_problem
 from warpwright.tracing.child_trace_torch import StandIns, hardware, stand_in_cuda
 from warpwright.tracing.child_trace_values import DataDependentError
+from warpwright.tracing.child_value_log import SEED
 
 # A constructor argument below this is a kernel size, a stride or a group count, not a width.
 SMALLEST_WIDTH = 16
@@ -32,8 +35,9 @@ def perform(payload: Mapping[str, Any], job_dir: Path) -> dict[str, Any]:
     facts = hardware(payload["facts"])
     use_stand_in_driver(facts)
     mode = StandIns("meta", job_dir)
-    recorder = Recorder(mode)
+    recorder = Recorder(mode, payload["source"])
     recorder.install()
+    follow_values(mode)
     enough = time.monotonic() + payload["search_s"]
     stop_at = payload.get("stop_at", enough)
     with stand_in_cuda(mode, facts):
@@ -51,24 +55,7 @@ def _search(
     trial: ShrinkTrial, goal: SizesTried, payload: Mapping[str, Any], out_of_time: Any
 ) -> dict[str, Any]:
     limits = Limits(**payload["limits"])
-    found: list[tuple[bool, Sizes, SizesTried]] = []
-    for with_init in (False, True):
-        variables = trial.input_sizes()
-        if with_init:
-            more = trial.init_sizes()
-            if not more:
-                break
-            variables = sorted({*variables, *more})
-        evaluate = partial(trial.attempt, with_init=with_init)
-        fixed = trial.fixed_sizes(variables)
-        search = Search(evaluate, goal, limits, out_of_time, fixed, payload["aligned"])
-        best = search.run(variables)
-        if best is not None:
-            found.append((with_init, *best))
-            if search.fits(best[1]):
-                break
-    if search.fits(goal):
-        found.append((False, {}, goal))
+    found = _smaller(trial, goal, limits, payload, out_of_time)
     if not found:
         return {"failed": "no smaller sizes run; " + (trial.last_error or "")}
     with_init, sizes, attempt = min(found, key=lambda entry: entry[2].steps)
@@ -107,6 +94,33 @@ def _where_the_reference_raises(error: BaseException) -> str:
     return f"the reference raises {_told(error)}{line}"
 
 
+def _smaller(
+    trial: ShrinkTrial, goal: SizesTried, limits: Limits, payload: Mapping[str, Any], late: Any
+) -> list[tuple[bool, Sizes, SizesTried]]:
+    """Sizes that run, with whether constructor arguments shrink; the full ones where they may."""
+    found: list[tuple[bool, Sizes, SizesTried]] = []
+    whole: tuple[bool, Sizes, SizesTried] = (False, {}, goal)
+    reads_values = trial.reads_values
+    for with_init in (False, True):
+        variables = trial.input_sizes()
+        if with_init:
+            more = trial.init_sizes()
+            if not more:
+                break
+            variables = sorted({*variables, *more})
+        evaluate = partial(trial.attempt, with_init=with_init)
+        fixed = trial.fixed_sizes(variables)
+        search = Search(evaluate, goal, limits, late, fixed, payload["aligned"])
+        if reads_values and search.fits(goal):
+            return [whole]  # the values may speak of the full sizes
+        best = search.run(variables)
+        if best is not None:
+            found.append((with_init, *best))
+            if search.fits(best[1]):
+                break
+    return [*found, whole] if search.fits(goal) else found
+
+
 class ShrinkTrial:
     """Runs program and reference on stand-ins of some sizes, and counts what is launched."""
 
@@ -121,13 +135,15 @@ class ShrinkTrial:
         self._program = program
         self._recorder = recorder
         self._evaluation = bool(payload["evaluation_mode"])
-        self._full = problem.make_inputs()
+        self._full = stand_in_inputs(problem, recorder.mode)
         tree = ast.parse(payload["source"])
         self._kernels = {n.name: n for n in ast.walk(tree) if isinstance(n, ast.FunctionDef)}
         self.functions: Mapping[str, ast.FunctionDef] = self._kernels
         self.last_error: str | None = None
         self.compares = True
         """Whether the outputs' shapes are held against the reference's."""
+        self.reads_values = False
+        """Whether the program's host code reads values of tensors."""
         self.evaluations = 0
         self._parameter_sizes: set[int] = set()
         self._reference: Any = getattr(problem.module, "Model", None)
@@ -163,6 +179,25 @@ class ShrinkTrial:
             for x in self._full
         ]
 
+    def _readable_inputs(self, sizes: Sizes) -> list[Any]:
+        """The inputs, with values for host code that reads some: as the reference makes them."""
+        inputs = self.inputs(sizes)
+        if self._problem.module is None:
+            return inputs
+        specs = [
+            {"shape": list(x.shape), "dtype": str(x.dtype).removeprefix("torch.")}
+            for x in tensors_in(inputs)
+        ]
+
+        def make() -> list[Any]:
+            with self._recorder.mode.around_real_work():
+                module = with_values(self._problem, self._recorder.mode).module
+                assert module is not None
+                return small_inputs(module.get_inputs, specs, SEED)[0]
+
+        self._recorder.mode.log.begin(inputs, make)
+        return inputs
+
     def init(self, sizes: Sizes) -> tuple[list[Any], dict[str, Any]]:
         return (
             _mapped(self._problem.init_args, sizes),
@@ -186,11 +221,13 @@ class ShrinkTrial:
     def _attempt(self, sizes: Sizes, with_init: bool) -> SizesTried | None:
         args, kwargs = self.init(sizes if with_init else {})
         self._recorder.launches.clear()
+        self._recorder.mode.reads.clear()
         with child_guard.foreign_code(), torch.no_grad():
             model = self._program.ModelNew(*args, **kwargs)
             if self._evaluation:
                 model.eval()
-            output = model(*self.inputs(sizes))
+            output = model(*self._readable_inputs(sizes))
+        self.reads_values = bool(self._recorder.mode.reads)
         expected = self._expected(sizes, args, kwargs) if self.compares else None
         if expected is not None:
             ours = [tuple(tensor.shape) for tensor in tensors_in(output)]
@@ -212,7 +249,7 @@ class ShrinkTrial:
             return None
         try:
             with child_guard.foreign_code(), torch.no_grad():
-                return self._reference(*args, **kwargs)(*self.inputs(sizes))
+                return self._reference(*args, **kwargs)(*self._readable_inputs(sizes))
         except (DataDependentError, NotImplementedError):
             if sizes:
                 raise

@@ -26,6 +26,7 @@ from warpwright.interpreter.sizes.sizes_search import (
 from warpwright.program.block_values import ways_of_blocks
 from warpwright.program.branch_sites import Outcome, branch_sites
 from warpwright.program.ranges import RangeReading, read_ranges
+from warpwright.tracing.child_real_values import follow_values
 from warpwright.tracing.child_trace_driver import use_stand_in_driver
 from warpwright.tracing.child_trace_launch import Recorder
 from warpwright.tracing.child_trace_problem import LoadedProblem, load_problem
@@ -188,8 +189,9 @@ def perform(payload: Mapping[str, Any], job_dir: Path) -> dict[str, Any]:
     facts = hardware(payload["facts"])
     use_stand_in_driver(facts)
     mode = StandIns("meta", job_dir)
-    recorder = Recorder(mode)
+    recorder = Recorder(mode, payload["source"])
     recorder.install()
+    follow_values(mode)
     with stand_in_cuda(mode, facts):
         problem = load_problem(payload["problem"], job_dir)
         pair = _Pair(payload, problem, recorder, job_dir)
