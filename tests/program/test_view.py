@@ -305,3 +305,33 @@ def test_a_name_that_is_another_kernel_launches_none_of_this_one(
 ) -> None:
     text = TWO_WAYS.replace("TEST", test).replace("FIRST", first)
     assert [(site.kernel, site.grid) for site in read_program(text).launches] == expected
+
+
+def test_a_kernel_that_is_handed_to_a_function_is_launched_there() -> None:
+    source = """
+import torch
+import triton
+import triton.language as tl
+
+
+@triton.jit
+def one(x, n, B: tl.constexpr):
+    tl.store(x + tl.program_id(0), 1.0)
+
+
+@triton.jit
+def two(x, n, B: tl.constexpr):
+    tl.store(x + tl.program_id(0), 2.0)
+
+
+def run(kernel, x, *, with_b=4):
+    kernel[(x.numel(),)](x, x.numel(), B=with_b)
+
+
+class ModelNew(torch.nn.Module):
+    def forward(self, x):
+        run(one, x)
+        run(kernel=two, x=x)
+        return x
+"""
+    assert {site.kernel for site in read_program(source).launches} == {"one", "two"}

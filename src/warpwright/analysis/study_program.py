@@ -30,6 +30,8 @@ from warpwright.costmodel.launchability import unlaunchable
 from warpwright.costmodel.occupancy import occupancy
 from warpwright.costmodel.problem_floor import problem_floor
 from warpwright.errors import BrokenProgramError, InputError, MissingToolError, Place
+from warpwright.program.inductor import InductorKernel, inductor_kernels
+from warpwright.program.parsed import parse_program
 from warpwright.program.view import read_program
 from warpwright.sandbox.toolchain import missing_module, not_installed, toolchain
 from warpwright.store.run_context import RunContext
@@ -222,7 +224,12 @@ def fits_grid_size(
 
 
 def read_view(subject: Subject) -> ProgramView:
-    """The program's view; InputError where it has no kernel to speak of."""
+    """The program's view; InputError where it has no kernel to speak of, or TorchInductor's own."""
+    program = parse_program(
+        subject.source, document=subject.document, first_line=subject.first_line
+    )
+    if written := inductor_kernels(program):
+        raise written_by_inductor(written, subject)
     view = read_program(subject.source, document=subject.document, first_line=subject.first_line)
     if not view.kernels:
         raise InputError(
@@ -231,6 +238,25 @@ def read_view(subject: Subject) -> ProgramView:
             expected="at least one function decorated with @triton.jit",
         )
     return view
+
+
+def written_by_inductor(kernels: Sequence[InductorKernel], subject: Subject) -> InputError:
+    """What these files are, what stands in them, and the way out."""
+    first = kernels[0]
+    blocks = ", ".join(first.blocks) or "its options"
+    return InputError(
+        "this file was written by TorchInductor: its kernels are launched by torch's own tuner, "
+        f"which makes up their configs ({blocks}, warps, stages) when they first run",
+        place=Place(subject.document, line=subject.first_line + first.line - 1),
+        expected="kernels under @triton.jit or @triton.autotune, launched as kernel[grid](…)",
+        got="; ".join(map(str, kernels[:4])) + (" and more" if len(kernels) > 4 else ""),
+        hint=(
+            "copy the kernels into a file of your own: put @triton.autotune(configs=[…], key=[…]) "
+            f"and @triton.jit above each in place of its heuristics, launch {first.as_launch()} "
+            "from a function that allocates its outputs, and leave all imports of torch._inductor "
+            "out; its size hints are the sizes to give by --input or --problem"
+        ),
+    )
 
 
 def traced(subject: Subject, problem: Problem, sheet: GpuSheet, run_context: RunContext) -> Trace:

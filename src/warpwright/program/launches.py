@@ -179,6 +179,7 @@ class _Bindings:
     def __init__(self, program: ParsedProgram, function: HostFunction | None) -> None:
         self.program = self._program = program
         self._kernel_names = frozenset(program.kernel_names)
+        self._function = function
         nodes = [] if function is None else [*function.outer, function.node]
         self._bodies = [node.body for node in reversed(nodes)] or [program.tree.body]
 
@@ -224,8 +225,28 @@ class _Bindings:
         if node.id in self._kernel_names:
             return (node.id,)
         values = [s.value for s in self._anywhere(node.id) if isinstance(s, ast.Assign)]
+        values += [] if values else self._handed(node.id)
         found = [kernel for value in values for kernel in self.kernels(value, depth + 1)]
         return tuple(dict.fromkeys(found))
+
+    def _handed(self, name: str) -> list[ast.expr]:
+        """What calls of this function hand to a parameter: `launch(kernel, x)`."""
+        function = self._function
+        if function is None or function.class_name is not None:
+            return []
+        names = [a.arg for a in (*function.node.args.posonlyargs, *function.node.args.args)]
+        if name not in (*names, *(a.arg for a in function.node.args.kwonlyargs)):
+            return []
+        at = names.index(name) if name in names else None
+        found = []
+        for call in ast.walk(self._program.tree):
+            if not isinstance(call, ast.Call) or text_of(call.func) != function.node.name:
+                continue
+            starred = any(isinstance(a, ast.Starred) for a in call.args)
+            if at is not None and not starred and at < len(call.args):
+                found.append(call.args[at])
+            found += [keyword.value for keyword in call.keywords if keyword.arg == name]
+        return found
 
     def _kernels_of_call(self, node: ast.Call, depth: int) -> tuple[str, ...]:
         """Of `triton.autotune(...)(triton.jit(f))`, of a function that returns a kernel, and of

@@ -24,6 +24,7 @@ from warpwright.verifier.outputs.branches import unrun_branches
 from warpwright.verifier.outputs.compare_outputs import PARENT_BREAKS
 
 LARGEST_TILE = 4096
+DESCRIPTOR_BYTES = 16  # that the strides of a tensor descriptor are multiples of
 READS_VALUES = (
     "no small inputs: the host code reads values, which do not fit tensors that are made smaller"
 )
@@ -60,7 +61,7 @@ def verify_alone(study: Study, run_context: RunContext) -> AccuracyRun:
 def _verified(pair: Pair) -> AccuracyRun:
     if pair.parent.problem is None or pair.parent.trace is None:
         return AccuracyRun.unknown(NO_SHAPES)
-    run, first = _on_small_inputs(pair, aligned=1)
+    run, first = _on_small_inputs(pair, aligned=strides_kept(pair.parent.view))
     tile = largest_tile(pair.parent.trace)
     if run.relies_on_sizes and tile > 1:
         # A program without masks relies on sizes that its tiles divide.
@@ -206,6 +207,17 @@ def _with_unrun_told(
         status = Status.NOT_VERIFIED
     notes = (*run.result.notes, *map(str, unrun))
     return replace(run, result=replace(run.result, status=status, notes=notes))
+
+
+def strides_kept(view: ProgramView) -> int:
+    """The power of two that small sizes keep of the full ones, in elements: 16 where a kernel makes
+    tensor descriptors, whose strides are multiples of 16 bytes; else 1."""
+    made = any(
+        operation.name.endswith("make_tensor_descriptor")
+        for kernel in view.kernels
+        for operation in kernel.operations
+    )
+    return DESCRIPTOR_BYTES if made else 1
 
 
 def largest_tile(trace: Trace) -> int:

@@ -32,6 +32,7 @@ from warpwright.interpreter.reference.child_index_values import (
     speaks_of,
 )
 from warpwright.sandbox import child_guard, child_tensors
+from warpwright.tracing.child_value_log import SEED
 
 Shape = tuple[int, ...]
 
@@ -234,6 +235,14 @@ def _sliced(
 ) -> list[Any]:
     if full is not None and sum(8 * math.prod(shape) for shape in full) > FULL_BYTES:
         raise InputsError("get_inputs cannot run at smaller sizes, and is too large to run whole")
+    try:
+        return _leading_parts(get_inputs, wanted, seed)
+    except InputsError:
+        # shapes that follow from values are those of the trace with the trace's seed
+        return _leading_parts(get_inputs, wanted, SEED)
+
+
+def _leading_parts(get_inputs: Callable[[], Any], wanted: list[Shape], seed: int) -> list[Any]:
     torch.manual_seed(seed)
     with child_guard.foreign_code():
         arguments = list(get_inputs())
