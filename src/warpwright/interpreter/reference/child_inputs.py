@@ -235,11 +235,13 @@ def _sliced(
 ) -> list[Any]:
     if full is not None and sum(8 * math.prod(shape) for shape in full) > FULL_BYTES:
         raise InputsError("get_inputs cannot run at smaller sizes, and is too large to run whole")
-    try:
-        return _leading_parts(get_inputs, wanted, seed)
-    except InputsError:
-        # shapes that follow from values are those of the trace with the trace's seed
-        return _leading_parts(get_inputs, wanted, SEED)
+    if full is None:  # shapes that follow from values: those of the trace come with its seed
+        torch.manual_seed(SEED)
+        with child_guard.foreign_code():
+            arguments = list(get_inputs())
+        if _shapes(arguments) == wanted:
+            return arguments
+    return _leading_parts(get_inputs, wanted, seed)
 
 
 def _leading_parts(get_inputs: Callable[[], Any], wanted: list[Shape], seed: int) -> list[Any]:
