@@ -19,6 +19,7 @@ from warpwright.report.record import answer_record
 from warpwright.report.schema import AnswerRecord
 from warpwright.types.answer import Answer, Decision
 from warpwright.types.config import Config
+from warpwright.types.edit import EditKind
 from warpwright.types.request import KernelProfile, Profile, Request
 from warpwright.types.shapes import Problem, TensorSpec
 from warpwright.types.stage import Rule, Stage
@@ -200,13 +201,13 @@ WRONG = {
     "a deleted dot": (
         'total += tl.dot(left, right, input_precision="ieee")',
         "total += tl.sum(left) + tl.sum(right)",
-        "tl.dot",
+        "accuracy",
     ),
-    "a changed loop bound": ("range(0, k, TILE_K)", "range(0, k - TILE_K, TILE_K)", "loop bound"),
+    "a changed loop bound": ("range(0, k, TILE_K)", "range(0, k - TILE_K, TILE_K)", "accuracy"),
     "a dropped mask": (
         "            mask=(rows[:, None] < m) & (depth[None, :] < k),\n            other=0.0,\n",
         "",
-        "mask",
+        "accuracy",
     ),
     "the work given to torch": (
         "    product_kernel[grid](a, b, c, m, n, k)\n    return c",
@@ -233,6 +234,20 @@ def test_what_is_wrong_is_refused_with_its_reason(name: str) -> None:
     assert any(reason in f"{v.rule} {v.expected} {v.found}" for v in gate.violations), [
         str(violation) for violation in gate.violations
     ]
+
+
+@pytest.mark.parametrize(
+    ("name", "kind"),
+    [
+        ("a deleted dot", EditKind.OPERATION_REMOVED),
+        ("a changed loop bound", EditKind.LOOP_BOUND),
+        ("a dropped mask", EditKind.MASK_REMOVED),
+    ],
+)
+def test_the_edit_behind_a_wrong_output_is_told(name: str, kind: EditKind) -> None:
+    old, new, _ = WRONG[name]
+    gate = api.check(document(), PROGRAM.replace(old, new, 1))
+    assert kind in {edit.kind for edit in gate.beyond_stage}
 
 
 def test_lines_of_violations_are_those_of_the_reply() -> None:
