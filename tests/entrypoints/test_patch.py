@@ -14,8 +14,9 @@ from hypothesis import strategies as st
 
 from warpwright.entrypoints.join import Joiner
 from warpwright.entrypoints.modules import Modules
-from warpwright.entrypoints.patch import Patch, patch_of, whole_file
-from warpwright.errors import InputError
+from warpwright.entrypoints.named_programs import named_program
+from warpwright.entrypoints.patch import Patch, checked_patch, patch_of, whole_file
+from warpwright.errors import InputError, InternalError
 from warpwright.types.entry import EntryPoint, JoinedProgram
 
 HELPER = "def doubled_here(x):\n    return 2 * x\n\n\n"
@@ -155,3 +156,54 @@ def test_a_new_definition_that_nothing_uses_is_refused(tmp_path: Path) -> None:
     program, _ = joined(path, "f")
     with pytest.raises(InputError, match="new, and unused"):
         patch_of(program, program.source + "\n\ndef lost(x):\n    return x\n")
+
+
+CONFIGS = """\
+import torch
+import triton
+import triton.language as tl
+
+
+def some_configs():
+    return [triton.Config({"BLOCK": b}) for b in (64, 128)]
+
+
+@triton.autotune(configs=some_configs(), key=["count"])
+@triton.jit
+def copy_kernel(x_ptr, y_ptr, count, BLOCK: tl.constexpr):
+    offsets = tl.program_id(0) * BLOCK + tl.arange(0, BLOCK)
+    x = tl.load(x_ptr + offsets, mask=offsets < count)
+    tl.store(y_ptr + offsets, x, mask=offsets < count)
+
+
+def copied(x):
+    y = torch.empty_like(x)
+    copy_kernel[lambda meta: (triton.cdiv(x.numel(), meta["BLOCK"]),)](x, y, x.numel())
+    return y
+"""
+
+
+class TestShownToBeTheChange:
+    def test_what_is_not_used_any_more_may_stay_in_the_file(self, tmp_path: Path) -> None:
+        path = tmp_path / "one.py"
+        path.write_text(CONFIGS)
+        named = named_program(str(path))
+        assert named is not None
+        text = named.source.replace("some_configs(), key", '[triton.Config({"BLOCK": 64})], key')
+        patch = checked_patch(named, text)
+        (after,) = patch.after.values()
+        assert 'configs=[triton.Config({"BLOCK": 64})]' in after
+        assert "def some_configs" in after
+
+    def test_a_patch_that_makes_another_program_is_not_handed_out(
+        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        path = tmp_path / "one.py"
+        path.write_text(CONFIGS)
+        named = named_program(str(path))
+        assert named is not None
+        text = named.source.replace("offsets < count)\n    tl", "offsets < count - 1)\n    tl")
+        wrong = Patch({path: CONFIGS}, {path: CONFIGS.replace("x.numel())\n", "x.numel() - 1)\n")})
+        monkeypatch.setattr("warpwright.entrypoints.patch.patch_of", lambda *_: wrong)
+        with pytest.raises(InternalError, match="does not make the program"):
+            checked_patch(named, text)

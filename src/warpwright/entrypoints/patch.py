@@ -15,9 +15,16 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from warpwright.entrypoints.modules import SourceModule, Statement, bound_names, module_of
+from warpwright.entrypoints.modules import (
+    Modules,
+    SourceModule,
+    Statement,
+    bound_names,
+    module_of,
+)
 from warpwright.entrypoints.name_uses import name_uses
 from warpwright.entrypoints.named_programs import NamedProgram, named_program
+from warpwright.entrypoints.needed import Follower
 from warpwright.errors import InputError, InternalError, Place
 from warpwright.types.entry import JoinedProgram, Piece
 
@@ -115,9 +122,13 @@ def checked_patch(named: NamedProgram, changed: str, roots: Sequence[Path] = ())
 
 
 def _definitions(source: str) -> list[str]:
-    """What stands at module level, in any order, without unused imports."""
-    tree = ast.parse(source)
-    return sorted(ast.dump(node) for node in tree.body if not _is_import(node))
+    """What `ModelNew` needs of what stands at module level, in any order."""
+    path = Path("/joined.py")  # the text stands in for it; nothing is read
+    modules = Modules(None, (), {path: source})
+    module = modules.read(path)
+    follower = Follower(modules)
+    follower.follow(module, MODEL)
+    return sorted(ast.dump(n) for s in follower.needed.of(module) for n in s.nodes)
 
 
 def patch_of(joined: JoinedProgram, changed: str) -> Patch:
