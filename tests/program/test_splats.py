@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import ast
 from textwrap import dedent, indent
 
 import pytest
 
+from warpwright.program.parsed import parse_program
+from warpwright.program.splats import Splats
 from warpwright.program.view import read_program
 
 HEAD = dedent(
@@ -110,3 +113,41 @@ def test_positional_arguments_in_a_tuple_are_counted() -> None:
     body = "    args = (x, y)\n    copy_kernel[(4,)](*args, n, **dict(BLOCK=128))\n"
     (launch,) = read_program(HEAD + body).launches
     assert launch.arguments == ("x", "y", "n")
+
+
+def test_names_are_told_where_values_are_open() -> None:
+    source = """
+import triton
+import triton.language as tl
+TABLE = {1: {"B": 16, "num_warps": 2}, 2: {"B": 32, "num_warps": 4}}
+
+@triton.jit
+def k(x, B: tl.constexpr):
+    tl.store(x + tl.arange(0, B), 1.0)
+
+def pick(n):
+    for limit in sorted(TABLE):
+        if n < limit:
+            return TABLE[limit]
+    return dict(B=64, num_warps=n)
+
+def odd(n):
+    return {"B": 16} if n else {"B": 16, "num_warps": 8}
+
+def run(x, n):
+    chosen = pick(n)
+    k[(1,)](x, **chosen)
+    k[(1,)](x, **odd(n))
+"""
+    program = parse_program(source)
+    (run,) = (f for f in program.host_functions if f.name == "run")
+    splats = Splats(program, run)
+    mappings = [
+        keyword.value
+        for call in ast.walk(run.node)
+        if isinstance(call, ast.Call)
+        for keyword in call.keywords
+        if keyword.arg is None
+    ]
+    assert [splats.names(mapping) for mapping in mappings] == [["B", "num_warps"], None]
+    assert [splats.constants(mapping) for mapping in mappings] == [None, None]
