@@ -7,7 +7,7 @@ toolchain or a trace cannot do is "not verified".
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence, Set
+from collections.abc import Iterator, Mapping, Sequence, Set
 from dataclasses import dataclass
 from enum import Enum, auto
 from typing import TYPE_CHECKING
@@ -72,7 +72,7 @@ def configs_run(
     """
     violations = [] if trace is None else _grids_too_large(trace, parent)
     told: list[str] = [] if trace is None else list(trace.notes)
-    unknown: list[str] = []
+    unknown: list[str] = [] if trace is None else list(_new_reads(trace, parent))
     for kernel in kernels.values():
         broken, skipped, unclear = _sorted_out(child, kernel, parent, traced=trace is not None)
         violations += broken
@@ -82,6 +82,19 @@ def configs_run(
     if violations:
         status = Status.FAIL
     return CheckResult(CHECK, status, tuple(violations), notes=(*told, *unknown))
+
+
+def _new_reads(trace: Trace, parent: Study) -> Iterator[str]:
+    """Values that the host code reads where the parent's reads none: it may launch otherwise on
+    other data."""
+    if parent.trace is None or parent.trace.value_reads:
+        return
+    for read in dict.fromkeys(trace.value_reads):
+        place = "" if read.line is None else f"line {read.line}: "
+        yield (
+            f"not verified: {place}the host code reads data ({read.reader}), the parent's reads "
+            "none: its launches are known for the problem's inputs alone"
+        )
 
 
 def _grids_too_large(trace: Trace, parent: Study) -> list[Violation]:
