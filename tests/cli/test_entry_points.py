@@ -117,6 +117,10 @@ def narrow():
     return {"x": torch.randn(96, 256)}
 
 
+def tall():
+    return {"x": torch.randn(640, 256)}
+
+
 CASES = {wide: 1, narrow: 4}
 """
 
@@ -131,6 +135,7 @@ def package(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
         "halving/parts.py": MATH,
         "halving/rows.py": ROWS,
         "cases.py": CASES,
+        "alike.py": CASES.replace("{wide: 1,", "{tall: 1,"),
     }
     return packages.write(tmp_path, files)
 
@@ -164,11 +169,11 @@ class TestCommands:
 
     def test_a_patch_of_the_users_files_and_back(self, warpwright: Command, tmp_path: Path) -> None:
         before = {path: path.read_text() for path in tmp_path.rglob("*.py")}
-        words = ("halving:halve", "--gpu", "4090", "--cases", "cases.py", "--stage", "memory")
+        words = ("halving:halve", "--gpu", "4090", "--cases", "alike.py", "--stage", "memory")
         done = warpwright("answer", *words, "--diff")
         assert done.returncode == 0, done.stderr
         assert "+++ b/halving/rows.py" in done.stdout, done.stderr
-        assert "case wide (weight 1): pass" in done.stderr
+        assert "case tall (weight 1): pass" in done.stderr
         assert {path: path.read_text() for path in tmp_path.rglob("*.py")} == before
         applied = warpwright("answer", *words, "--apply")
         assert applied.returncode == 0, applied.stderr
@@ -179,6 +184,14 @@ class TestCommands:
         (command,) = (line for line in applied.stderr.splitlines() if "to undo it" in line)
         subprocess.run(command.split(": ")[1], shell=True, check=True, cwd=tmp_path)
         assert {path: path.read_text() for path in tmp_path.rglob("*.py")} == before
+
+    def test_what_differs_between_cases_is_no_constant(self, warpwright: Command) -> None:
+        words = ("halving:halve", "--gpu", "4090", "--stage", "memory", "--bit-equal", "--diff")
+        one = warpwright("answer", *words, "--input", "96x256")
+        assert "columns: tl.constexpr" in one.stdout, one.stderr
+        both = warpwright("answer", *words, "--cases", "cases.py")
+        assert both.returncode == 0, both.stderr
+        assert "columns: tl.constexpr" not in both.stdout
 
     def test_check_judges_another_file_by_the_same_entry_point(
         self, warpwright: Command, tmp_path: Path

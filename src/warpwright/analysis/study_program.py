@@ -21,6 +21,7 @@ from warpwright.analysis.findings import (
 from warpwright.analysis.findings_tuning import tuning_findings
 from warpwright.analysis.padding import padded_configs
 from warpwright.analysis.profile_check import resource_disagreements
+from warpwright.analysis.varying_arguments import with_varying
 from warpwright.analysis.wide_offsets import with_wrapped_offsets
 from warpwright.compiler.compile import CompileRequest, compile_configs
 from warpwright.compiler.kernel_calls import find_calls, launch_options, specializations_of
@@ -106,6 +107,8 @@ def study_program(
     symbolic = None if trace is not None else without_shapes(subject, gpu.sheet, run_context)
     known = symbolic.known if symbolic is not None else {}
     calls, unknown = find_calls(view, trace, known)
+    if problem is not None and problem.others:
+        calls = with_varying(calls, subject.source, problem, gpu.sheet, run_context)
     if symbolic is not None:
         unknown = (*unknown, *told_without_shapes(symbolic, calls, profile))
     compiled = [study_kernel(call, call.configs, subject, gpu.sheet, run_context) for call in calls]

@@ -20,6 +20,7 @@ from __future__ import annotations
 
 import ast
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from warpwright.entrypoints.harness import Signature, problem_text
@@ -52,7 +53,9 @@ def read_cases(
         InputCase(name, weight, _problem(path, name, signature, backward, modules))
         for name, weight in weights.items()
     ]
-    return tuple(sorted(found, key=lambda case: -case.weight))
+    first, *others = sorted(found, key=lambda case: -case.weight)
+    problems = tuple(case.problem for case in others)
+    return (replace(first, problem=replace(first.problem, others=problems)), *others)
 
 
 def _problem(

@@ -128,6 +128,8 @@ def study_moved(
         return f"its launches cannot be traced: {trace.reason}"
     view = read_program(candidate.program)
     calls, unknown = find_calls(view, trace, parent.known)
+    varying = {call.name: call.varying for call in parent.calls}
+    calls = tuple(replace(call, varying=varying.get(call.name, frozenset())) for call in calls)
     subject = Subject(candidate.program)
     kernels = []
     for call in calls:

@@ -15,13 +15,15 @@ class KernelCalls:
     """One kernel with its configs in source order and the ways it is called.
 
     `launches` is empty where shapes are unknown; `classes` then holds one specialisation for
-    each class of arguments that could be passed.
+    each class of arguments that could be passed. `varying`: integers that have other values in the
+    problem's other cases.
     """
 
     source: Kernel
     configs: tuple[Config, ...]
     launches: tuple[Launch, ...] = ()
     classes: tuple[Specialization, ...] = ()
+    varying: frozenset[str] = frozenset()
 
     @property
     def name(self) -> str:

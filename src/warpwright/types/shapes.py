@@ -25,7 +25,8 @@ class Problem:
     Either `source` holds a KernelBench problem file (`Model`, `get_inputs`,
     `get_init_inputs`), or `inputs`/`init_args`/`init_kwargs` come from the command line;
     then there is no reference, and a candidate can only be compared with its parent. So it is
-    for a source with `get_inputs` alone (`has_model` is False).
+    for a source with `get_inputs` alone (`has_model` is False). `others`: the same with other
+    inputs that it is called with, too.
     """
 
     source: str | None = None
@@ -34,6 +35,7 @@ class Problem:
     init_kwargs: dict[str, Any] = field(default_factory=dict)
     origin: str = "command line"
     has_model: bool = True
+    others: tuple[Problem, ...] = ()
 
     @property
     def has_reference(self) -> bool:

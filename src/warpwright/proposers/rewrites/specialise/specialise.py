@@ -4,11 +4,11 @@
 
 Applies to integer parameters that have one value in all launches of the problem and do not follow
 from a batch size (`varying`), which stays a run-time value so that another batch needs no new
-compilation. Other values still work: Triton compiles once for each set of constants. Refuses a
-parameter that the kernel assigns, that is listed in `do_not_specialize`, that is annotated with
-a 64-bit type, or whose folded arithmetic could differ by a bit (`constants`). Lines that only tell
-the compiler of such a value (`tl.multiple_of(N, 8)`) go, as Triton takes none of a constant.
-Bit-equal.
+compilation; nor does what differs between the cases that the program comes with. Other values
+still work: Triton compiles once for each set of constants. Refuses a parameter that the kernel
+assigns, that is listed in `do_not_specialize`, that is annotated with a 64-bit type, or whose
+folded arithmetic could differ by a bit (`constants`). Lines that only tell the compiler of such a
+value (`tl.multiple_of(N, 8)`) go, as Triton takes none of a constant. Bit-equal.
 """
 
 from __future__ import annotations
@@ -54,7 +54,7 @@ def find(view: ProgramView, calls: Sequence[KernelCalls]) -> tuple[Move, ...]:
         if not values:
             continue
         host = host or HostValues(program)
-        varying = varying_parameters(program, host, kernel, values)
+        varying = varying_parameters(program, host, kernel, values) | call.varying
         candidates = {
             parameter.arg: values[parameter.arg]
             for parameter in kernel.parameters
