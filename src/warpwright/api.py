@@ -255,9 +255,7 @@ def check_run(
     """
     from warpwright.formats.reply import parse_reply
     from warpwright.formats.request_text import parse_request
-    from warpwright.gpus.target_sheet import resolve_gpu
     from warpwright.pipeline.check_reply import check_reply
-    from warpwright.pipeline.other_cases import judge_cases
     from warpwright.report.check_record import check_record
     from warpwright.types.verdict import Status
 
@@ -268,6 +266,9 @@ def check_run(
         gate = check_reply(parsed, found, run_context, problem, limits=limits)
         judged: tuple[CaseJudged, ...] = ()
         if len(cases) > 1 and gate.status is not Status.FAIL:
+            from warpwright.gpus.target_sheet import resolve_gpu
+            from warpwright.pipeline.other_cases import judge_cases
+
             gpu = resolve_gpu(parsed.gpu, place=Place(document))
             judged = judge_cases(parsed.program, found.program, cases[1:], gpu, run_context, None)
         record = check_record(gate, run.id, judged)

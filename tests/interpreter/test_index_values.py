@@ -76,6 +76,20 @@ def test_written_out_ends_of_groups_are_scaled(tmp_path: Path) -> None:
     assert values(run, 1).tolist() == [8, 9, 9, 64]
 
 
+def test_a_bound_that_is_a_product_of_two_sizes(tmp_path: Path) -> None:
+    # lengths of sequences in pages: at most pages times slots
+    run = made(
+        tmp_path,
+        "return arguments[0].sum() + arguments[1].sum() + arguments[2]",
+        "torch.randn(9, 128), torch.randn(500, 16), torch.randint(1, 2049, (9,))",
+        TensorSpec((9, 3)),
+        TensorSpec((20, 4)),
+        TensorSpec((9,), "int64"),
+    )
+    assert values(run, 2).min() >= 1
+    assert values(run, 2).max() <= 12
+
+
 def test_integers_that_are_no_indices_stay(tmp_path: Path) -> None:
     run = made(
         tmp_path,

@@ -69,6 +69,24 @@ class SizeMap:
         """The smaller size of one dimension; where two are possible, the least."""
         return min(self._sizes.get(extent, {extent}))
 
+    def bound(self, value: int) -> int:
+        """The smaller bound of integers: of one that is a size, or a size and one more, or what
+        two sizes give as a product or as a quotient, that of the smaller sizes."""
+        if value in self._sizes:
+            return self.size(value)
+        pairs = [(a, b) for a in self._sizes for b in self._sizes if a != b]
+        for more in (0, 1):
+            wanted = value - more
+            if wanted in self._sizes:
+                return self.size(wanted) + more
+            found = [self.size(a) * self.size(b) for a, b in pairs if a * b == wanted]
+            found += [
+                self.size(a) // self.size(b) for a, b in pairs if b > 1 and a == wanted * b
+            ]  # fmt: skip
+            if found:
+                return max(1, min(found)) + more
+        return value
+
 
 class SmallFactories(TorchFunctionMode):  # type: ignore[misc]
     """torch's factory functions make tensors of the smaller sizes; with `whole_integers` those of
@@ -115,7 +133,7 @@ class SmallFactories(TorchFunctionMode):  # type: ignore[misc]
         if low is None:
             low = values.pop() if values else 0
         # A bound that is the size of another input (classes, vocabulary) shrinks with it.
-        bound = max(low + 1, self._sizes.size(high))
+        bound = max(low + 1, self._sizes.bound(high))
         return torch.randint(low, bound, self._sizes.shape(_as_shape((size,))), **kwargs)
 
 
