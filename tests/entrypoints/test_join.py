@@ -132,3 +132,38 @@ class TestRefused:
         packages.write(tmp_path, files)
         with pytest.raises(InputError, match="used as a module"):
             joined(tmp_path / "two.py", "f")
+
+
+class TestImportsInBlocks:
+    def test_a_part_of_a_library_that_is_imported_in_a_block(self, tmp_path: Path) -> None:
+        text = (
+            "import xml\ntry:\n    import xml.dom\n    KNOWN = True\n"
+            "except ImportError:\n    KNOWN = False\n"
+            "def f(x): return (xml.dom is not None) + KNOWN + x\n"
+        )
+        below = "import xml.sax\ndef g(x): return x + (xml.sax is not None)\n"
+        top = "from one import f\nfrom two import g\ndef h(x): return f(g(x))\n"
+        packages.write(tmp_path, {"one.py": text, "two.py": below, "top.py": top})
+        program, entry = joined(tmp_path / "top.py", "h")
+        assert packages.executed(program.source, entry)(1) == 4
+
+    def test_two_blocks_that_import_other_things_by_one_name(self, tmp_path: Path) -> None:
+        block = "try:\n    from math import {0} as turn\nexcept ImportError:\n    turn = None\n"
+        files = {
+            "one.py": block.format("floor") + "def f(x): return turn(x)\n",
+            "two.py": block.format("ceil")
+            + "from one import f\ndef g(x): return turn(x) * 10 + f(x)\n",
+        }
+        packages.write(tmp_path, files)
+        program, entry = joined(tmp_path / "two.py", "g")
+        assert packages.executed(program.source, entry)(1.5) == 21
+
+    def test_modules_that_star_each_other(self, tmp_path: Path) -> None:
+        files = {
+            "pkg/__init__.py": "from .a import *\nfrom .b import *\n",
+            "pkg/a.py": "from pkg import *\ndef f(x): return g(x) + absent_name\n",
+            "pkg/b.py": "from pkg import *\ndef g(x): return x\n",
+        }
+        packages.write(tmp_path, files)
+        program, _ = joined(tmp_path / "pkg" / "a.py", "f")
+        assert "def g" in program.source

@@ -6,6 +6,7 @@ import ast
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import TypeGuard
 
 Function = ast.FunctionDef | ast.AsyncFunctionDef | ast.Lambda
 COMPREHENSIONS = (ast.ListComp, ast.SetComp, ast.DictComp, ast.GeneratorExp)
@@ -51,6 +52,23 @@ def name_uses(statement: ast.stmt, lines: list[str]) -> list[NameUse]:
 def nested_imports(statement: ast.stmt) -> list[ast.Import | ast.ImportFrom]:
     """Import statements inside functions and blocks of a statement; itself if it is one."""
     return [n for n in ast.walk(statement) if isinstance(n, ast.Import | ast.ImportFrom)]
+
+
+def local_names(statement: ast.stmt) -> set[str]:
+    """All names that functions inside a statement bind: parameters, and what their bodies store."""
+    found: set[str] = set()
+    for node in ast.walk(statement):
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.Lambda):
+            found |= {argument.arg for argument in ast.walk(node.args) if _is_argument(argument)}
+            found |= _local_names(node)
+        elif isinstance(node, COMPREHENSIONS):
+            targets = [n for g in node.generators for n in ast.walk(g.target)]
+            found |= {n.id for n in targets if isinstance(n, ast.Name)}
+    return found
+
+
+def _is_argument(node: ast.AST) -> TypeGuard[ast.arg]:
+    return isinstance(node, ast.arg)
 
 
 def binds_at_module_level(statement: ast.stmt, node: ast.stmt) -> bool:

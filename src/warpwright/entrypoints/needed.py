@@ -50,12 +50,30 @@ class Resolved:
 
 @dataclass
 class Needed:
-    """All statements that are needed, by module; modules so that imported ones come first."""
+    """All statements that are needed, by module."""
 
-    modules: list[SourceModule] = field(default_factory=list)
+    taken: list[SourceModule] = field(default_factory=list)
+    imported: dict[Path, list[Path]] = field(default_factory=dict)  # by the module that imports
     statements: dict[Path, dict[int, Statement]] = field(default_factory=dict)
     libraries: dict[Path, dict[str, KeptImport]] = field(default_factory=dict)
+    parts: set[str] = field(default_factory=set)  # `import a.b` beside `import a`
     futures: bool = False
+
+    @property
+    def modules(self) -> list[SourceModule]:
+        """The modules, each behind those that it imports."""
+        by_path = {module.path: module for module in self.taken}
+        done: dict[Path, None] = {}
+
+        def visit(path: Path, above: frozenset[Path]) -> None:
+            for other in self.imported.get(path, ()):
+                if other not in done and other not in above:
+                    visit(other, above | {path})
+            done.setdefault(path)
+
+        for path in by_path:
+            visit(path, frozenset())
+        return [by_path[path] for path in done if path in by_path]
 
     def of(self, module: SourceModule) -> list[Statement]:
         chosen = self.statements.get(module.path, {})
@@ -68,12 +86,14 @@ class Follower:
     def __init__(self, modules: Modules) -> None:
         self._modules = modules
         self.needed = Needed()
-        self._reading: list[Path] = []
+        self._resolving: set[tuple[Path, str]] = set()
+        self._waiting: list[tuple[SourceModule, Statement]] = []
         self._references: dict[tuple[Path, int], list[NameUse]] = {}
 
     def follow(self, module: SourceModule, name: str) -> DefinedName:
         """Everything that `name` of `module` needs. Raises InputError where it is not defined."""
         resolved = self.resolve(module, (name,))
+        self._follow_all()
         if resolved is None or not isinstance(resolved.meaning, DefinedName):
             functions = [n for n in module.bound if not n.startswith("_")]
             raise InputError(
@@ -86,6 +106,16 @@ class Follower:
     def resolve(self, module: SourceModule, parts: tuple[str, ...]) -> Resolved | None:
         """What a chain of names means in a module, with what it needs taken in; None for what is
         no name of a module (a builtin, a name that nothing binds)."""
+        place = (module.path, parts[0])
+        if place in self._resolving:
+            return None  # modules that import a name from each other, and none has it
+        self._resolving.add(place)
+        try:
+            return self._resolved(module, parts)
+        finally:
+            self._resolving.discard(place)
+
+    def _resolved(self, module: SourceModule, parts: tuple[str, ...]) -> Resolved | None:
         name = parts[0]
         statements = module.bound.get(name)
         if statements is None:
@@ -94,8 +124,29 @@ class Follower:
         if len(imports) == len(statements):
             return self._through(module, *_binding(imports, parts), parts)
         for statement in statements:
+            if not statement.is_import:
+                self._take(module, statement)
+        if imports and all(self._imports_library(module, s, name) for s in statements):
+            return self._through(module, *_binding(imports, parts), parts)
+        for statement in imports:
             self._take(module, statement)
         return Resolved(DefinedName(module.path, name), 1)
+
+    def _imports_library(self, module: SourceModule, statement: Statement, name: str) -> bool:
+        """Whether a statement binds a name only as the library of that name (`import torch.x`)."""
+        found = [
+            (node, alias)
+            for outer in statement.nodes
+            for node in nested_imports(outer)
+            for alias in node.names
+            if (alias.asname or alias.name.split(".")[0]) == name
+        ]
+        return bool(found) and all(
+            isinstance(node, ast.Import)
+            and alias.asname is None
+            and self._modules.imported(node, module.path, alias.name) is None
+            for node, alias in found
+        )
 
     def _starred(self, module: SourceModule, parts: tuple[str, ...]) -> Resolved | None:
         if hasattr(builtins, parts[0]):
@@ -106,6 +157,7 @@ class Follower:
                 continue
             other = self._modules.read(path)
             if (found := self.resolve(other, parts)) is not None:
+                self._note(module, other)
                 return found
         return None
 
@@ -122,7 +174,11 @@ class Follower:
             return self._in_module(self._modules.read(path), (alias.name, *parts[1:]), module, node)
         path = self._modules.imported(node, module.path, alias.name)
         if path is None:
-            asname = alias.asname or alias.name.split(".")[0]
+            if alias.asname is None and "." in alias.name:  # it binds the first part alone
+                self.needed.parts.add(alias.name)
+                first = alias.name.split(".")[0]
+                return self._library(module, KeptImport(first, None, first))
+            asname = alias.asname or alias.name
             return self._library(module, KeptImport(alias.name, None, asname))
         if alias.asname is not None:
             return self._attribute(self._modules.read(path), parts, 1, module, node)
@@ -135,6 +191,7 @@ class Follower:
         self, other: SourceModule, parts: tuple[str, ...], module: SourceModule, node: Import
     ) -> Resolved | None:
         """`from other import parts[0]`: a name of the module, or a module of the package."""
+        self._note(module, other)
         resolved = self.resolve(other, parts)
         if resolved is not None:
             return resolved
@@ -148,6 +205,11 @@ class Follower:
                 "where it is written",
             )
         return self._attribute(self._modules.read(path), parts, 1, module, node)
+
+    def _note(self, module: SourceModule, other: SourceModule) -> None:
+        found = self.needed.imported.setdefault(module.path, [])
+        if other.path not in found:
+            found.append(other.path)
 
     def _attribute(
         self,
@@ -169,11 +231,15 @@ class Follower:
         return Resolved(library, 1)
 
     def _take(self, module: SourceModule, statement: Statement) -> None:
-        """A statement, and what it needs."""
+        """A statement; what it needs is followed later."""
         chosen = self.needed.statements.setdefault(module.path, {})
         if statement.first_line in chosen:
             return
         chosen[statement.first_line] = statement
+        self._waiting.append((module, statement))
+        if module not in self.needed.taken:
+            self.needed.taken.append(module)
+            self.needed.futures |= _has_futures(module)
         if sum(map(len, self.needed.statements.values())) > MOST_STATEMENTS:
             raise InputError(
                 "the entry point needs too many statements to follow",
@@ -181,29 +247,26 @@ class Follower:
                 expected=f"at most {MOST_STATEMENTS} top-level statements",
                 hint="name a function nearer to the kernels",
             )
-        for reference in self.references(module, statement):
-            self.resolve(module, reference.parts)
-        for node, alias in self.joined_imports(module, statement):
-            self._through(module, node, alias, (alias.asname or alias.name,))
-        if module not in self.needed.modules:
-            self.needed.modules.append(module)  # what it imports was taken before
-            self.needed.futures |= _has_futures(module)
-        self._take_effects(module)
+
+    def _follow_all(self) -> None:
+        """What the statements that were taken need, until nothing new is."""
+        while self._waiting:
+            module, statement = self._waiting.pop()
+            for use in self.references(module, statement):
+                self.resolve(module, use.parts)
+            for node, alias in self.joined_imports(module, statement):
+                self._through(module, node, alias, (alias.asname or alias.name,))
+            self._take_effects(module)
 
     def _take_effects(self, module: SourceModule) -> None:
         """Statements that bind nothing and change or register what is taken."""
-        if module.path in self._reading:
-            return
-        self._reading.append(module.path)
         chosen = self.needed.statements[module.path]
         names = {n for s in chosen.values() for node in s.nodes for n in _defined(node)}
         for statement in module.statements:
             if statement.first_line in chosen or not _is_effect(statement):
                 continue
-            read = {r.parts[0] for r in self.references(module, statement)}
-            if read & names:
+            if {use.parts[0] for use in self.references(module, statement)} & names:
                 self._take(module, statement)
-        self._reading.remove(module.path)
 
     def references(self, module: SourceModule, statement: Statement) -> list[NameUse]:
         """Module-level names that a statement speaks of."""
