@@ -112,6 +112,17 @@ class TestLayout:
         patch = patch_of(program, program.source.replace("A = 1 ", "A = 2 "))
         assert patch.after == {path.resolve(): text.replace("A = 1", "A = 2")}
 
+    def test_an_import_beside_a_block_that_imports_a_part(self, tmp_path: Path) -> None:
+        text = (
+            "import xml\n\ntry:\n    import xml.dom\nexcept ImportError:\n    pass\n\n"
+            "def f(x):\n    return xml.dom is not None and x\n"
+        )
+        path = tmp_path / "one.py"
+        path.write_text(text)
+        program, _ = joined(path, "f")
+        after = patch_of(program, program.source.replace("and x", "and -x")).after
+        assert after == {path.resolve(): text.replace("and x", "and -x")}
+
     def test_a_new_import_goes_behind_the_others(self, tmp_path: Path) -> None:
         path = tmp_path / "one.py"
         path.write_text('"""Doc."""\nimport math\n\ndef f(x):\n    return math.pi\n')

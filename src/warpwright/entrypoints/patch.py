@@ -166,6 +166,8 @@ class _Patching:
         for statement in self._module.statements:
             names = self._names(statement)
             piece = self._old.get(names)
+            if statement.is_import and piece and piece.joined != self._text(statement):
+                piece = None  # `import torch` beside a block that imports a part of it
             if piece is not None:
                 kept.add(names)
                 self._changed(piece, statement)
