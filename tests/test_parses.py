@@ -15,7 +15,7 @@ from warpwright.program.parsed import parse_program
 from warpwright.program.view import read_program
 from warpwright.types.config import Config
 
-MOST = 8
+MOST = 14
 """Two programs, the reply around one, and a few texts that no node is left of."""
 
 

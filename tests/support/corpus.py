@@ -50,7 +50,7 @@ def _examples() -> dict[str, Example]:
         folder.name: Example(
             (folder / "program.py").read_text(), Problem(source=(folder / "problem.py").read_text())
         )
-        for folder in sorted(EXAMPLES.iterdir())
+        for folder in sorted(path.parent for path in EXAMPLES.glob("*/program.py"))
         if folder.is_dir()
     }
 

@@ -12,6 +12,8 @@ from dataclasses import dataclass
 from functools import cached_property
 
 from warpwright.program.argument_roots import assignments_in, function_around, roots
+from warpwright.program.parsed import parse_program
+from warpwright.program.parsing import parse_expression
 from warpwright.types.evidence import Origin
 from warpwright.types.gpu import GpuSheet
 from warpwright.types.launch_trace import DescriptorArgument, Launch
@@ -78,7 +80,7 @@ class _Key:
 
     @cached_property
     def _tree(self) -> ast.Module:
-        return ast.parse(self.view.source)
+        return parse_program(self.view.source).written
 
     @cached_property
     def _parameters(self) -> frozenset[str]:
@@ -197,10 +199,7 @@ class _Key:
 
 
 def _parsed(text: str) -> ast.expr:
-    try:
-        return ast.parse(text.strip(), mode="eval").body
-    except SyntaxError:
-        return ast.Constant(None)
+    return parse_expression(text) or ast.Constant(None)
 
 
 def _words(name: str) -> set[str]:

@@ -19,6 +19,15 @@ MAX_TREE_DEPTH = 120
 SECTION = "program"
 
 
+@lru_cache(512)
+def parse_expression(text: str) -> ast.expr | None:
+    """The tree of one expression, read once and shared, so not to be changed; None for others."""
+    try:
+        return ast.parse(text.strip(), mode="eval").body
+    except SyntaxError:
+        return None
+
+
 def parse(source: str, *, document: str | None = None, first_line: int = 1) -> ast.Module:
     """The syntax tree of `source`. Nothing is executed.
 

@@ -11,6 +11,7 @@ from warpwright.program.dotted_names import program_of
 from warpwright.program.kernel_assignments import lane_counts
 from warpwright.program.kernel_forms import AUTOTUNE
 from warpwright.program.nodes import names_in
+from warpwright.program.parsing import parse_expression
 from warpwright.types.config import MetaValue
 from warpwright.types.program import Kernel, ProgramView
 from warpwright.types.stage import Rule
@@ -131,7 +132,9 @@ def _lanes(rule: Rule, reading: RuleReading, pair: KernelPair) -> RuleFinding:
     )
     findings = []
     for text, line in after.items():
-        count = ast.parse(text, mode="eval").body
+        count = parse_expression(text)
+        if count is None:
+            continue
         larger = isinstance(count, ast.BinOp) and isinstance(count.op, (ast.Mult, ast.LShift))
         names = {name for name in names_in(count) if is_block(name) and name in before}
         if text not in before and names and larger:
