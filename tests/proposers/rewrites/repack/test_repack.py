@@ -204,7 +204,7 @@ def test_the_copy_is_what_is_read_and_only_where_it_fits() -> None:
 
 
 @pytest.mark.triton
-@pytest.mark.parametrize("passed", ["weight_packed", "weight_packed[:1]"])
+@pytest.mark.parametrize("passed", ["weight_packed", "weight_packed[1:]"])
 def test_a_kernel_may_read_the_copy_alone_but_only_of_the_whole_operand(passed: str) -> None:
     changed = registry.replay(KERNEL, [MOVE]).replace(
         "w_packed_ptr=weight_packed,", f"w_packed_ptr={passed},"
