@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import ast
-from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 
@@ -179,7 +178,3 @@ _REFERENCE = """
 class Model(torch.nn.Module):
     def forward(self, *arguments):
 {body}"""
-
-
-def parameter_names(signature: Signature) -> Sequence[str]:
-    return [parameter.name for parameter in signature.parameters]

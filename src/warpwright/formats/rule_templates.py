@@ -18,7 +18,7 @@ from warpwright.types.stage import ParameterValue, Rule
 _MAX_RULE_CHARS = 8000
 
 _PART = re.compile(r"<(?P<part>[^<>]*)>|\{(?P<name>\w+)(?P<flag>!?)\}")
-_NUMBER = r"-?\d{1,18}(?:\.\d{1,18})?(?:[eE][+-]?\d{1,3})?"
+_NUMBER = r"-?\d{1,18}(?:\.\d{1,40})?(?:[eE][+-]?\d{1,3})?"
 _PATTERNS = {
     "int": r"-?\d{1,18}",
     "float": _NUMBER,

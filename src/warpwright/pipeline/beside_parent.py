@@ -27,6 +27,8 @@ from warpwright.types.trial import Trial
 from warpwright.types.verdict import Status
 from warpwright.types.walk import Gain
 
+ANY_GAIN = Minimum(0.0, 0.0)
+"""For a program whose own least gain was asked for before: now only that it is one."""
 NO_LAUNCHES = "the launches are not known"
 
 

@@ -11,10 +11,9 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from warpwright.analysis.study_program import Subject, study_program
-from warpwright.bench.statistics.minimum import Minimum
 from warpwright.errors import InputError
 from warpwright.gpus.target_sheet import stated_gpu
-from warpwright.pipeline.beside_parent import timed_beside
+from warpwright.pipeline.beside_parent import ANY_GAIN, timed_beside
 from warpwright.search.trial_setup import TrialSetup
 from warpwright.store.run_context import RunContext
 from warpwright.types.answer import Answer, Decision
@@ -27,8 +26,6 @@ from warpwright.types.stage import ProgramKind, Stage
 from warpwright.types.verdict import Status
 from warpwright.types.walk import StageWalk
 from warpwright.verifier.verify import VerifyContext, verify
-
-ANY_GAIN = Minimum(0.0, 0.0)
 
 
 def judge_cases(

@@ -12,9 +12,8 @@ from dataclasses import replace
 from itertools import pairwise
 
 from warpwright.analysis.study_program import Subject, study_program
-from warpwright.bench.statistics.minimum import Minimum
 from warpwright.gpus.target_sheet import stated_gpu
-from warpwright.pipeline.beside_parent import timed_beside, why_not_faster
+from warpwright.pipeline.beside_parent import ANY_GAIN, timed_beside, why_not_faster
 from warpwright.search.trial_setup import TrialSetup
 from warpwright.store.run_context import RunContext
 from warpwright.types.candidate import Candidate
@@ -28,8 +27,6 @@ from warpwright.types.verdict import Status, Verdict
 from warpwright.types.walk import ALGORITHM, Gain, StageWalk, WalkPlan, WalkStep
 from warpwright.verifier.verify import VerifyContext, verify
 
-ANY_GAIN = Minimum(0.0, 0.0)
-"""Each stage asked for its own least gain; of the whole way it is asked that it is one."""
 SAME_COUNT = 0.02
 """How far counts of one program may differ between stages: sampled blocks, another config."""
 NOT_FASTER = "the program that was given stays: beside it, the last one is not shown to be faster"

@@ -18,6 +18,7 @@ from warpwright.report.optimization_text import explain_optimization
 from warpwright.report.trial_text import gain_text, trial_section
 from warpwright.types.answer import Answer
 from warpwright.types.evidence import Origin
+from warpwright.types.trial import Trial
 from warpwright.types.walk import Gain, StageOutcome, StageWalk, WalkStep
 
 FEW_WORDS = 140  # characters of a reason that a cell of the table holds
@@ -54,7 +55,9 @@ def walk_notes(walk: StageWalk) -> list[str]:
             notes.append(f"{step.stage} is not skipped: {' and '.join(unknown)} is not known.")
     late = [step.stage for step in walk.steps if not step.in_time]
     if late:
-        notes.append(f"Out of time: {', '.join(late)}; a longer --time-limit may find more.")
+        measured = any(trial.gpu is not None for trial in _trials(walk))
+        option = "--effort" if measured else "--time-limit"
+        notes.append(f"Out of time: {', '.join(late)}; a larger {option} may find more.")
     return [note for note in notes if note]
 
 
@@ -68,10 +71,15 @@ def _origin(walk: StageWalk) -> str:
         return f"The last program was not timed beside the first: {walk.trial.failure}."
     counts = next((step.gain.counts for step in walk.steps if step.gain.counts), None)
     if counts is None:
-        trials = [None if step.answer is None else step.answer.trial for step in walk.steps]
-        timed = any(trial is not None and trial.failure is None for trial in trials)
+        timed = any(trial.failure is None for trial in _trials(walk))
         return "" if timed else "Nothing was timed."
     return f"Nothing was timed; gains are {by_whose_code(counts[1])} for {walk.gpu.sheet.name}."
+
+
+def _trials(walk: StageWalk) -> list[Trial]:
+    """What the stages measured."""
+    trials = [None if step.answer is None else step.answer.trial for step in walk.steps]
+    return [trial for trial in trials if trial is not None]
 
 
 def _what(step: WalkStep) -> str:

@@ -106,3 +106,19 @@ def literal(value: Any) -> str:
     if not same:
         raise UnsupportedValueError(f"{type(value).__name__} is no plain value: {text[:80]}")
     return text
+
+
+def storage_of(tensor: torch.Tensor) -> int:
+    """A number that tensors on one storage share."""
+    return int(tensor.untyped_storage()._cdata)
+
+
+def tensors_of(value: Any) -> list[torch.Tensor]:
+    """Every tensor in a value, in order."""
+    if isinstance(value, torch.Tensor):
+        return [value]
+    if isinstance(value, dict):
+        value = list(value.values())
+    if isinstance(value, (list, tuple)):
+        return [tensor for item in value for tensor in tensors_of(item)]
+    return []

@@ -19,6 +19,8 @@ import torch
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils.flop_counter import flop_registry
 
+from warpwright.sandbox.child_tensors import storage_of, tensors_of
+
 NOT, LINEAR, FACTOR, VALUE = 0, 1, 2, 3
 
 VIEWS = frozenset({
@@ -329,18 +331,3 @@ def own_bytes(tensor: torch.Tensor) -> int:
     for size, stride in zip(tensor.shape, tensor.stride(), strict=True):
         count *= size if stride else 1
     return count * tensor.element_size() if tensor.numel() else 0
-
-
-def storage_of(tensor: torch.Tensor) -> int:
-    return int(tensor.untyped_storage()._cdata)
-
-
-def tensors_of(value: Any) -> list[torch.Tensor]:
-    """Every tensor in a value, in order."""
-    if isinstance(value, torch.Tensor):
-        return [value]
-    if isinstance(value, dict):
-        value = list(value.values())
-    if isinstance(value, (list, tuple)):
-        return [tensor for item in value for tensor in tensors_of(item)]
-    return []

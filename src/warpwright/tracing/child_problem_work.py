@@ -10,6 +10,7 @@ import torch
 import torch.nn.functional as functional
 
 from warpwright.sandbox import child_guard, child_program
+from warpwright.sandbox.child_tensors import storage_of, tensors_of
 from warpwright.tracing.child_device import WithoutCuda
 from warpwright.tracing.child_needed import (
     STRUCTURE,
@@ -17,8 +18,6 @@ from warpwright.tracing.child_needed import (
     demand,
     own_bytes,
     read_bytes,
-    storage_of,
-    tensors_of,
 )
 from warpwright.tracing.child_target import problem_on_target
 from warpwright.tracing.child_trace_problem import constructor_arguments

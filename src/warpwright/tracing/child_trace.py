@@ -13,6 +13,7 @@ from warpwright.sandbox.child_blame import is_of_a_tool
 from warpwright.sandbox.child_libraries import Picture
 from warpwright.sandbox.child_main import describe
 from warpwright.sandbox.child_program import load_module
+from warpwright.sandbox.child_tensors import tensors_of
 from warpwright.tracing.child_host_watch import HostWatch
 from warpwright.tracing.child_real_values import follow_values, stand_in_inputs
 from warpwright.tracing.child_trace_arguments import encode_tensor
@@ -218,11 +219,5 @@ def _check_size(problem: LoadedProblem) -> None:
 
 
 def _tensors(mode: StandIns, value: Any) -> list[dict[str, Any]]:
-    """Every tensor in a value, in order."""
-    if isinstance(value, torch.Tensor):
-        return [encode_tensor(mode, value)]
-    if isinstance(value, dict):
-        value = list(value.values())
-    if isinstance(value, (list, tuple)):
-        return [entry for item in value for entry in _tensors(mode, item)]
-    return []
+    """Every tensor in a value, in order, as JSON."""
+    return [encode_tensor(mode, tensor) for tensor in tensors_of(value)]

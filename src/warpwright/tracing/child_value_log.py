@@ -16,6 +16,7 @@ from typing import Any
 
 import torch
 
+from warpwright.sandbox.child_tensors import storage_of, tensors_of
 from warpwright.tracing.child_trace_values import DataDependentError, writes_in_place
 
 MAX_INPUT_BYTES = 1024**3
@@ -178,21 +179,6 @@ class _Values:
 
 def _on_cpu(kwargs: dict[str, Any]) -> dict[str, Any]:
     return {name: "cpu" if name == "device" and v is not None else v for name, v in kwargs.items()}
-
-
-def storage_of(tensor: torch.Tensor) -> int:
-    return int(tensor.untyped_storage()._cdata)
-
-
-def tensors_of(value: Any) -> list[torch.Tensor]:
-    """Every tensor in a value, in order."""
-    if isinstance(value, torch.Tensor):
-        return [value]
-    if isinstance(value, dict):
-        value = list(value.values())
-    if isinstance(value, (list, tuple)):
-        return [tensor for item in value for tensor in tensors_of(item)]
-    return []
 
 
 @contextmanager

@@ -25,7 +25,10 @@ LIMITS_OF_A_TRACE = frozenset({
     "TooLargeError", "UnknownHardwareError",
 })  # fmt: skip
 FORBIDDEN = "the code tried to"  # as the child's guard words it
-NO_GPU_HERE = ("'meta'", "meta tensor", "not compiled with CUDA", "NVIDIA driver")
+NO_GPU_HERE = (
+    "'meta'", "meta tensor", "not compiled with CUDA", "NVIDIA driver", "No CUDA", "No device",
+    "no device", "No GPU", "no GPU",
+)  # fmt: skip
 TRACE_LIMITS = JobLimits(deadline_s=60.0)
 IMPORT_LIMITS = JobLimits(deadline_s=30.0)
 # Errors of the child's own, whose message is a sentence.

@@ -18,6 +18,7 @@ from warpwright.interpreter.sizes.shrink_search import Item, Limits, Search, Siz
 from warpwright.program.loop_trips import body_runs, loop_trips
 from warpwright.sandbox import child_guard
 from warpwright.sandbox.child_program import load_module
+from warpwright.sandbox.child_tensors import tensors_of
 from warpwright.tracing.child_real_values import follow_values, stand_in_inputs, with_values
 from warpwright.tracing.child_trace_driver import use_stand_in_driver
 from warpwright.tracing.child_trace_launch import Recorder
@@ -62,7 +63,7 @@ def _search(
     return {
         "inputs": [
             {"shape": list(tensor.shape), "dtype": str(tensor.dtype).removeprefix("torch.")}
-            for tensor in tensors_in(trial.inputs(sizes))
+            for tensor in tensors_of(trial.inputs(sizes))
         ],
         "with_init": with_init,
         "sizes": [[full, small] for full, small in sizes.items()],
@@ -154,7 +155,7 @@ class ShrinkTrial:
         Without a reference nothing tells that an input still fits the parameters, so sizes that
         a parameter has are left out.
         """
-        sizes = {size for x in tensors_in(self._full) for size in x.shape if size > 1}
+        sizes = {size for x in tensors_of(self._full) for size in x.shape if size > 1}
         if self._reference is None:
             sizes -= self._parameter_sizes
         return sorted(sizes)
@@ -186,7 +187,7 @@ class ShrinkTrial:
             return inputs
         specs = [
             {"shape": list(x.shape), "dtype": str(x.dtype).removeprefix("torch.")}
-            for x in tensors_in(inputs)
+            for x in tensors_of(inputs)
         ]
 
         def make() -> list[Any]:
@@ -230,8 +231,8 @@ class ShrinkTrial:
         self.reads_values = bool(self._recorder.mode.reads)
         expected = self._expected(sizes, args, kwargs) if self.compares else None
         if expected is not None:
-            ours = [tuple(tensor.shape) for tensor in tensors_in(output)]
-            theirs = [tuple(tensor.shape) for tensor in tensors_in(expected)]
+            ours = [tuple(tensor.shape) for tensor in tensors_of(output)]
+            theirs = [tuple(tensor.shape) for tensor in tensors_of(expected)]
             if ours != theirs:
                 self.last_error = f"outputs {ours} where the reference has {theirs}"
                 return None
@@ -285,7 +286,7 @@ class ShrinkTrial:
         if not sizes:
             self._parameter_sizes = {size for p in parameters for size in p.shape}
         elements = sum(p.numel() for p in parameters)
-        elements += sum(x.numel() for x in tensors_in(self.inputs(sizes)))
+        elements += sum(x.numel() for x in tensors_of(self.inputs(sizes)))
         # a grid axis without blocks launches nothing
         kernels = frozenset(
             launch["kernel"]
@@ -321,17 +322,6 @@ def _not_degenerate(launch: Mapping[str, Any]) -> Iterator[Item]:
             for axis, size in enumerate(argument["shape"]):
                 if size > 1:
                     yield kernel, "shape", name, axis
-
-
-def tensors_in(value: Any) -> list[torch.Tensor]:
-    """Every tensor in a value, in order."""
-    if isinstance(value, torch.Tensor):
-        return [value]
-    if isinstance(value, dict):
-        value = list(value.values())
-    if isinstance(value, (list, tuple)):
-        return [tensor for item in value for tensor in tensors_in(item)]
-    return []
 
 
 def _counts(value: Any, found: set[int]) -> None:

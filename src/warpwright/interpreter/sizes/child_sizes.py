@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from warpwright.interpreter.child_coverage import Coverage, load_observed
-from warpwright.interpreter.sizes.child_shrink import ShrinkTrial, plain, tensors_in
+from warpwright.interpreter.sizes.child_shrink import ShrinkTrial, plain
 from warpwright.interpreter.sizes.shrink_search import Item, Sizes
 from warpwright.interpreter.sizes.sizes_search import (
     LEAST_TILE,
@@ -26,6 +26,7 @@ from warpwright.interpreter.sizes.sizes_search import (
 from warpwright.program.block_values import ways_of_blocks
 from warpwright.program.branch_sites import Outcome, branch_sites
 from warpwright.program.ranges import RangeReading, read_ranges
+from warpwright.sandbox.child_tensors import tensors_of
 from warpwright.tracing.child_real_values import follow_values
 from warpwright.tracing.child_trace_driver import use_stand_in_driver
 from warpwright.tracing.child_trace_launch import Recorder
@@ -330,7 +331,7 @@ class _Pair:
         return {
             "inputs": [
                 {"shape": list(tensor.shape), "dtype": str(tensor.dtype).removeprefix("torch.")}
-                for tensor in tensors_in(trial.inputs(sizes))
+                for tensor in tensors_of(trial.inputs(sizes))
             ],
             "init": plain(trial.init(sizes)) if self.with_init else None,
             "steps": look.steps,
