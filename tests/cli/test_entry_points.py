@@ -295,6 +295,18 @@ class TestRefused:
         assert done.returncode == 2
         assert "--diff needs a program in files" in done.stderr
 
+    def test_options_that_do_not_fit(self, warpwright: Command, tmp_path: Path) -> None:
+        packages.write(tmp_path, {"request.txt": "nothing", "one.py": IN_PLACE})
+        for words, told in (
+            (("answer", "request.txt", "--stage", "grid"), "--stage with a request document"),
+            (("check", "request.txt", "one.py", "--gpu", "4090"), "--gpu with a request document"),
+            (("answer", "one.py", "--gpu", "4090", "--diff", "--json"), "--diff and --json"),
+            (("answer", "one.py"), "no target GPU"),
+        ):
+            done = warpwright(*words)
+            assert done.returncode == 2
+            assert told in done.stderr
+
     def test_a_case_that_names_no_parameter(self, warpwright: Command, tmp_path: Path) -> None:
         cases = "import torch\n\ndef only():\n    return {'z': torch.randn(4)}\n"
         packages.write(tmp_path, {"one.py": IN_PLACE, "cases.py": cases})

@@ -135,6 +135,15 @@ class TestRefused:
 
 
 class TestImportsInBlocks:
+    def test_an_optional_part_that_is_not_there(self, tmp_path: Path) -> None:
+        text = (
+            "try:\n    from ._compiled import fast\nexcept ImportError:\n    fast = None\n"
+            "def f(x): return x if fast is None else fast(x)\n"
+        )
+        packages.write(tmp_path, {"pkg/__init__.py": "", "pkg/one.py": text})
+        program, entry = joined(tmp_path / "pkg" / "one.py", "f")
+        assert packages.executed(program.source, entry)(3) == 3
+
     def test_a_part_of_a_library_that_is_imported_in_a_block(self, tmp_path: Path) -> None:
         text = (
             "import xml\ntry:\n    import xml.dom\n    KNOWN = True\n"

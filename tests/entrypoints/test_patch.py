@@ -158,6 +158,12 @@ class TestApplying:
         path = tmp_path / "one.py"
         path.write_text("A = 1\n")
         assert whole_file(path, "A = 1\n", "A = 1\n").diff(tmp_path) == ""
+        with pytest.raises(InputError, match="changed since it was read"):
+            whole_file(path, "A = 0\n", "A = 2\n")
+        path.write_bytes(b"\xef\xbb\xbfA = 1\r\nB = 1\r\n")
+        whole_file(path, "A = 1\r\nB = 1\r\n", "A = 1\nB = 2\n").apply()
+        assert path.read_bytes() == b"\xef\xbb\xbfA = 1\r\nB = 2\r\n"
+        path.write_text("A = 1\n")
         assert "-A = 1\n+A = 2\n" in whole_file(path, "A = 1\n", "A = 2\n").diff(tmp_path)
 
 

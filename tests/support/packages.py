@@ -40,7 +40,7 @@ def imported(folder: Path, module: str) -> Iterator[Any]:
 def executed(source: str, name: str) -> Any:
     """A name of a joined text, which needs no torch."""
     lines = [line for line in source.split("\n") if line != "import torch"]
-    namespace: dict[str, Any] = {}
+    namespace: dict[str, Any] = {"__name__": "joined", "__package__": ""}
     exec(compile("\n".join(lines), "joined", "exec"), namespace)
     return namespace[name]
 

@@ -60,8 +60,8 @@ def command(
             "`here` is this machine's own.",
         ),
     ] = None,
-    stage: StageOption = "tuning",
-    kind: KindOption = "single",
+    stage: StageOption = None,
+    kind: KindOption = None,
     measure: options.MeasureOption = None,
     effort: options.EffortOption = "normal",
     strict: options.StrictOption = False,
@@ -122,8 +122,8 @@ def command(
     """
     expect_writable(out)
     given = given_program(request, problem, inputs, init, cases, root)
-    expect_files(given, diff, apply, is_request=given.is_request)
-    text, first_line = (given.text, 1) if given.is_request else request_of(given, gpu, stage, kind)
+    expect_files(given, diff, apply, is_request=given.is_request, json_output=json_output)
+    text, first_line = request_of(given, gpu, stage, kind)
     progress = Progress(quiet)
     try:
         with given.lines_told(first_line):
@@ -147,9 +147,9 @@ def command(
     folder = _write_files(done, record, explanation, program, out, title=Path(request).name)
     if diff or apply:
         write_patch(given, done.answer.program, folder, _stem(out), apply=apply)
-    elif json_output:
+    if json_output:
         write_json(record)
-    elif out is None:
+    elif out is None and not (diff or apply):
         write_text(program)
     if explain_it:
         stderr().print(explanation, markup=False, soft_wrap=True)

@@ -19,6 +19,7 @@ from warpwright.cli.subjects import (
     given_program,
     request_of,
 )
+from warpwright.errors import InputError, Place
 from warpwright.report.cases_text import case_lines
 from warpwright.report.check_record import check_record, gate_lines, status_of
 from warpwright.sandbox.deadline import DEFAULT_S
@@ -49,8 +50,8 @@ def command(
     gpu: Annotated[
         str | None, typer.Option("--gpu", help="Of a program: the target, e.g. '4090'.")
     ] = None,
-    stage: StageOption = "tuning",
-    kind: KindOption = "single",
+    stage: StageOption = None,
+    kind: KindOption = None,
     strict: options.StrictOption = False,
     bit_equal: options.BitEqualOption = False,
     time_limit: options.TimeLimitOption = DEFAULT_S,
@@ -72,7 +73,13 @@ def command(
     """
     given = given_program(request, problem, inputs, init, cases, root)
     candidate = beside(given, reply, root)
-    text, first_line = (given.text, 1) if given.is_request else request_of(given, gpu, stage, kind)
+    if gpu is not None and given.is_request:
+        raise InputError(
+            "--gpu with a request document",
+            place=Place(request),
+            expected="a program: a request names its own GPU",
+        )
+    text, first_line = request_of(given, gpu, stage, kind)
     progress = Progress(quiet)
     try:
         with given.lines_told(first_line):

@@ -139,7 +139,7 @@ def command(
     program = given_program(subject, problem, inputs, init, cases, root)
     text, given = program.text, program.problem
     _expect_one_use(given is not None, first, stages, profile, requests)
-    expect_files(program, diff, apply, is_request=given is None)
+    expect_files(program, diff, apply, is_request=given is None, json_output=json_output)
     progress = Progress(quiet)
     measuring = api.Measuring(measure, effort)
     try:
@@ -220,7 +220,7 @@ def _tell_walk(
     walk = done.walk
     record, explanation = walk_record(walk, done.run, done.cases), explain_walk(walk)
     folder = write_beside(done.folder, out, walk.program, record, explanation, script)
-    if json_output and not as_patch:
+    if json_output:
         write_json(record)
     elif out is None and not as_patch:
         write_text(walk.program)

@@ -27,8 +27,17 @@ ApplyOption = Annotated[
 ]
 
 
-def expect_files(given: GivenProgram, diff: bool, apply: bool, *, is_request: bool) -> None:
-    """Raise InputError where there are no files that a patch could be of."""
+def expect_files(
+    given: GivenProgram, diff: bool, apply: bool, *, is_request: bool, json_output: bool = False
+) -> None:
+    """Raise InputError where there are no files that a patch could be of, and for two things on
+    stdout."""
+    if diff and (apply or json_output):
+        raise InputError(
+            f"--diff and {'--apply' if apply else '--json'} were both given",
+            place=Place("command line"),
+            expected="one of them",
+        )
     if (diff or apply) and (is_request or given.document == "-"):
         raise InputError(
             f"{'--apply' if apply else '--diff'} needs a program in files",

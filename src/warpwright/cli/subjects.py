@@ -44,13 +44,16 @@ RootOption = Annotated[
 
 
 StageOption = Annotated[
-    str,
+    str | None,
     typer.Option(
-        "--stage", "-s", help="Of a program: whose rules hold: grid, tiling, memory or tuning."
+        "--stage",
+        "-s",
+        help="Of a program: whose rules hold: grid, tiling, memory or tuning (the default).",
     ),
 ]
 KindOption = Annotated[
-    str, typer.Option("--kind", "-k", help="Of a program: single, fusion or network.")
+    str | None,
+    typer.Option("--kind", "-k", help="Of a program: single (the default), fusion or network."),
 ]
 
 
@@ -106,8 +109,7 @@ class GivenProgram:
         from warpwright.entrypoints.patch import checked_patch, whole_file
 
         if self.named is None:
-            path = Path(self.document)
-            return whole_file(path, path.read_text(encoding="utf-8"), program)
+            return whole_file(Path(self.document), self.text, program)
         return checked_patch(self.named, program, self.roots)
 
 
@@ -135,17 +137,28 @@ def given_program(
                 place=Place("command line"),
                 expected="one of them",
             )
-        found = _cases(cases, named, roots or ())
+        found = _cases(cases, subject, named, roots or ())
         given = found[0].problem
     if named is None:
         return GivenProgram(read_document(subject), subject, given, found, None, tuple(roots or ()))
     return GivenProgram(named.source, named.label, given, found, named, tuple(roots or ()))
 
 
-def request_of(given: GivenProgram, gpu: str | None, stage: str, kind: str) -> tuple[str, int]:
-    """The request document of a program, and the line of it on which the program begins."""
+def request_of(
+    given: GivenProgram, gpu: str | None, stage: str | None, kind: str | None
+) -> tuple[str, int]:
+    """The request document that is given, or that of a program; and the line of it on which the
+    program begins, 1 for a document. Raises InputError for options that do not fit."""
     from warpwright import api
 
+    if given.is_request:
+        if stage is not None or kind is not None:
+            raise InputError(
+                f"{'--stage' if stage else '--kind'} with a request document",
+                place=Place(given.document),
+                expected="a program by its file or FILE.py:function: a request states its own",
+            )
+        return given.text, 1
     if gpu is None:
         raise InputError(
             "no target GPU",
@@ -156,16 +169,23 @@ def request_of(given: GivenProgram, gpu: str | None, stage: str, kind: str) -> t
     problem = None if given.problem is None else given.problem.source
     with given.lines_told():
         text = api.request(
-            given.text, gpu=gpu, stage=stage, kind=kind, problem=problem, document=given.document
+            given.text,
+            gpu=gpu,
+            stage=stage or "tuning",
+            kind=kind or "single",
+            problem=problem,
+            document=given.document,
         )
     return text, text[: text.index(given.text)].count("\n") + 1
 
 
-def _cases(path: Path, named: NamedProgram | None, roots: Sequence[Path]) -> tuple[InputCase, ...]:
+def _cases(
+    path: Path, subject: str, named: NamedProgram | None, roots: Sequence[Path]
+) -> tuple[InputCase, ...]:
     from warpwright.entrypoints.cases_file import read_cases
-    from warpwright.entrypoints.harness import signature_of
+    from warpwright.entrypoints.named_programs import model_signature
 
-    signature = signature_of(None) if named is None else named.signature
+    signature = model_signature(read_document(subject)) if named is None else named.signature
     entry = None if named is None else named.joined.entry
     return read_cases(path, signature, backward=entry is not None and entry.backward, roots=roots)
 

@@ -33,11 +33,6 @@ class Guess:
 
     arguments: dict[str, str]
 
-    def halved(self) -> Guess:
-        """The same with half the rows."""
-        halved = {n: re.sub(rf"\b{ROWS}\b", str(ROWS // 2), t) for n, t in self.arguments.items()}
-        return Guess(halved)
-
 
 def guesses(signature: Signature) -> Iterator[Guess]:
     """Inputs that an entry point might take, the likeliest first: rows of a matrix, matrices that
@@ -96,8 +91,7 @@ def cases_text(label: str, signature: Signature, guess: Guess, failed: str | Non
         state="They were guessed from its parameters and run: kernels are launched."
         if failed is None
         else f"They were guessed from its parameters and do NOT run yet: {failed}",
-        large=_body(guess),
-        small=_body(guess.halved()),
+        arguments=_body(guess),
         left_out=f"    # left out: {left_out}\n" if left_out else "",
         parameters=parameters,
     )
@@ -116,19 +110,15 @@ Give the shapes and dtypes that you really call it with. Nothing here needs a GP
 import torch
 
 
-def large():
+def usual():
 {left_out}    return {{
-{large}    }}
+{arguments}    }}
 
 
-def small():
-    return {{
-{small}    }}
-
-
-# How often each occurs beside the others; the first with the most weight is the one that the
-# program is made faster for, and over all of them it must not become slower.
-CASES = {{large: 1, small: 1}}
+# Give a function for each set of inputs that matters, and how often it occurs beside the others.
+# The program is made faster for the one with the most weight; on the others it must be right, and
+# over all of them faster.
+CASES = {{usual: 1}}
 
 # With a reference in plain PyTorch, outputs are judged against it in float64, and edits that change
 # the last bits (another order of a sum) become possible. Without one, outputs are held to those of

@@ -12,7 +12,7 @@ from pathlib import Path
 
 from warpwright.entrypoints.harness import Signature, model_text, signature_of
 from warpwright.entrypoints.join import Joiner
-from warpwright.entrypoints.modules import LIBRARIES, Modules, SourceModule
+from warpwright.entrypoints.modules import LIBRARIES, Modules, SourceModule, module_of
 from warpwright.entrypoints.needed import Follower
 from warpwright.errors import InputError, Place
 from warpwright.program.parsed import parse_program
@@ -77,7 +77,8 @@ def named_program(
     _expect_installed(joiner)
     joined = joiner.join(EntryPoint(file, chosen, backward))
     if chosen == MODEL:
-        return NamedProgram(joined, signature_of(None), place)
+        signature = signature_of(_definition(module, MODEL))
+        return NamedProgram(joined, signature, place)
     label = str(EntryPoint(Path(place) if place.endswith(".py") else file, chosen, backward))
     signature = signature_of(_definition(modules.read(origin.path), origin.name))
     model = model_text(joiner.names[origin], signature, chosen, backward=backward)
@@ -169,6 +170,11 @@ def _launching(modules: Modules, module: SourceModule) -> dict[str, set[str]]:
             needed = {n.name for s in own for n in s.nodes if isinstance(n, ast.FunctionDef)}
             found[node.name] = needed
     return found
+
+
+def model_signature(source: str) -> Signature:
+    """How the `ModelNew` of a whole program is called, if it has one."""
+    return signature_of(_definition(module_of(Path("program.py"), source), MODEL))
 
 
 def _definition(module: SourceModule, name: str) -> ast.stmt | None:

@@ -281,11 +281,12 @@ class Follower:
     ) -> Iterator[tuple[ast.ImportFrom, ast.alias]]:
         """Imports inside a statement, of modules whose statements are joined."""
         for outer in statement.nodes:
+            tried = _tried(outer)
             for node in nested_imports(outer):
                 if isinstance(node, ast.ImportFrom):
                     if self._modules.imported(node, module.path) is not None:
                         yield from ((node, alias) for alias in node.names)
-                    elif node.level:
+                    elif node.level and node not in tried:
                         raise _not_found(module, node, "." * node.level + (node.module or ""))
 
 
@@ -305,6 +306,17 @@ def _binding(statements: Sequence[Statement], parts: tuple[str, ...]) -> tuple[I
         if alias.asname is None and tuple(dotted) == parts[: len(dotted)]:
             return node, alias
     return found[-1]
+
+
+def _tried(statement: ast.stmt) -> set[ast.AST]:
+    """What stands in a `try`: an import there may fail (it does in the joined text, too)."""
+    return {
+        inner
+        for node in ast.walk(statement)
+        if isinstance(node, ast.Try) and node.handlers
+        for tried in node.body
+        for inner in ast.walk(tried)
+    }
 
 
 def _defined(node: ast.stmt) -> Iterator[str]:

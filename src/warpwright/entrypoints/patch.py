@@ -56,11 +56,7 @@ class Patch:
         where one cannot be written."""
         for path, text in self.before.items():
             if path in self.after and _bytes_of(path) != text.encode():
-                raise InputError(
-                    "the file changed since it was read, so nothing was written",
-                    place=Place(str(path)),
-                    hint="start again from the file as it is now",
-                )
+                raise _changed(path)
         written: list[Path] = []
         try:
             for path, text in self.after.items():
@@ -99,9 +95,26 @@ def _replace(path: Path, text: str) -> None:
         raise
 
 
-def whole_file(path: Path, before: str, after: str) -> Patch:
-    """The patch of a program that is one file."""
-    return Patch({path: before}, {} if before == after else {path: after})
+def whole_file(path: Path, read: str, after: str) -> Patch:
+    """The patch of a program that is one file, which was read as `read` (without a byte order
+    mark). Line ends stay. Raises InputError where the file changed since."""
+    found = _bytes_of(path)
+    before = "" if found is None else found.decode(errors="replace")
+    if before.removeprefix("\ufeff") != read:
+        raise _changed(path)
+    if read == after:
+        return Patch({path: before}, {})
+    mark = before[: len(before) - len(read)]
+    ended = after.replace("\n", "\r\n") if "\r\n" in read and "\r" not in after else after
+    return Patch({path: before}, {path: mark + ended})
+
+
+def _changed(path: Path) -> InputError:
+    return InputError(
+        "the file changed since it was read, so nothing was written",
+        place=Place(str(path)),
+        hint="start again from the file as it is now",
+    )
 
 
 def checked_patch(named: NamedProgram, changed: str, roots: Sequence[Path] = ()) -> Patch:
