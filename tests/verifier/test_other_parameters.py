@@ -45,11 +45,18 @@ SHIFTED = dedent(
     """
 )
 WITHOUT_MODEL = Problem(inputs=(TensorSpec((96, 300)),), init_args=(300,))
+INPUTS_ALONE = Problem(
+    source="import torch\ndef get_inputs():\n    return [torch.rand(96, 300)]\n"
+    "def get_init_inputs():\n    return [300]\n",
+    has_model=False,
+)
+either = pytest.mark.parametrize("problem", [WITHOUT_MODEL, INPUTS_ALONE], ids=["shapes", "inputs"])
 
 
-def test_a_bias_of_zeros_that_is_left_out_is_refused() -> None:
+@either
+def test_a_bias_of_zeros_that_is_left_out_is_refused(problem: Problem) -> None:
     without = changed(SHIFTED, ("x * 2.0 + shift", "x * 2.0"))
-    run = accuracy_of(SHIFTED, without, WITHOUT_MODEL)
+    run = accuracy_of(SHIFTED, without, problem)
     assert run.result.status is Status.FAIL
     (failed,) = {case.distribution for case in run.cases if case.status is Status.FAIL}
     assert failed == "perturbed state"
@@ -60,6 +67,11 @@ def test_its_honest_twin_is_not() -> None:
     run = accuracy_of(SHIFTED, twin, WITHOUT_MODEL)
     assert run.result.status is Status.NOT_VERIFIED
     assert "perturbed state" in {case.distribution for case in run.cases}
+
+
+def test_equal_bits_pass_where_the_problem_has_inputs_of_its_own() -> None:
+    twin = SHIFTED.replace("x * 2.0 + shift", "shift + x * 2.0")
+    assert accuracy_of(SHIFTED, twin, INPUTS_ALONE).result.status is Status.PASS
 
 
 def test_parameters_that_only_a_guess_matches_refuse_nothing() -> None:

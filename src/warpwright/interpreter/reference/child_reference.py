@@ -9,6 +9,7 @@ from __future__ import annotations
 import ast
 import copy
 from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -39,44 +40,70 @@ def perform(payload: dict[str, Any], job_dir: Path) -> dict[str, Any]:
     `parent`: the source of the program that is compared with, where there is no problem."""
     torch.set_num_threads(1)
     if payload["problem"] is None:
-        return _without_problem(payload, job_dir)
-    with problem_on_target(payload["facts"]), WithoutCuda():
-        return _Reference(payload, job_dir).make()
+        alone = _drawn(payload)
+    else:
+        with problem_on_target(payload["facts"]), WithoutCuda():
+            reference = _Reference(payload, job_dir)
+            if reference.has_model:
+                return reference.make()
+            alone = reference.inputs_alone()
+    return _without_model(alone, payload, job_dir)
 
 
-def _without_problem(payload: dict[str, Any], job_dir: Path) -> dict[str, Any]:
-    """Inputs, and other values for the parent's parameters: nothing is known of the operator."""
-    out, seed = job_dir / "out", payload["seed"]
+@dataclass(frozen=True)
+class _InputsAlone:
+    """Inputs of a problem that has no model. `own`: they are the problem's, not merely alike."""
+
+    structure: Any
+    tensors: Tensors
+    init: str
+    made_by: str
+    own: bool
+
+
+def _drawn(payload: dict[str, Any]) -> _InputsAlone:
+    """Inputs of which only shapes are known."""
     likes = [
         torch.ones(spec["shape"], dtype=child_tensors.dtype_of(spec["dtype"]))
         for spec in payload["inputs"]
     ]
     structure = [{"tensor": i} for i in range(len(likes))]
+    return _InputsAlone(structure, likes, payload["init"], "drawn at random", own=False)
+
+
+def _without_model(alone: _InputsAlone, payload: dict[str, Any], job_dir: Path) -> dict[str, Any]:
+    """Cases without outputs, and other values for the parent's parameters: programs are compared
+    on them, since nothing is known of the operator."""
+    out, seed, tensors = job_dir / "out", payload["seed"], alone.tensors
+    floating = any(tensor.is_floating_point() for tensor in tensors)
     cases = []
     for index, name in enumerate(payload["distributions"]):
-        if name in child_distributions.DISTRIBUTIONS:
-            tensors = child_distributions.redraw(likes, name, seed + index)
-            cases.append(_save_inputs(name, structure, tensors, out))
+        if name == OWN and alone.own:
+            cases.append(_save_inputs(name, alone.structure, tensors, out))
+        elif name in child_distributions.DISTRIBUTIONS and (floating or not alone.own):
+            drawn = child_distributions.redraw(tensors, name, seed + index)
+            cases.append(_save_inputs(name, alone.structure, drawn, out))
     states = {}
     try:
-        other = _other_parameters(payload, job_dir)
+        other = _other_parameters(payload, alone.init, job_dir)
     except Exception as error:  # the parent is foreign, and judged elsewhere
         cases.append({"name": PERTURBED, "skipped": f"the program has no parameters: {error}"})
         other = None
     if other:
         states["perturbed"] = _save_state(other, "perturbed", out)
-        tensors = child_distributions.redraw(likes, "normal", seed + len(cases))
-        case = _save_inputs(PERTURBED, structure, tensors, out)
+        if not alone.own:
+            tensors = child_distributions.redraw(tensors, "normal", seed + len(cases))
+        case = _save_inputs(PERTURBED, alone.structure, tensors, out)
         cases.append({**case, "state": "perturbed"})
-    return {"init": payload["init"], "made_by": "drawn at random", "states": states, "cases": cases}
+    return {"init": alone.init, "made_by": alone.made_by, "states": states, "cases": cases}
 
 
-def _other_parameters(payload: dict[str, Any], job_dir: Path) -> State | None:
+def _other_parameters(payload: dict[str, Any], init: str, job_dir: Path) -> State | None:
     """The parent's own parameters and buffers with other values, the constant ones (zero biases,
     unit scales) too: what a program does with these shows in no other case. None without any."""
     if payload.get("parent") is None:
         return None
-    args, kwargs = ast.literal_eval(payload["init"])
+    args, kwargs = ast.literal_eval(init)
     module = load_on_target(payload["parent"], "parent", job_dir, payload["facts"])
     with child_guard.foreign_code(), stand_in_cuda(CudaOnCpu(), hardware(payload["facts"])):
         model = constructed(lambda: module.ModelNew(*args, **kwargs), payload["seed"])
@@ -112,8 +139,6 @@ class _Reference:
         self.module = child_program.load_module(payload["problem"], "problem", job_dir)
 
     def make(self) -> dict[str, Any]:
-        if not hasattr(self.module, "Model"):
-            return self._inputs_alone()
         init_text = self.payload["init"] or self._init_text()
         args, kwargs = ast.literal_eval(init_text)
         with child_guard.foreign_code():
@@ -145,26 +170,19 @@ class _Reference:
             cases.append({**cases[0], "name": OTHER_ORDER, "order": "other"})
         return {"init": init_text, "made_by": made_by, "states": states, "cases": cases}
 
-    def _inputs_alone(self) -> dict[str, Any]:
-        """Cases without outputs, of a problem that has no model: programs are compared on them."""
+    @property
+    def has_model(self) -> bool:
+        return hasattr(self.module, "Model")
+
+    def inputs_alone(self) -> _InputsAlone:
+        """The problem's own inputs, and the constructor's arguments."""
         arguments, made_by = child_inputs.small_inputs(
             self.module.get_inputs, self.payload["inputs"], self.seed + 1
         )
-        own: Tensors = []
-        self.structure = child_tensors.to_structure(arguments, own)["list"]
-        cases = []
-        for index, name in enumerate(self.payload["distributions"]):
-            if name == OWN:
-                drawn = own
-            elif name in child_distributions.DISTRIBUTIONS and any(
-                tensor.is_floating_point() for tensor in own
-            ):
-                drawn = child_distributions.redraw(own, name, self.seed + 100 + index)
-            else:
-                continue
-            cases.append(_save_inputs(name, self.structure, drawn, self.out))
-        init_text = self.payload["init"] or self._init_text()
-        return {"init": init_text, "made_by": made_by, "states": {}, "cases": cases}
+        tensors: Tensors = []
+        structure = child_tensors.to_structure(arguments, tensors)["list"]
+        init = self.payload["init"] or self._init_text()
+        return _InputsAlone(structure, tensors, init, made_by, own=True)
 
     def _second_call(self, state: State, first: dict[str, Any]) -> tuple[State, dict[str, Any]]:
         """The problem's inputs drawn again, and other parameters: what a model has to give after

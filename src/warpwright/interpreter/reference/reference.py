@@ -91,13 +91,13 @@ def make_reference(
 
     `init` replaces the problem's constructor arguments where the shapes ask for it;
     `evaluation_mode` computes it as after `eval()`; `gpu` answers a problem that asks for the
-    card. Files go to `directory`. A problem without a source has inputs only, and the parameters of
+    card. Files go to `directory`. A problem without a model has inputs only, and the parameters of
     the program `parent` with other values: its cases have no outputs.
     """
     if not shapes:
         return Unavailable("no input shapes")
     arguments = init
-    if arguments is None and not problem.has_reference:
+    if arguments is None and problem.source is None:
         arguments = (problem.init_args, problem.init_kwargs)
     payload = {
         "problem": problem.source,
