@@ -173,8 +173,8 @@ def _compared(
 
 
 def by_the_program(cases: Sequence[AccuracyCase]) -> tuple[AccuracyCase, ...]:
-    """The verdicts where the program itself is the reference: its problem has inputs and no model,
-    so it has no parameters that nothing varies. Equal bits pass; other outputs stay as judged."""
+    """The verdicts where the program itself is the reference: its problem has inputs of its own and
+    no model. Equal bits pass, also under other parameters; other outputs stay as judged."""
     return tuple(
         replace(case, status=Status.PASS, reason=None, notes=(*case.notes, BY_THE_PROGRAM))
         if case.gating and case.status is Status.NOT_VERIFIED and case.bit_equal_to_parent
