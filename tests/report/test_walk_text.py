@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from types import SimpleNamespace
+from typing import cast
 
 from warpwright.gpus.sheets import find_gpu
 from warpwright.gpus.target_sheet import resolve_gpu, stated_gpu
 from warpwright.report.walk_record import WalkRecord, walk_record
 from warpwright.report.walk_text import explain_walk, walk_notes, walk_rows
+from warpwright.types.answer import Answer
 from warpwright.types.compiled import Toolchain
 from warpwright.types.counts import LaunchCounts, ProgramCounts
 from warpwright.types.evidence import Origin
@@ -93,6 +96,14 @@ def test_what_was_measured_has_its_interval_and_its_card() -> None:
     assert [row[-1] for row in rows] == ["measured: +25.00 % [+24.10, +25.90], noise ±0.40 %"] * 2
     notes = walk_notes(replace(WALK, steps=(one,), gain=measured, trial=trial))
     assert notes[0].startswith("Gains were measured on Some Card")
+
+
+def test_a_measured_walk_that_ran_out_of_time_names_the_effort() -> None:
+    trial = Trial(GPU, "quick")
+    answer = cast(Answer, SimpleNamespace(trial=trial))
+    late = replace(GRID, in_time=False, answer=answer)
+    notes = walk_notes(replace(WALK, steps=(late,), trial=trial))
+    assert "Out of time: grid; a larger --effort may find more." in notes
 
 
 def test_a_metric_that_is_not_known_is_named() -> None:

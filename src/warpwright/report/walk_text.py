@@ -56,8 +56,8 @@ def walk_notes(walk: StageWalk) -> list[str]:
     late = [step.stage for step in walk.steps if not step.in_time]
     if late:
         measured = any(trial.gpu is not None for trial in _trials(walk))
-        option = "--effort" if measured else "--time-limit"
-        notes.append(f"Out of time: {', '.join(late)}; a larger {option} may find more.")
+        more = "a larger --effort" if measured else "a longer --time-limit"
+        notes.append(f"Out of time: {', '.join(late)}; {more} may find more.")
     return [note for note in notes if note]
 
 
